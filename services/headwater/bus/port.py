@@ -1,0 +1,84 @@
+"""The bus as everyone above sees it: messages, a small port, and the four ways a handler can end.
+
+`publish` returns when broker or database has taken responsibility. A handler never acknowledges: it returns
+(done), raises `Later` (again, costs no attempt), `Reject` (dead letter), `Unavailable` (our own means are away:
+no attempt, the consumer pauses and probes), or fails in any other way (an attempt is spent; at the limit the
+message becomes a dead letter). A handler may run twice, or twice at once, for one message.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+MAX_BODY_BYTES = 1024 * 1024 + 64 * 1024  # bodies over 1 MiB travel by reference; the rest is envelope
+MAX_ATTEMPTS = 5  # failures of a message's own before it is given up
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message on the bus.
+
+    `type` is the routing key and leads to exactly one queue. `id` is derived by the sender and is the idempotency
+    key: a message sent twice carries the same id. `headers` are plain text values. `attempt` counts failures of
+    this message's own (0 for a fresh one) and travels in our own header. `redelivered` is how often the bus had
+    to hand it out again without an answer (set by the consumer side, never sent). `user_id` is the publisher's
+    broker user as verified by the broker, where there is one. `exchange` names an exchange other than the
+    default `headwater` (for example `headwater.events`).
+    """
+
+    type: str
+    id: str
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    attempt: int = 0
+    redelivered: int = 0
+    user_id: str | None = None
+    exchange: str = "headwater"
+
+
+Handler = Callable[[Sequence[Message]], Awaitable[None]]
+
+
+class Bus(Protocol):
+    """Where messages go and come from."""
+
+    async def publish(self, message: Message) -> None:
+        """Hand `message` over; returns when it is safe.
+
+        Raises: BusUnavailable when the broker is away or did not confirm in time (then whether it was taken is
+        unknown), BusFull when the queue's limit refused it, ContractError when no queue takes its type or its
+        body is larger than MAX_BODY_BYTES.
+        Messages to `headwater.events` need no taker.
+        """
+        ...
+
+    def consume(
+        self,
+        queue: str,
+        handler: Handler,
+        *,
+        prefetch: int = 64,
+        batch: int = 1,
+        linger_s: float = 0.02,
+        concurrency: int = 8,
+    ) -> AbstractAsyncContextManager[None]:
+        """Consume while the context is open.
+
+        The handler gets 1 to `batch` messages, waiting at most `linger_s` for the batch to fill, in at most
+        `concurrency` calls at once, with at most `prefetch` messages unanswered. On leaving, nothing new is taken,
+        running handlers are given up to 30 s to finish, and the rest is given back.
+        """
+        ...
+
+    async def check(self) -> None:
+        """Returns when the bus can take and give messages now; raises BusUnavailable otherwise."""
+        ...
+
+    async def depth(self) -> Mapping[str, int]:
+        """Messages per queue of the topology (ready and in hand)."""
+        ...
+
+    async def close(self) -> None:
+        """Close connections; consumers must have been left before."""
+        ...

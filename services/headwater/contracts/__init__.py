@@ -1,0 +1,1 @@
+"""What crosses a border: messages on the bus and the manifest that people write."""

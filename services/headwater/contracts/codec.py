@@ -1,0 +1,55 @@
+"""JSON without loss: big integers and long decimals stay exact; the fast way is taken when nothing is at stake.
+
+orjson turns integers above 64 bits and long decimals into floats; a document in which a run of 17 or more digits
+occurs is therefore read by the standard library into int and Decimal, and written back digit for digit.
+"""
+
+import json
+import re
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from headwater.model.errors import ContractError
+
+_LONG_NUMBER = re.compile(rb"[0-9.]{17}")
+_BOM = b"\xef\xbb\xbf"
+
+
+def _integer(text: str) -> int | Decimal:
+    number = int(text) if len(text) < 4300 else Decimal(text)
+    return number if isinstance(number, int) and -(2**63) <= number < 2**63 else Decimal(text)
+
+
+def loads(body: bytes) -> Any:
+    """The JSON document in `body` (UTF-8, a BOM is passed over). Numbers that a float or 64 bits cannot hold come
+    as Decimal. Raises: ContractError, with the place, when it is not JSON."""
+    body = body.removeprefix(_BOM)
+    if _LONG_NUMBER.search(body) is None:
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError:
+            pass  # the slow way decides: it takes lone surrogates, and says where the fault is
+    try:
+        return json.loads(body, parse_float=Decimal, parse_int=_integer, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise ContractError(f"not JSON: {error}") from error
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _exact(value: object) -> object:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(str(value).encode())
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def dumps(value: Any) -> bytes:
+    """`value` as JSON; Decimals digit for digit. Raises: ContractError when it has no JSON form."""
+    try:
+        return orjson.dumps(value, default=_exact)
+    except (TypeError, orjson.JSONEncodeError) as error:
+        raise ContractError(f"cannot be written as JSON: {error}") from error

@@ -1,0 +1,62 @@
+"""The states of a run and the one table of its transitions."""
+
+from enum import StrEnum
+
+
+class RunState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+
+    @property
+    def is_final(self) -> bool:
+        return not TRANSITIONS[self]
+
+
+TRANSITIONS: dict[RunState, frozenset[RunState]] = {
+    RunState.QUEUED: frozenset({RunState.RUNNING, RunState.FAILED, RunState.CANCELLED, RunState.SKIPPED}),
+    # running -> queued is a retry: the same run, attempt + 1
+    RunState.RUNNING: frozenset(
+        {RunState.QUEUED, RunState.SUCCEEDED, RunState.PARTIAL, RunState.FAILED, RunState.CANCELLED}
+    ),
+    RunState.SUCCEEDED: frozenset(),
+    RunState.PARTIAL: frozenset(),
+    RunState.FAILED: frozenset(),
+    RunState.CANCELLED: frozenset(),
+    RunState.SKIPPED: frozenset(),
+}
+FINAL_STATES = tuple(state for state in RunState if state.is_final)
+
+
+class StopReason(StrEnum):
+    """Why a walk ended."""
+
+    HAS_MORE_FALSE = "has_more_false"
+    CURSOR_END = "cursor_end"
+    TOTAL_REACHED = "total_reached"
+    EMPTY_PAGE = "empty_page"
+    SHORT_PAGE = "short_page"
+    WATERMARK = "watermark"
+    LIMIT = "limit"
+    LOOP = "loop"
+    STATUS_END = "status_end"
+    ERROR = "error"
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether a walk that ended so has seen everything there was."""
+        return self not in {StopReason.LIMIT, StopReason.LOOP, StopReason.ERROR}
+
+
+class Trigger(StrEnum):
+    SCHEDULE = "schedule"
+    API = "api"
+    CLI = "cli"
+    UI = "ui"
+    AMQP = "amqp"
+    WEBHOOK = "webhook"
+    AFTER = "after"

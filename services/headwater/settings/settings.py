@@ -1,0 +1,95 @@
+"""Settings from the environment. Every one has a default and is listed by `headwater config show`."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from headwater.model.errors import ConfigError
+from headwater.model.secret import Secret
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("text", "json")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator can set by environment variable (`HEADWATER_` + the name in capitals).
+
+    `database_url` and `amqp_url` are None for the embedded default. `bind` is host and port of the HTTP services.
+    """
+
+    database_url: Secret | None
+    amqp_url: Secret | None
+    management_url: Secret | None
+    secret_key: Secret | None
+    admin_key: Secret | None
+    bind_host: str
+    bind_port: int
+    log_level: str
+    log_format: str
+    data_dir: Path
+    start_timeout_s: float
+
+
+def data_dir(environment: Mapping[str, str]) -> Path:
+    """Where the embedded database, the private broker and generated keys live."""
+    chosen = environment.get("HEADWATER_DATA_DIR")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    base = environment.get("XDG_DATA_HOME") or str(Path(environment.get("HOME", "~")).expanduser() / ".local/share")
+    return Path(base) / "headwater"
+
+
+def _bind(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not port.isascii() or not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise ConfigError(f"HEADWATER_BIND={text!r}: give host:port, for example 127.0.0.1:8080")
+    return (host.strip("[]") or "127.0.0.1"), int(port)
+
+
+def _one_of(name: str, text: str, allowed: tuple[str, ...]) -> str:
+    if text.lower() not in allowed:
+        raise ConfigError(f"{name}={text!r}: give one of {', '.join(allowed)}")
+    return text.lower()
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"{name}={text!r}: give a number of seconds") from None
+
+
+def _secret(environment: Mapping[str, str], name: str) -> Secret | None:
+    value = environment.get(name)
+    return Secret.of(value) if value else None
+
+
+def _secret_key(environment: Mapping[str, str]) -> Secret | None:
+    path = environment.get("HEADWATER_SECRET_KEY_FILE")
+    if not path:
+        return _secret(environment, "HEADWATER_SECRET_KEY")
+    try:
+        return Secret.of(Path(path).read_text(encoding="utf-8").strip())
+    except OSError as error:
+        raise ConfigError(f"HEADWATER_SECRET_KEY_FILE={path!r}: {error.strerror}; name a readable file") from error
+
+
+def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings in `environment` (default: the process's own). Raises: ConfigError, naming the variable."""
+    env = os.environ if environment is None else environment
+    host, port = _bind(env.get("HEADWATER_BIND") or "127.0.0.1:8080")
+    return Settings(
+        database_url=_secret(env, "HEADWATER_DATABASE_URL"),
+        amqp_url=_secret(env, "HEADWATER_AMQP_URL"),
+        management_url=_secret(env, "HEADWATER_RABBITMQ_MANAGEMENT_URL"),
+        secret_key=_secret_key(env),
+        admin_key=_secret(env, "HEADWATER_ADMIN_KEY"),
+        bind_host=host,
+        bind_port=port,
+        log_level=_one_of("HEADWATER_LOG_LEVEL", env.get("HEADWATER_LOG_LEVEL") or "info", LOG_LEVELS),
+        log_format=_one_of("HEADWATER_LOG_FORMAT", env.get("HEADWATER_LOG_FORMAT") or "text", LOG_FORMATS),
+        data_dir=data_dir(env),
+        start_timeout_s=_seconds("HEADWATER_START_TIMEOUT_S", env.get("HEADWATER_START_TIMEOUT_S") or "60"),
+    )
