@@ -1,0 +1,158 @@
+"""The pool, and the one place where faults of the database become `Unavailable`.
+
+A service's connections act under its role; the time-outs bound every wait, so that a black hole in the network
+costs seconds, not the service.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from headwater.contracts import codec
+from headwater.model.errors import Unavailable
+from headwater.model.secret import Secret
+
+COMMAND_TIMEOUT_S = 10
+CONNECT_TIMEOUT_S = 5
+ACQUIRE_TIMEOUT_S = 2
+_SERVER_SETTINGS = {
+    "application_name": "headwater",
+    "statement_timeout": "30000",
+    "idle_in_transaction_session_timeout": "60000",
+    "lock_timeout": "5000",
+    "search_path": "headwater, pg_temp",
+    "jit": "off",
+    "timezone": "UTC",
+}
+
+# What the database's own trouble looks like. The message that met it is innocent: it spends no attempt.
+_OURS = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.IOError,
+    asyncpg.InvalidCatalogNameError,
+)
+
+
+@asynccontextmanager
+async def faults_are_unavailable() -> AsyncIterator[None]:
+    """Raises: Unavailable in place of a fault of the database itself."""
+    try:
+        yield
+    except (asyncpg.exceptions.InterfaceWarning, asyncpg.exceptions.UnsupportedClientFeatureError):
+        raise
+    except _OURS as error:
+        raise Unavailable(f"the database is not at hand: {type(error).__name__}: {error}") from error
+
+
+async def _set_up(connection: asyncpg.Connection) -> None:
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        encoder=lambda value: b"\x01" + codec.dumps(value),
+        decoder=lambda raw: codec.loads(bytes(raw[1:])),
+        format="binary",
+    )
+
+
+class Database:
+    """A pool of connections under one role."""
+
+    def __init__(self, url: Secret, role: str, *, size: int = 8) -> None:
+        self._url = url
+        self._role = role
+        self._size = size
+        self._pool: asyncpg.Pool | None = None
+
+    async def open(self) -> None:
+        """Connect. Raises: Unavailable when the database cannot be reached."""
+        if self._pool is not None:
+            return
+        async with faults_are_unavailable():
+            self._pool = await asyncpg.create_pool(
+                self._url.text(),
+                min_size=1,
+                max_size=self._size,
+                timeout=CONNECT_TIMEOUT_S,
+                command_timeout=COMMAND_TIMEOUT_S,
+                max_inactive_connection_lifetime=300,
+                init=_set_up,
+                server_settings={**_SERVER_SETTINGS, "role": self._role},
+            )
+
+    async def close(self) -> None:
+        """Close every connection, cutting those that do not end within 5 s."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        try:
+            async with asyncio.timeout(5):
+                await pool.close()
+        except TimeoutError:
+            pool.terminate()
+
+    @property
+    def pool(self) -> asyncpg.Pool:
+        if self._pool is None:
+            raise Unavailable("the database is not open")
+        return self._pool
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection of the pool. Raises: Unavailable for faults of the database, here and in the body."""
+        async with faults_are_unavailable(), self.pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
+        """One transaction: committed at the end of the body, undone when it raises."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
+    async def as_tenant(self, tenant: str | None, *, admin: bool = False) -> AsyncIterator[asyncpg.Connection]:
+        """A transaction of the `api` role that sees `tenant` only; `admin` also sees what belongs to nobody."""
+        async with self.transaction() as connection:
+            await connection.execute(
+                "SELECT set_config('headwater.tenant', $1, true), set_config('headwater.admin', $2, true)",
+                tenant or "",
+                "on" if admin else "off",
+            )
+            yield connection
+
+    async def fetch(self, query: str, *values: object) -> list[asyncpg.Record]:
+        async with self.connection() as connection:
+            return list(await connection.fetch(query, *values))
+
+    async def fetchrow(self, query: str, *values: object) -> asyncpg.Record | None:
+        async with self.connection() as connection:
+            return await connection.fetchrow(query, *values)
+
+    async def fetchval(self, query: str, *values: object) -> Any:
+        async with self.connection() as connection:
+            return await connection.fetchval(query, *values)
+
+    async def execute(self, query: str, *values: object) -> str:
+        async with self.connection() as connection:
+            return str(await connection.execute(query, *values))
+
+    async def executemany(self, query: str, rows: Iterable[Sequence[object]]) -> None:
+        async with self.connection() as connection:
+            await connection.executemany(query, rows)
+
+    async def check(self) -> None:
+        """Returns when the database answers. Raises: Unavailable."""
+        await self.fetchval("SELECT 1")

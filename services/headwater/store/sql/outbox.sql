@@ -1,0 +1,25 @@
+-- name: add
+-- A message that follows from this transaction; the same id again changes nothing.
+INSERT INTO outbox (id, tenant, exchange, type, headers, body, not_before)
+VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp() + make_interval(secs => $7))
+ON CONFLICT DO NOTHING
+
+-- name: claim
+-- Messages that are due, oldest first, locked; other relays skip them. At most $1.
+SELECT id, tenant, exchange, type, headers, body FROM outbox
+ WHERE not_before <= clock_timestamp() ORDER BY not_before, id LIMIT $1 FOR UPDATE SKIP LOCKED
+
+-- name: remove
+DELETE FROM outbox WHERE id = ANY($1::uuid[])
+
+-- name: delay
+-- A message whose queue is full is looked at again later, and lets its neighbours pass.
+UPDATE outbox SET not_before = clock_timestamp() + make_interval(secs => $2) WHERE id = $1
+
+-- name: next_due_s
+-- Seconds until the next message is due; null when there is none.
+SELECT extract(epoch FROM min(not_before) - clock_timestamp())::float8 FROM outbox
+
+-- name: backlog
+SELECT count(*) AS message_count, coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 AS oldest_s
+  FROM outbox

@@ -1,0 +1,109 @@
+-- name: begin
+-- The page ledger before a fetch: begins the page if the run still wants it, and tells what is known of it.
+-- $1 run_at, $2 run_id, $3 attempt, $4 walk, $5 number, $6 tenant, $7 digest of the page's token.
+WITH asked AS (
+    SELECT state, attempt, mode, cursor_from, started_at FROM run WHERE due_at = $1 AND id = $2
+), begun AS (
+    INSERT INTO page (run_at, run_id, attempt, walk, number, tenant, token_digest)
+    SELECT $1, $2, $3, $4, $5, $6, $7 FROM asked WHERE state = 'running' AND attempt = $3
+    ON CONFLICT DO NOTHING RETURNING number
+)
+SELECT a.state, a.attempt, a.mode, a.cursor_from, a.started_at,
+       EXISTS (SELECT 1 FROM begun) AS is_new,
+       p.settled_at IS NOT NULL AS is_settled, p.next_token, p.stop_reason,
+       w.last_number,
+       (SELECT o.number FROM page o
+         WHERE o.run_at = $1 AND o.run_id = $2 AND o.attempt = $3 AND o.walk = $4
+           AND o.token_digest = $7 AND o.number <> $5) AS same_token_as
+  FROM asked a
+  LEFT JOIN page p ON p.run_at = $1 AND p.run_id = $2 AND p.attempt = $3 AND p.walk = $4 AND p.number = $5
+  LEFT JOIN walk w ON w.run_at = $1 AND w.run_id = $2 AND w.attempt = $3 AND w.number = $4
+
+-- name: lock
+-- The pages of a batch, locked in the one order that all loaders keep.
+SELECT p.run_id, p.attempt, p.walk, p.number, p.settled_at IS NOT NULL AS is_settled
+  FROM page p JOIN unnest($1::timestamptz[], $2::uuid[], $3::int[], $4::int[], $5::int[])
+                   AS d (run_at, run_id, attempt, walk, number)
+    ON p.run_at = d.run_at AND p.run_id = d.run_id AND p.attempt = d.attempt AND p.walk = d.walk AND p.number = d.number
+ ORDER BY p.run_at, p.run_id, p.attempt, p.walk, p.number FOR UPDATE OF p
+
+-- name: settle
+-- The page's records are in the table, in this transaction.
+UPDATE page SET settled_at = clock_timestamp(), next_token = $6, next_digest = $7, stop_reason = $8, status = $9,
+                body_bytes = $10, received = $11, rejected = $12
+ WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND walk = $4 AND number = $5
+
+-- name: states
+-- State and attempt of the runs of a batch.
+SELECT id, state, attempt, source, stream, mode, due_at, started_at FROM run
+  JOIN unnest($1::timestamptz[], $2::uuid[]) AS d (at, run_id) ON due_at = d.at AND id = d.run_id
+
+-- name: count_late
+UPDATE run SET late = late + $3 WHERE due_at = $1 AND id = $2
+
+-- name: advance_walk
+-- $5 pages settled, $6 records, $7 the last page's number when this batch found the end (else null), $8 its reason.
+UPDATE walk SET settled_count = settled_count + $5, record_count = record_count + $6,
+                last_number = least(last_number, $7),
+                stop_reason = CASE WHEN $7::int IS NOT NULL AND (last_number IS NULL OR $7 < last_number) THEN $8
+                                   ELSE stop_reason END,
+                highest = coalesce($9, highest)
+ WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND number = $4
+
+-- name: lock_walk
+SELECT highest FROM walk WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND number = $4 FOR UPDATE
+
+-- name: advance_run
+-- Last of a load: only a run that still runs takes it; no row means that the load must be undone.
+UPDATE run SET pages = pages + $4, requests = requests + $5, received = received + $6, inserted = inserted + $7,
+               updated = updated + $8, unchanged = unchanged + $9, rejected = rejected + $10,
+               warnings = ARRAY(SELECT DISTINCT w FROM unnest(warnings || $11::text[]) AS w ORDER BY w),
+               progress_at = clock_timestamp()
+ WHERE due_at = $1 AND id = $2 AND attempt = $3 AND state = 'running'
+RETURNING id
+
+-- name: is_complete
+-- Whether every walk of the attempt has settled every page up to its last.
+SELECT count(*) > 0 AND bool_and(
+           w.last_number IS NOT NULL AND w.settled_count >= w.last_number AND w.last_number = (
+               SELECT count(*) FROM page p
+                WHERE p.run_at = w.run_at AND p.run_id = w.run_id AND p.attempt = w.attempt AND p.walk = w.number
+                  AND p.settled_at IS NOT NULL AND p.number <= w.last_number))
+  FROM walk w WHERE w.run_at = $1 AND w.run_id = $2 AND w.attempt = $3
+
+-- name: walks
+-- The walks of an attempt, for closing.
+SELECT number, first_token, last_number, stop_reason, highest FROM walk
+ WHERE run_at = $1 AND run_id = $2 AND attempt = $3 ORDER BY number
+
+-- name: chain_breaks
+-- Pages whose token is not what their predecessor announced.
+SELECT q.walk, q.number FROM page p JOIN page q
+    ON q.run_at = p.run_at AND q.run_id = p.run_id AND q.attempt = p.attempt AND q.walk = p.walk AND q.number = p.number + 1
+  JOIN walk w ON w.run_at = p.run_at AND w.run_id = p.run_id AND w.attempt = p.attempt AND w.number = p.walk
+ WHERE p.run_at = $1 AND p.run_id = $2 AND p.attempt = $3 AND q.number <= w.last_number
+   AND p.next_digest IS DISTINCT FROM q.token_digest
+ LIMIT 1
+
+-- name: reject_record
+INSERT INTO rejected_record (run_at, run_id, attempt, walk, page, position, tenant, reason, record)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, left($9, 65536)) ON CONFLICT DO NOTHING
+
+-- name: list
+-- The pages of a run's attempts, in order.
+SELECT attempt, walk, number, status, received, rejected, body_bytes, stop_reason, begun_at, settled_at
+  FROM page WHERE run_at = $1 AND run_id = $2 ORDER BY attempt, walk, number LIMIT $3 OFFSET $4
+
+-- name: first_load
+-- True for the first load of this run and attempt: $6 the table.
+INSERT INTO append_residue (run_id, attempt, tenant, source, stream, table_name)
+VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING true
+
+-- name: take_residue
+-- What earlier runs and attempts of the stream left unfinished: forgotten here, removed by the caller.
+DELETE FROM append_residue WHERE (tenant, source, stream) = ($1, $2, $3) AND NOT (run_id = $4 AND attempt = $5)
+RETURNING run_id, table_name
+
+-- name: clear_residue
+-- The run closed well: its appended rows stay.
+DELETE FROM append_residue WHERE run_id = $1

@@ -1,0 +1,12 @@
+-- name: put
+INSERT INTO payload (id, tenant, body) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
+
+-- name: get
+SELECT body FROM payload WHERE id = $1
+
+-- name: remove
+DELETE FROM payload WHERE id = ANY($1::uuid[])
+
+-- name: sweep
+-- Bodies that no message can name any more: older than $1 days.
+DELETE FROM payload WHERE created_at < clock_timestamp() - make_interval(days => $1)
