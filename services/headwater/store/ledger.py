@@ -1,0 +1,196 @@
+"""The page ledger: begin before a fetch, settle with the load, and tell when a run is complete (DESIGN.md §2.3–2.4)."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from headwater.contracts.codec import dumps
+from headwater.contracts.messages import BatchReady
+from headwater.model.ids import time_of
+from headwater.store import runs
+from headwater.store.queries import queries
+
+_Q = queries("pages")
+
+
+def token_digest(token: Mapping[str, Any]) -> bytes:
+    """SHA-256 of the token in its canonical form (sorted keys)."""
+    try:
+        text = orjson.dumps(token, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        text = dumps(token)  # numbers beyond 64 bits; the paginator writes its keys in one order
+    return hashlib.sha256(text).digest()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PageKey:
+    """A page is (run, attempt, walk, number)."""
+
+    run_id: UUID
+    attempt: int
+    walk: int
+    number: int
+
+    @property
+    def values(self) -> tuple[Any, UUID, int, int, int]:
+        return (time_of(self.run_id), self.run_id, self.attempt, self.walk, self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What the ledger says before a fetch.
+
+    `is_wanted`: fetch it. `is_settled`: it is in the table already; announce `next_token` and fetch nothing.
+    `same_token_as`: an earlier page of the walk had this very token: a loop.
+    """
+
+    is_wanted: bool
+    is_settled: bool
+    next_token: Mapping[str, Any] | None
+    same_token_as: int | None
+    mode: str
+    cursor_from: Any
+    started_at: Any
+    is_past_the_end: bool
+
+
+async def begin_page(connection: Any, key: PageKey, tenant: str, token: Mapping[str, Any]) -> Begun | None:
+    """Begin the page if its run runs in this attempt. None when the run does not exist."""
+    row = await connection.fetchrow(_Q["begin"], *key.values, tenant, token_digest(token))
+    if row is None:
+        return None
+    runs_now = row["state"] == "running" and row["attempt"] == key.attempt
+    past = row["last_number"] is not None and key.number > row["last_number"]
+    return Begun(
+        is_wanted=runs_now and not past and not row["is_settled"] and row["same_token_as"] is None,
+        is_settled=runs_now and row["is_settled"],
+        next_token=row["next_token"],
+        same_token_as=row["same_token_as"] if runs_now else None,
+        mode=row["mode"],
+        cursor_from=row["cursor_from"],
+        started_at=row["started_at"],
+        is_past_the_end=past,
+    )
+
+
+async def lock_pages(connection: Any, keys: Iterable[PageKey]) -> dict[PageKey, bool]:
+    """Lock the pages in the common order; gives which of them are settled. Unknown pages are missing in it."""
+    columns: list[list[Any]] = [list(column) for column in zip(*(key.values for key in sorted(keys)), strict=True)]
+    rows = await connection.fetch(_Q["lock"], *columns)
+    return {
+        PageKey(row["run_id"], row["attempt"], row["walk"], row["number"]): row["is_settled"] for row in rows
+    }
+
+
+async def run_states(connection: Any, run_ids: Iterable[UUID]) -> dict[UUID, Mapping[str, Any]]:
+    wanted = sorted(set(run_ids))
+    rows = await connection.fetch(_Q["states"], [time_of(run_id) for run_id in wanted], wanted)
+    return {row["id"]: row for row in rows}
+
+
+async def settle_pages(connection: Any, batches: Sequence[BatchReady], rejected: Mapping[PageKey, int]) -> None:
+    """Write down that these pages are in the table, in the transaction that puts them there."""
+    rows = []
+    for batch in batches:
+        key = PageKey(batch.run_id, batch.attempt, batch.walk, batch.number)
+        following = batch.next_token
+        digest = None if following is None else token_digest(following)
+        rows.append(
+            (*key.values, following, digest, batch.stop_reason, batch.status, batch.body_bytes, batch.received,
+             batch.rejected + rejected.get(key, 0))
+        )  # fmt: skip
+    await connection.executemany(_Q["settle"], rows)
+
+
+@dataclass(frozen=True, slots=True)
+class WalkAdvance:
+    """What one load did for one walk. `last_number` is set when it found the end."""
+
+    settled: int
+    records: int
+    last_number: int | None
+    stop_reason: str | None
+    highest: Any = None
+
+
+async def advance_walk(connection: Any, run_id: UUID, attempt: int, walk: int, advance: WalkAdvance) -> None:
+    await connection.execute(
+        _Q["advance_walk"], time_of(run_id), run_id, attempt, walk, advance.settled, advance.records,
+        advance.last_number, advance.stop_reason, advance.highest,
+    )  # fmt: skip
+
+
+async def walk_highest(connection: Any, run_id: UUID, attempt: int, walk: int) -> Any:
+    """The highest cursor value of the walk so far; the walk's row stays locked."""
+    return await connection.fetchval(_Q["lock_walk"], time_of(run_id), run_id, attempt, walk)
+
+
+async def advance_run(
+    connection: Any, run_id: UUID, attempt: int, counts: Mapping[str, int], warnings: Sequence[str]
+) -> bool:
+    """Add to the run's counts; False when it no longer runs in this attempt: the load must be undone."""
+    names = ("pages", "requests", "received", "inserted", "updated", "unchanged", "rejected")
+    values = [counts.get(name, 0) for name in names]
+    row = await connection.fetchrow(_Q["advance_run"], time_of(run_id), run_id, attempt, *values, list(warnings))
+    return row is not None
+
+
+async def owe_close_if_complete(connection: Any, run_id: UUID, attempt: int, tenant: str) -> bool:
+    """Owe `run.close` when every walk is settled to its end. Call it with the run's row locked by `advance_run`."""
+    if not await connection.fetchval(_Q["is_complete"], time_of(run_id), run_id, attempt):
+        return False
+    await runs.owe_close(connection, run_id, attempt, tenant)
+    return True
+
+
+async def end_walk(connection: Any, key: PageKey, tenant: str, stop_reason: str, warnings: Sequence[str]) -> bool:
+    """End the walk before page `key.number`, which is never fetched (loop, limit). False when the run no longer runs."""
+    advance = WalkAdvance(0, 0, key.number - 1, stop_reason)
+    await advance_walk(connection, key.run_id, key.attempt, key.walk, advance)
+    if not await advance_run(connection, key.run_id, key.attempt, {}, warnings):
+        return False
+    await owe_close_if_complete(connection, key.run_id, key.attempt, tenant)
+    return True
+
+
+async def count_late(connection: Any, run_id: UUID, records: int) -> None:
+    """Records that came for a run that takes no more."""
+    await connection.execute(_Q["count_late"], time_of(run_id), run_id, records)
+
+
+async def keep_rejected(connection: Any, key: PageKey, tenant: str, rows: Iterable[tuple[int, str, str]]) -> None:
+    """Keep rejected records as (position, reason, JSON text)."""
+    await connection.executemany(_Q["reject_record"], [(*key.values, position, tenant, reason, text) for position, reason, text in rows])
+
+
+async def walks(connection: Any, run_id: UUID, attempt: int) -> Sequence[Mapping[str, Any]]:
+    return await connection.fetch(_Q["walks"], time_of(run_id), run_id, attempt)  # type: ignore[no-any-return]
+
+
+async def chain_break(connection: Any, run_id: UUID, attempt: int) -> tuple[int, int] | None:
+    """(walk, page) of the first page whose token is not what its predecessor announced; None when the chain holds."""
+    row = await connection.fetchrow(_Q["chain_breaks"], time_of(run_id), run_id, attempt)
+    return None if row is None else (row["walk"], row["number"])
+
+
+async def list_pages(connection: Any, run_id: UUID, limit: int, offset: int) -> Sequence[Mapping[str, Any]]:
+    return await connection.fetch(_Q["list"], time_of(run_id), run_id, limit, offset)  # type: ignore[no-any-return]
+
+
+async def first_load(connection: Any, key: PageKey, of: tuple[str, str, str], table: str) -> list[tuple[UUID, str]] | None:
+    """For the first load of an attempt: what unfinished runs and attempts left, as (run id, table); else None.
+
+    `of` is tenant, source, stream. Concurrent first loads wait here for one another.
+    """
+    if not await connection.fetchval(_Q["first_load"], key.run_id, key.attempt, *of, table):
+        return None
+    rows = await connection.fetch(_Q["take_residue"], *of, key.run_id, key.attempt)
+    return [(row["run_id"], row["table_name"]) for row in rows]
+
+
+async def clear_residue(connection: Any, run_id: UUID) -> None:
+    await connection.execute(_Q["clear_residue"], run_id)
