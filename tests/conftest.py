@@ -1,0 +1,6 @@
+"""What every test may ask for: the fixtures of the modules in tests/support, one line each."""
+
+pytest_plugins = [
+    "tests.support.no_skips",
+    "tests.support.postgres",
+]
