@@ -1,0 +1,120 @@
+"""Bring a manifest into force: one transaction, all or nothing.
+
+What the manifest names is written; streams of a named source that it no longer lists go. Secrets written in place
+are sealed into the table `secret`, and the definitions keep only their names.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from headwater.contracts.codec import dumps
+from headwater.contracts.manifest import Auth, Endpoint, Manifest, Schedule, Source, Stream, StreamDefinition
+from headwater.model.ids import derive_key_id
+from headwater.model.schedule import Timetable, next_after, parse_timetable
+from headwater.model.secret import Secret
+from headwater.store import config, schedules
+from headwater.store.keyring import Keyring
+
+
+@dataclass(slots=True)
+class Applied:
+    """What was written, by kind."""
+
+    tenant: str
+    sources: list[str] = field(default_factory=list)
+    streams: list[str] = field(default_factory=list)
+    schedules: list[str] = field(default_factory=list)
+    endpoints: list[str] = field(default_factory=list)
+
+
+def timetable_of(schedule: Schedule, tenant: str) -> Timetable | None:
+    """The schedule's times; None for a manual one. Raises: ConfigError."""
+    if schedule.cron is None and schedule.interval is None and schedule.once is None:
+        return None
+    return parse_timetable(
+        crons=() if schedule.cron is None else (schedule.cron,),
+        interval=schedule.interval,
+        once=schedule.once,
+        timezone=schedule.timezone,
+        hash_key=f"{tenant}/{schedule.name}",
+    )
+
+
+async def apply_manifest(connection: Any, keyring: Keyring, manifest: Manifest) -> Applied:
+    """Write the manifest in the caller's transaction (role `api`, its tenant set).
+
+    Raises: ConfigError; then nothing is written, since the caller's transaction ends.
+    """
+    applied = Applied(manifest.tenant)
+    await config.ensure_tenant(connection, manifest.tenant)
+    for source in manifest.sources:
+        await _source(connection, keyring, manifest.tenant, source, applied)
+    for schedule in manifest.schedules:
+        await _schedule(connection, manifest.tenant, schedule)
+        applied.schedules.append(schedule.name)
+    for endpoint in manifest.endpoints:
+        await _endpoint(connection, keyring, manifest.tenant, endpoint)
+        applied.endpoints.append(endpoint.name)
+    await config.announce_change(connection, manifest.tenant)
+    return applied
+
+
+async def _source(connection: Any, keyring: Keyring, tenant: str, source: Source, applied: Applied) -> None:
+    auth = await _sealed_auth(connection, keyring, tenant, source.name, source.auth)
+    sealed = source.model_copy(update={"auth": auth})
+    definition = sealed.model_dump(mode="json", by_alias=True, exclude={"streams"})
+    await config.put_source(connection, tenant, source.name, definition)
+    for stream in source.streams:
+        await _stream(connection, tenant, sealed, stream)
+        applied.streams.append(f"{source.name}.{stream.name}")
+    await config.delete_streams_except(connection, tenant, source.name, [stream.name for stream in source.streams])
+    applied.sources.append(source.name)
+
+
+async def _stream(connection: Any, tenant: str, source: Source, stream: Stream) -> None:
+    shared = source.model_dump(exclude={"name", "streams", "rate_limit"}, by_alias=True)
+    definition = StreamDefinition(tenant=tenant, source=source.name, stream=stream, **shared)
+    plain = definition.model_dump(mode="json", by_alias=True)
+    version = derive_key_id("stream_version", tenant, source.name, stream.name, dumps(plain))
+    await config.put_stream(connection, tenant, source.name, stream.name, version, plain)
+
+
+async def _sealed_auth(connection: Any, keyring: Keyring, tenant: str, source: str, auth: Auth) -> Auth:
+    """The auth with its secrets replaced by their names."""
+    names: dict[str, str] = {}
+    for name, described in type(auth).model_fields.items():
+        extra = described.json_schema_extra
+        value = getattr(auth, name)
+        if isinstance(extra, Mapping) and extra.get("x-secret") and isinstance(value, str) and value:
+            names[name] = await _sealed(connection, keyring, tenant, f"source/{source}/auth/{name}", value)
+    return auth.model_copy(update=names)
+
+
+async def _sealed(connection: Any, keyring: Keyring, tenant: str, name: str, value: str) -> str:
+    """`${secret:NAME}` for a value written in place; a text that already names a secret stays as it is."""
+    if value.startswith("${secret:"):
+        return value
+    await config.put_secret(connection, keyring, tenant, name, Secret.of(value))
+    return f"${{secret:{name}}}"
+
+
+async def _schedule(connection: Any, tenant: str, schedule: Schedule) -> None:
+    timetable = timetable_of(schedule, tenant)
+    now = await schedules.now(connection)
+    upcoming = None if timetable is None else next_after(timetable, now)
+    definition = schedule.model_dump(mode="json", by_alias=True)
+    state = "active" if schedule.enabled else "disabled"
+    await schedules.put(connection, tenant, schedule.name, definition, state, upcoming)
+
+
+async def _endpoint(connection: Any, keyring: Keyring, tenant: str, endpoint: Endpoint) -> None:
+    prefix = f"endpoint/{endpoint.name}/secrets/"
+    names = [
+        await _sealed(connection, keyring, tenant, f"{prefix}{index}", value)
+        for index, value in enumerate(endpoint.secrets)
+    ]
+    kept = [name.removeprefix("${secret:").removesuffix("}") for name in names]
+    await config.drop_secrets_except(connection, tenant, prefix, kept)
+    sealed = endpoint.model_copy(update={"secrets": tuple(names)})
+    await config.put_endpoint(connection, tenant, endpoint.name, sealed.model_dump(mode="json", by_alias=True))

@@ -1,0 +1,166 @@
+"""Configuration: tenants, keys, secrets, sources with their stream versions, endpoints."""
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from headwater.model.secret import Secret
+from headwater.store.keyring import Keyring
+from headwater.store.queries import queries
+
+_Q = queries("config")
+CONFIG_CHANNEL = "headwater_config"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """Who is asking. `tenant` is None for an admin key, which may name any tenant."""
+
+    id: str
+    tenant: str | None
+    name: str
+    scopes: tuple[str, ...]
+
+
+async def ensure_tenant(connection: Any, name: str) -> None:
+    await connection.execute(_Q["insert_tenant"], name)
+
+
+async def has_tenant(connection: Any, name: str) -> bool:
+    return await connection.fetchval(_Q["has_tenant"], name) is not None
+
+
+async def list_tenants(connection: Any) -> Sequence[Mapping[str, Any]]:
+    return await connection.fetch(_Q["list_tenants"])  # type: ignore[no-any-return]
+
+
+def _digest(key: Secret) -> bytes:
+    """Keys have 128 bits and more of their own, so that a plain hash is enough."""
+    return hashlib.sha256(key.reveal()).digest()
+
+
+async def insert_key(
+    connection: Any, key_id: str, key: Secret, *, tenant: str | None, name: str, scopes: Sequence[str]
+) -> bool:
+    """Keep the key's hash; False when the id is taken."""
+    made = await connection.fetchval(_Q["insert_key"], key_id, tenant, name, _digest(key), list(scopes), None)
+    return made is not None
+
+
+async def put_admin_key(connection: Any, key_id: str, key: Secret, name: str, scopes: Sequence[str]) -> None:
+    """The key that the operator chose in the environment."""
+    await connection.execute(_Q["replace_key"], key_id, name, _digest(key), list(scopes))
+
+
+async def check_key(connection: Any, key_id: str, key: Secret) -> ApiKey | None:
+    """Who the key belongs to; None when it is unknown, revoked, expired or wrong."""
+    row = await connection.fetchrow(_Q["find_key"], key_id)
+    right = hmac.compare_digest(_digest(key), row["digest"] if row else bytes(32))
+    if row is None or not right or row["revoked_at"] is not None:
+        return None
+    if row["expires_at"] is not None and row["expires_at"] <= datetime.now(UTC):
+        return None
+    return ApiKey(row["id"], row["tenant"], row["name"], tuple(row["scopes"]))
+
+
+async def list_keys(connection: Any) -> Sequence[Mapping[str, Any]]:
+    return await connection.fetch(_Q["list_keys"])  # type: ignore[no-any-return]
+
+
+async def revoke_key(connection: Any, key_id: str) -> bool:
+    return await connection.fetchval(_Q["revoke_key"], key_id) is not None
+
+
+async def count_keys(connection: Any) -> int:
+    return int(await connection.fetchval(_Q["count_keys"]))
+
+
+async def put_secret(connection: Any, keyring: Keyring, tenant: str, name: str, plain: Secret) -> None:
+    await connection.execute(_Q["put_secret"], tenant, name, keyring.seal(tenant, name, plain), keyring.active_id)
+
+
+async def get_secrets(
+    connection: Any, keyring: Keyring, wanted: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], Secret]:
+    """The secrets (tenant, name) that exist. Raises: SecretError for one that does not open."""
+    pairs = sorted(set(wanted))
+    if not pairs:
+        return {}
+    rows = await connection.fetch(_Q["get_secrets"], [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    return {
+        (row["tenant"], row["name"]): keyring.open(row["tenant"], row["name"], bytes(row["sealed"])) for row in rows
+    }
+
+
+async def drop_secrets_except(connection: Any, tenant: str, prefix: str, names: Sequence[str]) -> None:
+    """Remove the tenant's secrets that begin with `prefix` (no wildcards in it) and are not among `names`."""
+    pattern = prefix.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    await connection.execute(_Q["drop_secrets_like"], tenant, pattern, list(names))
+
+
+async def list_secrets(connection: Any, tenant: str) -> Sequence[Mapping[str, Any]]:
+    """Names, never values."""
+    return await connection.fetch(_Q["list_secrets"], tenant)  # type: ignore[no-any-return]
+
+
+async def put_source(connection: Any, tenant: str, name: str, definition: Mapping[str, Any]) -> bool:
+    """Write the source; True when that changed something."""
+    return _changed(await connection.execute(_Q["put_source"], tenant, name, dict(definition)))
+
+
+async def put_stream(
+    connection: Any, tenant: str, source: str, stream: str, version: UUID, definition: Mapping[str, Any]
+) -> bool:
+    """Make the version, unless it is there, and point the stream at it; True when that changed something."""
+    await connection.execute(_Q["put_version"], version, tenant, source, stream, dict(definition))
+    return _changed(await connection.execute(_Q["put_stream"], tenant, source, stream, version))
+
+
+async def delete_streams_except(connection: Any, tenant: str, source: str, names: Sequence[str]) -> list[str]:
+    """Remove the source's streams that are not among `names`; their versions stay for the runs pinned to them."""
+    return [row["name"] for row in await connection.fetch(_Q["delete_streams_except"], tenant, source, list(names))]
+
+
+def _changed(tag: str) -> bool:
+    return not tag.endswith(" 0")
+
+
+async def get_version(connection: Any, version: UUID) -> Mapping[str, Any] | None:
+    return await connection.fetchval(_Q["get_version"], version)  # type: ignore[no-any-return]
+
+
+async def has_stream(connection: Any, tenant: str, source: str, stream: str) -> bool:
+    return await connection.fetchval(_Q["has_stream"], tenant, source, stream) is not None
+
+
+async def list_sources(connection: Any, tenant: str) -> Sequence[Mapping[str, Any]]:
+    return await connection.fetch(_Q["list_sources"], tenant)  # type: ignore[no-any-return]
+
+
+async def list_streams(connection: Any, tenant: str) -> Sequence[Mapping[str, Any]]:
+    return await connection.fetch(_Q["list_streams"], tenant)  # type: ignore[no-any-return]
+
+
+async def put_endpoint(connection: Any, tenant: str, name: str, definition: Mapping[str, Any]) -> None:
+    await connection.execute(_Q["put_endpoint"], tenant, name, dict(definition))
+
+
+async def list_endpoints(connection: Any, tenant: str) -> Sequence[Mapping[str, Any]]:
+    return await connection.fetch(_Q["list_endpoints"], tenant)  # type: ignore[no-any-return]
+
+
+async def all_endpoints(connection: Any) -> Sequence[Mapping[str, Any]]:
+    return await connection.fetch(_Q["all_endpoints"])  # type: ignore[no-any-return]
+
+
+async def one_endpoint(connection: Any, tenant: str, name: str) -> Mapping[str, Any] | None:
+    return await connection.fetchrow(_Q["one_endpoint"], tenant, name)  # type: ignore[no-any-return]
+
+
+async def announce_change(connection: Any, tenant: str) -> None:
+    """Tell every service at commit that the tenant's configuration changed."""
+    await connection.execute(_Q["announce"], tenant)
