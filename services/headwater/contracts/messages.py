@@ -21,7 +21,10 @@ class RunDue(Closed):
 
 
 class PageDue(Closed):
-    """One page is to be fetched. `token` says where it is to be had (plain JSON, made by the paginator)."""
+    """One page is to be fetched. `token` says where it is to be had (plain JSON, made by the paginator).
+
+    `seen` counts the records of the walk before this page, for the limits.
+    """
 
     type: ClassVar[str] = "page.due"
     run_id: UUID
@@ -31,6 +34,7 @@ class PageDue(Closed):
     walk: int = 0
     number: int
     token: dict[str, Any]
+    seen: int = 0
 
 
 class BatchReady(Closed):
@@ -38,6 +42,7 @@ class BatchReady(Closed):
 
     `next_token` is the token of the page that follows, None at the end; then `stop_reason` says why.
     `records` are the selected records; with `payload_id` they stand in table `payload` instead (JSON list).
+    `highest` is the highest cursor value among them, where the stream has a cursor.
     """
 
     type: ClassVar[str] = "batch.ready"
@@ -57,6 +62,7 @@ class BatchReady(Closed):
     status: int = 200
     body_bytes: int = 0
     fetched_at: datetime
+    highest: Any = None
     records: list[Any] | None = None
     payload_id: UUID | None = None
 

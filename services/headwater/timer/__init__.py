@@ -1,0 +1,1 @@
+"""The timer: fires schedules, relays what commits owe, and looks after runs that nobody moves."""

@@ -1,0 +1,114 @@
+"""The timer's loops: fire, relay, reap, keep house. Each sleeps until something is due; once a second is the net."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from headwater.bus.port import Bus
+from headwater.model.errors import Unavailable
+from headwater.model.secret import Secret
+from headwater.store import deliveries, maintenance, outbox, payloads, schedules
+from headwater.store.bell import SCHEDULES, WORK, Bell, listening
+from headwater.store.database import Database
+from headwater.telemetry.metrics import Metrics
+from headwater.timer.fire import BATCH, fire_due
+from headwater.timer.reaper import reap
+from headwater.timer.relay import Relay
+
+logger = logging.getLogger("headwater.timer")
+NET_S = 1.0
+REAP_EVERY_S = 30.0
+HOUSE_EVERY_S = 3600.0
+PAYLOAD_DAYS = 14
+RUN_DAYS = 90
+DELIVERY_DAYS = 30
+
+
+class Timer:
+    """Any number of replicas; no leader."""
+
+    name = "timer"
+
+    def __init__(self, database: Database, url: Secret, bus: Bus, bell: Bell, metrics: Metrics) -> None:
+        self._database = database
+        self._url = url
+        self._bell = bell
+        self._metrics = metrics
+        self._relay = Relay(database, bus, metrics)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set."""
+        async with (
+            listening(self._url, WORK) as work,
+            listening(self._url, SCHEDULES) as changed,
+            asyncio.TaskGroup() as group,
+        ):
+            group.create_task(self._loop(stop, self._fire, changed), name="timer.fire")
+            group.create_task(self._loop(stop, self._relay_round, work), name="timer.relay")
+            group.create_task(self._loop(stop, self._reap, asyncio.Event()), name="timer.reap")
+            group.create_task(self._loop(stop, self._keep_house, asyncio.Event()), name="timer.house")
+
+    async def _loop(
+        self, stop: asyncio.Event, step: Callable[[], Awaitable[float]], rung: asyncio.Event
+    ) -> None:
+        """Call `step` until `stop`; it gives the seconds to sleep unless `rung` wakes it."""
+        pause_s = 0.2
+        while not stop.is_set():
+            rung.clear()
+            try:
+                wait_s = await step()
+                pause_s = 0.2
+            except Unavailable as error:
+                logger.warning("%s; trying again in %.1f s", error, pause_s)
+                wait_s, pause_s = pause_s, min(pause_s * 2, 5.0)
+            if wait_s > 0:
+                await wait_any(wait_s, stop, rung)
+
+    async def _fire(self) -> float:
+        async with self._database.transaction() as connection:
+            fired = await fire_due(connection)
+            due_s = None if fired >= BATCH else await schedules.next_due_s(connection)
+        if fired:
+            self._metrics.fired.inc(fired)
+            self._bell.ring()
+        if fired >= BATCH:
+            return 0.0
+        return NET_S if due_s is None else min(max(due_s, 0.001), NET_S)
+
+    async def _relay_round(self) -> float:
+        if await self._relay.work():
+            return 0.0
+        async with self._database.connection() as connection:
+            due_s = await outbox.next_due_s(connection)
+        return NET_S if due_s is None else min(max(due_s, 0.02), NET_S)
+
+    async def _reap(self) -> float:
+        async with self._database.transaction() as connection:
+            touched = await reap(connection)
+            count, _ = await outbox.backlog(connection)
+            self._metrics.outbox.set(count)
+        if touched:
+            self._bell.ring()
+        return REAP_EVERY_S
+
+    async def _keep_house(self) -> float:
+        async with self._database.transaction() as connection:
+            await maintenance.make_partitions(connection)
+            await maintenance.drop_partitions(connection, run_days=RUN_DAYS, delivery_days=DELIVERY_DAYS)
+            for table, count in (await maintenance.default_rows(connection)).items():
+                logger.error("table %s has %d rows outside of every day's partition; check the clocks", table, count)
+        async with self._database.transaction() as connection:
+            await payloads.sweep(connection, PAYLOAD_DAYS)
+            await deliveries.sweep_claims(connection)
+        return HOUSE_EVERY_S
+
+
+async def wait_any(wait_s: float, *events: asyncio.Event) -> None:
+    """Sleep for `wait_s` seconds, or until one of the events is set."""
+    tasks = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(tasks, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
