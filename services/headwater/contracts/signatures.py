@@ -1,0 +1,146 @@
+"""A webhook signature scheme as people write it: under `definition:` of an endpoint, or as a preset's row.
+
+The fields say which header, which hash, what is signed and how the time is bound; `plugins/signatures`
+compiles them. Only shapes are checked here; whether the fields fit each other is checked on compiling.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+
+from headwater.contracts.base import Closed
+
+HeaderName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")
+]  # RFC 9110 token
+FieldPath = Annotated[str, StringConstraints(pattern=r"^[^.\s]{1,128}(?:\.[^.\s]{1,128}){0,15}$")]
+Encoding = Literal["hex", "base64", "base64url", "utf8"]
+Note = Annotated[str, StringConstraints(max_length=2048)]
+Mark = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+HASH_BY_VERSION = "by_signature_version"  # AWS SNS: SignatureVersion 1 means sha1, 2 means sha256
+DEFAULT_PORT = "default_port"
+
+
+def _spelled_out(short: str, beginning: str) -> Any:
+    """A validator that reads a sentence beginning with `beginning` as the short word it stands for."""
+
+    def shorten(value: object) -> object:
+        return short if isinstance(value, str) and value.startswith(beginning) else value
+
+    return BeforeValidator(shorten)
+
+
+def _place(text: str) -> str:
+    kind, _, rest = text.partition(":")
+    if kind not in ("header", "body") or not rest or rest.strip() != rest:
+        raise ValueError("write header:NAME or body:PATH (a dotted path into a JSON body)")
+    return text
+
+
+Place = Annotated[str, Field(max_length=256), AfterValidator(_place)]
+
+
+class KeyDefinition(Closed):
+    """How the text of a secret becomes a key. `strip_prefix` is taken off where it stands."""
+
+    encoding: Literal["utf8", "base64", "hex", "pem"] = "utf8"
+    type: Note | None = Field(
+        default=None, description="A note on the key's form; `kind` decides how it is read."
+    )
+    strip_prefix: Mark | None = None
+    normalize: Literal["NFC", "NFD", "NFKC", "NFKD"] | None = None
+    certificate_from: Place | None = Field(
+        default=None, description="Where the request names its signing certificate."
+    )
+    certificate_hosts: tuple[Mark, ...] = Field(
+        default=(), description="Hosts a certificate may be fetched from; `*` stands for one label."
+    )
+
+
+class SignatureDefinition(Closed):
+    """Where the signature is and how it is written."""
+
+    header: HeaderName | None = None
+    format: Literal["plain", "kv", "body", "jwt"] = "plain"
+    encoding: Encoding = "hex"
+    prefix: Annotated[str, StringConstraints(max_length=64)] = ""
+    prefix_optional: bool = False
+    multi: (
+        Literal[",", " ", ";", "|", "repeat-header", "numbered-header", "alt-headers", "repeat-key"] | None
+    ) = None
+    alt_headers: tuple[HeaderName, ...] = ()
+    sep: Literal[",", ";", " ", "&", "|"] = ","
+    ts_key: Mark | None = None
+    sig_key: Mark | None = None
+    field: FieldPath | None = None
+    claim: Mark | None = Field(
+        default=None, description="The claim of a JWT that holds the hash of the body."
+    )
+    iss: Mark | None = None
+
+
+class TimestampDefinition(Closed):
+    """Where the time is. It must be part of what is signed."""
+
+    place: Annotated[
+        str, StringConstraints(pattern=r"^(?:sig|header:[^\s:]{1,128}|body:\S{1,256}|claim:\S{1,64})$")
+    ] = Field(alias="from")
+    unit: Literal["s", "ms", "s-str", "rfc3339", "http-date"] = "s"
+    recommended_tolerance_s: Annotated[float, Field(gt=0, le=7 * 86_400)] | None = None
+
+
+class BodyHashDefinition(Closed):
+    """A hash of the body in a query parameter of the signed URL."""
+
+    query_param: Mark
+    hash: Literal["md5", "sha1", "sha256", "sha384", "sha512"] = "sha256"
+    encoding: Encoding = "hex"
+
+
+class SchemeDefinition(Closed):
+    """A signature scheme. With a header alone it is HMAC-SHA256 over the body, in hex."""
+
+    id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,64}$")] = "definition"
+    provider: Note | None = None
+    doc: Note | None = None
+    reply: Note | None = None
+    escape_body: Note | None = None
+    kind: Literal[
+        "hmac",
+        "hash",
+        "token",
+        "ed25519",
+        "ecdsa-p256",
+        "rsa-pkcs1v15",
+        "jwt-hs256",
+        "jwt-rs256",
+        "jwt-es256",
+    ] = "hmac"
+    hash: (
+        Annotated[
+            Literal["md5", "sha1", "sha256", "sha384", "sha512", "by_signature_version"],
+            _spelled_out(HASH_BY_VERSION, "by SignatureVersion"),
+        ]
+        | None
+    ) = "sha256"
+    key: KeyDefinition = KeyDefinition()
+    signature: SignatureDefinition
+    signed: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = Field(
+        default=None,
+        description=(
+            "Template of the signed bytes: {body} {url} {url_no_query} {path} {query} {method} "
+            "{timestamp} {secret} {header:NAME} {context:NAME} {json:PATH} {body_crc32_dec} {body_sha256_hex} "
+            "{twilio:} {sns:} {adyen:FIELDS}; the last three are forms of their own. Without it: {body}."
+        ),
+    )
+    timestamp: TimestampDefinition | None = None
+    body_hash: BodyHashDefinition | None = None
+    url_variants: (
+        Annotated[Literal["default_port"], _spelled_out(DEFAULT_PORT, "with and without default port")] | None
+    ) = None
+    handshake: Mark | None = None
+    delivery_id: Place | None = Field(default=None, description="Where the provider's delivery id is.")
+    event_type: Place | None = Field(
+        default=None, description="Where the provider names the type of the event."
+    )

@@ -1,0 +1,19 @@
+"""Everything one verification reads, gathered once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from headwater.plugins.signatures.request import SignedRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a template is rendered from. `secret` is set only where it is hashed with the text."""
+
+    request: SignedRequest
+    url: str
+    context: Mapping[str, str]
+    timestamp: bytes = b""
+    document: Any = None
+    secret: bytes = b""

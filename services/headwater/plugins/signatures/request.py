@@ -1,0 +1,39 @@
+"""A request as it came over the wire, and strict reading of its headers."""
+
+from dataclasses import dataclass
+
+from headwater.plugins.signatures.reasons import Refused
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """What a signature may cover. `url` is the full public URL the sender used; headers are in wire order."""
+
+    method: str
+    url: str
+    headers: Headers
+    body: bytes
+
+
+def header_values(request: SignedRequest, name: bytes) -> list[bytes]:
+    """All values of a header, in wire order. `name` is in lower case."""
+    size = len(name)
+    return [value for key, value in request.headers if len(key) == size and key.lower() == name]
+
+
+def optional_header(request: SignedRequest, name: bytes) -> bytes | None:
+    """The value of a header that may be missing but not be there twice."""
+    values = header_values(request, name)
+    if len(values) > 1:
+        raise Refused("header_duplicated", name.decode("ascii"))
+    return values[0] if values else None
+
+
+def single_header(request: SignedRequest, name: bytes) -> bytes:
+    """The value of a header that must be there exactly once."""
+    value = optional_header(request, name)
+    if value is None:
+        raise Refused("header_missing", name.decode("ascii"))
+    return value

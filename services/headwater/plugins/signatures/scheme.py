@@ -1,0 +1,89 @@
+"""A compiled scheme: everything about it that does not depend on secrets or requests is decided here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from headwater.contracts.signatures import SchemeDefinition
+from headwater.plugins.signatures.documents import Path
+from headwater.plugins.signatures.template import Template
+
+Decoder = Callable[[bytes], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A header (`header`, lower case) or a field of the JSON body (`path`); one of them is set."""
+
+    header: bytes | None = None
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureForm:
+    """Where signatures are (`headers` in lower case, tried in order) and how one is read."""
+
+    format: str
+    headers: tuple[bytes, ...]
+    numbered: bytes | None  # the beginning of numbered headers
+    repeatable: bool
+    multi: bytes | None  # what separates several signatures in one value
+    prefix: bytes
+    prefix_optional: bool
+    prefix_any_case: bool
+    decode: Decoder
+    separator: bytes
+    time_key: bytes
+    signature_key: bytes
+    several_keys: bool
+    field: Path
+
+
+@dataclass(frozen=True, slots=True)
+class TimeForm:
+    """Where the time is: in the signature's own header (`in_signature`), at a place, or in a claim."""
+
+    unit: str
+    in_signature: bool = False
+    place: Place | None = None
+    claim: str | None = None
+    after_match: bool = (
+        False  # a body's field outside the template is read only once the body is known to be right
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class BodyHash:
+    """A hash of the body in a parameter of the signed URL."""
+
+    parameter: str
+    hash: str
+    decode: Decoder
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """What `compile_scheme` gives. `tolerance_s` is the provider's advice, None where it gives none.
+
+    `context_names` are the values an endpoint must be configured with; `handshake` names the provider's.
+    """
+
+    name: str
+    kind: str
+    hash: str
+    definition: SchemeDefinition = field(repr=False)
+    signature: SignatureForm = field(repr=False)
+    template: Template = field(repr=False)
+    time: TimeForm | None = field(repr=False)
+    body_hash: BodyHash | None = field(repr=False)
+    delivery_id: Place | None = field(repr=False)
+    event_type: Place | None = field(repr=False)
+    reads_document: bool = field(repr=False)  # whether the body is parsed before the signature can be checked
+    signs_items: bool = field(repr=False)  # whether each item of the body carries a signature of its own
+    tolerance_s: float | None
+    handshake: str | None
+
+    @property
+    def context_names(self) -> frozenset[str]:
+        return frozenset(
+            name.partition(":")[2] for name in self.template.fields if name.startswith("context:")
+        )
