@@ -1,0 +1,213 @@
+"""When schedules are due: the one door to cron expressions, intervals, single times and presets.
+
+The expression is parsed and checked by our own rules and expanded to plain values; croniter finds the
+matching times of a day on naive wall-clock time, the calendar rules of `cron_days` find the days, and
+`schedule_clock` turns wall-clock times into instants. croniter by itself doubles daily jobs when clocks are
+set back.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache, partial
+from itertools import islice, pairwise
+
+from croniter import croniter
+
+from headwater.model.cron_days import next_day
+from headwater.model.cron_expression import CronExpression
+from headwater.model.cron_field import FIRST_YEAR, LAST_YEAR
+from headwater.model.schedule_clock import Fire, change_at, first_fire
+from headwater.model.schedule_describe import describe
+from headwater.model.schedule_error import ScheduleError
+from headwater.model.schedule_interval import short_text
+from headwater.model.schedule_preset import PRESETS
+from headwater.model.schedule_timetable import Timetable, build_timetable, find_zone, specification_name
+from headwater.model.schedule_warning import warnings_for
+
+__all__ = [
+    "PRESETS",
+    "Occurrence",
+    "ScheduleError",
+    "Timetable",
+    "describe",
+    "due_times",
+    "find_zone",
+    "next_after",
+    "parse_timetable",
+    "preview",
+    "short_text",
+    "smallest_gap_s",
+    "warnings_for",
+]
+
+_SECOND = timedelta(seconds=1)
+_BEFORE_ALL = datetime(FIRST_YEAR, 1, 1, tzinfo=UTC) - timedelta(days=2)
+_AFTER_ALL = datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC) + timedelta(days=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """One due time. `at` is in the schedule's zone, with its offset; `utc` is the same instant.
+
+    `marks`: `moved` (stands in for times that the clock left out), `first_pass` and `second_pass` (the clock
+    shows this time twice on that day).
+    """
+
+    at: datetime
+    utc: datetime
+    marks: tuple[str, ...] = ()
+
+
+def parse_timetable(
+    *,
+    crons: Sequence[str] = (),
+    interval: str | None = None,
+    once: datetime | None = None,
+    preset: str | None = None,
+    timezone: str = "UTC",
+    day_match: str = "any",
+    hash_key: str = "",
+    anchor: datetime | None = None,
+    now: datetime | None = None,
+) -> Timetable:
+    """The timetable of one or several specifications.
+
+    Args: `once` is rounded up to a whole second; without a zone it is wall-clock time of `timezone`.
+    `day_match` joins day of month and day of week: `any` (POSIX) or `all`. `hash_key` names the schedule
+    (tenant and name): H draws from it. `anchor` sets the phase of an interval, default 1970-01-01T00:00:00Z.
+    With `now` (aware) an expression that has no due time left after it is refused as well, which is right
+    when a schedule is defined and wrong when a stored one is read.
+    Raises: ScheduleError (a ConfigError) with field, position, cause and mend.
+    """
+    timetable = build_timetable(
+        crons=crons,
+        interval=interval,
+        once=once,
+        preset=preset,
+        timezone=timezone,
+        day_match=day_match,
+        hash_key=hash_key,
+        anchor=anchor,
+    )
+    if now is not None:
+        for index, cron in enumerate(timetable.crons):
+            if _cron_fire(cron, timezone, _whole_utc(now)) is None:
+                raise _is_over(cron, now).within(specification_name(index, len(timetable.crons)))
+    return timetable
+
+
+def next_after(timetable: Timetable, moment: datetime) -> datetime | None:
+    """The first due time strictly after `moment`.
+
+    Args: `moment` is aware; any zone.
+    Returns: aware UTC, whole seconds; None when the timetable is over (cron: at the end of the year 2099).
+    Wall-clock times that a change of the clock skips or repeats follow the one rule of `schedule_clock`.
+    """
+    fire = _next_fire(timetable, _whole_utc(moment))
+    return None if fire is None else fire.at
+
+
+def due_times(timetable: Timetable, after: datetime) -> Iterator[datetime]:
+    """All due times strictly after `after`, ascending, in UTC."""
+    moment = next_after(timetable, after)
+    while moment is not None:
+        yield moment
+        moment = next_after(timetable, moment)
+
+
+def preview(timetable: Timetable, after: datetime, count: int) -> list[Occurrence]:
+    """The next `count` due times strictly after `after`, fewer when the timetable ends before."""
+    zone = timetable.zone
+    found: list[Occurrence] = []
+    moment = _whole_utc(after)
+    while len(found) < count and (fire := _next_fire(timetable, moment)) is not None:
+        moment = fire.at
+        local = moment.astimezone(zone)
+        marks = ["moved"] if fire.moved else []
+        if change_at(zone, local.replace(tzinfo=None, fold=0)) is not None:
+            marks.append("second_pass" if local.fold else "first_pass")
+        found.append(Occurrence(local, moment, tuple(marks)))
+    return found
+
+
+def smallest_gap_s(timetable: Timetable, after: datetime, fires: int = 100) -> float | None:
+    """The least distance in seconds between the next `fires` due times; None when fewer than two are left."""
+    found = islice(due_times(timetable, after), fires)
+    return min(((later - sooner).total_seconds() for sooner, later in pairwise(found)), default=None)
+
+
+def _whole_utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("a moment needs a zone")
+    return moment.astimezone(UTC).replace(microsecond=0)
+
+
+def _next_fire(timetable: Timetable, moment: datetime) -> Fire | None:
+    """The first due time after `moment` (UTC, whole seconds) over all specifications."""
+    candidates = [_cron_fire(cron, timetable.timezone, moment) for cron in timetable.crons]
+    if timetable.interval is not None:
+        due = timetable.interval.next_after(moment)
+        candidates.append(None if due is None else Fire(due))
+    if timetable.once is not None and timetable.once > moment:
+        candidates.append(Fire(timetable.once))
+    # on a tie the one that was not moved: that due time exists by itself
+    return min(
+        (fire for fire in candidates if fire is not None),
+        key=lambda fire: (fire.at, fire.moved),
+        default=None,
+    )
+
+
+@lru_cache(maxsize=16_384)
+def _cron_fire(cron: CronExpression, timezone: str, moment: datetime) -> Fire | None:
+    """Memoised, since many schedules share an expression and fall due at the same instant."""
+    if moment >= _AFTER_ALL:
+        return None
+    return first_fire(
+        find_zone(timezone),
+        partial(_next_wall, cron),
+        max(moment, _BEFORE_ALL),
+        is_interval=cron.is_interval,
+        makes_up=cron.has_plain_hours,
+    )
+
+
+def _next_wall(cron: CronExpression, after: datetime) -> datetime | None:
+    """The first matching wall-clock time strictly after `after` (both naive, whole seconds)."""
+    day = next_day(cron.days, after.date())
+    if day == after.date():
+        found: datetime = _matcher(cron.seconds, cron.minutes, cron.hours).get_next(
+            datetime, start_time=after
+        )
+        if found.date() == day:
+            return found
+        day = next_day(cron.days, found.date())
+    return None if day is None else datetime.combine(day, cron.first_time)
+
+
+def _matcher(seconds: tuple[int, ...], minutes: tuple[int, ...], hours: tuple[int, ...]) -> croniter:
+    """A croniter of its own: they keep their position, so one must not be shared between threads."""
+    return copy.copy(_prepared_matcher(seconds, minutes, hours))
+
+
+@lru_cache(maxsize=1024)
+def _prepared_matcher(seconds: tuple[int, ...], minutes: tuple[int, ...], hours: tuple[int, ...]) -> croniter:
+    fields = (_listed(values, size) for values, size in ((seconds, 60), (minutes, 60), (hours, 24)))
+    return croniter(f"{' '.join(fields)} * * *", 0.0, second_at_beginning=True)
+
+
+def _listed(values: tuple[int, ...], size: int) -> str:
+    return "*" if len(values) == size else ",".join(map(str, values))
+
+
+def _is_over(cron: CronExpression, now: datetime) -> ScheduleError:
+    named_year = cron.days.years is not None
+    text = cron.text.rstrip(" \t")
+    return ScheduleError(
+        "year" if named_year else "day_of_month",
+        max(text.rfind(" "), text.rfind("\t")) + 2 if named_year else 1,
+        f"`{text.strip()}` has no due time left after {now.astimezone(UTC):%Y-%m-%d}",
+        "write a year to come, or `*`" if named_year else "mend the days and months",
+    )

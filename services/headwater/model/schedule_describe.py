@@ -1,0 +1,162 @@
+"""A timetable as a sentence that a person understands."""
+
+from collections.abc import Sequence
+from itertools import product
+
+from headwater.model.cron_days import DayRule
+from headwater.model.cron_expression import CronExpression
+from headwater.model.schedule_interval import EPOCH, Interval
+from headwater.model.schedule_timetable import Timetable
+from headwater.model.schedule_words import MONTHS, WEEKDAYS, duration, joined, ordinal, runs_of, step_of
+
+_MOST_TIMES = 6  # more single times of day than this make no readable list
+
+
+def describe(timetable: Timetable) -> str:
+    """One sentence, for example `At 02:00, Monday to Friday (Europe/Berlin)`."""
+    clauses = _cron_clauses(timetable.crons)
+    if timetable.interval is not None:
+        clauses.append(_interval(timetable.interval))
+    if timetable.once is not None:
+        local = timetable.once.astimezone(timetable.zone)
+        clauses.append(f"once, on {local:%Y-%m-%d} at {local:%H:%M:%S}")
+    sentence = "; ".join(clauses)
+    return f"{sentence[:1].upper()}{sentence[1:]} ({timetable.timezone})"
+
+
+def _cron_clauses(crons: Sequence[CronExpression]) -> list[str]:
+    """One clause for each expression; those that differ only in plain times of day share one."""
+    times_on: dict[DayRule, set[str]] = {}
+    others = []
+    for cron in crons:
+        if times := _plain_times(cron):
+            times_on.setdefault(cron.days, set()).update(times)
+        else:
+            days = _days(cron.days)
+            others.append(_clock(cron) if days == "every day" else f"{_clock(cron)}, {days}")
+    return [f"at {joined(sorted(times))}, {_days(rule)}" for rule, times in times_on.items()] + others
+
+
+def _interval(interval: Interval) -> str:
+    text = f"every {duration(interval.every_s)}"
+    if interval.anchor == EPOCH:
+        return text
+    return f"{text}, counted from {interval.anchor:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _plain_times(cron: CronExpression) -> list[str]:
+    """The times of day as a list, empty when they are too many for one."""
+    if len(cron.hours) * len(cron.minutes) * len(cron.seconds) > _MOST_TIMES:
+        return []
+    return [
+        f"{hour:02}:{minute:02}" + (f":{second:02}" if cron.seconds != (0,) else "")
+        for hour, minute, second in product(cron.hours, cron.minutes, cron.seconds)
+    ]
+
+
+def _clock(cron: CronExpression) -> str:
+    if cron.seconds != (0,):
+        return _seconds(cron) + _minutes_and_hours(cron)
+    if len(cron.minutes) > 1:
+        step = step_of(cron.minutes, 60)
+        if step is None:
+            return f"at minutes {_numbers(cron.minutes)}{_hours(cron.hours, ' of every hour')}"
+        start = f" from minute {cron.minutes[0]}" if cron.minutes[0] else ""
+        return f"every {duration(step * 60)}{start}{_hours(cron.hours, '')}"
+    return _hourly(cron.hours, cron.minutes[0])
+
+
+def _hourly(hours: tuple[int, ...], minute: int) -> str:
+    """Many hours, one minute each."""
+    step = step_of(hours, 24)
+    if step is not None and hours[0] == 0:
+        return f"every {duration(step * 3600)}" + (f" at minute {minute}" if minute else "")
+    spans = [
+        f"{first:02}:{minute:02}" + (f" to {last:02}:{minute:02}" if last > first else "")
+        for first, last in runs_of(hours)
+    ]
+    return f"every hour from {spans[0]}" if len(spans) == 1 else f"at {joined(spans)}"
+
+
+def _seconds(cron: CronExpression) -> str:
+    step = step_of(cron.seconds, 60)
+    if step is None:
+        return f"at second{'s' if len(cron.seconds) > 1 else ''} {_numbers(cron.seconds)}"
+    return f"every {duration(step)}" + (f" from second {cron.seconds[0]}" if cron.seconds[0] else "")
+
+
+def _minutes_and_hours(cron: CronExpression) -> str:
+    """Where the seconds lie."""
+    if len(cron.minutes) < 60:
+        plural = "s" if len(cron.minutes) > 1 else ""
+        minutes = f" of minute{plural} {_numbers(cron.minutes)}"
+        return minutes + _hours(cron.hours, " of every hour")
+    if len(cron.seconds) > 1 and step_of(cron.seconds, 60):
+        return _hours(cron.hours, "")
+    return " of every minute" + _hours(cron.hours, "")
+
+
+def _hours(hours: tuple[int, ...], when_all: str) -> str:
+    if len(hours) == 24:
+        return when_all
+    spans = [f"{first:02}:00 to {last:02}:59" for first, last in runs_of(hours)]
+    return f" from {joined(spans)}" if len(spans) <= 3 else f" in the hours {_numbers(hours)}"
+
+
+def _numbers(values: Sequence[int]) -> str:
+    return joined([f"{first}" if first == last else f"{first} to {last}" for first, last in runs_of(values)])
+
+
+def _days(rule: DayRule) -> str:
+    month_days, weekdays = _month_days(rule), _weekdays(rule)
+    if rule.by_month_day and rule.by_weekday:
+        days = f"{month_days} if also {weekdays}" if rule.match_all else f"{month_days} or {weekdays}"
+    elif rule.by_month_day:
+        days = month_days
+    else:
+        days = weekdays if rule.by_weekday else "every day"
+    return days + _months(rule)
+
+
+def _month_days(rule: DayRule) -> str:
+    spans = [
+        ordinal(first) if first == last else f"{ordinal(first)} to {ordinal(last)}"
+        for first, last in runs_of(sorted(rule.days))
+    ]
+    spans += [
+        f"{ordinal(back + 1)} last day of the month" if back else "last day of the month"
+        for back in sorted(rule.before_last)
+    ]
+    spans += [f"weekday (Monday to Friday) nearest the {ordinal(day)}" for day in sorted(rule.nearest)]
+    spans += [
+        "weekday (Monday to Friday) nearest the "
+        + (f"{ordinal(back + 1)} last day of the month" if back else "last day of the month")
+        for back in sorted(rule.nearest_before_last)
+    ]
+    return f"on the {joined(spans)}"
+
+
+def _weekdays(rule: DayRule) -> str:
+    monday_first = sorted(rule.weekdays, key=lambda day: (day - 1) % 7)
+    spans = []
+    for first, last in runs_of([(day - 1) % 7 for day in monday_first]):
+        names = [WEEKDAYS[(day + 1) % 7] for day in range(first, last + 1)]
+        spans += names if len(names) < 3 else [f"{names[0]} to {names[-1]}"]
+    spans += [
+        f"the {ordinal(count)} {WEEKDAYS[day]} of the month" for day, count in sorted(rule.nth_weekdays)
+    ]
+    spans += [f"the last {WEEKDAYS[day]} of the month" for day in sorted(rule.last_weekdays)]
+    return f"on {joined(spans)}"
+
+
+def _months(rule: DayRule) -> str:
+    text = ""
+    if len(rule.months) < 12:
+        spans: list[str] = []
+        for first, last in runs_of(sorted(rule.months)):
+            names = list(MONTHS[first - 1 : last])
+            spans += names if len(names) < 3 else [f"{names[0]} to {names[-1]}"]
+        text = f" in {joined(spans)}"
+    if rule.years is not None:
+        text += f" in {_numbers(sorted(rule.years))}" if not text else f" of {_numbers(sorted(rule.years))}"
+    return text

@@ -1,0 +1,135 @@
+"""A timetable: all time specifications of one schedule, read and checked, with their zone."""
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from headwater.model.cron_expression import CronExpression
+from headwater.model.cron_parse import parse_cron
+from headwater.model.schedule_clock import change_at, to_utc
+from headwater.model.schedule_error import ScheduleError
+from headwater.model.schedule_interval import Interval, parse_interval
+from headwater.model.schedule_preset import PRESETS
+
+MAX_CRONS = 100  # in one schedule: each costs a search per due time
+_ZONE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Timetable:
+    """Due whenever one of its specifications is; what falls on the same second is one due time."""
+
+    crons: tuple[CronExpression, ...] = ()
+    interval: Interval | None = None
+    once: datetime | None = None  # aware UTC, whole seconds
+    timezone: str = "UTC"
+    preset: str | None = None
+    hash_key: str = ""
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+
+def build_timetable(
+    *,
+    crons: Sequence[str],
+    interval: str | None,
+    once: datetime | None,
+    preset: str | None,
+    timezone: str,
+    day_match: str,
+    hash_key: str,
+    anchor: datetime | None,
+) -> Timetable:
+    """The timetable of these specifications (see `schedule.parse_timetable`)."""
+    zone = find_zone(timezone)
+    if day_match not in {"any", "all"}:
+        raise ScheduleError("day_match", 1, f"`{day_match[:60]}` is no way to join days", "write any or all")
+    expressions = list(crons)
+    if preset is not None:
+        chosen = _find_preset(preset)
+        expressions += PRESETS[chosen].crons
+        if interval is not None and PRESETS[chosen].interval is not None:
+            raise ScheduleError(
+                "interval", None, f"preset {chosen} is an interval itself", "keep one of the two"
+            )
+        interval = interval or PRESETS[chosen].interval
+    if not expressions and interval is None and once is None:
+        raise ScheduleError("cron", None, "no time is given", "give cron, interval, once or preset")
+    return Timetable(
+        crons=_read_crons(expressions, match_all=day_match == "all", hash_key=hash_key),
+        interval=None if interval is None else parse_interval(interval, anchor),
+        once=None if once is None else _instant(once, zone),
+        timezone=timezone,
+        preset=preset,
+        hash_key=hash_key,
+    )
+
+
+def find_zone(name: str) -> ZoneInfo:
+    """The IANA zone of this name. Raises: ScheduleError of field `timezone`."""
+    # "right/…" counts leap seconds and "localtime" is whatever the machine says: neither is a rule to keep.
+    if _ZONE_NAME.fullmatch(name) and not name.startswith(("right/", "posix/")) and name != "localtime":
+        try:
+            return ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            pass
+    raise ScheduleError("timezone", 1, f"`{name[:60]}` is no IANA time zone", _mend_zone(name))
+
+
+def _mend_zone(name: str) -> str:
+    if offset := re.fullmatch(r"(?:UTC|GMT)?([+-])0?([0-9]{1,2})(?::?00)?", name.strip()):
+        # POSIX signs: Etc/GMT-2 is two hours ahead of UTC
+        return f"write Etc/GMT{'-' if offset[1] == '+' else '+'}{offset[2]}, or a place such as Europe/Berlin"
+    by_lower = {zone.lower(): zone for zone in available_timezones()}
+    close = difflib.get_close_matches(name.strip()[:60].lower(), by_lower, n=1)
+    return f"write {by_lower[close[0]]}" if close else "write for example UTC or Europe/Berlin"
+
+
+def _find_preset(name: str) -> str:
+    if name in PRESETS:
+        return name
+    close = difflib.get_close_matches(name[:60].lower(), PRESETS, n=1)
+    mend = f"write {close[0]}" if close else f"write one of {', '.join(PRESETS)}"
+    raise ScheduleError("preset", 1, f"`{name[:60]}` is no preset", mend)
+
+
+def _read_crons(texts: Sequence[str], *, match_all: bool, hash_key: str) -> tuple[CronExpression, ...]:
+    if len(texts) > MAX_CRONS:
+        raise ScheduleError(
+            "cron",
+            None,
+            f"{len(texts)} expressions in one schedule",
+            f"keep to {MAX_CRONS}: use lists and ranges",
+        )
+    expressions = []
+    for index, text in enumerate(texts):
+        try:
+            expressions.append(parse_cron(text, match_all=match_all, hash_key=hash_key))
+        except ScheduleError as error:
+            raise error.within(specification_name(index, len(texts))) from None
+    return tuple(dict.fromkeys(expressions))
+
+
+def specification_name(index: int, count: int) -> str:
+    """How the cron expression at `index` of `count` is called in errors."""
+    return "cron" if count == 1 else f"crons[{index}]"
+
+
+def _instant(once: datetime, zone: ZoneInfo) -> datetime:
+    """`once` in UTC, rounded up to a whole second: never early.
+
+    Without a zone it is wall-clock time of the schedule's zone: in an overlap the first pass, in a gap the
+    first instant after it.
+    """
+    if once.tzinfo is None:
+        change = change_at(zone, once.replace(fold=0))
+        once = change.at if change is not None and change.is_gap else to_utc(zone, once.replace(fold=0))
+    moment = once.astimezone(UTC)
+    if moment.microsecond:
+        moment = moment.replace(microsecond=0) + timedelta(seconds=1)
+    return moment
