@@ -51,7 +51,7 @@ run) lock=requirements.lock ;;
 dev) lock=requirements-dev.lock ;;
 *) fail "usage: tools/setup.sh run|dev" ;;
 esac
-pip() { "$venv/bin/python" -m pip --quiet --disable-pip-version-check --no-input "$@"; }
+pip() { "$venv/bin/python" -m pip -qq --disable-pip-version-check --no-input "$@"; }
 
 say "installing $(grep -c '==' "$lock") packages of $lock (the first time about a minute)"
 pip install --requirement "$lock"
