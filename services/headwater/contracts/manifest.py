@@ -9,11 +9,40 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
+from headwater.contracts.auth import ApiKeyAuth, Auth, BasicAuth, BearerAuth, NoAuth, SecretText
 from headwater.contracts.base import Closed
+from headwater.contracts.pagination import (
+    CursorPagination,
+    Expression,
+    LinkPagination,
+    NextUrlPagination,
+    NoPagination,
+    OffsetPagination,
+    PagePagination,
+    Pagination,
+)
+
+from headwater.contracts.signatures import SchemeDefinition
+
+__all__ = [
+    "ApiKeyAuth",
+    "Auth",
+    "BasicAuth",
+    "BearerAuth",
+    "CursorPagination",
+    "Expression",
+    "LinkPagination",
+    "NextUrlPagination",
+    "NoAuth",
+    "NoPagination",
+    "OffsetPagination",
+    "PagePagination",
+    "Pagination",
+    "SecretText",
+]  # what is made elsewhere and read from here; the classes below need no entry
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]
 TableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
-Expression = Annotated[str, StringConstraints(min_length=1, max_length=2048)]  # JMESPath
 
 
 def _http_url(text: str) -> str:
@@ -23,32 +52,6 @@ def _http_url(text: str) -> str:
 
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
-SecretText = Annotated[str, Field(min_length=1, json_schema_extra={"x-secret": True})]  # stored encrypted
-
-
-class NoAuth(Closed):
-    type: Literal["none"] = "none"
-
-
-class BearerAuth(Closed):
-    type: Literal["bearer"]
-    token: SecretText
-
-
-class BasicAuth(Closed):
-    type: Literal["basic"]
-    username: str
-    password: SecretText
-
-
-class ApiKeyAuth(Closed):
-    type: Literal["api_key"]
-    name: str = "X-API-Key"
-    value: SecretText
-    place: Literal["header", "query", "cookie"] = Field("header", alias="in")
-
-
-Auth = Annotated[NoAuth | BearerAuth | BasicAuth | ApiKeyAuth, Field(discriminator="type")]
 
 
 class Network(Closed):
@@ -65,63 +68,23 @@ class RateLimit(Closed):
     burst: Annotated[int, Field(ge=1, le=1_000_000)] = 1
 
 
+Scalar = str | int | float | bool
+
+
 class Request(Closed):
-    method: Literal["GET"] = "GET"
+    """What one page is asked by. `path` is appended to `base_url`; `json` is the body of a POST."""
+
+    method: Literal["GET", "POST"] = "GET"
     path: str = ""
-    params: dict[str, str | int | float | bool] = {}
+    params: dict[str, Scalar | tuple[Scalar, ...]] = {}
     headers: dict[str, str] = {}
+    body: dict[str, Any] | None = Field(default=None, alias="json")
 
-
-class NoPagination(Closed):
-    type: Literal["none"] = "none"
-
-
-class _Paged(Closed):
-    """What the counting paginators share. Paths are JMESPath into the answer's body."""
-
-    size: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    size_param: str | None = None
-    total: Expression | None = None
-    total_pages: Expression | None = None
-    has_more: Expression | None = None
-
-
-class OffsetPagination(_Paged):
-    type: Literal["offset"]
-    offset_param: str = "offset"
-    size_param: str | None = "limit"
-    size: Annotated[int, Field(ge=1, le=1_000_000)] = 100
-    start: Annotated[int, Field(ge=0)] = 0
-
-
-class PagePagination(_Paged):
-    type: Literal["page"]
-    page_param: str = "page"
-    start: Annotated[int, Field(ge=0)] = 1
-
-
-class CursorPagination(_Paged):
-    type: Literal["cursor"]
-    cursor_param: str = "cursor"
-    cursor_path: Expression
-
-
-class NextUrlPagination(_Paged):
-    type: Literal["next_url"]
-    next_path: Expression
-
-
-class LinkPagination(_Paged):
-    """RFC 8288 Link header."""
-
-    type: Literal["link"]
-    rel: str = "next"
-
-
-Pagination = Annotated[
-    NoPagination | OffsetPagination | PagePagination | CursorPagination | NextUrlPagination | LinkPagination,
-    Field(discriminator="type"),
-]
+    @model_validator(mode="after")
+    def _only_post_has_a_body(self) -> Self:
+        if self.body is not None and self.method != "POST":
+            raise ValueError("`json` needs `method: POST`")
+        return self
 
 
 class Records(Closed):
@@ -226,15 +189,25 @@ class EndpointLimits(Closed):
 
 
 class Endpoint(Closed):
-    """An address that accepts webhooks: `POST /in/{tenant}/{name}`."""
+    """An address that accepts webhooks: `POST /in/{tenant}/{name}`.
+
+    The signature scheme is a preset's name (`scheme`) or written out (`definition`).
+    """
 
     name: Name
-    scheme: Name
+    scheme: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,64}$")] | None = None
+    definition: SchemeDefinition | None = None
     secrets: tuple[SecretText, ...] = ()
     tolerance_s: Annotated[int, Field(ge=1, le=86_400)] = 300
     dedupe: Dedupe = Dedupe()
     limits: EndpointLimits = EndpointLimits()
     destination: Destination | None = None
+
+    @model_validator(mode="after")
+    def _one_scheme(self) -> Self:
+        if (self.scheme is None) == (self.definition is None):
+            raise ValueError("give `scheme` (a preset's name) or `definition`, one of them")
+        return self
 
 
 class Manifest(Closed):

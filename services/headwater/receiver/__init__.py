@@ -1,0 +1,1 @@
+"""The receiver: verify, queue, 202."""

@@ -14,7 +14,6 @@ from headwater.store.database import CONNECT_TIMEOUT_S, Database
 
 logger = logging.getLogger("headwater.store")
 WORK = "headwater_work"  # runs to admit, messages to relay
-SCHEDULES = "headwater_schedules"
 _GAP_S = 0.005
 _RETRY_S = 1.0
 

@@ -1,38 +1,14 @@
 """Deliveries: one row per accepted webhook, once each; duplicates are marks on the first one (DESIGN.md §4)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from headwater.contracts.webhook import Receipt
 from headwater.store.queries import queries
 
 _Q = queries("deliveries")
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """One accepted request, as it travelled in `webhook.received`.
-
-    `id` names the delivery (a function of the provider's id where there is one), `receipt_id` this request;
-    `headers` are [name, value] in wire order, latin-1; `dedupe_s` is the window of the claim, None without a key.
-    """
-
-    id: UUID
-    receipt_id: UUID
-    received_at: datetime
-    tenant: str
-    endpoint: str
-    method: str
-    url: str
-    remote: str | None
-    headers: list[list[str]]
-    body: bytes
-    verification: Mapping[str, Any]
-    type: str | None = None
-    key: str | None = None
-    dedupe_s: int = 7 * 86_400
 
 
 async def store(connection: Any, receipts: Sequence[Receipt]) -> list[Receipt]:

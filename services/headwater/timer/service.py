@@ -8,7 +8,8 @@ from headwater.bus.port import Bus
 from headwater.model.errors import Unavailable
 from headwater.model.secret import Secret
 from headwater.store import deliveries, maintenance, outbox, payloads, schedules
-from headwater.store.bell import SCHEDULES, WORK, Bell, listening
+from headwater.store.bell import WORK, Bell, listening
+from headwater.store.config import CONFIG_CHANNEL
 from headwater.store.database import Database
 from headwater.telemetry.metrics import Metrics
 from headwater.timer.fire import BATCH, fire_due
@@ -40,7 +41,7 @@ class Timer:
         """Work until `stop` is set."""
         async with (
             listening(self._url, WORK) as work,
-            listening(self._url, SCHEDULES) as changed,
+            listening(self._url, CONFIG_CHANNEL) as changed,
             asyncio.TaskGroup() as group,
         ):
             group.create_task(self._loop(stop, self._fire, changed), name="timer.fire")

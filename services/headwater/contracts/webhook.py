@@ -1,0 +1,92 @@
+"""`webhook.received`: the raw body is the message's body, untouched; everything else stands in its headers."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from headwater.model.errors import ContractError
+
+TYPE = "webhook.received"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One accepted request.
+
+    `id` names the delivery: a function of the provider's delivery id where there is one, else of this receipt.
+    `receipt_id` names this request and is the message id. `headers` are [name, value] in wire order, latin-1.
+    `dedupe_s` is the window of the claim on `key`, in seconds. With `payload_id` the body stands in table `payload`.
+    """
+
+    id: UUID
+    receipt_id: UUID
+    received_at: datetime
+    tenant: str
+    endpoint: str
+    method: str
+    url: str
+    remote: str | None
+    headers: list[list[str]]
+    body: bytes
+    verification: Mapping[str, Any]
+    type: str | None = None
+    key: str | None = None
+    dedupe_s: int = 7 * 86_400
+    payload_id: UUID | None = None
+
+
+def to_headers(receipt: Receipt) -> dict[str, str]:
+    """The message headers of a receipt; texts are ASCII (JSON escapes what is not)."""
+    told = {
+        "tenant": receipt.tenant,
+        "endpoint": receipt.endpoint,
+        "delivery-id": str(receipt.id),
+        "received-at": receipt.received_at.isoformat(),
+        "request": json.dumps([receipt.method, receipt.url, receipt.remote], separators=(",", ":")),
+        "http-headers": json.dumps(receipt.headers, separators=(",", ":")),
+        "verification": json.dumps(dict(receipt.verification), separators=(",", ":")),
+        "dedupe": json.dumps([receipt.key, receipt.dedupe_s, receipt.type], separators=(",", ":")),
+    }
+    if receipt.payload_id is not None:
+        told["payload-id"] = str(receipt.payload_id)
+    return told
+
+
+def from_headers(message_id: str, headers: Mapping[str, str], body: bytes) -> Receipt:
+    """The receipt in a message. Raises: ContractError, naming what is missing or malformed."""
+    try:
+        method, url, remote = json.loads(headers["request"])
+        key, dedupe_s, kind = json.loads(headers["dedupe"])
+        received_at = datetime.fromisoformat(headers["received-at"])
+        if received_at.tzinfo is None:
+            raise ValueError("received-at has no zone")
+        return Receipt(
+            id=UUID(headers["delivery-id"]),
+            receipt_id=UUID(message_id),
+            received_at=received_at,
+            tenant=_text(headers["tenant"]),
+            endpoint=_text(headers["endpoint"]),
+            method=_text(method),
+            url=_text(url),
+            remote=None if remote is None else _text(remote),
+            headers=[[_text(name), _text(value)] for name, value in json.loads(headers["http-headers"])],
+            body=body,
+            verification=dict(json.loads(headers["verification"])),
+            type=None if kind is None else _text(kind),
+            key=None if key is None else _text(key),
+            dedupe_s=int(dedupe_s),
+            payload_id=UUID(headers["payload-id"]) if "payload-id" in headers else None,
+        )
+    except KeyError as error:
+        raise ContractError(f"webhook.received: header {error.args[0]!r} is missing") from error
+    except (ValueError, TypeError) as error:
+        raise ContractError(f"webhook.received: {error}") from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError("a header's value is no text that a row can hold")
+    return value

@@ -1,0 +1,85 @@
+"""From a verified request to its message: pure."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from headwater.bus.port import Message
+from headwater.contracts import webhook
+from headwater.contracts.webhook import Receipt
+from headwater.model.ids import derive_id, derive_key_id, to_millisecond
+from headwater.plugins.signatures import SignedRequest, Verdict, delivery_id, event_type
+from headwater.receiver.endpoints import Address
+
+MAX_MESSAGE_BODY_BYTES = 1024 * 1024  # larger ones travel by reference
+MAX_KEY_CHARACTERS = 512
+REMEMBERED_HEADERS_BYTES = 48 * 1024  # with the rest of the envelope within a message's header limit
+SHIELDED_HEADERS = frozenset({b"authorization", b"proxy-authorization", b"cookie"})
+
+
+def receipt_of(
+    address: Address, request: SignedRequest, verdict: Verdict, *, now: datetime, nonce: bytes, remote: str | None
+) -> Receipt:
+    """The receipt of a verified request. `nonce` tells apart two receipts of one millisecond."""
+    key = _key(address, request)
+    at = to_millisecond(now)
+    receipt_id = derive_id(at, "receipt", address.tenant, address.endpoint.name, nonce)
+    identity = (address.tenant, address.endpoint.name, key)
+    return Receipt(
+        id=receipt_id if key is None else derive_key_id("delivery", *identity),
+        receipt_id=receipt_id,
+        received_at=at,
+        tenant=address.tenant,
+        endpoint=address.endpoint.name,
+        method=request.method,
+        url=request.url[:8192],
+        remote=remote,
+        headers=_headers(request),
+        body=request.body,
+        verification=_verification(address, verdict),
+        type=event_type(address.scheme, request),
+        key=key,
+        dedupe_s=address.endpoint.dedupe.window_s,
+    )
+
+
+def _key(address: Address, request: SignedRequest) -> str | None:
+    header = address.endpoint.dedupe.header
+    if header is None:
+        return delivery_id(address.scheme, request)
+    wanted = header.lower().encode("latin-1")
+    values = [value for name, value in request.headers if name.lower() == wanted]
+    text = values[0].decode("latin-1") if len(values) == 1 else ""
+    return text if 0 < len(text) <= MAX_KEY_CHARACTERS and "\0" not in text else None
+
+
+def _headers(request: SignedRequest) -> list[list[str]]:
+    """Names and values in wire order. What authorises a caller is kept as stars."""
+    return [
+        [name.decode("latin-1"), "***" if name.lower() in SHIELDED_HEADERS else value.decode("latin-1")]
+        for name, value in request.headers
+    ]
+
+
+def _verification(address: Address, verdict: Verdict) -> Mapping[str, Any]:
+    return {
+        "scheme": address.endpoint.scheme or "definition",
+        "secret": verdict.secret_index,
+        "timestamp": verdict.timestamp_s,
+    }
+
+
+def message_of(receipt: Receipt, payload_id: UUID | None) -> Message:
+    """`webhook.received`, with the body or with the place where it stands."""
+    headers = webhook.to_headers(receipt)
+    if payload_id is not None:
+        headers["payload-id"] = str(payload_id)
+    body = receipt.body if payload_id is None else b""
+    return Message(webhook.TYPE, str(receipt.receipt_id), body, headers)
+
+
+def header_bytes(request: SignedRequest) -> int:
+    """How much of a message's headers the request's headers take, escapes included."""
+    return len(json.dumps(_headers(request), separators=(",", ":")))
