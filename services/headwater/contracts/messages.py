@@ -23,7 +23,7 @@ class RunDue(Closed):
 class PageDue(Closed):
     """One page is to be fetched. `token` says where it is to be had (plain JSON, made by the paginator).
 
-    `seen` counts the records of the walk before this page, for the limits.
+    A token also tells how far the walk is, for the limits; what it is compared by is its place alone.
     """
 
     type: ClassVar[str] = "page.due"
@@ -34,7 +34,6 @@ class PageDue(Closed):
     walk: int = 0
     number: int
     token: dict[str, Any]
-    seen: int = 0
 
 
 class BatchReady(Closed):

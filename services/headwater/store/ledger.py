@@ -1,29 +1,15 @@
 """The page ledger: begin before a fetch, settle with the load, and tell when a run is complete (DESIGN.md §2.3–2.4)."""
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import orjson
-
-from headwater.contracts.codec import dumps
-from headwater.contracts.messages import BatchReady
 from headwater.model.ids import time_of
 from headwater.store import runs
 from headwater.store.queries import queries
 
 _Q = queries("pages")
-
-
-def token_digest(token: Mapping[str, Any]) -> bytes:
-    """SHA-256 of the token in its canonical form (sorted keys)."""
-    try:
-        text = orjson.dumps(token, option=orjson.OPT_SORT_KEYS)
-    except TypeError:
-        text = dumps(token)  # numbers beyond 64 bits; the paginator writes its keys in one order
-    return hashlib.sha256(text).digest()
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -58,9 +44,12 @@ class Begun:
     is_past_the_end: bool
 
 
-async def begin_page(connection: Any, key: PageKey, tenant: str, token: Mapping[str, Any]) -> Begun | None:
-    """Begin the page if its run runs in this attempt. None when the run does not exist."""
-    row = await connection.fetchrow(_Q["begin"], *key.values, tenant, token_digest(token))
+async def begin_page(connection: Any, key: PageKey, tenant: str, digest: bytes) -> Begun | None:
+    """Begin the page if its run runs in this attempt; `digest` is that of its token's place.
+
+    None when the run does not exist.
+    """
+    row = await connection.fetchrow(_Q["begin"], *key.values, tenant, digest)
     if row is None:
         return None
     runs_now = row["state"] == "running" and row["attempt"] == key.attempt
@@ -92,18 +81,30 @@ async def run_states(connection: Any, run_ids: Iterable[UUID]) -> dict[UUID, Map
     return {row["id"]: row for row in rows}
 
 
-async def settle_pages(connection: Any, batches: Sequence[BatchReady], rejected: Mapping[PageKey, int]) -> None:
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A page that a load put into its table. `next_digest` is that of the place of `next_token`."""
+
+    key: PageKey
+    next_token: Mapping[str, Any] | None
+    next_digest: bytes | None
+    stop_reason: str | None
+    status: int
+    body_bytes: int
+    received: int
+    rejected: int
+
+
+async def settle_pages(connection: Any, pages: Sequence[Settled]) -> None:
     """Write down that these pages are in the table, in the transaction that puts them there."""
-    rows = []
-    for batch in batches:
-        key = PageKey(batch.run_id, batch.attempt, batch.walk, batch.number)
-        following = batch.next_token
-        digest = None if following is None else token_digest(following)
-        rows.append(
-            (*key.values, following, digest, batch.stop_reason, batch.status, batch.body_bytes, batch.received,
-             batch.rejected + rejected.get(key, 0))
-        )  # fmt: skip
-    await connection.executemany(_Q["settle"], rows)
+    await connection.executemany(
+        _Q["settle"],
+        [
+            (*page.key.values, page.next_token, page.next_digest, page.stop_reason, page.status, page.body_bytes,
+             page.received, page.rejected)
+            for page in pages
+        ],
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,6 @@ async def _announce_again(connection: Any, run: Mapping[str, Any]) -> None:
             walk=walk["number"],
             number=settled + 1,
             token=token,
-            seen=walk["record_count"],
         )
         logger.warning("run %s had no progress: its page %d is announced again", run_id, settled + 1)
         identifier = derive_id(time_of(run_id), "page.due", run_id, attempt, walk["number"], settled + 1)

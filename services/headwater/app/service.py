@@ -1,0 +1,56 @@
+"""What every service is to the one who runs it."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+from aiohttp import web
+
+from headwater.telemetry.metrics import Metrics
+
+logger = logging.getLogger("headwater.app")
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 30.0
+_CALM_S = 60.0  # a service that ran this long before it fell starts with the first pause again
+
+
+class Service(Protocol):
+    """One room at work."""
+
+    name: str
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set; then finish what is in hand within 30 s."""
+        ...
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        """Its routes on the process's HTTP port."""
+        ...
+
+    async def ready(self) -> str | None:
+        """None when it can do its work now, else what is missing."""
+        ...
+
+
+async def supervise(service: Service, stop: asyncio.Event, metrics: Metrics) -> None:
+    """Run the service until `stop`; one that falls is started again with back-off."""
+    loop = asyncio.get_running_loop()
+    pause_s = _FIRST_PAUSE_S
+    while not stop.is_set():
+        started = loop.time()
+        try:
+            await service.run(stop)
+        except Exception:
+            if stop.is_set():
+                logger.exception("%s fell while it was stopping", service.name)
+                return
+            if loop.time() - started > _CALM_S:
+                pause_s = _FIRST_PAUSE_S
+            logger.exception("%s fell; starting it again in %.1f s", service.name, pause_s)
+            metrics.restarts.labels(service.name).inc()
+            try:
+                async with asyncio.timeout(pause_s):
+                    await stop.wait()
+            except TimeoutError:
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
