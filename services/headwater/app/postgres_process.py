@@ -33,8 +33,9 @@ def read_pid_file(path: Path) -> PidFile:
     except OSError:
         return PidFile(None, ready=False)
     first = lines[0].strip() if lines else ""
-    pid = int(first) if first.isascii() and first.isdigit() else None
-    return PidFile(pid, ready=len(lines) >= 8 and lines[7].strip() == "ready")
+    pid = int(first) if first.isascii() and first.isdigit() else 0
+    # To the system 0 and below are groups, and 1 is init: a damaged file must not lead to them.
+    return PidFile(pid if pid > 1 else None, ready=len(lines) >= 8 and lines[7].strip() == "ready")
 
 
 def is_postgres_of(pid: int, data: Path) -> bool:
