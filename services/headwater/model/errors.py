@@ -18,17 +18,31 @@ class BusError(HeadwaterError):
 
 
 class SourceError(HeadwaterError):
-    """A remote API answered in a way that ends the walk.
+    """A remote API answered in a way that ends the walk, or could not be asked.
 
     `kind` is the class shown in the run's error (for example `http_404`, `records_missing`);
-    `retryable` tells whether a later attempt may succeed.
+    `retryable` tells whether the same request may succeed later; `delay_s` is how long the API asked us to wait
+    (None: it did not say, back off); `restart` tells that a new attempt from the first page may succeed where
+    this page never will (an expired cursor); `sample` is a short masked piece of the answer for people, where it helps.
     """
 
-    def __init__(self, kind: str, message: str, *, retryable: bool = False) -> None:
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        *,
+        retryable: bool = False,
+        delay_s: float | None = None,
+        restart: bool = False,
+        sample: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
         self.retryable = retryable
+        self.delay_s = delay_s
+        self.restart = restart
+        self.sample = sample
 
 
 class DestinationError(HeadwaterError):

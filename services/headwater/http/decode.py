@@ -1,0 +1,74 @@
+"""Content-Encoding taken off, with bounds: a small body must not become a large one in memory."""
+
+import zlib
+from collections.abc import Callable
+
+from headwater.model.errors import SourceError
+
+ACCEPT_ENCODING = "gzip, deflate"
+MAX_ENCODINGS = 2  # more layers than that are an attack or a broken proxy
+_RATIO_FLOOR_BYTES = 1024 * 1024  # below this size a high ratio harms nobody
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+def decode_body(body: bytes, encodings: str | None, *, max_bytes: int, max_ratio: int) -> bytes:
+    """`body` without the layers that the Content-Encoding header `encodings` names.
+
+    Raises: SourceError `too_large` (over `max_bytes`, or over 1 MiB and `max_ratio` times the wire's size),
+    `bad_encoding` (unknown or damaged), `cut_body` (ends early; retryable).
+    """
+    layers = [layer for text in (encodings or "").split(",") if (layer := text.strip().lower()) != "identity"]
+    layers = [layer for layer in layers if layer]
+    if len(layers) > MAX_ENCODINGS:
+        raise SourceError("bad_encoding", f"the answer's body has {len(layers)} layers of compression")
+    limit = min(max_bytes, max(_RATIO_FLOOR_BYTES, len(body) * max_ratio))
+    for layer in reversed(layers):
+        decoder = _DECODERS.get(layer)
+        if decoder is None:
+            raise SourceError(
+                "bad_encoding",
+                f"the answer's Content-Encoding {layer[:40]!r} was not asked for and cannot be read",
+            )
+        body = decoder(body, limit)
+    return body
+
+
+def _gunzip(body: bytes, limit: int) -> bytes:
+    """All members of a gzip file; what has no gzip magic is taken as it stands (a false label)."""
+    if not body.startswith(_GZIP_MAGIC):
+        return body
+    parts: list[bytes] = []
+    size = 0
+    while body.startswith(_GZIP_MAGIC):
+        part, body = _inflate(zlib.decompressobj(16 + zlib.MAX_WBITS), body, limit - size)
+        parts.append(part)
+        size += len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _undeflate(body: bytes, limit: int) -> bytes:
+    """The `deflate` of the standard (zlib), or the raw one that some servers mean by it."""
+    if not body:
+        return body
+    is_zlib = len(body) > 1 and body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0
+    return _inflate(zlib.decompressobj(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS), body, limit)[0]
+
+
+def _inflate(decoder: "zlib._Decompress", body: bytes, limit: int) -> tuple[bytes, bytes]:
+    """One stream's content and what stands behind it."""
+    try:
+        content = decoder.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise SourceError("bad_encoding", f"the answer's compressed body is damaged: {error}") from error
+    if len(content) > limit:
+        raise SourceError("too_large", f"the answer's body grows beyond {limit} bytes when decompressed")
+    if not decoder.eof:
+        raise SourceError("cut_body", "the answer's compressed body ends early", retryable=True)
+    return content, decoder.unused_data
+
+
+_DECODERS: dict[str, Callable[[bytes, int], bytes]] = {
+    "gzip": _gunzip,
+    "x-gzip": _gunzip,
+    "deflate": _undeflate,
+}

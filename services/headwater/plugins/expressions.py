@@ -1,0 +1,97 @@
+"""JMESPath expressions, compiled once; plain dotted paths become getters, about twenty times as fast."""
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+import jmespath
+from jmespath.exceptions import JMESPathError
+
+from headwater.model.errors import ConfigError, SourceError
+
+_NAME = r'(?:[A-Za-z_][A-Za-z0-9_]*|"[^"\\]+")'
+_PLAIN = re.compile(rf"{_NAME}(?:\.{_NAME})*")
+_NAMES = re.compile(_NAME)
+_PREFIX = re.compile(rf"({_PLAIN.pattern})\s*(?:\[|\|)")
+_MAX_CHARACTERS = 2048
+_MAX_DEPTH = 40  # brackets within brackets; the library answers with RecursionError at some hundreds
+
+
+class _Missing:
+    """Nothing at that place: no such key, which is not the same as null."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+MISSING: Final = _Missing()
+Getter = Callable[[Any], Any]
+
+
+def compile_path(expression: str) -> Getter:
+    """A function from a document to what `expression` finds there; MISSING when there is nothing.
+
+    For plain paths null and MISSING are told apart; for others null is null when the plain beginning of
+    the expression exists, else MISSING. Raises: ConfigError when it is no JMESPath or too deep; the function
+    raises SourceError `expression_failed` when the document is not what the expression can work on.
+    """
+    if len(expression) > _MAX_CHARACTERS or _depth(expression) > _MAX_DEPTH:
+        raise ConfigError(f"the expression {expression[:60]!r}… is too long or too deep")
+    if _PLAIN.fullmatch(expression):
+        return _plain(_names(expression))
+    try:
+        compiled = jmespath.compile(expression)
+    except (JMESPathError, RecursionError) as error:
+        raise ConfigError(f"{expression!r} is no JMESPath: {error}") from error
+    prefix = _PREFIX.match(expression)
+    return _search(expression, compiled.search, _plain(_names(prefix[1])) if prefix else None)
+
+
+def _depth(expression: str) -> int:
+    depth = deepest = 0
+    for character in expression:
+        if character in "([{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in ")]}":
+            depth -= 1
+    return max(deepest, expression.count("!") // 8, expression.count(".") // 8)
+
+
+def _names(path: str) -> tuple[str, ...]:
+    return tuple(name.strip('"') for name in _NAMES.findall(path))
+
+
+def _plain(names: tuple[str, ...]) -> Getter:
+    if len(names) == 1:
+        (only,) = names
+        return lambda document: document.get(only, MISSING) if isinstance(document, dict) else MISSING
+
+    def get(document: Any) -> Any:
+        for name in names:
+            if not isinstance(document, dict):
+                return MISSING
+            document = document.get(name, MISSING)
+        return document
+
+    return get
+
+
+def _search(expression: str, search: Getter, prefix: Getter | None) -> Getter:
+    def get(document: Any) -> Any:
+        if prefix is not None and prefix(document) is MISSING:
+            return MISSING
+        try:
+            found = search(document)
+        except (JMESPathError, RecursionError, TypeError, ValueError) as error:
+            raise SourceError(
+                "expression_failed", f"{expression[:80]!r} cannot be applied: {type(error).__name__}"
+            ) from error
+        return MISSING if found is None and prefix is None else found
+
+    return get

@@ -1,0 +1,200 @@
+"""What a paginator is, and the one end rule that all of them follow.
+
+A paginator is pure: from its place (a plain JSON dict) follow the parameters of a request; from the answer
+follow the next place or the reason why there is none. It holds no state between calls.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final, Protocol
+
+from headwater.contracts.pagination import Paged
+from headwater.model.run import StopReason
+from headwater.plugins.expressions import MISSING, Getter, compile_path
+
+Place = dict[str, Any]
+
+WARNING_LOOP: Final = "pagination_loop"
+WARNING_LIMIT: Final = "limit_reached"
+WARNING_FOREIGN: Final = "foreign_link"
+WARNING_UNUSABLE: Final = "next_unusable"
+WARNING_CURSOR_ABSENT: Final = "cursor_absent"
+WARNING_TOTAL: Final = "total_not_met"
+
+_TRUE = frozenset({"true", "1", "yes", "y", "t", "on"})
+_FALSE = frozenset({"false", "0", "no", "n", "f", "off"})
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a place adds to a request: parameters, or a whole URL instead of the stream's."""
+
+    params: Mapping[str, Any] = field(default_factory=dict)
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a paginator sees of an answer.
+
+    `url` is where it came from; `base_url` the source's. `headers` have lower-case names. `received_count` is
+    the number of records on the page, `last_record` the last of them. `hidden_names` are query parameters
+    that carry secrets and must not be kept in a place.
+    """
+
+    url: str
+    base_url: str
+    headers: Mapping[str, tuple[str, ...]]
+    document: Any
+    received_count: int
+    last_record: Any = None
+    hidden_names: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the walk is, this page included.
+
+    `number` of the page, from 1; records `received` so far, `last_count` of them on this page; the `largest`
+    page seen; `empty_count` pages without records in a row; the last `total` and `total_pages` that the API
+    named.
+    """
+
+    number: int = 0
+    received: int = 0
+    last_count: int = 0
+    largest: int = 0
+    empty_count: int = 0
+    total: int | None = None
+    total_pages: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """Where the walk goes on, or why it does not. Exactly one of the first two is None."""
+
+    place: Place | None
+    stop_reason: StopReason | None = None
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def stop(cls, reason: StopReason, *warnings: str) -> "Next":
+        return cls(None, reason, warnings)
+
+
+class Paginator(Protocol):
+    """One way in which pages follow one another."""
+
+    @property
+    def facts(self) -> "Facts": ...
+
+    def first(self) -> Place:
+        """The place of the first page."""
+        ...
+
+    def asked(self, place: Place) -> Asked:
+        """What `place` adds to the stream's request."""
+        ...
+
+    def next(self, place: Place, answer: Answer, progress: Progress) -> Next:
+        """What follows the page at `place`."""
+        ...
+
+
+class Facts:
+    """What an API says about the whole walk: total, total pages, whether there is more."""
+
+    def __init__(self, config: Paged | None = None) -> None:
+        self._total = _source(config.total, config.total_header) if config else None
+        self._total_pages = _source(config.total_pages, config.total_pages_header) if config else None
+        self._has_more = compile_path(config.has_more) if config and config.has_more else None
+        self.knows_has_more = self._has_more is not None
+
+    def total(self, answer: Answer) -> int | None:
+        """Records in all, or None when this answer does not say (null, negative, no number)."""
+        return _count(self._total, answer)
+
+    def total_pages(self, answer: Answer) -> int | None:
+        """Pages in all, or None when this answer does not say."""
+        return _count(self._total_pages, answer)
+
+    def has_more(self, answer: Answer) -> bool | None:
+        """Whether there is more, or None when this answer does not say."""
+        return None if self._has_more is None else truth_of(self._has_more(answer.document))
+
+
+class _HeaderOrBody:
+    """Where a number stands: a path into the body or a header."""
+
+    def __init__(self, getter: Getter | None, header: str | None) -> None:
+        self._getter = getter
+        self._header = header.lower() if header else None
+
+    def read(self, answer: Answer) -> Any:
+        if self._header is not None and (values := answer.headers.get(self._header)):
+            return values[0]
+        return MISSING if self._getter is None else self._getter(answer.document)
+
+
+def _source(path: str | None, header: str | None) -> _HeaderOrBody | None:
+    if path is None and header is None:
+        return None
+    return _HeaderOrBody(compile_path(path) if path else None, header)
+
+
+def _count(source: _HeaderOrBody | None, answer: Answer) -> int | None:
+    return None if source is None else count_of(source.read(answer))
+
+
+def count_of(value: Any) -> int | None:
+    """A count as APIs write it: number, whole float, text of digits; None for all else and negatives."""
+    if isinstance(value, str):
+        text = value.strip()
+        value = int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or value != value:  # noqa: PLR0124
+        return None
+    return int(value) if 0 <= value < 10**18 and value == int(value) else None
+
+
+def truth_of(value: Any) -> bool | None:
+    """A yes or no as APIs write it: true, "false", 0, "1"; None for null, MISSING and what is neither."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        text = value.strip().lower()
+        return True if text in _TRUE else False if text in _FALSE else None
+    if isinstance(value, int | float | Decimal):
+        return bool(value)
+    return None
+
+
+def ending(
+    facts: Facts, answer: Answer, progress: Progress, *, knows_cursor: bool, cursor_ended: bool = False
+) -> StopReason | None:
+    """Why the walk ends with this page, or None: the end rule in its fixed order (DESIGN.md §7).
+
+    has_more = false, then no cursor, then total reached, then an empty page (only if neither cursor nor
+    has_more is known). A total of 0 beside records is no total.
+    """
+    has_more = facts.has_more(answer)
+    if has_more is False:
+        return StopReason.HAS_MORE_FALSE
+    if cursor_ended:
+        return StopReason.CURSOR_END
+    if _is_total_reached(progress):
+        return StopReason.TOTAL_REACHED
+    if answer.received_count == 0 and not knows_cursor and has_more is None:
+        return StopReason.EMPTY_PAGE
+    return None
+
+
+def _is_total_reached(progress: Progress) -> bool:
+    if progress.total is not None and (progress.total > 0 or progress.received == 0):
+        return progress.received >= progress.total
+    return bool(progress.total_pages) and progress.number >= (progress.total_pages or 0)
+
+
+def is_short(answer: Answer, progress: Progress) -> bool:
+    """Whether this page has fewer records than the largest seen: judged by what the server really gives."""
+    return answer.received_count < progress.largest

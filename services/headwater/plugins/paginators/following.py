@@ -1,0 +1,180 @@
+"""Walks in which each answer names the next page: cursor, next URL in the body, Link header."""
+
+from typing import Any, ClassVar
+
+from yarl import URL
+
+from headwater.contracts.pagination import CursorPagination, LinkPagination, NextUrlPagination
+from headwater.model.errors import SourceError
+from headwater.model.http import origin_of, parse_relative, parse_url, without_parameters
+from headwater.model.links import target_of
+from headwater.model.run import StopReason
+from headwater.plugins.expressions import MISSING, compile_path
+from headwater.plugins.paginators.base import (
+    WARNING_CURSOR_ABSENT,
+    WARNING_FOREIGN,
+    WARNING_LOOP,
+    WARNING_UNUSABLE,
+    Answer,
+    Asked,
+    Facts,
+    Next,
+    Place,
+    Progress,
+    ending,
+    is_short,
+)
+from headwater.plugins.paginators.counting import size_params
+
+_MAX_CURSOR_CHARACTERS = 8192
+
+
+class CursorPaginator:
+    """The answer names the next page by a value. 0 is one; null, false, "" and nothing at all are the end."""
+
+    name: ClassVar = "cursor"
+    Config: ClassVar = CursorPagination
+
+    def __init__(self, config: CursorPagination) -> None:
+        self._config = config
+        self._path = compile_path(config.cursor_path) if config.cursor_path else None
+        self._header = config.cursor_header.lower() if config.cursor_header else ""
+        self.facts = Facts(config)
+
+    def first(self) -> Place:
+        return {"cursor": None}
+
+    def asked(self, place: Place) -> Asked:
+        cursor = place["cursor"]
+        return Asked(
+            size_params(self._config) | ({} if cursor is None else {self._config.cursor_param: cursor})
+        )
+
+    def next(self, place: Place, answer: Answer, progress: Progress) -> Next:
+        cursor = self._cursor(answer)
+        ended = is_end(cursor)
+        reason = ending(self.facts, answer, progress, knows_cursor=True, cursor_ended=ended)
+        if reason is not None:
+            return Next.stop(reason, *self._doubts(reason, cursor, answer, progress))
+        if not _fits(cursor, nested=self._config.place == "json"):
+            return Next.stop(StopReason.ERROR, WARNING_UNUSABLE)
+        if cursor == place["cursor"]:
+            return loop(answer, progress)
+        return Next({"cursor": cursor})
+
+    def _cursor(self, answer: Answer) -> Any:
+        if self._path is not None:
+            return self._path(answer.document)
+        values = answer.headers.get(self._header)
+        return values[0].strip() if values else MISSING
+
+    def _doubts(self, reason: StopReason, cursor: Any, answer: Answer, progress: Progress) -> tuple[str, ...]:
+        """A warning when the very first page is full and has no place for a cursor: a wrong path looks so."""
+        is_doubtful = (
+            reason is StopReason.CURSOR_END
+            and cursor is MISSING
+            and progress.number == 1
+            and (self.facts.has_more(answer) or answer.received_count >= (self._config.size or 10**9))
+        )
+        return (WARNING_CURSOR_ABSENT,) if is_doubtful else ()
+
+
+class _UrlPaginator:
+    """What next URL and Link header share: the next page is a URL that must stay where credentials may go."""
+
+    def __init__(self, config: NextUrlPagination | LinkPagination) -> None:
+        self._config = config
+        self._hosts = frozenset(host.lower() for host in config.hosts)
+        self.facts = Facts(config)
+
+    def first(self) -> Place:
+        return {"url": None}
+
+    def asked(self, place: Place) -> Asked:
+        if place["url"] is None:
+            return Asked(size_params(self._config))
+        return Asked(url=place["url"])
+
+    def _next(self, place: Place, found: Any, answer: Answer, progress: Progress) -> Next:
+        reason = ending(self.facts, answer, progress, knows_cursor=True, cursor_ended=is_end(found))
+        if reason is not None:
+            return Next.stop(reason)
+        try:
+            target = _absolute(found, answer)
+        except (SourceError, ValueError):
+            return Next.stop(StopReason.ERROR, WARNING_UNUSABLE)
+        if not self._may_follow(target, answer):
+            return Next.stop(StopReason.ERROR, WARNING_FOREIGN)
+        # the first page's own address counts too: a link that leads back to it would begin the walk again
+        if str(target) == (place["url"] or answer.url):
+            return loop(answer, progress)
+        return Next({"url": str(target)})
+
+    def _may_follow(self, target: URL, answer: Answer) -> bool:
+        if origin_of(target) in {origin_of(answer.base_url), origin_of(answer.url)}:
+            return True
+        is_downgrade = target.scheme == "http" and answer.base_url.startswith("https:")
+        return (target.host or "").lower() in self._hosts and not is_downgrade
+
+
+class NextUrlPaginator(_UrlPaginator):
+    """The answer's body holds the next page's URL, absolute or relative."""
+
+    name: ClassVar = "next_url"
+    Config: ClassVar = NextUrlPagination
+
+    def __init__(self, config: NextUrlPagination) -> None:
+        super().__init__(config)
+        self._path = compile_path(config.next_path)
+
+    def next(self, place: Place, answer: Answer, progress: Progress) -> Next:
+        return self._next(place, self._path(answer.document), answer, progress)
+
+
+class LinkPaginator(_UrlPaginator):
+    """RFC 8288 Link header."""
+
+    name: ClassVar = "link"
+    Config: ClassVar = LinkPagination
+
+    def __init__(self, config: LinkPagination) -> None:
+        super().__init__(config)
+        self._rel = config.rel
+
+    def next(self, place: Place, answer: Answer, progress: Progress) -> Next:
+        found = target_of(answer.headers.get("link", ()), self._rel)
+        return self._next(place, found, answer, progress)
+
+
+def is_end(cursor: Any) -> bool:
+    """Whether `cursor` says that nothing follows. 0 does not."""
+    return cursor is MISSING or cursor is None or cursor is False or cursor in ("", [], {})
+
+
+def loop(answer: Answer, progress: Progress) -> Next:
+    """The end of a walk whose page names itself: complete when that page, being short, is the last."""
+    is_last = is_short(answer, progress)
+    return Next.stop(StopReason.SHORT_PAGE if is_last else StopReason.LOOP, WARNING_LOOP)
+
+
+def _fits(cursor: Any, *, nested: bool) -> bool:
+    """Whether `cursor` can be sent: a text or number, in a JSON body anything."""
+    if isinstance(cursor, bool | dict | list):
+        return nested and len(repr(cursor)) <= _MAX_CURSOR_CHARACTERS
+    return len(str(cursor)) <= _MAX_CURSOR_CHARACTERS
+
+
+def _absolute(found: Any, answer: Answer) -> URL:
+    """The URL that `found` means. Raises: SourceError or ValueError when it means none.
+
+    A link that differs from the source's origin in saying http for https is upgraded: servers behind a proxy
+    do not know better, and nothing is ever sent in the clear for it.
+    """
+    if not isinstance(found, str):
+        raise ValueError("no text")  # noqa: TRY004 - the API's value, not a caller's mistake
+    base = parse_url(answer.url)
+    target = parse_url(str(base.join(parse_relative(found.strip())))).with_fragment(None)
+    home = parse_url(answer.base_url)
+    if home.scheme == "https" and target.scheme == "http" and target.host == home.host and target.port == 80:
+        target = URL(f"https://{home.raw_authority}{target.raw_path_qs}", encoded=True)
+    return without_parameters(target, answer.hidden_names)

@@ -1,0 +1,76 @@
+"""From an answer's bytes to its document: mislabelled encodings, byte order marks, and what is no JSON."""
+
+import codecs
+import re
+from typing import Any
+
+from headwater.contracts.codec import loads
+from headwater.model.errors import ContractError, SourceError
+from headwater.model.http import Response
+from headwater.plugins.secret_text import masked
+
+NO_CONTENT = frozenset({204, 205, 304})
+_SAMPLE_CHARACTERS = 200
+_CHARSET = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
+_MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+
+
+def document_of(response: Response, secrets: tuple[Any, ...] = ()) -> Any:
+    """The JSON document in the answer's body; None for an answer that has none by its status.
+
+    What the Content-Type says is not believed: APIs label JSON as text/plain and UTF-8 as latin-1.
+    Raises: SourceError `undecodable`, with a masked sample, when it is not JSON (nothing at all is not JSON).
+    """
+    if response.status in NO_CONTENT:
+        return None
+    try:
+        return loads(utf8(response.body, response.header("content-type") or ""))
+    except ContractError as error:
+        sample = sample_of(response.body, secrets)
+        raise SourceError(
+            "undecodable",
+            f"the answer (status {response.status}, {response.header('content-type') or 'no type'!s:.60}) "
+            f"is {'empty' if not response.body.strip() else 'not JSON'}",
+            sample=sample,
+        ) from error
+
+
+def utf8(body: bytes, content_type: str) -> bytes:
+    """`body` as UTF-8. Valid UTF-8 is taken as it is, whatever the label; else marks and the label decide."""
+    mark = next((name for mark, name in _MARKS if body.startswith(mark)), None)
+    if mark is None and body[:1] and (body[:1] == b"\x00" or body[1:2] == b"\x00"):
+        mark = "utf-16-be" if body[0] == 0 else "utf-16-le"
+    if mark is None:
+        try:
+            body.decode("utf-8")
+        except UnicodeDecodeError:
+            mark = _label(content_type)
+        else:
+            return body
+    return body.decode(mark, "replace").encode("utf-8", "replace")
+
+
+def _label(content_type: str) -> str:
+    """The charset that the label names, if it is a known one of single bytes; else Windows-1252."""
+    found = _CHARSET.search(content_type)
+    try:
+        name = codecs.lookup(found[1]).name if found else ""
+    except LookupError:
+        name = ""
+    return name if name not in {"", "utf-8", "ascii"} and _is_text_codec(name) else "cp1252"
+
+
+def _is_text_codec(name: str) -> bool:
+    try:
+        return b"a".decode(name) == "a"
+    except (LookupError, UnicodeError, ValueError):
+        return False
+
+
+def sample_of(body: bytes, secrets: tuple[Any, ...] = ()) -> str:
+    """The beginning of a body for people: one line, secrets starred out before it is cut."""
+    text = masked(body[: 20 * _SAMPLE_CHARACTERS].decode("utf-8", "replace"), secrets)
+    text = _CONTROL.sub(" ", text).strip()
+    return text if len(text) <= _SAMPLE_CHARACTERS else f"{text[:_SAMPLE_CHARACTERS]}…"

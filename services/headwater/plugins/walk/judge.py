@@ -1,0 +1,80 @@
+"""What an answer's status means for the walk: go on, come again later, end, or fail."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from headwater.model.errors import SourceError
+from headwater.model.http import Response
+from headwater.plugins.secret_text import Secrets
+from headwater.plugins.walk.body import sample_of
+from headwater.plugins.walk.waits import asked_wait_s, is_exhausted
+
+_AGAIN = frozenset({408, 425, 429})
+_TOKEN_REFUSED = frozenset({400, 404, 410, 422})  # how APIs say that a cursor is no longer known
+
+
+class Verdict(StrEnum):
+    """How the walk goes on after an answer that was not refused."""
+
+    OK = "ok"
+    END = "end"
+
+
+def judge(
+    response: Response,
+    now: datetime,
+    *,
+    stop_on_status: tuple[int, ...] = (),
+    follows_token: bool = False,
+    secrets: Secrets | None = None,
+) -> Verdict:
+    """OK or END (a status that means "past the end").
+
+    `follows_token`: the request was made from a token that the API gave.
+    Raises: SourceError. Retryable ones may succeed later (`delay_s` is what the API asks for); those with
+    `restart` may succeed from the first page.
+    """
+    status = response.status
+    if status in stop_on_status:
+        return Verdict.END
+    if 200 <= status < 300 or status == 304:
+        return Verdict.OK
+    sample = sample_of(response.body, tuple((secrets or {}).values()))
+    if status in {429, 403} and (status == 429 or _is_limit(response)):
+        raise SourceError(
+            "rate_limited",
+            f"the API asks for fewer requests (status {status})",
+            retryable=True,
+            delay_s=asked_wait_s(response, now),
+            sample=sample,
+        )
+    if status in _AGAIN or status >= 500:
+        delay_s = asked_wait_s(response, now)
+        raise SourceError(f"http_{status}", _said(status), retryable=True, delay_s=delay_s, sample=sample)
+    if status == 401:
+        raise SourceError(
+            "unauthorized",
+            "the API does not accept the credentials (status 401): check `auth`",
+            sample=sample,
+        )
+    if follows_token and status in _TOKEN_REFUSED:
+        raise SourceError(
+            "token_refused",
+            f"the API no longer takes the token it gave for the next page (status {status})",
+            restart=True,
+            sample=sample,
+        )
+    raise SourceError(f"http_{status}", _said(status), sample=sample)
+
+
+def _is_limit(response: Response) -> bool:
+    """Whether a 403 means a rate limit: none left, or a time is named after which to ask again."""
+    return is_exhausted(response) or response.header("retry-after") is not None
+
+
+def _said(status: int) -> str:
+    hint = {
+        403: ": the credentials do not allow it",
+        404: ": check base_url and path; if it means the end of the pages, set pagination.stop_on_status",
+    }.get(status, "")
+    return f"the API answered with status {status}{hint}"

@@ -1,0 +1,180 @@
+"""From a stream's definition and a place to the request: what is public, and what is secret beside it."""
+
+import re
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from decimal import Decimal
+from typing import Any
+from urllib.parse import quote
+
+from headwater.contracts.codec import dumps
+from headwater.contracts.manifest import StreamDefinition
+from headwater.model.errors import ConfigError, SourceError
+from headwater.model.http import (
+    Credentials,
+    HttpRequest,
+    Pairs,
+    SecretPairs,
+    origin_of,
+    parse_url,
+    with_query_text,
+)
+from headwater.model.secret import Secret
+from headwater.plugins.auth import Authenticator
+from headwater.plugins.paginators import Asked
+from headwater.plugins.secret_text import Secrets, fill, names_in
+
+_EVERYWHERE = frozenset({"accept", "accept-language"})
+_TEMPLATE = re.compile(r"\{([A-Za-z0-9_.-]+)\}")
+
+
+class Requester:
+    """Makes the requests of one stream.
+
+    `hidden_names` are the query parameters that carry secrets; `origin` is where credentials may go.
+    """
+
+    def __init__(self, definition: StreamDefinition, authenticator: Authenticator) -> None:
+        request = definition.stream.request
+        self._method = request.method
+        self._base_url = definition.base_url
+        self._path = request.path
+        self._body = request.body
+        self._place = getattr(definition.stream.pagination, "place", "query")
+        self._authenticator = authenticator
+        self.origin = origin_of(definition.base_url)
+        headers = {**definition.headers, **request.headers}
+        self._headers = tuple((name, text) for name, text in headers.items() if not names_in(text))
+        self._secret_headers = tuple((name, text) for name, text in headers.items() if names_in(text))
+        self._params = {name: value for name, value in request.params.items() if not _is_secret(value)}
+        self._secret_params = tuple(
+            (name, str(value)) for name, value in request.params.items() if _is_secret(value)
+        )
+        self._has_secret_body = request.body is not None and bool(names_in(dumps(request.body).decode()))
+        self.hidden_names = authenticator.query_names | {name for name, _ in self._secret_params}
+        _check_path(self._path)
+
+    def request(self, asked: Asked, since: Mapping[str, Any], secrets: Secrets) -> HttpRequest:
+        """The request for what a place asks, with `since` (the cursor's parameters) in the query.
+
+        Raises: SecretError when a named secret is not there; SourceError `bad_url`.
+        """
+        if asked.url is not None:
+            request = self._request_of_url(asked.url)
+        else:
+            request = self._request_of_params(asked.params, since)
+        return self._authenticator.apply(self._with_secrets(request, secrets), secrets)
+
+    def _request_of_url(self, url: str) -> HttpRequest:
+        """The next page by a URL the API gave: its query is complete. Headers stay at the source's origin."""
+        is_home = origin_of(url) == self.origin
+        headers = tuple(pair for pair in self._headers if is_home or pair[0].lower() in _EVERYWHERE)
+        body = dumps(self._body) if self._body is not None and is_home else None
+        method = self._method if is_home else "GET"
+        return HttpRequest(method, url, _with_json(headers, body), body, Credentials(self.origin))
+
+    def _request_of_params(self, params: Mapping[str, Any], since: Mapping[str, Any]) -> HttpRequest:
+        query: dict[str, Any] = {**self._params, **since}
+        headers: Pairs = self._headers
+        document, path = self._body, self._path
+        match self._place:
+            case "query":
+                query |= params
+            case "header":
+                headers += tuple((name, text_of(value)) for name, value in params.items())
+            case "path":
+                path = _filled(path, params)
+            case _:
+                document = deepcopy(document or {})
+                for name, value in params.items():
+                    _put(document, name.split("."), value)
+        body = None if document is None else dumps(document)
+        url = self._url(path, query)
+        return HttpRequest(self._method, url, _with_json(headers, body), body, Credentials(self.origin))
+
+    def _url(self, path: str, query: Mapping[str, Any]) -> str:
+        base, _, base_query = self._base_url.partition("?")
+        path, _, path_query = path.partition("?")
+        url = f"{base.rstrip('/')}/{path.lstrip('/')}" if path else base
+        text = "&".join(part for part in (base_query, path_query, query_text(query)) if part)
+        return str(with_query_text(parse_url(url), text))
+
+    def _with_secrets(self, request: HttpRequest, secrets: Secrets) -> HttpRequest:
+        if not (self._secret_headers or self._secret_params or self._has_secret_body):
+            return request
+        body = request.body
+        secret_body: Secret | None = None
+        if body is not None and self._has_secret_body:
+            secret_body = _filled_body(body, secrets)
+            body = None
+        credentials = Credentials(
+            self.origin,
+            headers=_filled_pairs(self._secret_headers, secrets),
+            query=_filled_pairs(self._secret_params, secrets),
+            body=secret_body,
+        )
+        return HttpRequest(request.method, request.url, request.headers, body, credentials)
+
+
+def _is_secret(value: object) -> bool:
+    return isinstance(value, str) and bool(names_in(value))
+
+
+def _filled_pairs(pairs: Iterable[tuple[str, str]], secrets: Secrets) -> SecretPairs:
+    return tuple((name, fill(text, secrets)) for name, text in pairs)
+
+
+def _filled_body(body: bytes, secrets: Secrets) -> Secret:
+    """The JSON text with secrets in it, each written as JSON text wants it."""
+    written = {name: Secret(dumps(secret.text())[1:-1]) for name, secret in secrets.items()}
+    return fill(body.decode(), written)
+
+
+def _with_json(headers: Pairs, body: bytes | None) -> Pairs:
+    if body is None or any(name.lower() == "content-type" for name, _ in headers):
+        return headers
+    return (*headers, ("Content-Type", "application/json"))
+
+
+def _check_path(path: str) -> None:
+    if path.startswith(("http://", "https://", "//")):
+        raise ConfigError(f"request.path {path[:60]!r} names a host: give it in base_url")
+    if names_in(path):
+        raise ConfigError("request.path cannot hold a secret: give it in auth, params or headers")
+
+
+def _filled(path: str, params: Mapping[str, Any]) -> str:
+    def value_of(match: re.Match[str]) -> str:
+        return quote(text_of(params[match[1]]), safe="") if match[1] in params else match[0]
+
+    return _TEMPLATE.sub(value_of, path)
+
+
+def _put(document: dict[str, Any], names: list[str], value: Any) -> None:
+    for name in names[:-1]:
+        inner = document.setdefault(name, {})
+        if not isinstance(inner, dict):
+            raise SourceError("bad_request", f"request.json: {name!r} is no object, nothing can be put in it")
+        document = inner
+    document[names[-1]] = value
+
+
+def query_text(params: Mapping[str, Any]) -> str:
+    """`params` as a query string; lists repeat their name."""
+    pairs = (
+        (name, one)
+        for name, value in params.items()
+        for one in (value if isinstance(value, list | tuple) else (value,))
+    )
+    return "&".join(f"{quote(name, safe='')}={quote(text_of(value), safe='')}" for name, value in pairs)
+
+
+def text_of(value: Any) -> str:
+    """A parameter's value as text: true and false in lower case, numbers digit for digit, objects as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | Decimal):
+        return str(value)
+    return dumps(value).decode()

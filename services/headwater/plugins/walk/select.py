@@ -1,0 +1,106 @@
+"""From a document to its records: a missing list is not an empty one, and a bad record is rejected alone."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from headwater.contracts.codec import dumps
+from headwater.model.errors import ContractError, SourceError
+from headwater.plugins.expressions import MISSING, Getter
+
+WARNING_SINGLE = "single_record"
+_DIGEST_BYTES = 12
+_SAMPLE_CHARACTERS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A record that cannot be taken: its place on the page (from 0) and why."""
+
+    index: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The records of a page; `received_count` counts the rejected too, `digest` is "" for an empty page."""
+
+    records: list[Any]
+    rejected: tuple[Rejected, ...] = ()
+    received_count: int = 0
+    warnings: tuple[str, ...] = ()
+    digest: str = ""
+
+
+NOTHING = Selected([])
+
+
+def select_records(document: Any, path: Getter | None, label: str | None, *, one_page: bool) -> Selected:
+    """The records in `document`.
+
+    A null or empty object where the list should be is an empty list, a single object one record (with a
+    warning). Without a path the document itself is the list; an object is then one record only where the walk
+    has but one page (`one_page`), since elsewhere it is likelier an error or an envelope.
+    Raises: SourceError `records_missing` when nothing is at the path, or something that cannot be records.
+    """
+    found = document if path is None else path(document)
+    if isinstance(found, list):
+        return _checked(found, ())
+    if found is MISSING:
+        raise SourceError(
+            "records_missing", f"records.path {label!r} leads to nothing in the answer{_hint(document)}"
+        )
+    if found is None or found == {}:
+        return NOTHING
+    if isinstance(found, dict):
+        if path is None and not one_page:
+            raise SourceError(
+                "records_missing", f"the answer is an object, not a list: set records.path{_hint(document)}"
+            )
+        return _checked([found], () if path is None else (WARNING_SINGLE,))
+    where = "the answer" if path is None else f"what records.path {label!r} leads to"
+    raise SourceError("records_missing", f"{where} is a {type(found).__name__}, not a list of records")
+
+
+def _hint(document: Any) -> str:
+    """Where lists are in the document, for people who correct a path."""
+    if not isinstance(document, dict):
+        return ""
+    names = [name[:60] for name, value in document.items() if isinstance(value, list)][:5]
+    keys = [name[:60] for name in document][:8]
+    return f" (lists in it: {', '.join(names)})" if names else f" (keys in it: {', '.join(keys)})"
+
+
+def _checked(found: list[Any], warnings: tuple[str, ...]) -> Selected:
+    """`found` without what is no object or has no JSON form that can be stored."""
+    rejected = [
+        Rejected(index, f"not an object but {type(record).__name__}")
+        for index, record in enumerate(found)
+        if not isinstance(record, dict)
+    ]
+    records = found if not rejected else [record for record in found if isinstance(record, dict)]
+    try:
+        body = dumps(records)
+    except ContractError:
+        records, body, unwritable = _writable(found)
+        rejected += unwritable
+    digest = hashlib.blake2b(body, digest_size=_DIGEST_BYTES).hexdigest() if found else ""
+    ordered = tuple(sorted(rejected, key=lambda one: one.index))
+    return Selected(records, ordered, len(found), warnings, digest)
+
+
+def _writable(found: list[Any]) -> tuple[list[Any], bytes, list[Rejected]]:
+    """Those of `found` that have a JSON form (not too deep, no lone surrogate), their bytes, the others."""
+    records: list[Any] = []
+    bodies: list[bytes] = []
+    rejected: list[Rejected] = []
+    for index, record in enumerate(found):
+        if not isinstance(record, dict):
+            continue
+        try:
+            bodies.append(dumps(record))
+        except ContractError as error:
+            rejected.append(Rejected(index, str(error)[:_SAMPLE_CHARACTERS]))
+        else:
+            records.append(record)
+    return records, b",".join(bodies), rejected

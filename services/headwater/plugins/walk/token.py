@@ -1,0 +1,45 @@
+"""The token of a page: where it is to be had, and how far the walk was before it. Plain JSON on the wire."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from headwater.plugins.paginators import Place, Progress
+
+START = Progress()
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What, with the stream's definition, determines a page's request and the judgement of its answer.
+
+    `place` is the paginator's. `progress` covers the pages before. `first_digest` and `last_digest` are those
+    of the records of the first page and of the page before ("" where there is none). `began_s` is when the
+    walk began (seconds since 1970). `since` is the cursor's value that the request asks to go on from.
+    """
+
+    place: Place
+    progress: Progress = START
+    first_digest: str = ""
+    last_digest: str = ""
+    began_s: float = 0.0
+    since: Any = None
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> "Token":
+        fields = dict(wire)
+        return cls(**(fields | {"progress": Progress(**fields.get("progress", {}))}))
+
+    def to_wire(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def token_digest(wire: Mapping[str, Any]) -> bytes:
+    """32 bytes that are equal for two tokens of one walk exactly when they ask for the same page.
+
+    Counters that a token carries along do not count, so this is what a loop guard compares.
+    """
+    text = json.dumps(wire["place"], sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
