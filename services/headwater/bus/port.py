@@ -1,9 +1,9 @@
 """The bus as everyone above sees it: messages, a small port, and the four ways a handler can end.
 
 `publish` returns when broker or database has taken responsibility. A handler never acknowledges: it returns
-(done), raises `Later` (again, costs no attempt), `Reject` (dead letter), `Unavailable` (our own means are away:
-no attempt, the consumer pauses and probes), or fails in any other way (an attempt is spent; at the limit the
-message becomes a dead letter). A handler may run twice, or twice at once, for one message.
+(done), raises `Later` (again, costs no attempt), `Reject` (dead letter), `Unavailable` (our own means are
+away: no attempt, the consumer pauses and probes), or fails in any other way (an attempt is spent; at the
+limit the message becomes a dead letter). A handler may run twice, or twice at once, for one message.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -19,12 +19,12 @@ MAX_ATTEMPTS = 5  # failures of a message's own before it is given up
 class Message:
     """One message on the bus.
 
-    `type` is the routing key and leads to exactly one queue. `id` is derived by the sender and is the idempotency
-    key: a message sent twice carries the same id. `headers` are plain text values. `attempt` counts failures of
-    this message's own (0 for a fresh one) and travels in our own header. `redelivered` is how often the bus had
-    to hand it out again without an answer (set by the consumer side, never sent). `user_id` is the publisher's
-    broker user as verified by the broker, where there is one. `exchange` names an exchange other than the
-    default `headwater` (for example `headwater.events`).
+    `type` is the routing key and leads to exactly one queue. `id` is derived by the sender and is the
+    idempotency key: a message sent twice carries the same id. `headers` are plain text values. `attempt`
+    counts failures of this message's own (0 for a fresh one) and travels in our own header. `redelivered` is
+    how often the bus had to hand it out again without an answer (set by the consumer side, never sent).
+    `user_id` is the publisher's broker user as verified by the broker, where there is one. `exchange` names
+    an exchange other than the default `headwater` (for example `headwater.events`).
     """
 
     type: str
@@ -46,10 +46,9 @@ class Bus(Protocol):
     async def publish(self, message: Message) -> None:
         """Hand `message` over; returns when it is safe.
 
-        Raises: BusUnavailable when the broker is away or did not confirm in time (then whether it was taken is
-        unknown), BusFull when the queue's limit refused it, ContractError when no queue takes its type or its
-        body is larger than MAX_BODY_BYTES.
-        Messages to `headwater.events` need no taker.
+        Raises: BusUnavailable when the broker is away or did not confirm in time (then whether it was taken
+        is unknown), BusFull when the queue's limit refused it, ContractError when no queue takes its type or
+        its body is larger than MAX_BODY_BYTES. Messages to `headwater.events` need no taker.
         """
         ...
 
@@ -66,8 +65,8 @@ class Bus(Protocol):
         """Consume while the context is open.
 
         The handler gets 1 to `batch` messages, waiting at most `linger_s` for the batch to fill, in at most
-        `concurrency` calls at once, with at most `prefetch` messages unanswered. On leaving, nothing new is taken,
-        running handlers are given up to 30 s to finish, and the rest is given back.
+        `concurrency` calls at once, with at most `prefetch` messages unanswered. On leaving, nothing new is
+        taken, running handlers are given up to 30 s to finish, and the rest is given back.
         """
         ...
 

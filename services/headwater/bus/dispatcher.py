@@ -1,0 +1,323 @@
+"""What the consumers of all backends share: batches, calls, answers, attempts, pauses, and leaving in order.
+
+A backend offers deliveries and settles them; everything between is here. Invariant: a delivery that was
+offered is settled exactly once by the settler (ack, again, dead or release), or its session is gone and the
+bus hands it out again by itself.
+"""
+
+import asyncio
+import dataclasses
+import functools
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol, TypeVar
+
+from headwater.bus.envelope import dead_letter
+from headwater.bus.gate import Gate, Timer
+from headwater.bus.port import MAX_ATTEMPTS, Handler, Message
+from headwater.bus.topology import DEAD_QUEUE
+from headwater.bus.verdict import DONE, Kind, Verdict, judge
+from headwater.model.backoff import RETRY_DELAYS_S, retry_delay_s
+from headwater.model.errors import ConfigError, Later, Unavailable
+
+log = logging.getLogger(__name__)
+
+ALONE_FROM = 3  # a message handed out again so often may kill its process: it is handled without neighbours
+GRACE_S = 30.0
+LONGEST_DELAY_S = RETRY_DELAYS_S[-1]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Delivery:
+    """A message in hand. `tag` and `session` are the backend's; `fault` says why no handler may see the
+    message.
+    """
+
+    message: Message
+    tag: Any
+    session: object = None
+    fault: str | None = None
+
+    @property
+    def goes_alone(self) -> bool:
+        return self.fault is not None or self.message.redelivered >= ALONE_FROM
+
+
+class Settler(Protocol):
+    """How a backend ends deliveries. Each may raise Unavailable (or BusFull) and is then called again with
+    the same deliveries; what it has already settled, or what belongs to a lost session, it passes over.
+    """
+
+    async def ack(self, deliveries: Sequence[Delivery]) -> None:
+        """Forget these messages."""
+        ...
+
+    async def again(self, pairs: Sequence[tuple[Delivery, Message]], delay_s: float) -> None:
+        """Hand out the second of each pair after `delay_s` in place of the first."""
+        ...
+
+    async def dead(self, delivery: Delivery, letter: Message) -> None:
+        """Put `letter` to the dead letters in place of the delivery."""
+        ...
+
+    async def release(self, deliveries: Sequence[Delivery]) -> None:
+        """Give these messages back at once; other consumers may have them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The arguments of `Bus.consume`. A batch never waits for more messages than may be in hand."""
+
+    prefetch: int = 64
+    batch: int = 1
+    linger_s: float = 0.02
+    concurrency: int = 8
+    grace_s: float = GRACE_S
+
+    def __post_init__(self) -> None:
+        if min(self.prefetch, self.batch, self.concurrency) < 1 or self.linger_s < 0 or self.grace_s < 0:
+            raise ConfigError(
+                "consume: prefetch, batch and concurrency are at least 1, linger and grace at least 0"
+            )
+
+    @property
+    def batch_limit(self) -> int:
+        return min(self.batch, self.prefetch)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Dispatcher:
+    """Takes deliveries of one queue and brings each to an end by what the handler answers."""
+
+    def __init__(
+        self,
+        queue: str,
+        handler: Handler,
+        settler: Settler,
+        options: Options,
+        *,
+        timer: Timer | None = None,
+        now: Callable[[], datetime] = _utc_now,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._queue = queue
+        self._handler = handler
+        self._settler = settler
+        self._options = options
+        self._now = now
+        self._on_change = on_change
+        self._inbox: deque[Delivery] = deque()
+        self._arrived = asyncio.Event()
+        self._collecting = asyncio.Lock()
+        self._held: set[Delivery] = set()
+        self._calling: set[asyncio.Task[Any]] = set()
+        self._stopping = False
+        self._gate = Gate(f"consumer of {queue}", timer or asyncio.get_running_loop(), on_change)
+
+    @property
+    def room(self) -> int:
+        """How many more deliveries may be offered now."""
+        return 0 if self._stopping else self._options.prefetch - len(self._held)
+
+    @property
+    def held(self) -> Sequence[Delivery]:
+        """Everything offered and not settled."""
+        return tuple(self._held)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether something in hand can go on without time passing in a pause."""
+        return bool(self._held) and (bool(self._calling) or not self._gate.is_waiting)
+
+    def offer(self, delivery: Delivery) -> None:
+        """Take a delivery; the backend keeps to `room`."""
+        self._held.add(delivery)
+        self._inbox.append(delivery)
+        self._arrived.set()
+
+    def forget(self, session: object) -> None:
+        """Drop what waits here from a session that is gone: the bus hands it out again by itself."""
+        gone = [delivery for delivery in self._inbox if delivery.session is session]
+        self._inbox = deque(delivery for delivery in self._inbox if delivery.session is not session)
+        self._settled(gone)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Work while the context is open. On leaving, running calls get `grace_s`, the rest is released."""
+        async with asyncio.TaskGroup() as group:
+            workers = {group.create_task(self._work()) for _ in range(self._options.concurrency)}
+            try:
+                yield
+            finally:
+                await self._stop(workers)
+
+    async def _stop(self, workers: set[asyncio.Task[None]]) -> None:
+        self._stopping = True
+        try:
+            for worker in workers - self._calling:
+                worker.cancel()
+            if self._calling:
+                await asyncio.wait(set(self._calling), timeout=self._options.grace_s)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.wait(workers)
+            await self._release_rest()
+
+    async def _release_rest(self) -> None:
+        rest = list(self._held)
+        self._inbox.clear()
+        if rest:
+            try:
+                await self._settler.release(rest)
+            except Unavailable as error:
+                log.info("%d messages of %s come back by themselves: %s", len(rest), self._queue, error)
+        self._settled(rest)
+
+    async def _work(self) -> None:
+        while not self._stopping:
+            groups = [await self._collect()]
+            while groups:
+                groups.extend(await self._end(groups.pop()))
+
+    async def _collect(self) -> list[Delivery]:
+        """Deliveries to be handled together: those here now, and those that come within `linger_s`."""
+        async with self._collecting:
+            while not self._inbox:
+                self._arrived.clear()
+                await self._arrived.wait()
+            group = [self._inbox.popleft()]
+            if self._options.batch_limit == 1 or group[0].goes_alone:
+                return group
+            try:
+                async with asyncio.timeout(self._options.linger_s):
+                    await self._fill(group)
+            except TimeoutError:
+                pass  # the batch is as full as it gets
+            return group
+
+    async def _fill(self, group: list[Delivery]) -> None:
+        while len(group) < self._options.batch_limit:
+            if not self._inbox:
+                self._arrived.clear()
+                await self._arrived.wait()
+            elif self._inbox[0].goes_alone:
+                return
+            else:
+                group.append(self._inbox.popleft())
+
+    async def _end(self, group: list[Delivery]) -> list[list[Delivery]]:
+        """Bring `group` to its end; returns its halves when they must be tried apart."""
+        if self._stopping:
+            return []  # they are still held, and are released with the rest
+        verdict = await self._judge(group)
+        if verdict is None:
+            await self._settle(group, functools.partial(self._settler.release, group))
+        elif verdict.kind is Kind.DONE:
+            await self._settle(group, functools.partial(self._settler.ack, group))
+        elif verdict.kind is Kind.LATER:
+            await self._again(group, verdict.delay_s, spent=0)
+        elif len(group) > 1:
+            middle = len(group) // 2
+            return [group[middle:], group[:middle]]
+        else:
+            await self._end_alone(group[0], verdict)
+        return []
+
+    async def _judge(self, group: list[Delivery]) -> Verdict | None:
+        """What the handler says of `group`; None when it was cancelled from outside and nothing is known."""
+        if group[0].fault is not None:
+            return Verdict(Kind.REJECTED, group[0].fault)
+        messages = tuple(delivery.message for delivery in group)
+        return await self._gated(functools.partial(self._call, messages))
+
+    async def _call(self, messages: tuple[Message, ...]) -> Verdict | None:
+        task = asyncio.current_task()
+        try:
+            await self._handler(messages)
+        except asyncio.CancelledError:
+            if task is not None and task.cancelling():
+                raise
+            # Not ours: a client library cancels the caller when its connection dies.
+            log.warning("handler of %s was cancelled from within; its messages are given back", self._queue)
+            return None
+        except Exception as error:
+            verdict = judge(error)
+            if verdict.kind is Kind.UNAVAILABLE:
+                raise Unavailable(verdict.reason) from error
+            return verdict
+        return DONE
+
+    async def _end_alone(self, delivery: Delivery, verdict: Verdict) -> None:
+        failures = delivery.message.attempt + (verdict.kind is Kind.FAILED)
+        if self._queue == DEAD_QUEUE:
+            # Nothing may come after the dead letters: keep trying, slowly.
+            log.error(
+                "dead letter %s could not be handled: %s",
+                _name(delivery),
+                verdict.reason,
+                exc_info=verdict.error,
+            )
+            await self._again([delivery], LONGEST_DELAY_S, spent=0)
+        elif verdict.kind is Kind.FAILED and failures < MAX_ATTEMPTS:
+            log.warning(
+                "%s failed (%d of %d): %s",
+                _name(delivery),
+                failures,
+                MAX_ATTEMPTS,
+                verdict.reason,
+                exc_info=verdict.error,
+            )
+            await self._again([delivery], retry_delay_s(failures), spent=1)
+        else:
+            log.error("%s becomes a dead letter: %s", _name(delivery), verdict.reason, exc_info=verdict.error)
+            counted = dataclasses.replace(delivery.message, attempt=failures)
+            letter = dead_letter(counted, reason=verdict.reason, queue=self._queue, at=self._now())
+            await self._settle([delivery], functools.partial(self._settler.dead, delivery, letter))
+
+    async def _again(self, group: list[Delivery], delay_s: float, *, spent: int) -> None:
+        """Longer waits than the longest step are clipped to it; the handler is asked again then."""
+        pairs = [(d, dataclasses.replace(d.message, attempt=d.message.attempt + spent)) for d in group]
+        again = functools.partial(self._settler.again, pairs, min(delay_s, LONGEST_DELAY_S))
+        await self._settle(group, again)
+
+    async def _settle(self, group: list[Delivery], call: Callable[[], Awaitable[None]]) -> None:
+        async def settle() -> None:
+            try:
+                await call()
+            except Later as full:
+                raise Unavailable(str(full)) from full
+
+        await self._gated(settle)
+        self._settled(group)
+
+    def _settled(self, group: Sequence[Delivery]) -> None:
+        self._held.difference_update(group)
+        self._on_change()
+
+    async def _gated(self, call: Callable[[], Awaitable[T]]) -> T:
+        """`call` through the gate; while it runs, leaving waits for it."""
+
+        async def counted() -> T:
+            task = asyncio.current_task()
+            assert task is not None
+            self._calling.add(task)
+            try:
+                return await call()
+            finally:
+                self._calling.discard(task)
+
+        return await self._gate.run(counted)
+
+
+def _name(delivery: Delivery) -> str:
+    return f"{delivery.message.type} {delivery.message.id}"
