@@ -36,6 +36,13 @@ class PageDue(Closed):
     token: dict[str, Any]
 
 
+class RejectedRecord(Closed):
+    """A record that was not taken: its place on the page (from 0) and why."""
+
+    position: int
+    reason: str
+
+
 class BatchReady(Closed):
     """The records of one page on their way to one table.
 
@@ -56,7 +63,7 @@ class BatchReady(Closed):
     stop_reason: str | None = None
     warnings: tuple[str, ...] = ()
     requests: int = 1
-    rejected: int = 0
+    rejected: tuple[RejectedRecord, ...] = ()
     received: int = 0
     status: int = 200
     body_bytes: int = 0

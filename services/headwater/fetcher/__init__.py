@@ -1,0 +1,1 @@
+"""The fetcher: one message is one page."""

@@ -16,7 +16,8 @@ LOG_FORMATS = ("text", "json")
 class Settings:
     """What an operator can set by environment variable (`HEADWATER_` + the name in capitals).
 
-    `database_url` and `amqp_url` are None for the embedded default. `bind` is host and port of the HTTP services.
+    `database_url` and `amqp_url` are None for the embedded default. `bind` is host and port of the HTTP services; `public_url`
+    is the address under which third parties reach them, for schemes that sign it.
     """
 
     database_url: Secret | None
@@ -26,6 +27,7 @@ class Settings:
     admin_key: Secret | None
     bind_host: str
     bind_port: int
+    public_url: str
     log_level: str
     log_format: str
     data_dir: Path
@@ -88,6 +90,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         admin_key=_secret(env, "HEADWATER_ADMIN_KEY"),
         bind_host=host,
         bind_port=port,
+        public_url=(env.get("HEADWATER_PUBLIC_URL") or f"http://{host}:{port}").rstrip("/"),
         log_level=_one_of("HEADWATER_LOG_LEVEL", env.get("HEADWATER_LOG_LEVEL") or "info", LOG_LEVELS),
         log_format=_one_of("HEADWATER_LOG_FORMAT", env.get("HEADWATER_LOG_FORMAT") or "text", LOG_FORMATS),
         data_dir=data_dir(env),

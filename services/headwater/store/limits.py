@@ -26,3 +26,8 @@ async def pause(connection: Any, tenant: str, key: str, wait_s: float) -> None:
 async def of_source(connection: Any, tenant: str, source: str) -> Mapping[str, Any] | None:
     """The source's rate limit as it is now; None without one."""
     return await connection.fetchval(_Q["of_source"], tenant, source)  # type: ignore[no-any-return]
+
+
+async def paused_s(connection: Any, tenant: str, key: str) -> float:
+    """Seconds of quiet that the API asked for and that are left; for sources without a limit of their own."""
+    return max(0.0, float(await connection.fetchval(_Q["paused_s"], tenant, key) or 0.0))

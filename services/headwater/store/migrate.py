@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from headwater.model.errors import ConfigError, HeadwaterError
+from headwater.model.errors import ConfigError, HeadwaterError, Unavailable
 from headwater.settings.resources import resource
+from headwater.store.database import faults_are_unavailable
 
 ROLES = ("headwater_owner", "headwater_api", "headwater_worker", "headwater_loader")
 _LOCK = 0x68656164  # "head": one migration at a time per database
@@ -51,6 +52,26 @@ async def migrate(url: str) -> list[str]:
     Raises: MigrationError when a recorded migration differs from the file, the database is newer than this version,
     or the user may not create roles and schemas.
     """
+    async with faults_are_unavailable():
+        return await _migrate(url)
+
+
+async def is_current(url: str) -> None:
+    """Returns when the database has every migration. Raises: Unavailable when some are missing, or it is away."""
+    async with faults_are_unavailable():
+        connection = await asyncpg.connect(url, timeout=5, command_timeout=10)
+        try:
+            have = await recorded(connection)
+        except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+            have = {}
+        finally:
+            await connection.close(timeout=5)
+    missing = [step.name for step in migrations() if step.number not in have]
+    if missing:
+        raise Unavailable(f"it lacks {len(missing)} migrations, {missing[0]} first; run `headwater db migrate`")
+
+
+async def _migrate(url: str) -> list[str]:
     connection = await asyncpg.connect(url, timeout=5, command_timeout=120)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)

@@ -218,3 +218,12 @@ async def stalled(connection: Any, quiet_s: float) -> Sequence[Mapping[str, Any]
 
 async def open_walks(connection: Any, run_id: UUID, attempt: int) -> Sequence[Mapping[str, Any]]:
     return await connection.fetch(_Q["open_walks"], time_of(run_id), run_id, attempt)  # type: ignore[no-any-return]
+
+
+async def park(connection: Any, run_id: UUID, delay_s: float, waits_for: str) -> None:
+    """Show that the run waits for its API for `delay_s` seconds; the reaper leaves it alone until then."""
+    await connection.execute(_Q["park"], time_of(run_id), run_id, delay_s, waits_for)
+
+
+async def unpark(connection: Any, run_id: UUID) -> None:
+    await connection.execute(_Q["unpark"], time_of(run_id), run_id)

@@ -20,3 +20,6 @@ ON CONFLICT (tenant, key) DO UPDATE SET theoretical_at = greatest(l.theoretical_
 
 -- name: of_source
 SELECT definition -> 'rate_limit' FROM source WHERE tenant = $1 AND name = $2
+
+-- name: paused_s
+SELECT extract(epoch FROM theoretical_at - clock_timestamp())::float8 FROM rate_limit WHERE tenant = $1 AND key = $2

@@ -147,3 +147,11 @@ SELECT w.number, w.first_token, w.last_number, p.number AS settled_number, p.nex
         WHERE p.run_at = w.run_at AND p.run_id = w.run_id AND p.attempt = w.attempt AND p.walk = w.number
           AND p.settled_at IS NOT NULL ORDER BY number DESC LIMIT 1) AS p ON true
  WHERE w.run_at = $1 AND w.run_id = $2 AND w.attempt = $3
+
+-- name: park
+-- The run waits for its API until then; shown to people, and cleared by its next page.
+UPDATE run SET parked_until = clock_timestamp() + make_interval(secs => $3), waits_for = $4, progress_at = clock_timestamp() + make_interval(secs => $3)
+ WHERE due_at = $1 AND id = $2 AND state = 'running'
+
+-- name: unpark
+UPDATE run SET parked_until = NULL, waits_for = NULL WHERE due_at = $1 AND id = $2 AND parked_until IS NOT NULL AND state = 'running'

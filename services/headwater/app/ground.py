@@ -1,0 +1,135 @@
+"""The ground that services stand on: database, bus, keys. Chosen here, known nowhere else."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from headwater.app.clock import SystemClock
+from headwater.app.embedded import EmbeddedPostgres
+from headwater.app.patience import until_there
+from headwater.app.private_rabbitmq import PrivateRabbit
+from headwater.bus.port import Bus
+from headwater.bus.postgres import PostgresBus
+from headwater.bus.rabbitmq import RabbitBus
+from headwater.model.clock import Clock
+from headwater.model.errors import ConfigError
+from headwater.model.secret import Secret
+from headwater.settings import Settings
+from headwater.store.bell import Bell
+from headwater.store.database import Database
+from headwater.store.keyring import Keyring, key_from_file
+from headwater.store.migrate import is_current, migrate
+from headwater.telemetry.metrics import Metrics
+
+logger = logging.getLogger("headwater.app")
+_DATABASE_MEND = "check HEADWATER_DATABASE_URL, or unset it for the embedded database"
+_BROKER_MEND = "check HEADWATER_AMQP_URL, or unset it for the embedded bus"
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """Where database and broker are; `management_url` only where RabbitMQ's management is at hand."""
+
+    database_url: Secret
+    amqp_url: Secret | None
+    management_url: Secret | None
+    data_folder_is_ours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What services are made of. `worker`, `api` and `spool` are pools under their roles."""
+
+    settings: Settings
+    means: Means
+    worker: Database
+    api: Database
+    spool: Database
+    bus: Bus
+    bell: Bell
+    keyring: Keyring
+    clock: Clock
+    metrics: Metrics
+
+
+@asynccontextmanager
+async def find_means(settings: Settings, *, rabbitmq: bool = False) -> AsyncIterator[Means]:
+    """The database and broker that the settings name, or private ones that live as long as the context."""
+    async with AsyncExitStack() as stack:
+        amqp, management = settings.amqp_url, settings.management_url
+        if rabbitmq and amqp is None:
+            node = await stack.enter_async_context(PrivateRabbit(settings.data_dir / "rabbitmq"))
+            amqp, management = node.amqp_url, node.management_url
+        if settings.database_url is not None:
+            yield Means(settings.database_url, amqp, management, data_folder_is_ours=False)
+            return
+        embedded = EmbeddedPostgres(settings.data_dir / "postgres")
+        url = await embedded.running_url()
+        if url is None:
+            await stack.enter_async_context(embedded)
+            url = embedded.url
+        yield Means(url, amqp, management, data_folder_is_ours=True)
+
+
+def keyring_for(settings: Settings, means: Means) -> Keyring:
+    """The key ring of the settings, or the one kept beside the embedded database. Raises: ConfigError."""
+    if settings.secret_key is not None:
+        return Keyring.of(settings.secret_key)
+    if not means.data_folder_is_ours:
+        raise ConfigError(
+            "HEADWATER_SECRET_KEY is not set: secrets in the database are sealed with it; "
+            "make one with `openssl rand -base64 32` and give it to every service"
+        )
+    return Keyring.of(key_from_file(settings.data_dir / "secret.key"))
+
+
+async def prepare_database(settings: Settings, means: Means, *, may_migrate: bool) -> list[str]:
+    """Wait for the database; bring it to this version, or wait until somebody has. Gives what was applied."""
+
+    async def attempt() -> list[str]:
+        if may_migrate:
+            return await migrate(means.database_url.text())
+        await is_current(means.database_url.text())
+        return []
+
+    return await until_there(
+        "the database", attempt, timeout_s=settings.start_timeout_s, clock=SystemClock(), mend=_DATABASE_MEND
+    )
+
+
+@asynccontextmanager
+async def open_ground(settings: Settings, means: Means, metrics: Metrics) -> AsyncIterator[Ground]:
+    """Pools and bus, connected. The database is migrated already. Raises: Unreachable, ConfigError."""
+    clock = SystemClock()
+    keyring = keyring_for(settings, means)
+    url = means.database_url
+    async with AsyncExitStack() as stack:
+        pools = []
+        for role, size in (("headwater_worker", 10), ("headwater_api", 4), ("headwater_worker", 4)):
+            pool = Database(url, role, size=size)
+            await until_there(
+                "the database", pool.open, timeout_s=settings.start_timeout_s, clock=clock, mend=_DATABASE_MEND
+            )
+            stack.push_async_callback(pool.close)
+            pools.append(pool)
+        worker, api, spool = pools
+        bus = await _open_bus(settings, means, worker, stack)
+        bell = await stack.enter_async_context(Bell(worker).running())
+        yield Ground(settings, means, worker, api, spool, bus, bell, keyring, clock, metrics)
+
+
+async def _open_bus(settings: Settings, means: Means, worker: Database, stack: AsyncExitStack) -> Bus:
+    if means.amqp_url is None:
+        own = Database(means.database_url, "headwater_worker", size=8)
+        await own.open()
+        stack.push_async_callback(own.close)
+        embedded = PostgresBus(own.pool)
+        stack.push_async_callback(embedded.close)
+        return embedded
+    rabbit = RabbitBus(means.amqp_url)
+    await until_there(
+        "the broker", rabbit.open, timeout_s=settings.start_timeout_s, clock=SystemClock(), mend=_BROKER_MEND
+    )
+    stack.push_async_callback(rabbit.close)
+    return rabbit

@@ -1,0 +1,100 @@
+"""The fetcher as a service: begins runs, fetches pages."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from headwater.bus.port import Bus, Message
+from headwater.bus.wire import from_message
+from headwater.contracts.messages import PageDue, RunDue
+from headwater.fetcher.definitions import Definitions
+from headwater.fetcher.pages import Pages, page_message
+from headwater.http.client import HttpClient
+from headwater.model.clock import Clock
+from headwater.model.errors import ConfigError, Reject
+from headwater.store import runs
+from headwater.store.bell import Bell
+from headwater.store.database import Database
+from headwater.store.keyring import Keyring
+from headwater.telemetry.metrics import Metrics
+
+logger = logging.getLogger("headwater.fetcher")
+PAGES_AT_ONCE = 32  # mostly waiting for the network
+
+
+class Fetcher:
+    """Any number of replicas."""
+
+    name = "fetcher"
+
+    def __init__(
+        self, database: Database, bus: Bus, keyring: Keyring, bell: Bell, clock: Clock, metrics: Metrics
+    ) -> None:
+        self._database = database
+        self._bus = bus
+        self._bell = bell
+        self._clock = clock
+        self._metrics = metrics
+        self._definitions = Definitions(database, keyring)
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        return ()
+
+    async def ready(self) -> str | None:
+        return None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume until `stop` is set."""
+        async with HttpClient(self._clock) as http:
+            pages = Pages(
+                self._database, self._bus, self._bell, http, self._definitions, self._clock, self._metrics
+            )
+
+            async def page_due(messages: Sequence[Message]) -> None:
+                for message in messages:
+                    await pages.handle(message)
+
+            async with (
+                self._bus.consume("headwater.run.due", self._run_due, prefetch=16, concurrency=8),
+                self._bus.consume(
+                    "headwater.page.due", page_due, prefetch=PAGES_AT_ONCE, concurrency=PAGES_AT_ONCE
+                ),
+            ):
+                await stop.wait()
+
+    async def _run_due(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            await self._begin(from_message(RunDue, message))
+
+    async def _begin(self, due: RunDue) -> None:
+        """Start the run and announce its first page. Again: the same."""
+        async with self._database.transaction() as connection:
+            run = await runs.begin(connection, due.run_id, due.attempt)
+        if run is None:
+            raise Reject(f"run {due.run_id} does not exist")
+        if run["state"] != "running" or run["attempt"] != due.attempt:
+            return
+        try:
+            known = await self._definitions.get(due.stream_version)
+        except ConfigError as error:
+            async with self._database.transaction() as connection:
+                await runs.fail_attempt(
+                    connection, due.run_id, due.attempt, "config", str(error), retryable=False
+                )
+            self._bell.ring()
+            return
+        cursor = None if run["mode"] == "full" else run["cursor_from"]
+        token = known.walk.first(cursor, self._clock.now())
+        async with self._database.connection() as connection:
+            stored = await runs.open_walk(connection, due.run_id, due.attempt, 0, due.tenant, token)
+        page = PageDue(
+            run_id=due.run_id,
+            attempt=due.attempt,
+            tenant=due.tenant,
+            stream_version=due.stream_version,
+            number=1,
+            token=dict(stored),
+        )
+        await self._bus.publish(page_message(page))
