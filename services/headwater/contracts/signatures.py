@@ -129,8 +129,8 @@ class SchemeDefinition(Closed):
     signed: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = Field(
         default=None,
         description=(
-            "Template of the signed bytes: {body} {url} {url_no_query} {path} {query} {method} "
-            "{timestamp} {secret} {header:NAME} {context:NAME} {json:PATH} {body_crc32_dec} {body_sha256_hex} "
+            "Template of the signed bytes: {body} {url} {url_no_query} {path} {query} {method} {timestamp} "
+            "{secret} {header:NAME} {context:NAME} {json:PATH} {body_crc32_dec} {body_sha256_hex} "
             "{twilio:} {sns:} {adyen:FIELDS}; the last three are forms of their own. Without it: {body}."
         ),
     )
