@@ -5,10 +5,13 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 TARGETS = ("help", "up", "test", "check", "format", "bench", "chaos", "lock", "clean")
@@ -216,3 +219,51 @@ def test_both_lock_files_agree_and_the_smaller_is_part_of_the_larger():
     )
 
     assert set(small) <= set(large)
+
+
+def asked_for(*extras: str) -> list[Requirement]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = [
+        *project["dependencies"],
+        *(line for extra in extras for line in project["optional-dependencies"][extra]),
+    ]
+    return [Requirement(line) for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("lock", "extras"), [("requirements.lock", ["embedded"]), ("requirements-dev.lock", ["embedded", "dev"])]
+)
+def test_a_lock_file_gives_everything_that_the_project_asks_for(lock, extras):
+    locked = [Requirement(line) for line in (ROOT / lock).read_text(encoding="utf-8").splitlines()]
+    versions = {it.name: next(iter(it.specifier)).version for it in locked}
+
+    for requirement in asked_for(*extras):
+        assert requirement.name in versions, f"{requirement}: make lock"
+        assert requirement.specifier.contains(versions[requirement.name]), f"{requirement}: make lock"
+
+
+@pytest.mark.parametrize(
+    ("environment", "closing"),
+    [({"CI": "true"}, "1 failed, 1 xfailed, 1 error"), ({"CI": ""}, "2 skipped, 1 xfailed")],
+)
+def test_where_everything_must_run_a_skipped_test_fails_with_what_is_missing(tmp_path, environment, closing):
+    (tmp_path / "test_skips.py").write_text(
+        "import pytest\n"
+        "def test_that_skips():\n    pytest.skip('no broker here')\n"
+        "@pytest.mark.skipif(True, reason='no broker here')\ndef test_that_is_skipped(): pass\n"
+        "@pytest.mark.xfail(strict=True)\ndef test_that_is_known_to_fail(): assert False\n"
+    )
+    options = ["-q", "-ra", "-p", "no:asyncio", "-p", "tests.support.no_skips", "--rootdir", tmp_path]
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, tmp_path],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert closing in done.stdout
+    assert "no broker here" in done.stdout

@@ -45,9 +45,31 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(made, ignore_errors=True)
 
 
+@pytest.fixture(scope="module")
+def made() -> Iterator[Path]:
+    """The folder of a server that was started once and stopped."""
+
+    async def make(place: Path) -> None:
+        async with EmbeddedPostgres(place, durable=False):
+            pass
+
+    place = Path(tempfile.mkdtemp(prefix="headwater-test-"))
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        runner.run(make(place))
+    yield place
+    shutil.rmtree(place, ignore_errors=True)
+
+
 @pytest.fixture
-async def server(folder: Path) -> AsyncIterator[EmbeddedPostgres]:
-    async with EmbeddedPostgres(folder, durable=False) as running:
+def used_folder(folder: Path, made: Path) -> Path:
+    """A folder of its own with the data of an earlier start, which is quicker than a first start."""
+    shutil.copytree(made, folder)
+    return folder
+
+
+@pytest.fixture
+async def server(used_folder: Path) -> AsyncIterator[EmbeddedPostgres]:
+    async with EmbeddedPostgres(used_folder, durable=False) as running:
         yield running
 
 
@@ -71,10 +93,11 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_the_first_start_gives_a_database_owned_by_headwater(server):
-    rows = await ask(server.url, "SELECT current_user || '@' || current_database()")
+async def test_the_first_start_gives_a_database_owned_by_headwater(folder):
+    async with EmbeddedPostgres(folder, durable=False) as server:
+        answer = await ask(server.url, "SELECT current_user || '@' || current_database()")
 
-    assert rows == "headwater@headwater"
+    assert answer == "headwater@headwater"
 
 
 async def test_text_is_utf8_whatever_the_locale_of_the_machine(server):
@@ -134,18 +157,18 @@ async def test_data_stays_from_one_start_to_the_next(folder):
         assert await ask(second.url, "SELECT n FROM kept") == 42
 
 
-async def test_a_folder_in_use_is_refused_with_the_holders_process_id(server, folder):
+async def test_a_folder_in_use_is_refused_with_the_holders_process_id(server, used_folder):
     with pytest.raises(ConfigError, match=f"in use by process {os.getpid()}.*HEADWATER_DATA_DIR"):
-        await EmbeddedPostgres(folder, durable=False).start()
+        await EmbeddedPostgres(used_folder, durable=False).start()
 
     assert await ask(server.url, "SELECT 1") == 1
 
 
-async def test_a_stopped_server_gives_its_folder_free(folder):
-    async with EmbeddedPostgres(folder, durable=False):
+async def test_a_stopped_server_gives_its_folder_free(used_folder):
+    async with EmbeddedPostgres(used_folder, durable=False):
         pass
 
-    async with EmbeddedPostgres(folder, durable=False) as server:
+    async with EmbeddedPostgres(used_folder, durable=False) as server:
         assert server.pid is not None
 
 
@@ -175,10 +198,10 @@ async def test_a_short_folder_that_others_may_open_is_not_used_again(folder):
     shutil.rmtree((long / "socket").readlink())
 
 
-async def test_only_the_owner_can_open_the_folders(server, folder):
+async def test_only_the_owner_can_open_the_folders(server, used_folder):
     modes = {
         part.name: part.stat().st_mode & 0o077
-        for part in (folder / "socket", folder / "data", folder / "password")
+        for part in (used_folder / "socket", used_folder / "data", used_folder / "password")
     }
 
     assert set(modes.values()) == {0}
@@ -189,22 +212,22 @@ async def test_it_listens_on_no_network_address_by_default(server):
     assert server.tcp_url is None
 
 
-async def test_a_tcp_port_is_opened_on_request_and_asks_for_the_password(folder):
+async def test_a_tcp_port_is_opened_on_request_and_asks_for_the_password(used_folder):
     free_port = unused_port()
 
-    async with EmbeddedPostgres(folder, tcp_port=free_port, durable=False) as server:
+    async with EmbeddedPostgres(used_folder, tcp_port=free_port, durable=False) as server:
         assert await ask(server.tcp_url.text(), "SELECT 1") == 1
         with pytest.raises(asyncpg.InvalidPasswordError):
             await asyncpg.connect(f"postgresql://headwater:wrong@127.0.0.1:{free_port}/headwater", timeout=5)
 
 
-async def test_a_server_that_cannot_start_shows_the_end_of_its_log(folder):
-    async with EmbeddedPostgres(folder, durable=False):
+async def test_a_server_that_cannot_start_shows_the_end_of_its_log(used_folder):
+    async with EmbeddedPostgres(used_folder, durable=False):
         pass
-    (folder / "data" / "postgresql.conf").write_text("shared_buffers = 'nonsense'\n")
+    (used_folder / "data" / "postgresql.conf").write_text("shared_buffers = 'nonsense'\n")
 
     with pytest.raises(ConfigError, match="(?s)ended at start.*postgres.log.*shared_buffers"):
-        await EmbeddedPostgres(folder, durable=False).start()
+        await EmbeddedPostgres(used_folder, durable=False).start()
 
 
 async def test_a_failed_start_gives_the_folder_free(folder):
@@ -226,10 +249,10 @@ async def test_half_made_data_of_an_interrupted_first_start_is_made_again(folder
     assert not (folder / "data.new").exists()
 
 
-async def test_a_pid_file_whose_number_now_belongs_to_another_process_does_not_stop_the_start(folder):
-    async with EmbeddedPostgres(folder, durable=False) as server:
+async def test_a_pid_file_whose_number_now_belongs_to_another_process_does_not_stop_the_start(used_folder):
+    async with EmbeddedPostgres(used_folder, durable=False) as server:
         await server.kill()
-        pid_file = folder / "data" / "postmaster.pid"
+        pid_file = used_folder / "data" / "postmaster.pid"
         lines = pid_file.read_text().splitlines(keepends=True)
         pid_file.write_text("".join([f"{os.getpid()}\n", *lines[1:]]))
 
@@ -260,27 +283,29 @@ def start_headwater(folder: Path) -> tuple[subprocess.Popen[str], int]:
 @pytest.mark.skipif(
     not postgres_binaries._has_pdeathsig(), reason="no setpriv --pdeathsig here: apt-get install util-linux"
 )
-async def test_the_server_does_not_outlive_a_killed_headwater(folder):
-    headwater, pid = start_headwater(folder)
-    assert is_postgres_of(pid, folder / "data")
+async def test_the_server_does_not_outlive_a_killed_headwater(used_folder):
+    headwater, pid = start_headwater(used_folder)
+    assert is_postgres_of(pid, used_folder / "data")
 
     headwater.kill()
     headwater.communicate()
 
-    await until(lambda: not is_postgres_of(pid, folder / "data"))
+    await until(lambda: not is_postgres_of(pid, used_folder / "data"))
 
 
-async def test_a_server_left_behind_by_a_killed_headwater_is_ended_at_the_next_start(folder, monkeypatch):
+async def test_a_server_left_behind_by_a_killed_headwater_is_ended_at_the_next_start(
+    used_folder, monkeypatch
+):
     runner_with_no_tie = "import headwater.app.postgres_binaries as b; b._has_pdeathsig = lambda: False\n"
     monkeypatch.setattr(sys.modules[__name__], "HEADWATER_TO_KILL", runner_with_no_tie + HEADWATER_TO_KILL)
-    headwater, pid = start_headwater(folder)
+    headwater, pid = start_headwater(used_folder)
     headwater.kill()
     headwater.communicate()
-    assert is_postgres_of(pid, folder / "data")
+    assert is_postgres_of(pid, used_folder / "data")
 
-    async with EmbeddedPostgres(folder, durable=False) as server:
+    async with EmbeddedPostgres(used_folder, durable=False) as server:
         assert server.pid != pid
-        assert not is_postgres_of(pid, folder / "data")
+        assert not is_postgres_of(pid, used_folder / "data")
         assert await ask(server.url, "SELECT 1") == 1
 
 

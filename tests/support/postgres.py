@@ -44,10 +44,12 @@ def _fresh(server: EmbeddedPostgres, template: str) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def own_server(*, durable: bool = False) -> AsyncIterator[EmbeddedPostgres]:
-    """A server for one test alone, which may `kill()` and `start()` it; not migrated."""
+async def own_server(*, like: Path | None = None, durable: bool = False) -> AsyncIterator[EmbeddedPostgres]:
+    """A server for one test alone, which may `kill()` and `start()` it; `like` is a stopped one's folder to copy."""
     folder = Path(tempfile.mkdtemp(prefix="headwater-test-"))
     try:
+        if like is not None:
+            shutil.copytree(like, folder, dirs_exist_ok=True)
         async with EmbeddedPostgres(folder, durable=durable) as server:
             yield server
     finally:
@@ -89,11 +91,25 @@ def bare_database(postgres_server: EmbeddedPostgres) -> Iterator[str]:
     yield from _fresh(postgres_server, "template1")
 
 
-@pytest.fixture
-async def killable_postgres() -> AsyncIterator[EmbeddedPostgres]:
-    """A migrated server for this test alone, to `kill()` and `start()` again; `url` leads to its database."""
+@pytest.fixture(scope="session")
+def migrated_folder() -> Iterator[Path]:
+    """The folder of a stopped server whose own database is migrated: a copy of it starts in a tenth of a second."""
     from headwater.store.migrate import migrate
 
-    async with own_server() as server:
-        await migrate(server.url)
+    async def make(folder: Path) -> None:
+        async with EmbeddedPostgres(folder, durable=False) as server:
+            await migrate(server.url)
+
+    folder = Path(tempfile.mkdtemp(prefix="headwater-tests-"))
+    try:
+        _run(make(folder))
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+async def killable_postgres(migrated_folder: Path) -> AsyncIterator[EmbeddedPostgres]:
+    """A migrated server for this test alone, to `kill()` and `start()` again; `url` leads to its database."""
+    async with own_server(like=migrated_folder) as server:
         yield server
