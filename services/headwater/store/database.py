@@ -42,7 +42,7 @@ _OURS = (
     asyncpg.CannotConnectNowError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.IOError,
+    asyncpg.PostgresIOError,
     asyncpg.InvalidCatalogNameError,
 )
 
