@@ -74,7 +74,7 @@ def secret_of(row: dict, name: str = "one") -> Secret:
     """What the operator pastes for this scheme."""
     key = row.get("key", {"encoding": "utf8"})
     form = key.get("type", "")
-    if row["kind"] in ("ed25519",):
+    if row["kind"] == "ed25519":
         raw = (
             _ed25519_key(name)
             .public_key()
@@ -253,7 +253,7 @@ def raw_signature(row: dict, message: bytes, secret: Secret, name: str) -> bytes
 
 def token(kind: str, claims: dict, secret: Secret, name: str = "one", header: dict | None = None) -> str:
     """A JSON Web Token of this kind."""
-    head = header or {"alg": kind[4:].upper(), "typ": "JWT"}
+    head = {"alg": kind[4:].upper(), "typ": "JWT"} if header is None else header
     message = ".".join(encode(json.dumps(part).encode(), "base64url") for part in (head, claims)).encode()
     match kind:
         case "jwt-hs256":

@@ -4,10 +4,10 @@ import dataclasses
 import re
 
 import pytest
+from tests.support.webhook_signer import send
 
 from headwater.model.secret import Secret
 from headwater.plugins.signatures import preset, preset_names, preset_row, verify
-from tests.support.webhook_signer import send
 
 AT_S = 1_760_000_000.25
 ARABIC_DIGITS = (

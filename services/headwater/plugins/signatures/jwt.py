@@ -47,12 +47,19 @@ _ALGORITHMS: Final[Mapping[str, tuple[bytes, Callable[[Key, bytes, bytes], None]
 }
 
 
-def _part(text: bytes) -> Any:
-    if b"=" in text:
+def _decoded(text: bytes) -> bytes:
+    if b"=" in text:  # RFC 7515 §2: no padding
         raise Refused("encoding")
     try:
-        return orjson.loads(from_base64url(text))
+        return from_base64url(text)
     except ValueError:
+        raise Refused("encoding") from None
+
+
+def _json(text: bytes) -> Any:
+    try:
+        return orjson.loads(_decoded(text))
+    except orjson.JSONDecodeError:
         raise Refused("encoding") from None
 
 
@@ -62,15 +69,11 @@ def open_token(kind: str, keys: Keys, token: bytes) -> tuple[int, Claims]:
     if len(parts) != 3 or not all(parts) or len(token) > MAX_TEXT:
         raise Refused("malformed")
     name, check = _ALGORITHMS[kind]
-    header = _part(parts[0])
+    header = _json(parts[0])
     if not isinstance(header, dict) or header.get("alg") != name.decode("ascii") or "crit" in header:
         raise Refused("malformed", "alg")
-    try:
-        signature = from_base64url(parts[2])
-    except ValueError:
-        raise Refused("encoding") from None
-    index = _signer(check, keys, signature, parts[0] + b"." + parts[1])
-    claims = _part(parts[1])
+    index = _signer(check, keys, _decoded(parts[2]), parts[0] + b"." + parts[1])
+    claims = _json(parts[1])
     if not isinstance(claims, dict):
         raise Refused("malformed", "claims")
     return index, claims
