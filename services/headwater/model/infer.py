@@ -1,0 +1,224 @@
+"""Column types from what is seen, and how they widen.
+
+`widen` is the join of a semilattice (commutative, associative, idempotent), so the type of a column does not
+depend on the order in which values come. Conservative: text stays text unless it is a strict ISO 8601 date or
+an instant with offset that PostgreSQL keeps to the last digit; a type is only taken where it holds the value
+exactly.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+
+class Kind(StrEnum):
+    """What is known of a field. INTEGER is a bigint whose values a double holds exactly as well."""
+
+    NULL = "null"  # no evidence
+    BOOLEAN = "boolean"
+    INTEGER = "integer"
+    BIGINT = "bigint"
+    DOUBLE = "double precision"
+    NUMERIC = "numeric"
+    DATE = "date"
+    TIMESTAMPTZ = "timestamptz"
+    TEXT = "text"
+    JSONB = "jsonb"
+
+    @property
+    def sql_type(self) -> str:
+        """The column type that holds it."""
+        return "bigint" if self is Kind.INTEGER else "text" if self is Kind.NULL else self.value
+
+
+NUMBERS = frozenset({Kind.INTEGER, Kind.BIGINT, Kind.DOUBLE, Kind.NUMERIC})
+INSTANTS = frozenset({Kind.DATE, Kind.TIMESTAMPTZ})
+
+EXACT_IN_DOUBLE = 2**53
+_INT64 = 2**63
+_NUMERIC_DIGITS = 131_072  # before the point
+_NUMERIC_SCALE = 16_383  # after it
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+# Microseconds are what PostgreSQL keeps: a finer instant stays text, unless only zeros follow.
+_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-](?:0[0-9]|1[0-5]):?[0-5][0-9])"
+)
+
+
+def _widen_numbers(pair: frozenset[Kind]) -> Kind:
+    if pair == {Kind.INTEGER, Kind.BIGINT}:
+        return Kind.BIGINT
+    return Kind.DOUBLE if pair == {Kind.INTEGER, Kind.DOUBLE} else Kind.NUMERIC
+
+
+def widen(one: Kind, other: Kind) -> Kind:
+    """The narrowest kind that holds both. A date among instants is its midnight in UTC."""
+    pair = frozenset({one, other})
+    if len(pair) == 1:
+        return one
+    if Kind.NULL in pair:
+        return one if other is Kind.NULL else other
+    if Kind.JSONB in pair:
+        return Kind.JSONB
+    if pair <= NUMBERS:
+        return _widen_numbers(pair)
+    return Kind.TIMESTAMPTZ if pair <= INSTANTS else Kind.TEXT
+
+
+def holds(column: Kind, value: Kind) -> bool:
+    """Whether a column of this kind takes a value of that kind as it is."""
+    return widen(column, value) is column
+
+
+def _integer_kind(numbers: Sequence[int]) -> Kind:
+    low, high = min(numbers), max(numbers)
+    if low >= -EXACT_IN_DOUBLE and high <= EXACT_IN_DOUBLE:
+        return Kind.INTEGER
+    if low >= -_INT64 and high < _INT64:
+        return Kind.BIGINT
+    size = max(-low, high).bit_length()
+    return Kind.NUMERIC if size < _NUMERIC_DIGITS * 3 else Kind.TEXT
+
+
+def _one_decimal_kind(number: Decimal) -> Kind:
+    if not number.is_finite():
+        return Kind.DOUBLE
+    exponent = number.as_tuple().exponent
+    assert isinstance(exponent, int)
+    if number.adjusted() >= _NUMERIC_DIGITS or -exponent > _NUMERIC_SCALE:
+        return Kind.TEXT
+    if exponent == 0:
+        return _integer_kind((int(number),))
+    return Kind.DOUBLE if Decimal(repr(float(number))) == number else Kind.NUMERIC
+
+
+def _decimal_kind(numbers: Sequence[Decimal]) -> Kind:
+    kind = Kind.NULL
+    for number in numbers:
+        kind = widen(kind, _one_decimal_kind(number))
+    return kind
+
+
+def is_date(text: str) -> bool:
+    """Whether `text` is a calendar date `YYYY-MM-DD`."""
+    if _DATE.fullmatch(text) is None:
+        return False
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def is_instant(text: str) -> bool:
+    """Whether `text` is an ISO 8601 instant with seconds and offset that loses nothing as timestamptz."""
+    if _INSTANT.fullmatch(text) is None:
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _text_kind(texts: Sequence[str]) -> Kind:
+    kind = Kind.NULL
+    for text in texts:
+        if len(text) == 10 and is_date(text):
+            kind = widen(kind, Kind.DATE)
+        elif is_instant(text):
+            kind = Kind.TIMESTAMPTZ
+        else:
+            return Kind.TEXT
+    return kind
+
+
+def _always(kind: Kind) -> Callable[[Sequence[Any]], Kind]:
+    return lambda _: kind
+
+
+_OF_TYPE: Mapping[type, Callable[[Sequence[Any]], Kind]] = MappingProxyType(
+    {
+        type(None): _always(Kind.NULL),
+        bool: _always(Kind.BOOLEAN),
+        int: _integer_kind,
+        float: _always(Kind.DOUBLE),
+        Decimal: _decimal_kind,
+        str: _text_kind,
+        list: _always(Kind.JSONB),
+        tuple: _always(Kind.JSONB),
+        dict: _always(Kind.JSONB),
+    }
+)
+_TOP_OF_TYPE = MappingProxyType({float: Kind.DOUBLE, bool: Kind.BOOLEAN, str: Kind.TEXT})
+
+
+def kind_of_values(values: Sequence[Any], known: Kind = Kind.NULL) -> Kind:
+    """The narrowest kind that holds `known` and all `values` (JSON values, Decimals among them).
+
+    Types that JSON does not have are no evidence: writing them fails for their record alone.
+    """
+    kind = known
+    types = set(map(type, values))
+    for seen in types:
+        if kind is Kind.JSONB:
+            return kind
+        if holds(kind, _TOP_OF_TYPE.get(seen, Kind.JSONB)):
+            continue  # nothing of this type can widen it
+        of_type = values if len(types) == 1 else [value for value in values if type(value) is seen]
+        kind = widen(kind, _OF_TYPE.get(seen, _always(Kind.NULL))(of_type))
+    return kind
+
+
+def kind_of(value: Any) -> Kind:
+    """The kind of one value."""
+    return kind_of_values((value,))
+
+
+def fields_of(records: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The fields of `records` in the order in which they are first seen."""
+    seen: dict[str, None] = {}
+    for names in dict.fromkeys(map(tuple, records)):  # most records have the same fields
+        seen.update(dict.fromkeys(names))
+    return tuple(seen)
+
+
+def columns_of(records: Sequence[Mapping[str, Any]]) -> dict[str, Sequence[Any]]:
+    """Each field's values over all `records`, None where a record lacks it."""
+    shapes = set(map(tuple, records))
+    if len(shapes) == 1:
+        return dict(
+            zip(shapes.pop(), zip(*(record.values() for record in records), strict=True), strict=True)
+        )
+    return {field: [record.get(field) for record in records] for field in fields_of(records)}
+
+
+def infer(
+    records: Sequence[Mapping[str, Any]],
+    known: Mapping[str, Kind] = MappingProxyType({}),
+    *,
+    chunk: int = 1000,
+) -> dict[str, Kind]:
+    """The kind of every field of `records`, in the order first seen; `known` kinds are widened, never
+    narrowed.
+
+    Fields that are only ever null and are not known come as Kind.NULL.
+    """
+    kinds: dict[str, Kind] = {}
+    for start in range(0, len(records), chunk):
+        for field, values in columns_of(records[start : start + chunk]).items():
+            kinds[field] = kind_of_values(values, kinds.get(field, known.get(field, Kind.NULL)))
+    return kinds
+
+
+def widest(kinds: Iterable[Kind]) -> Kind:
+    """The join of all `kinds`; Kind.NULL for none."""
+    answer = Kind.NULL
+    for kind in kinds:
+        answer = widen(answer, kind)
+    return answer

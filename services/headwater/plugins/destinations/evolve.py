@@ -1,0 +1,143 @@
+"""Bringing a table into the shape that records need, in a short transaction of its own, before they are
+loaded.
+
+One loader at a time changes a table (advisory lock); it decides on what it reads under that lock. Nothing
+waits longer than a second for a lock, and nothing rewrites more than REWRITE_ROWS rows.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import asyncpg
+
+from headwater.model.errors import DestinationError
+from headwater.model.infer import Kind
+from headwater.model.names import quote_identifier
+from headwater.plugins.destinations import statements
+from headwater.plugins.destinations.catalogue import read_catalogue
+from headwater.plugins.destinations.planning import Catalogue, Changes, allowed, changes_for
+from headwater.plugins.destinations.table import Mode, Table
+
+REWRITE_ROWS = 100_000
+LOCK_TIMEOUT_MS = 1000
+
+_Widening = tuple[str, Kind, Kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A table and the widenings (column, kind) found to be too dear or impossible for it as it is."""
+
+    catalogue: Catalogue
+    blocked: frozenset[tuple[str, Kind]] = frozenset()
+
+    def needed(self, table: Table, evidence: Mapping[str, Kind]) -> Changes:
+        """The changes that the contract allows and that are not blocked."""
+        changes = allowed(table, self.catalogue, changes_for(table, self.catalogue, evidence))
+        wider = tuple(entry for entry in changes.widen if (entry[0], entry[2]) not in self.blocked)
+        return replace(changes, widen=wider)
+
+
+def lock_number(*parts: str) -> int:
+    """A number for an advisory lock on what `parts` name."""
+    return int.from_bytes(hashlib.sha256("\0".join(parts).encode()).digest()[:8], "big", signed=True)
+
+
+async def evolve(connection: Any, table: Table, evidence: Mapping[str, Kind]) -> Known:
+    """Change the table until it fits `evidence`, as far as contract and costs allow; gives its new form."""
+    async with connection.transaction():
+        await connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
+        await _take_turn(connection, "headwater.table", table.schema, table.name)
+        known = Known(await read_catalogue(connection, table.schema, table.name))
+        changes = known.needed(table, evidence)
+        if not changes:
+            return known
+        act = _change if known.catalogue.oid else _create
+        blocked = await act(connection, table, changes)
+        return Known(await read_catalogue(connection, table.schema, table.name), blocked)
+
+
+async def _take_turn(connection: Any, *parts: str) -> None:
+    await connection.execute("SELECT pg_catalog.pg_advisory_xact_lock($1)", lock_number(*parts))
+
+
+async def _create(connection: Any, table: Table, changes: Changes) -> frozenset[tuple[str, Kind]]:
+    await _create_schema(connection, table.schema)
+    await connection.execute(statements.create_table(table, changes))
+    if table.mode is Mode.APPEND:
+        await connection.execute(statements.run_index(table))
+    await _finish(connection, table, changes)
+    return frozenset()
+
+
+async def _create_schema(connection: Any, schema: str) -> None:
+    """IF NOT EXISTS alone would ask for the right to create schemas even where there is nothing to create."""
+    exists = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)"
+    if await connection.fetchval(exists, schema):
+        return
+    await _take_turn(connection, "headwater.schema", schema)
+    await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(schema)}")
+
+
+async def _change(connection: Any, table: Table, changes: Changes) -> frozenset[tuple[str, Kind]]:
+    """Everything in `changes`; gives the widenings that were not done."""
+    addition = statements.add_columns(table, changes)
+    if addition is not None:
+        await connection.execute(addition)
+    blocked = await _widen(connection, table, changes.widen) if changes.widen else frozenset()
+    await _finish(connection, table, changes)
+    return blocked
+
+
+async def _finish(connection: Any, table: Table, changes: Changes) -> None:
+    """Which field holds which column, and the unique index of the key."""
+    comments = statements.comment_columns(table, changes)
+    if comments is not None:
+        await connection.execute(comments)
+    if not changes.unique:
+        return
+    try:
+        async with connection.transaction():
+            await connection.execute(statements.unique_index(table, changes.unique))
+    except asyncpg.UniqueViolationError as error:
+        raise DestinationError(
+            f"table {table.name} has several rows of one key ({', '.join(table.key)}) and cannot be merged; "
+            "remove the duplicates, or choose another table or key"
+        ) from error
+
+
+async def _widen(
+    connection: Any, table: Table, widenings: tuple[_Widening, ...]
+) -> frozenset[tuple[str, Kind]]:
+    if await connection.fetchval(statements.count_up_to(table, REWRITE_ROWS + 1)) > REWRITE_ROWS:
+        return frozenset((name, kind) for name, _, kind in widenings)
+    if await _alter(connection, table, widenings):
+        return frozenset()
+    return frozenset(
+        [
+            (name, kind)
+            for name, old, kind in widenings
+            if not await _alter(connection, table, ((name, old, kind),))
+        ]
+    )
+
+
+async def _alter(connection: Any, table: Table, widenings: tuple[_Widening, ...]) -> bool:
+    """Whether the columns could be widened: a view, for one, may stand in the way."""
+    chosen = [(name, old, await _exact(connection, table, name, old, new)) for name, old, new in widenings]
+    try:
+        async with connection.transaction():
+            await connection.execute(statements.widen_columns(table, chosen))
+    except (asyncpg.FeatureNotSupportedError, asyncpg.DependentObjectsStillExistError, asyncpg.DataError):
+        return False
+    return True
+
+
+async def _exact(connection: Any, table: Table, column: str, old: Kind, new: Kind) -> Kind:
+    """`new`, or numeric where integers that are there already have no exact double."""
+    if (old, new) != (Kind.BIGINT, Kind.DOUBLE):
+        return new
+    inexact = await connection.fetchval(statements.inexact_in_double(table, column))
+    return Kind.NUMERIC if inexact else new

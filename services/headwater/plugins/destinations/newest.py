@@ -1,0 +1,75 @@
+"""Which of several records of one key is the newest. Pure: the same order as the merge statement uses in the
+table.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from headwater.model.infer import Kind, holds, kind_of
+from headwater.plugins.destinations.planning import Column, Plan
+from headwater.plugins.destinations.rendering import Selection, Unstorable, plain_text
+from headwater.plugins.destinations.table import Batch
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text if len(text) > 10 else f"{text}T00:00:00+00:00")
+
+
+def comparable(column: Column, value: Any) -> Any:
+    """`value` in a form that is equal and ordered in Python as the column is in PostgreSQL (text: by code
+    points).
+
+    None for null and for what the column does not take. For jsonb and for types that headwater does not make,
+    equal values may look different here; the database finds them.
+    """
+    if value is None or (column.kind is not None and not holds(column.kind, kind_of(value))):
+        return None
+    if column.kind is Kind.TIMESTAMPTZ:
+        return _instant(value)
+    if column.kind in {Kind.TEXT, Kind.JSONB, None}:
+        try:
+            return plain_text(value)
+        except Unstorable:
+            return None  # its record is rejected when it is rendered
+    return value
+
+
+def _keys(plan: Plan, selection: Selection) -> list[Any]:
+    columns = [(name, plan.columns[name]) for name in plan.table.key]
+    if len(columns) == 1:
+        ((name, column),) = columns
+        if column.kind in {Kind.BIGINT, Kind.INTEGER} and name not in plan.narrow:
+            return [record[name] for record in selection.records]
+        return [comparable(column, record[name]) for record in selection.records]
+    return [
+        tuple(comparable(column, record[name]) for name, column in columns) for record in selection.records
+    ]
+
+
+def _order(plan: Plan, batches: Sequence[Batch], selection: Selection, place: int) -> tuple[Any, ...]:
+    number, index = selection.origins[place]
+    batch = batches[number]
+    own = (batch.ordered_at, -1 if batch.page is None else batch.page, batch.first_position + index, place)
+    column = plan.columns.get(plan.table.order_by or "")
+    if column is None:
+        return own
+    value = comparable(column, selection.records[place].get(plan.table.order_by or ""))
+    return (value is not None, 0 if value is None else value, *own)
+
+
+def older_ones(plan: Plan, batches: Sequence[Batch], selection: Selection) -> set[int]:
+    """The places of the records that a newer one of the same key stands for."""
+    keys = _keys(plan, selection)
+    if len(set(keys)) == len(keys):
+        return set()
+    newest: dict[Any, int] = {}
+    dropped: set[int] = set()
+    for place, key in enumerate(keys):
+        other = newest.setdefault(key, place)
+        if other == place:
+            continue
+        is_newer = _order(plan, batches, selection, place) >= _order(plan, batches, selection, other)
+        newest[key] = place if is_newer else other
+        dropped.add(other if is_newer else place)
+    return dropped

@@ -1,0 +1,253 @@
+"""Which column takes which field, and what has to change in the table first. Pure: compares what is with what
+is seen.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from headwater.model.errors import DestinationError
+from headwater.model.infer import Kind, holds, infer, widen
+from headwater.model.names import OWN_COLUMNS, assign_columns
+from headwater.plugins.destinations.table import Batch, Contract, Mode, Table
+
+MAX_COLUMNS = 1000  # PostgreSQL ends at 1600, dropped ones included
+WIDENING_PENDING = "widening_pending"
+COLUMNS_LIMIT = "columns_limit"
+VALUES_DISCARDED = "values_discarded"
+
+# Columns of headwater's own, in every destination table. `_loaded_at` fills itself.
+OWN_TYPES: Mapping[str, str] = MappingProxyType(
+    {
+        "_run_id": "uuid",
+        "_delivery_id": "uuid",
+        "_page": "integer",
+        "_position": "integer",
+        "_ordered_at": "timestamptz",
+        "_extra": "jsonb",
+        "_loaded_at": "timestamptz NOT NULL DEFAULT now()",
+    }
+)
+WRITTEN_OWN = tuple(name for name in OWN_TYPES if name != "_loaded_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column as the database has it.
+
+    `kind` is None for types that headwater does not make itself: they take the text of a value, and
+    PostgreSQL judges. `field` is the field that holds the column; None for one that no field has claimed.
+    """
+
+    name: str
+    kind: Kind | None
+    sql_type: str
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """A table as the database has it. `unique` are the column sets that a valid unique index covers."""
+
+    oid: int
+    columns: tuple[Column, ...]
+    unique: frozenset[frozenset[str]] = frozenset()
+
+    def column(self, name: str) -> Column | None:
+        return next((column for column in self.columns if column.name == name), None)
+
+    @property
+    def holders(self) -> dict[str, str | None]:
+        """Columns that fields may have, with the field that has them."""
+        return {column.name: column.field for column in self.columns if column.name not in OWN_COLUMNS}
+
+
+EMPTY = Catalogue(oid=0, columns=())
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What has to be done to a table: everything empty means nothing."""
+
+    add: tuple[tuple[str, Kind, str], ...] = ()  # column, kind, field
+    widen: tuple[tuple[str, Kind, Kind], ...] = ()  # column, from, to
+    claim: tuple[tuple[str, str], ...] = ()  # column, field
+    own: tuple[str, ...] = ()
+    unique: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.add or self.widen or self.claim or self.own or self.unique)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the records of some batches go into the table as `catalogue` has it.
+
+    `columns` gives each field its column. Fields in `narrow` hold values that their column does not take,
+    fields in `homeless` have none: what happens to such values is `misfit`. `batches` are those that were
+    looked at.
+    """
+
+    table: Table
+    catalogue: Catalogue
+    columns: Mapping[str, Column]
+    evidence: Mapping[str, Kind]
+    narrow: frozenset[str] = frozenset()
+    homeless: frozenset[str] = frozenset()
+    warnings: frozenset[str] = frozenset()
+    batches: tuple[Batch, ...] = field(default=(), repr=False)
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        return tuple(self.columns[name].name for name in self.table.key)
+
+    @property
+    def field_columns(self) -> tuple[Column, ...]:
+        """The columns that records fill, whether these records do or not."""
+        held = {column.name for column in self.columns.values()}
+        return tuple(
+            column
+            for column in self.catalogue.columns
+            if column.name not in OWN_COLUMNS and (column.field is not None or column.name in held)
+        )
+
+
+def acceptable(table: Table, records: Iterable[Any]) -> list[dict[str, Any]]:
+    """The records that may become rows: objects that have their key."""
+    return [record for record in records if refusal(table, record) is None]
+
+
+def refusal(table: Table, record: Any) -> str | None:
+    """Why `record` cannot be a row of `table`, whatever its values are; None when it may be one."""
+    if type(record) is not dict:
+        return f"the record is no object but {_json_name(record)}"
+    for name in table.key:
+        if record.get(name) is None:
+            return f"key field {name!r} is {'null' if name in record else 'missing'}"
+    return None
+
+
+def _json_name(value: Any) -> str:
+    names = {type(None): "null", bool: "a boolean", str: "a text", list: "a list"}
+    return names.get(type(value), "a number")
+
+
+def evidence_of(table: Table, batches: Sequence[Batch], known: Mapping[str, Kind]) -> dict[str, Kind]:
+    """The kind of each field of the acceptable records; `known` kinds are widened by what is seen."""
+    records: list[dict[str, Any]] = []
+    for batch in batches:
+        records += acceptable(table, batch.records)
+    return infer(records, known)
+
+
+def known_kinds(catalogue: Catalogue) -> dict[str, Kind]:
+    """The fields whose column takes any text, or anything: their values need no closer look."""
+    return {
+        column.field: column.kind
+        for column in catalogue.columns
+        if column.field is not None and column.kind in {Kind.TEXT, Kind.JSONB}
+    }
+
+
+def _assigned(catalogue: Catalogue, evidence: Mapping[str, Kind]) -> dict[str, str]:
+    seen = [name for name, kind in evidence.items() if kind is not Kind.NULL]
+    return assign_columns(seen, catalogue.holders)
+
+
+def changes_for(table: Table, catalogue: Catalogue, evidence: Mapping[str, Kind]) -> Changes:
+    """What would make the table fit all that is seen (up to MAX_COLUMNS), contract and costs left aside."""
+    assigned = _assigned(catalogue, evidence)
+    add: list[tuple[str, Kind, str]] = []
+    wider: list[tuple[str, Kind, Kind]] = []
+    claim: list[tuple[str, str]] = []
+    for name in evidence:  # the order in which fields were first seen is the order of their columns
+        if name not in assigned:
+            continue
+        column = catalogue.column(assigned[name])
+        if column is None:
+            add.append((assigned[name], evidence[name], name))
+            continue
+        if column.field is None:
+            claim.append((column.name, name))
+        if column.kind is not None and not holds(column.kind, evidence[name]):
+            wider.append((column.name, column.kind, _target(column.kind, evidence[name])))
+    existing = {column.name for column in catalogue.columns}
+    room = max(0, MAX_COLUMNS - len(existing - OWN_COLUMNS))
+    return Changes(
+        add=_key_first(table, add)[:room],
+        widen=tuple(wider),
+        claim=tuple(claim),
+        own=tuple(name for name in OWN_TYPES if name not in existing),
+        unique=_missing_unique(table, catalogue, assigned),
+    )
+
+
+def _target(old: Kind, seen: Kind) -> Kind:
+    """What a column becomes. Integers that meet fractions may be doubles if all of them are exact: whoever
+    changes the table looks, and makes it numeric otherwise.
+    """
+    return Kind.DOUBLE if old is Kind.BIGINT and seen is Kind.DOUBLE else widen(old, seen)
+
+
+def _key_first(table: Table, add: list[tuple[str, Kind, str]]) -> tuple[tuple[str, Kind, str], ...]:
+    """The key must not be what falls over the edge of MAX_COLUMNS; short of the edge the order is as seen."""
+    if len(add) < MAX_COLUMNS // 2:
+        return tuple(add)
+    return tuple(sorted(add, key=lambda entry: entry[2] not in table.key))
+
+
+def _missing_unique(table: Table, catalogue: Catalogue, assigned: Mapping[str, str]) -> tuple[str, ...]:
+    if table.mode is not Mode.MERGE or not all(name in assigned for name in table.key):
+        return ()
+    columns = tuple(assigned[name] for name in table.key)
+    return () if frozenset(columns) in catalogue.unique else columns
+
+
+def allowed(table: Table, catalogue: Catalogue, changes: Changes) -> Changes:
+    """The part of `changes` that the table's contract allows. A new table takes its first shape from its
+    first load.
+
+    Raises: DestinationError under contract freeze when columns would be added or widened.
+    """
+    if table.contract is Contract.EVOLVE or not catalogue.oid:
+        return changes
+    if table.contract is Contract.FREEZE and (changes.add or changes.widen):
+        names = [repr(name) for _, _, name in changes.add] + [repr(name) for name, _, _ in changes.widen]
+        raise DestinationError(
+            f"table {table.name} is frozen, but records bring new fields or types: {', '.join(names[:10])}; "
+            "set the contract to evolve, or choose what to discard"
+        )
+    return Changes(claim=changes.claim, own=changes.own, unique=changes.unique)
+
+
+def make_plan(
+    table: Table, catalogue: Catalogue, evidence: Mapping[str, Kind], batches: Sequence[Batch]
+) -> Plan:
+    """The plan for the table as it is now."""
+    assigned = _assigned(catalogue, evidence)
+    columns = {name: column for name in assigned if (column := catalogue.column(assigned[name])) is not None}
+    narrow = frozenset(
+        name
+        for name, column in columns.items()
+        if column.kind is not None and not holds(column.kind, evidence[name])
+    )
+    homeless = frozenset(name for name in assigned if name not in columns)
+    return Plan(
+        table,
+        catalogue,
+        columns,
+        dict(evidence),
+        narrow,
+        homeless,
+        _warnings(table, narrow, homeless),
+        tuple(batches),
+    )
+
+
+def _warnings(table: Table, narrow: frozenset[str], homeless: frozenset[str]) -> frozenset[str]:
+    if table.contract is Contract.DISCARD_ROW:
+        return frozenset()  # rejected rows speak for themselves
+    if table.contract is Contract.DISCARD_VALUE:
+        return frozenset({VALUES_DISCARDED}) if narrow or homeless else frozenset()
+    return frozenset(({WIDENING_PENDING} if narrow else set()) | ({COLUMNS_LIMIT} if homeless else set()))

@@ -1,0 +1,289 @@
+"""Records as lines of PostgreSQL's COPY text format, column by column. Pure.
+
+Text is exact (decimals digit for digit, instants as they were sent) and fast, since whole columns are joined,
+checked and escaped at once. A record that PostgreSQL cannot take is found by rendering records one by one,
+only when a chunk of them fails.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
+
+from headwater.contracts import codec
+from headwater.model.errors import ContractError
+from headwater.model.infer import Kind, columns_of, holds, kind_of
+from headwater.plugins.destinations.planning import WRITTEN_OWN, Plan, refusal
+from headwater.plugins.destinations.table import Batch, Contract, Rejected, Table
+
+NULL = "\\N"
+CHUNK_ROWS = 1000
+
+
+class Unstorable(Exception):  # noqa: N818 - never leaves this module; its text is the reason
+    """A value that PostgreSQL cannot take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Records that may become rows, each with its batch's index and its own index in that batch."""
+
+    records: list[dict[str, Any]]
+    origins: list[tuple[int, int]]
+
+    def part(self, start: int, stop: int) -> "Selection":
+        return Selection(self.records[start:stop], self.origins[start:stop])
+
+    def without(self, dropped: frozenset[int] | set[int]) -> "Selection":
+        """The rest when the records at these places are left out."""
+        kept = [place for place in range(len(self.records)) if place not in dropped]
+        return Selection([self.records[place] for place in kept], [self.origins[place] for place in kept])
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some rendered rows: one line and one origin each, and what was rejected among them."""
+
+    lines: list[str]
+    origins: list[tuple[int, int]]
+    rejected: tuple[Rejected, ...] = ()
+    data: bytes = b""  # all lines
+
+
+def select(table: Table, batches: Sequence[Batch]) -> tuple[Selection, list[Rejected]]:
+    """The records of all batches that may become rows, and the others with the reason."""
+    records: list[dict[str, Any]] = []
+    origins: list[tuple[int, int]] = []
+    rejected: list[Rejected] = []
+    for number, batch in enumerate(batches):
+        for index, record in enumerate(batch.records):
+            reason = refusal(table, record)
+            if reason is None:
+                records.append(record)
+                origins.append((number, index))
+            else:
+                rejected.append(Rejected(number, index, reason, record))
+    return Selection(records, origins), rejected
+
+
+def _escaped(texts: Sequence[str]) -> Sequence[str]:
+    """Texts as COPY wants them. NUL, which PostgreSQL refuses, serves as the seam."""
+    joined = "\0".join(texts)
+    if joined.count("\0") != len(texts) - 1:
+        raise Unstorable("a text holds the character NUL, which PostgreSQL cannot store")
+    if "\\" not in joined and "\n" not in joined and "\t" not in joined and "\r" not in joined:
+        return texts
+    escaped = joined.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+    return escaped.split("\0")
+
+
+def _dumped(values: Sequence[Any]) -> Sequence[str]:
+    try:
+        joined = b"\0".join(map(codec.dumps, values)).decode()
+    except ContractError as error:
+        raise Unstorable(str(error)) from error
+    if "\\u0000" in joined and any(map(_has_nul, values)):
+        raise Unstorable("a nested text holds the character NUL, which PostgreSQL cannot store")
+    return joined.replace("\\", "\\\\").split("\0")
+
+
+def _has_nul(value: Any) -> bool:
+    """Whether a text or name anywhere in `value` holds NUL."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            if "\0" in item:
+                return True
+        elif isinstance(item, dict):
+            waiting += item
+            waiting += item.values()
+        elif isinstance(item, list | tuple):
+            waiting += item
+    return False
+
+
+def plain_text(value: Any) -> str:
+    """A value in a text column: texts as they are, everything else as JSON."""
+    if type(value) is str:
+        return value
+    if type(value) is bool:
+        return "true" if value else "false"
+    if isinstance(value, int | float | Decimal):
+        return str(value)
+    try:
+        return codec.dumps(value).decode()
+    except ContractError as error:
+        raise Unstorable(str(error)) from error
+
+
+def _texts(values: Sequence[Any]) -> Sequence[str]:
+    return _escaped(values if set(map(type, values)) == {str} else [plain_text(value) for value in values])
+
+
+def _numbers(values: Sequence[Any]) -> Sequence[str]:
+    return list(map(str, values))
+
+
+def _booleans(values: Sequence[Any]) -> Sequence[str]:
+    return ["t" if value else "f" for value in values]
+
+
+def _dates(values: Sequence[Any]) -> Sequence[str]:
+    return values
+
+
+def _instants(values: Sequence[Any]) -> Sequence[str]:
+    return values if min(map(len, values)) > 10 else [v if len(v) > 10 else f"{v}T00:00:00Z" for v in values]
+
+
+_RENDER: Mapping[Kind | None, Callable[[Sequence[Any]], Sequence[str]]] = MappingProxyType(
+    {
+        Kind.BOOLEAN: _booleans,
+        Kind.INTEGER: _numbers,
+        Kind.BIGINT: _numbers,
+        Kind.DOUBLE: _numbers,
+        Kind.NUMERIC: _numbers,
+        Kind.DATE: _dates,
+        Kind.TIMESTAMPTZ: _instants,
+        Kind.TEXT: _texts,
+        Kind.JSONB: _dumped,
+        None: _texts,
+    }
+)
+
+
+def render_column(kind: Kind | None, values: Sequence[Any]) -> Sequence[str]:
+    """Values, all of which a column of `kind` holds, as COPY fields. Raises: Unstorable."""
+    render = _RENDER[kind]
+    if None not in values:
+        return render(values)
+    present = [value for value in values if value is not None]
+    if not present:
+        return [NULL] * len(values)
+    rendered = iter(render(present))
+    return [NULL if value is None else next(rendered) for value in values]
+
+
+def _number(number: int | None) -> str:
+    return NULL if number is None else str(number)
+
+
+def _own(batches: Sequence[Batch], origins: Sequence[tuple[int, int]]) -> list[str]:
+    """The fields `_run_id` to `_ordered_at` of each row."""
+    heads, tails, firsts = [], [], []
+    for batch in batches:
+        heads.append(
+            "\t".join([str(batch.run_id or NULL), str(batch.delivery_id or NULL), _number(batch.page), ""])
+        )
+        tails.append(f"\t{batch.ordered_at.isoformat()}")
+        firsts.append(batch.first_position)
+    return [f"{heads[number]}{firsts[number] + index}{tails[number]}" for number, index in origins]
+
+
+def _misfits(plan: Plan, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of `record` that have no column, or one that does not take them."""
+    found = {name: record[name] for name in plan.homeless if record.get(name) is not None}
+    for name in plan.narrow:
+        value, kind = record.get(name), plan.columns[name].kind
+        if value is not None and kind is not None and not holds(kind, kind_of(value)):
+            found[name] = value
+    return found
+
+
+def _settle_misfits(
+    plan: Plan, part: Selection
+) -> tuple[Selection, list[dict[str, Any] | None], list[Rejected]]:
+    """The records with misfitting values taken out, what goes to `_extra` for each, and the rejected."""
+    kept = Selection([], [])
+    extras: list[dict[str, Any] | None] = []
+    rejected: list[Rejected] = []
+    for record, origin in zip(part.records, part.origins, strict=True):
+        misfits = _misfits(plan, record)
+        reason = _misfit_refusal(plan, misfits)
+        if reason is not None:
+            rejected.append(Rejected(*origin, reason, record))
+            continue
+        kept.records.append({k: v for k, v in record.items() if k not in misfits} if misfits else record)
+        kept.origins.append(origin)
+        extras.append(misfits if misfits and plan.table.contract is Contract.EVOLVE else None)
+    return kept, extras, rejected
+
+
+def _misfit_refusal(plan: Plan, misfits: Mapping[str, Any]) -> str | None:
+    for name in misfits:
+        if name in plan.table.key:
+            return f"the value of key field {name!r} does not fit its column"
+        if plan.table.contract is Contract.DISCARD_ROW:
+            fault = "is new" if name in plan.homeless else "does not fit its column"
+            return f"field {name!r} {fault}, and the table's contract discards such records"
+    return None
+
+
+def _lines(plan: Plan, batches: Sequence[Batch], part: Selection, extras: Sequence[Any] | None) -> list[str]:
+    size = len(part.records)
+    values = columns_of(part.records)
+    nothing = (None,) * size
+    fields: list[Sequence[str]] = [
+        render_column(column.kind, values.get(name, nothing)) for name, column in plan.columns.items()
+    ]
+    fields.append(_own(batches, part.origins))
+    fields.append([NULL] * size if extras is None else render_column(Kind.JSONB, extras))
+    return list(map("\t".join, zip(*fields, strict=True)))
+
+
+def encoded(lines: Sequence[str]) -> bytes:
+    """Lines as they go over the wire. Raises: Unstorable."""
+    try:
+        return ("\n".join(lines) + "\n").encode() if lines else b""
+    except UnicodeEncodeError as error:
+        raise Unstorable("a text holds half of a surrogate pair, which is no character") from error
+
+
+def _render_part(plan: Plan, batches: Sequence[Batch], part: Selection) -> Chunk:
+    extras: Sequence[Any] | None = None
+    rejected: list[Rejected] = []
+    if plan.narrow or plan.homeless:
+        part, extras, rejected = _settle_misfits(plan, part)
+    if not part.records:
+        return Chunk([], [], tuple(rejected))
+    try:
+        lines = _lines(plan, batches, part, extras)
+        return Chunk(lines, part.origins, tuple(rejected), encoded(lines))
+    except Unstorable:
+        return _render_alone(plan, batches, part, extras, rejected)
+
+
+def _render_alone(
+    plan: Plan,
+    batches: Sequence[Batch],
+    part: Selection,
+    extras: Sequence[Any] | None,
+    rejected: list[Rejected],
+) -> Chunk:
+    """Each record by itself, so that only those at fault are left out."""
+    lines: list[str] = []
+    origins: list[tuple[int, int]] = []
+    for place, (record, origin) in enumerate(zip(part.records, part.origins, strict=True)):
+        extra = None if extras is None else extras[place : place + 1]
+        try:
+            line = _lines(plan, batches, Selection([record], [origin]), extra)
+            encoded(line)
+        except Unstorable as error:
+            rejected.append(Rejected(*origin, str(error), record))
+        else:
+            lines += line
+            origins.append(origin)
+    return Chunk(lines, origins, tuple(rejected), encoded(lines))
+
+
+def written_columns(plan: Plan) -> list[str]:
+    """The columns of each line, in order."""
+    return [*(column.name for column in plan.columns.values()), *WRITTEN_OWN]
+
+
+def render(plan: Plan, batches: Sequence[Batch], selection: Selection) -> Iterator[Chunk]:
+    """The selected records as lines of `written_columns`, CHUNK_ROWS at a time."""
+    for start in range(0, len(selection.records), CHUNK_ROWS):
+        yield _render_part(plan, batches, selection.part(start, start + CHUNK_ROWS))

@@ -1,0 +1,598 @@
+"""Records into real tables: what is seen makes the columns, keys make rows one, and nothing is lost on the way."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from headwater.contracts import codec
+from headwater.model.errors import DestinationError, Later
+from headwater.plugins.destinations import evolve as evolving
+from headwater.plugins.destinations.postgres import PostgresDestination
+from headwater.plugins.destinations.table import Batch, Contract, Counts, Loaded, Mode, StalePlan, Table
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+RUN = UUID("018f0000-0000-8000-8000-000000000001")
+SCHEMA = "hw_test"
+
+
+@pytest.fixture
+async def connection(bare_database: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(bare_database)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def other(bare_database: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(bare_database)
+    yield connection
+    await connection.close()
+
+
+def batch(
+    records: list, *, at: float = 0, page: int = 1, run: UUID | None = RUN, delivery: UUID | None = None
+) -> Batch:
+    return Batch(records, NOW + timedelta(seconds=at), None if delivery else run, delivery, page)
+
+
+async def load(connection, table: Table, *batches: Batch, by: PostgresDestination | None = None) -> Loaded:
+    destination = by or PostgresDestination()
+    plan = await destination.prepare(connection, table, batches)
+    async with connection.transaction():
+        return await destination.load(connection, plan, batches)
+
+
+def append(name: str = "things", **kwargs) -> Table:
+    return Table(SCHEMA, name, Mode.APPEND, **kwargs)
+
+
+def merge(name: str = "things", key: tuple[str, ...] = ("id",), **kwargs) -> Table:
+    return Table(SCHEMA, name, Mode.MERGE, key, **kwargs)
+
+
+async def rows(connection, columns: str = "*", name: str = "things", order: str = "1") -> list:
+    return [
+        tuple(row)
+        for row in await connection.fetch(f'SELECT {columns} FROM {SCHEMA}."{name}" ORDER BY {order}')
+    ]
+
+
+async def types(connection, name: str = "things") -> dict[str, str]:
+    found = await connection.fetch(
+        "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute "
+        "WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped AND NOT attname LIKE '\\_%'",
+        f'{SCHEMA}."{name}"',
+    )
+    return {row[0]: row[1] for row in found}
+
+
+async def test_columns_are_made_from_what_is_seen(connection):
+    records = [
+        {
+            "id": 1, "ok": True, "price": 1.5, "huge": 2**63, "exact": Decimal("0.12345678901234567890"),
+            "day": "2024-02-29", "at": "2024-02-29T12:00:00+05:30", "name": "x", "tags": ["a"], "nothing": None,
+        }
+    ]  # fmt: skip
+
+    await load(connection, append(), batch(records))
+
+    assert await types(connection) == {
+        "id": "bigint", "ok": "boolean", "price": "double precision", "huge": "numeric", "exact": "numeric",
+        "day": "date", "at": "timestamp with time zone", "name": "text", "tags": "jsonb",
+    }  # fmt: skip
+    [row] = await connection.fetch(f"SELECT * FROM {SCHEMA}.things")
+    assert row["exact"] == Decimal("0.12345678901234567890")
+    assert row["huge"] == 2**63
+    assert row["at"] == datetime(2024, 2, 29, 6, 30, tzinfo=UTC)
+    assert (row["_run_id"], row["_page"], row["_position"], row["_extra"]) == (RUN, 1, 0, None)
+
+
+async def test_numbers_come_back_digit_for_digit(connection):
+    texts = [
+        "0.1",
+        "123456789012345678901234567890.000000000000000001",
+        "1e400",
+        "-0.00000000000000000000001",
+        "5e-324",
+    ]
+    records = [
+        codec.loads(f'{{"id": {i}, "n": {text}, "pad": 0.12345678901234567}}'.encode())
+        for i, text in enumerate(texts)
+    ]
+
+    await load(connection, append(), batch(records))
+
+    assert [row[0] for row in await rows(connection, "n", order="id")] == [Decimal(text) for text in texts]
+
+
+async def test_nested_numbers_stay_exact_in_jsonb(connection):
+    record = codec.loads(b'{"id": 1, "deep": {"n": 12345678901234567890.123456789}}')
+
+    await load(connection, append(), batch([record]))
+
+    assert await rows(connection, "deep->>'n'") == [("12345678901234567890.123456789",)]
+
+
+async def test_appending_twice_gives_rows_twice_and_removal_by_run_takes_them_back(connection):
+    destination = PostgresDestination()
+    other_run = uuid4()
+    await load(connection, append(), batch([{"id": 1}]), by=destination)
+    await load(connection, append(), batch([{"id": 1}], run=other_run), by=destination)
+
+    removed = await destination.remove_unfinished(connection, append(), [RUN])
+
+    assert removed == 1
+    assert await rows(connection, "id, _run_id") == [(1, other_run)]
+    assert await destination.remove_unfinished(connection, append("absent"), [RUN]) == 0
+
+
+async def test_merge_counts_what_it_did_and_leaves_unchanged_rows_untouched(connection):
+    first = [{"id": i, "v": "a"} for i in range(5)]
+    second = [{"id": i, "v": "a" if i < 2 else "b"} for i in range(7)]
+
+    one = await load(connection, merge(), batch(first))
+    before = dict(await rows(connection, "id, xmin::text"))
+    two = await load(connection, merge(), batch(second, at=10, run=uuid4()))
+
+    assert one.counts == Counts(inserted=5)
+    assert two.counts == Counts(inserted=2, updated=3, unchanged=2)
+    after = dict(await rows(connection, "id, xmin::text"))
+    assert [i for i in before if before[i] == after[i]] == [0, 1]
+    assert await rows(connection, "id, v") == [(i, "a" if i < 2 else "b") for i in range(7)]
+
+
+async def test_the_newest_of_duplicates_wins_within_and_across_batches(connection):
+    older = batch([{"id": 1, "v": "old"}, {"id": 1, "v": "older page, last"}], page=1)
+    newer = batch([{"id": 1, "v": "new"}, {"id": 2, "v": "only"}], page=2)
+
+    loaded = await load(connection, merge(), newer, older)
+
+    assert loaded.counts == Counts(inserted=2, deduplicated=2)
+    assert await rows(connection, "id, v") == [(1, "new"), (2, "only")]
+
+
+async def test_an_older_record_never_replaces_a_newer_one(connection):
+    await load(connection, merge(), batch([{"id": 1, "v": "new"}], page=5))
+
+    late = await load(connection, merge(), batch([{"id": 1, "v": "late"}], page=3))
+
+    assert late.counts == Counts(unchanged=1)
+    assert await rows(connection, "v") == [("new",)]
+
+
+async def test_the_same_content_seen_later_in_a_run_guards_against_older_pages(connection):
+    await load(connection, merge(), batch([{"id": 1, "v": "a"}], page=1))
+    same = await load(connection, merge(), batch([{"id": 1, "v": "a"}], page=5))
+
+    late = await load(connection, merge(), batch([{"id": 1, "v": "b"}], page=3))
+
+    assert same.counts == Counts(unchanged=1)
+    assert late.counts == Counts(unchanged=1)
+    assert await rows(connection, "v") == [("a",)]
+
+
+async def test_order_by_a_field_beats_the_order_of_arrival(connection):
+    table = merge(order_by="version")
+    await load(
+        connection,
+        table,
+        batch([{"id": 1, "version": 10, "v": "ten"}, {"id": 2, "version": None, "v": "none"}]),
+    )
+
+    loaded = await load(
+        connection, table,
+        batch([{"id": 1, "version": 9, "v": "nine"}, {"id": 2, "version": 1, "v": "one"}, {"id": 2, "v": "null again"}], at=60),
+    )  # fmt: skip
+
+    assert loaded.counts == Counts(updated=1, unchanged=1, deduplicated=1)
+    assert await rows(connection, "id, v") == [(1, "ten"), (2, "one")]
+
+
+async def test_records_without_their_key_are_rejected_with_the_reason_and_make_no_columns(connection):
+    records = [{"id": 1}, {"x": 1}, {"id": None}, 7, "text", None, [1]]
+
+    loaded = await load(connection, merge(), batch(records))
+
+    assert loaded.counts == Counts(inserted=1, rejected=6)
+    assert [(row.index, row.reason) for row in loaded.rejected] == [
+        (1, "key field 'id' is missing"),
+        (2, "key field 'id' is null"),
+        (3, "the record is no object but a number"),
+        (4, "the record is no object but a text"),
+        (5, "the record is no object but null"),
+        (6, "the record is no object but a list"),
+    ]
+    assert await types(connection) == {"id": "bigint"}
+
+
+async def test_nothing_but_rejected_records_makes_no_table(connection):
+    loaded = await load(connection, merge(), batch([{"x": 1}]))
+
+    assert loaded.counts == Counts(rejected=1)
+    assert await connection.fetchval(f"SELECT to_regclass('{SCHEMA}.things')") is None
+
+
+async def test_poison_records_are_rejected_alone(connection):
+    records = [
+        {"id": 1, "t": "fine", "j": {"a": "\\u0000 in letters"}},
+        {"id": 2, "t": "nul \0"},
+        {"id": 3, "t": "half \ud800"},
+        {"id": 4, "j": {"deep": ["nul \0"]}},
+        {"id": 5, "j": {"half": "\udfff"}},
+        {"id": 6, "j": {"nul \0": 1}},
+        {"id": 7, "j": codec.loads(b"[" * 400 + b"]" * 400)},
+        {"id": 8, "j": {"n": Decimal("1e999999")}},
+        {"id": 9, "t": "fine"},
+    ]
+
+    loaded = await load(connection, append(), batch(records))
+
+    assert await rows(connection, "id") == [(1,), (9,)]
+    assert sorted(row.index for row in loaded.rejected) == [1, 2, 3, 4, 5, 6, 7]
+    assert all(row.reason and row.record is records[row.index] for row in loaded.rejected)
+    assert await rows(connection, "j->>'a'") == [("\\u0000 in letters",), (None,)]
+
+
+async def test_text_comes_back_as_it_was_sent(connection):
+    texts = [
+        "\\N",
+        "\\.",
+        "a\tb\nc\r\nd\\e",
+        "",
+        " ",
+        "'; DROP TABLE things; --",
+        "🎉",
+        "\x7f\x1b",
+        "\u2028",
+        '"',
+        "NULL",
+        "\\x41",
+    ]
+
+    await load(connection, append(), batch([{"id": i, "t": text} for i, text in enumerate(texts)]))
+
+    assert [row[0] for row in await rows(connection, "t", order="id")] == texts
+
+
+async def test_hostile_field_names_each_get_a_column_of_their_own(connection):
+    names = [
+        "select", 'a"; DROP TABLE x; --', "🎉", "🎊", "x" * 80, "x" * 81, "User Name", "user_name", "userName", "",
+        " ", "1st", "_run_id", "_RUN_ID", "ctid", "xmin", "é", "é", "nul\0", "half\ud800", "名前", "%s $1", "a.b",
+        "a-b", "_extra", "İ", "\\", "'", "\n",
+    ]  # fmt: skip
+    record = {name: f"value {i}" for i, name in enumerate(names)}
+
+    await load(connection, append(), batch([record]))
+    await load(
+        connection, append(), batch([record], run=uuid4())
+    )  # another loader, another run: the same columns
+
+    row = await connection.fetchrow(f"SELECT * FROM {SCHEMA}.things LIMIT 1")
+    values = [value for column, value in row.items() if isinstance(value, str)]
+    assert sorted(values) == sorted(record.values())
+    assert all(len(column.encode()) <= 63 for column in row.keys())
+
+
+async def test_a_column_stays_with_the_field_that_came_first(connection):
+    await load(connection, append(), batch([{"User Name": "a"}]))
+
+    await load(connection, append(), batch([{"user_name": "b"}]))
+
+    [column] = [name for name in await types(connection) if name != "user_name"]
+    assert await rows(connection, f'user_name, "{column}"') == [("a", None), (None, "b")]
+
+
+async def test_later_values_widen_columns_without_loss(connection):
+    first = {
+        "n": 1,
+        "d": 1,
+        "t": 5,
+        "at": "2024-01-01",
+        "when": "2024-01-01T00:00:00.5Z",
+        "j": "x",
+        "b": True,
+        "f": 0.1,
+    }
+    second = {
+        "n": 2**70, "d": 0.5, "t": "five", "at": "2024-01-01T10:00:00Z", "when": "soon", "j": {"k": 1}, "b": "no",
+        "f": Decimal("0.1000000000000000055511151231257827"),
+    }  # fmt: skip
+    destination = PostgresDestination()
+    await load(connection, append(), batch([first]), by=destination)
+
+    await load(connection, append(), batch([second]), by=destination)
+
+    assert await types(connection) == {
+        "n": "numeric", "d": "double precision", "t": "text", "at": "timestamp with time zone", "when": "text",
+        "j": "jsonb", "b": "text", "f": "numeric",
+    }  # fmt: skip
+    assert await rows(connection, 'n, d, t, at, "when", j, b, f', order="n") == [
+        (1, 1.0, "5", datetime(2024, 1, 1, tzinfo=UTC), "2024-01-01T00:00:00.500000Z", '"x"', "true", Decimal("0.1")),
+        (2**70, 0.5, "five", datetime(2024, 1, 1, 10, tzinfo=UTC), "soon", '{"k": 1}', "no",
+         Decimal("0.1000000000000000055511151231257827")),
+    ]  # fmt: skip
+
+
+async def test_integers_that_a_double_cannot_hold_become_numeric_beside_fractions(connection):
+    await load(connection, append(), batch([{"n": 2**53 + 1}]))
+
+    await load(connection, append(), batch([{"n": 0.5}]))
+
+    assert await types(connection) == {"n": "numeric"}
+    assert await rows(connection, "n") == [(Decimal("0.5"),), (Decimal(2**53 + 1),)]
+
+
+async def test_a_widening_that_is_too_dear_keeps_values_aside(connection, monkeypatch):
+    monkeypatch.setattr(evolving, "REWRITE_ROWS", 2)
+    destination = PostgresDestination()
+    await load(connection, append(), batch([{"id": i, "n": i} for i in range(3)]), by=destination)
+
+    loaded = await load(
+        connection, append(), batch([{"id": 10, "n": "ten"}, {"id": 11, "n": 11}]), by=destination
+    )
+
+    assert loaded.warnings == {"widening_pending"}
+    assert await types(connection) == {"id": "bigint", "n": "bigint"}
+    assert await rows(connection, "n, _extra->>'n'", order="id") == [
+        (0, None), (1, None), (2, None), (None, "ten"), (11, None),
+    ]  # fmt: skip
+    [plan_again] = [await destination.prepare(connection, append(), [batch([{"n": "x"}])])]
+    assert plan_again.narrow == {"n"}
+
+
+async def test_a_view_on_a_column_keeps_its_type_and_values_go_aside(connection):
+    await load(connection, append(), batch([{"id": 1, "n": 1}]))
+    await connection.execute(f"CREATE VIEW {SCHEMA}.watch AS SELECT n FROM {SCHEMA}.things")
+
+    loaded = await load(connection, append(), batch([{"id": 2, "n": "two", "new": "x"}]))
+
+    assert loaded.warnings == {"widening_pending"}
+    assert await rows(connection, "n, new, _extra->>'n'", order="id") == [(1, None, None), (None, "x", "two")]
+
+
+@pytest.mark.parametrize(
+    ("contract", "expected"),
+    [
+        (Contract.DISCARD_ROW, [(1, "a"), (4, "d")]),
+        (Contract.DISCARD_VALUE, [(1, "a"), (2, "b"), (3, None), (4, "d")]),
+    ],
+)
+async def test_contracts_decide_about_values_that_do_not_fit(connection, contract, expected):
+    table = append(contract=contract)
+    await load(connection, table, batch([{"id": 1, "v": "a", "n": 1}]))
+
+    records = [{"id": 2, "v": "b", "new": 1}, {"id": 3, "n": "three"}, {"id": 4, "v": "d", "new": None}]
+    loaded = await load(connection, table, batch(records))
+
+    assert await rows(connection, "id, v") == expected
+    assert await types(connection) == {"id": "bigint", "v": "text", "n": "bigint"}
+    assert await rows(connection, "_extra", order="id") == [(None,)] * len(expected)
+    assert len(loaded.rejected) == 4 - len(expected)
+
+
+async def test_a_frozen_table_fails_the_load_and_names_the_fields(connection):
+    table = append(contract=Contract.FREEZE)
+    await load(connection, table, batch([{"id": 1}]))
+
+    with pytest.raises(DestinationError, match="frozen.*'new'"):
+        await load(connection, table, batch([{"id": 2, "new": 1}]))
+
+    assert (await load(connection, table, batch([{"id": 2}]))).counts == Counts(inserted=1)
+
+
+async def test_merging_into_a_table_with_duplicates_says_what_to_do(connection):
+    await load(connection, append(), batch([{"id": 1}, {"id": 1}]))
+
+    with pytest.raises(DestinationError, match="remove the duplicates"):
+        await load(connection, merge(), batch([{"id": 1}]))
+
+
+async def test_columns_that_users_added_are_left_alone(connection):
+    await load(connection, merge(), batch([{"id": 1, "v": "a"}]))
+    await connection.execute(
+        f"ALTER TABLE {SCHEMA}.things ADD COLUMN note text; UPDATE {SCHEMA}.things SET note = 'mine'"
+    )
+
+    await load(connection, merge(), batch([{"id": 1, "v": "b"}], at=1))
+
+    assert await rows(connection, "v, note") == [("b", "mine")]
+
+
+async def test_a_field_that_a_newer_record_lacks_becomes_null(connection):
+    await load(connection, merge(), batch([{"id": 1, "a": 1, "b": 2}]))
+
+    await load(connection, merge(), batch([{"id": 1, "a": 1}], at=1))
+
+    assert await rows(connection, "id, a, b") == [(1, 1, None)]
+
+
+async def test_types_of_the_users_own_take_what_they_can_and_reject_the_rest(connection):
+    await connection.execute(
+        f"CREATE SCHEMA {SCHEMA}; CREATE TABLE {SCHEMA}.things (id uuid PRIMARY KEY, n int CHECK (n > 0), s varchar(3), d numeric(6,2))"
+    )
+    good, bad = str(uuid4()), str(uuid4())
+    records = [
+        {"id": good, "n": 1, "s": "abc", "d": 1.25},
+        {"id": bad, "n": -1},
+        {"id": "no uuid", "n": 1},
+        {"id": bad, "s": "abcd"},
+    ]
+
+    loaded = await load(connection, merge(), batch(records))
+
+    assert [row[0] for row in await rows(connection, "id::text")] == [good]
+    assert loaded.counts.inserted == 1
+    assert loaded.counts.rejected + loaded.counts.deduplicated == 3
+
+
+async def test_keys_that_only_look_different_are_one_row(connection):
+    await connection.execute(
+        f"CREATE SCHEMA {SCHEMA}; CREATE TABLE {SCHEMA}.things (id uuid PRIMARY KEY, v text)"
+    )
+    name = str(uuid4())
+
+    loaded = await load(connection, merge(), batch([{"id": name, "v": "a"}, {"id": name.upper(), "v": "b"}]))
+
+    assert loaded.counts == Counts(inserted=1, deduplicated=1)
+    assert await rows(connection, "v") == [("b",)]
+
+
+async def test_keys_of_several_fields_and_types(connection):
+    table = merge(key=("at", "n"))
+    records = [
+        {"at": "2024-01-01T00:00:00Z", "n": 1.0, "v": "a"},
+        {"at": "2024-01-01T02:00:00+02:00", "n": 1, "v": "b"},
+        {"at": "2024-01-01T00:00:00Z", "n": 1.5, "v": "c"},
+    ]
+
+    loaded = await load(connection, table, batch(records))
+
+    assert loaded.counts == Counts(inserted=2, deduplicated=1)
+    assert await rows(connection, "n, v") == [(1.0, "b"), (1.5, "c")]
+
+
+async def test_a_plan_follows_columns_that_another_loader_widened(connection, other):
+    slow, quick = PostgresDestination(), PostgresDestination()
+    await load(connection, merge(), batch([{"id": 1, "v": "12", "n": 1}]), by=slow)
+    mine = batch([{"id": 2, "v": "34", "n": 2}], at=1)
+    plan = await slow.prepare(connection, merge(), [mine])
+    await load(other, merge(), batch([{"id": 3, "v": {"k": 1}, "n": "three", "new": True}], at=2), by=quick)
+
+    async with connection.transaction():
+        await slow.load(connection, plan, [mine])
+
+    assert await rows(connection, "id, v, n") == [
+        (1, '"12"', "1"),
+        (2, '"34"', "2"),
+        (3, '{"k": 1}', "three"),
+    ]
+
+
+async def test_a_plan_for_a_table_that_went_away_asks_for_another(connection, other):
+    destination = PostgresDestination()
+    mine = batch([{"id": 1}])
+    plan = await destination.prepare(connection, merge(), [mine])
+    await other.execute(f"DROP TABLE {SCHEMA}.things")
+
+    with pytest.raises(StalePlan):
+        async with connection.transaction():
+            await destination.load(connection, plan, [mine])
+
+    assert (await load(connection, merge(), mine, by=destination)).counts == Counts(inserted=1)
+
+
+async def test_batches_that_were_not_prepared_are_never_half_loaded(connection):
+    destination = PostgresDestination()
+    plan = await destination.prepare(connection, append(), [batch([{"id": 1}])])
+
+    with pytest.raises(StalePlan):
+        async with connection.transaction():
+            await destination.load(connection, plan, [batch([{"id": 2, "new": 1}])])
+
+    async with connection.transaction():
+        loaded = await destination.load(connection, plan, [batch([{"id": 3}])])
+    assert loaded.counts == Counts(inserted=1)
+
+
+async def test_a_locked_table_is_later(connection, other):
+    await load(connection, append(), batch([{"id": 1}]))
+
+    async with other.transaction():
+        await other.execute(f"LOCK TABLE {SCHEMA}.things IN ACCESS SHARE MODE")
+        with pytest.raises(Later, match="busy"):
+            await PostgresDestination().prepare(connection, append(), [batch([{"new": 1}])])
+
+
+async def test_two_loaders_evolve_and_merge_one_table_at_once(bare_database):
+    loaders, pages = 2, 15
+
+    async def work(loader: int) -> Counts:
+        connection, destination = await asyncpg.connect(bare_database), PostgresDestination()
+        total = Counts()
+        try:
+            for page in range(pages):
+                value = [page, str(page), {"p": page}, page / 4][(page + loader) % 4]
+                records = [{"id": i, "v": value, f"f{page % 7}_{loader}": page} for i in range(40)]
+                random.Random(page).shuffle(records)
+                mine = [batch(records, at=page, page=page)]
+                while True:
+                    try:
+                        plan = await destination.prepare(connection, merge(), mine)
+                        async with connection.transaction():
+                            total += (await destination.load(connection, plan, mine)).counts
+                        break
+                    except Later:
+                        continue
+        finally:
+            await connection.close()
+        return total
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        tasks = [group.create_task(work(loader)) for loader in range(loaders)]
+
+    counts = tasks[0].result() + tasks[1].result()
+    assert counts.inserted == 40
+    assert counts.rejected == counts.deduplicated == 0
+    assert counts.inserted + counts.updated + counts.unchanged == loaders * pages * 40
+    connection = await asyncpg.connect(bare_database)
+    try:
+        assert await connection.fetchval(f"SELECT count(*) FROM {SCHEMA}.things") == 40
+        newest = await connection.fetchval(f"SELECT DISTINCT _page FROM {SCHEMA}.things")
+        assert newest == pages - 1
+    finally:
+        await connection.close()
+
+
+async def test_counts_are_kept_for_each_run(connection):
+    second = uuid4()
+
+    loaded = await load(
+        connection, merge(),
+        batch([{"id": 1}, {"id": 2}, {}]), batch([{"id": 2}, {"id": 3}], at=1, run=second),
+    )  # fmt: skip
+
+    assert loaded.by_run == {
+        RUN: Counts(inserted=1, rejected=1, deduplicated=1),
+        second: Counts(inserted=2),
+    }
+
+
+async def test_a_large_batch_with_duplicates_and_a_bad_row_is_exact(connection):
+    total = 100_000
+    records = [{"id": i % 90_000, "v": f"row {i}", "n": i} for i in range(total)]
+    records[50_000]["v"] = "bad \0"
+
+    loaded = await load(connection, merge(), batch(records))
+
+    assert loaded.counts == Counts(inserted=89_999, rejected=1, deduplicated=10_000)
+    assert (await rows(connection, "count(*), sum(n)"))[0] == (
+        89_999,
+        sum(range(10_000, total)) - 50_000,
+    )
+
+
+async def test_deliveries_carry_their_id_and_can_be_replaced(connection):
+    destination = PostgresDestination()
+    one, two = uuid4(), uuid4()
+    await load(
+        connection, append(), batch([{"v": 1}], delivery=one), batch([{"v": 2}], delivery=two), by=destination
+    )
+
+    assert await destination.remove_deliveries(connection, append(), [one]) == 1
+
+    assert await rows(connection, "v, _delivery_id, _run_id") == [(2, two, None)]
+
+
+def test_a_table_that_cannot_be_is_refused():
+    with pytest.raises(DestinationError, match="needs a key"):
+        Table(SCHEMA, "t", Mode.MERGE)
+    with pytest.raises(DestinationError, match="63 bytes"):
+        Table(SCHEMA, "t" * 64)
+    with pytest.raises(DestinationError, match="twice"):
+        Table(SCHEMA, "t", Mode.MERGE, ("a", "a"))
