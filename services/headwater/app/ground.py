@@ -109,7 +109,11 @@ async def open_ground(settings: Settings, means: Means, metrics: Metrics) -> Asy
         for role, size in (("headwater_worker", 10), ("headwater_api", 4), ("headwater_worker", 4)):
             pool = Database(url, role, size=size)
             await until_there(
-                "the database", pool.open, timeout_s=settings.start_timeout_s, clock=clock, mend=_DATABASE_MEND
+                "the database",
+                pool.open,
+                timeout_s=settings.start_timeout_s,
+                clock=clock,
+                mend=_DATABASE_MEND,
             )
             stack.push_async_callback(pool.close)
             pools.append(pool)

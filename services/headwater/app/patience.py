@@ -30,7 +30,9 @@ async def until_there(
         except Unavailable as error:
             left_s = timeout_s - (clock.monotonic() - started)
             if left_s <= 0:
-                raise Unreachable(f"{what} did not answer within {timeout_s:g} s ({error}); {mend}") from error
+                raise Unreachable(
+                    f"{what} did not answer within {timeout_s:g} s ({error}); {mend}"
+                ) from error
             logger.warning("%s is not there yet (%s); trying for another %.0f s", what, error, left_s)
             await asyncio.sleep(min(pause_s, left_s))
             pause_s = min(pause_s * 2, _LONGEST_S)

@@ -48,7 +48,7 @@ class BatchReady(Closed):
 
     `next_token` is the token of the page that follows, None at the end; then `stop_reason` says why.
     `records` are the selected records; with `payload_id` they stand in table `payload` instead (JSON list).
-    `highest` is the highest cursor value among them, where the stream has a cursor.
+    `started_at` is when the run's attempt began: by it, newer records replace older ones. `highest` is the highest cursor value among them, where the stream has a cursor.
     """
 
     type: ClassVar[str] = "batch.ready"
@@ -68,6 +68,7 @@ class BatchReady(Closed):
     status: int = 200
     body_bytes: int = 0
     fetched_at: datetime
+    started_at: datetime
     highest: Any = None
     records: list[Any] | None = None
     payload_id: UUID | None = None

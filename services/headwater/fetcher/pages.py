@@ -7,6 +7,7 @@ that runs twice publishes the same ids.
 import asyncio
 import logging
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -71,7 +72,7 @@ class Pages:
         elif begun.same_token_as is not None:
             await self._end(due, "loop", LOOP_WARNING)
         elif begun.is_wanted:
-            await self._fetch_or_fail(due, message.attempt)
+            await self._fetch_or_fail(due, begun.started_at, message.attempt)
 
     async def _begin(self, due: PageDue) -> Begun:
         key = PageKey(due.run_id, due.attempt, due.walk, due.number)
@@ -81,18 +82,20 @@ class Pages:
             raise Reject(f"run {due.run_id} does not exist")
         return begun
 
-    async def _fetch_or_fail(self, due: PageDue, failures: int) -> None:
+    async def _fetch_or_fail(self, due: PageDue, started_at: datetime, failures: int) -> None:
         try:
             known = await self._definitions.get(due.stream_version)
             if self._is_late(due, known):
                 await self._end(due, "limit", LIMIT_WARNING)
                 return
-            await self._fetch(due, known)
+            await self._fetch(due, known, started_at)
         except SourceError as error:
             self._metrics.pages.labels(error.kind).inc()
             await self._after_fault(due, error, failures)
         except (ConfigError, SecretError) as error:
-            await self._fail(due, type(error).__name__.removesuffix("Error").lower(), str(error), retryable=False)
+            await self._fail(
+                due, type(error).__name__.removesuffix("Error").lower(), str(error), retryable=False
+            )
 
     def _is_late(self, due: PageDue, known: Known) -> bool:
         """Whether a walk that has pages already is over its time, waits included."""
@@ -100,7 +103,7 @@ class Pages:
         late_s = self._clock.now().timestamp() - began_s - known.definition.stream.limits.max_seconds
         return due.number > 1 and began_s > 0 and late_s > 0
 
-    async def _fetch(self, due: PageDue, known: Known) -> None:
+    async def _fetch(self, due: PageDue, known: Known, started_at: datetime) -> None:
         definition = known.definition
         await self._take_slot(definition.tenant, definition.source)
         secrets = await self._definitions.secrets(known)
@@ -112,7 +115,7 @@ class Pages:
         if page.pause_s > 0:
             async with self._database.connection() as connection:
                 await limits.pause(connection, definition.tenant, definition.source, page.pause_s)
-        await self._hand_on(due, page, response)
+        await self._hand_on(due, page, response, started_at)
         self._metrics.pages.labels("ok").inc()
 
     async def _take_slot(self, tenant: str, source: str) -> None:
@@ -128,15 +131,17 @@ class Pages:
         if wait_s > 0:
             await asyncio.sleep(wait_s)
 
-    async def _hand_on(self, due: PageDue, page: Page, response: Response) -> None:
+    async def _hand_on(self, due: PageDue, page: Page, response: Response, started_at: datetime) -> None:
         """Publish the batch, then the page that follows: a settled page names its successor either way."""
         body = dumps(page.records)
         payload_id = None
         if len(body) > MAX_INLINE_BYTES:
-            payload_id = derive_id(time_of(due.run_id), "payload", due.run_id, due.attempt, due.walk, due.number, body)
+            payload_id = derive_id(
+                time_of(due.run_id), "payload", due.run_id, due.attempt, due.walk, due.number, body
+            )
             async with self._database.connection() as connection:
                 await payloads.put(connection, payload_id, due.tenant, body)
-        batch = _batch(due, page, response, self._clock, payload_id)
+        batch = _batch(due, page, response, started_at, self._clock.now(), payload_id)
         identity = ("batch.ready", due.run_id, due.attempt, due.walk, due.number)
         await self._bus.publish(to_message(batch, derive_id(time_of(due.run_id), *identity), due.tenant))
         await self._announce(due, page.next_token)
@@ -183,7 +188,9 @@ class Pages:
         self._bell.ring()
 
 
-def _batch(due: PageDue, page: Page, response: Response, clock: Clock, payload_id: UUID | None) -> BatchReady:
+def _batch(
+    due: PageDue, page: Page, response: Response, started_at: datetime, now: datetime, payload_id: UUID | None
+) -> BatchReady:
     return BatchReady(
         run_id=due.run_id,
         attempt=due.attempt,
@@ -200,7 +207,8 @@ def _batch(due: PageDue, page: Page, response: Response, clock: Clock, payload_i
         received=page.received_count,
         status=response.status,
         body_bytes=len(response.body),
-        fetched_at=clock.now(),
+        fetched_at=now,
+        started_at=started_at,
         highest=page.highest,
         records=page.records if payload_id is None else None,
         payload_id=payload_id,

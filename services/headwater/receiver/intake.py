@@ -20,7 +20,13 @@ SHIELDED_HEADERS = frozenset({b"authorization", b"proxy-authorization", b"cookie
 
 
 def receipt_of(
-    address: Address, request: SignedRequest, verdict: Verdict, *, now: datetime, nonce: bytes, remote: str | None
+    address: Address,
+    request: SignedRequest,
+    verdict: Verdict,
+    *,
+    now: datetime,
+    nonce: bytes,
+    remote: str | None,
 ) -> Receipt:
     """The receipt of a verified request. `nonce` tells apart two receipts of one millisecond."""
     key = _key(address, request)

@@ -72,7 +72,12 @@ class Safekeeping:
             async with asyncio.timeout(SPOOL_S), self._database.transaction() as connection:
                 await outbox.add(connection, row)
         except (Unavailable, TimeoutError) as error:
-            logger.warning("neither broker nor spool took a webhook for %s/%s: %s", receipt.tenant, receipt.endpoint, error)
+            logger.warning(
+                "neither broker nor spool took a webhook for %s/%s: %s",
+                receipt.tenant,
+                receipt.endpoint,
+                error,
+            )
             return Kept.NOWHERE
         self._bell.ring()
         return Kept.SPOOLED
@@ -87,7 +92,9 @@ class Safekeeping:
                 await payloads.put(connection, payload_id, receipt.tenant, receipt.body)
                 await outbox.add(connection, row)
         except (Unavailable, TimeoutError) as error:
-            logger.warning("the database took no large webhook for %s/%s: %s", receipt.tenant, receipt.endpoint, error)
+            logger.warning(
+                "the database took no large webhook for %s/%s: %s", receipt.tenant, receipt.endpoint, error
+            )
             return Kept.NOWHERE
         self._bell.ring()
         return Kept.SPOOLED

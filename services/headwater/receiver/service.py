@@ -63,7 +63,9 @@ class Receiver:
                     changed.clear()
                     await self._reload()
                     ringing = asyncio.ensure_future(changed.wait())
-                    await asyncio.wait({ringing, ending}, timeout=RELOAD_S, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait(
+                        {ringing, ending}, timeout=RELOAD_S, return_when=asyncio.FIRST_COMPLETED
+                    )
                     ringing.cancel()
             finally:
                 ending.cancel()

@@ -101,7 +101,11 @@ class Intake:
         if not verdict.valid:
             self._metrics.refused.labels(verdict.reason).inc()
             logger.info(
-                "refused a webhook for %s/%s: %s %s", address.tenant, address.endpoint.name, verdict.reason, verdict.detail
+                "refused a webhook for %s/%s: %s %s",
+                address.tenant,
+                address.endpoint.name,
+                verdict.reason,
+                verdict.detail,
             )
             raise Answer(401, "The signature does not verify", "refused")
         receipt = receipt_of(address, signed, verdict, now=now, nonce=os.urandom(16), remote=request.remote)
@@ -138,9 +142,7 @@ def _too_large(cap: int) -> Answer:
 
 
 def _unavailable() -> Answer:
-    return Answer(
-        503, "Not accepted now; send it again", "unavailable", {"Retry-After": str(RETRY_AFTER_S)}
-    )
+    return Answer(503, "Not accepted now; send it again", "unavailable", {"Retry-After": str(RETRY_AFTER_S)})
 
 
 def _refusal(answer: Answer) -> web.Response:

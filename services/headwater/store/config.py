@@ -80,7 +80,9 @@ async def count_keys(connection: Any) -> int:
 
 
 async def put_secret(connection: Any, keyring: Keyring, tenant: str, name: str, plain: Secret) -> None:
-    await connection.execute(_Q["put_secret"], tenant, name, keyring.seal(tenant, name, plain), keyring.active_id)
+    await connection.execute(
+        _Q["put_secret"], tenant, name, keyring.seal(tenant, name, plain), keyring.active_id
+    )
 
 
 async def get_secrets(
@@ -92,7 +94,8 @@ async def get_secrets(
         return {}
     rows = await connection.fetch(_Q["get_secrets"], [pair[0] for pair in pairs], [pair[1] for pair in pairs])
     return {
-        (row["tenant"], row["name"]): keyring.open(row["tenant"], row["name"], bytes(row["sealed"])) for row in rows
+        (row["tenant"], row["name"]): keyring.open(row["tenant"], row["name"], bytes(row["sealed"]))
+        for row in rows
     }
 
 
@@ -122,7 +125,10 @@ async def put_stream(
 
 async def delete_streams_except(connection: Any, tenant: str, source: str, names: Sequence[str]) -> list[str]:
     """Remove the source's streams that are not among `names`; their versions stay for the runs pinned to them."""
-    return [row["name"] for row in await connection.fetch(_Q["delete_streams_except"], tenant, source, list(names))]
+    return [
+        row["name"]
+        for row in await connection.fetch(_Q["delete_streams_except"], tenant, source, list(names))
+    ]
 
 
 def _changed(tag: str) -> bool:

@@ -123,7 +123,9 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def as_tenant(self, tenant: str | None, *, admin: bool = False) -> AsyncIterator[asyncpg.Connection]:
+    async def as_tenant(
+        self, tenant: str | None, *, admin: bool = False
+    ) -> AsyncIterator[asyncpg.Connection]:
         """A transaction of the `api` role that sees `tenant` only; `admin` also sees what belongs to nobody."""
         async with self.transaction() as connection:
             await connection.execute(

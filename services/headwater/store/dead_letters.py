@@ -28,8 +28,16 @@ async def insert(connection: Any, letter: DeadLetter) -> bool:
     """Keep it; False when it is kept already."""
     return (
         await connection.fetchval(
-            _Q["insert"], letter.id, letter.tenant, letter.queue, letter.type, letter.message_id, letter.reason,
-            letter.attempt, dict(letter.headers), letter.body,
+            _Q["insert"],
+            letter.id,
+            letter.tenant,
+            letter.queue,
+            letter.type,
+            letter.message_id,
+            letter.reason,
+            letter.attempt,
+            dict(letter.headers),
+            letter.body,
         )  # fmt: skip
         is not None
     )

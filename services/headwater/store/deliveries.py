@@ -14,8 +14,14 @@ _Q = queries("deliveries")
 async def store(connection: Any, receipts: Sequence[Receipt]) -> list[Receipt]:
     """Insert what is new, mark what is a duplicate; gives the receipts whose deliveries are new in this transaction."""
     holders = await _claim(connection, [receipt for receipt in receipts if receipt.key is not None])
-    first = [r for r in receipts if r.key is None or holders.get((r.tenant, r.endpoint, r.key)) == r.receipt_id]
-    duplicates = [r for r in receipts if r.key is not None and holders.get((r.tenant, r.endpoint, r.key)) != r.receipt_id]
+    first = [
+        r for r in receipts if r.key is None or holders.get((r.tenant, r.endpoint, r.key)) == r.receipt_id
+    ]
+    duplicates = [
+        r
+        for r in receipts
+        if r.key is not None and holders.get((r.tenant, r.endpoint, r.key)) != r.receipt_id
+    ]
     await _mark(connection, duplicates)
     new = await _insert(connection, list({r.receipt_id: r for r in first}.values()))
     return [receipt for receipt in first if receipt.receipt_id in new]
@@ -29,7 +35,9 @@ async def _claim(connection: Any, keyed: Sequence[Receipt]) -> dict[tuple[str, s
     keys = [r.key for r in keyed]
     receipts, times = [r.receipt_id for r in keyed], [r.received_at for r in keyed]
     expiries = [r.received_at + timedelta(seconds=r.dedupe_s) for r in keyed]
-    await connection.execute(_Q["claim"], tenants, endpoints, keys, [r.id for r in keyed], receipts, times, expiries)
+    await connection.execute(
+        _Q["claim"], tenants, endpoints, keys, [r.id for r in keyed], receipts, times, expiries
+    )
     await connection.execute(_Q["renew_claims"], tenants, endpoints, keys, receipts, times, expiries)
     rows = await connection.fetch(_Q["claims"], tenants, endpoints, keys)
     return {(row["tenant"], row["endpoint"], row["key"]): row["receipt_id"] for row in rows}

@@ -53,7 +53,12 @@ class Keyring:
 
     def seal(self, tenant: str, name: str, plain: Secret) -> bytes:
         nonce = os.urandom(_NONCE_BYTES)
-        return _VERSION + self.active + nonce + self.keys[self.active].encrypt(nonce, plain.reveal(), _binding(tenant, name))
+        return (
+            _VERSION
+            + self.active
+            + nonce
+            + self.keys[self.active].encrypt(nonce, plain.reveal(), _binding(tenant, name))
+        )
 
     def open(self, tenant: str, name: str, sealed: bytes) -> Secret:
         """The plaintext. Raises: SecretError when the key is not in the ring or the value is not of this place."""
@@ -65,9 +70,13 @@ class Keyring:
             )
         start = 1 + _ID_BYTES
         try:
-            plain = key.decrypt(sealed[start : start + _NONCE_BYTES], sealed[start + _NONCE_BYTES :], _binding(tenant, name))
+            plain = key.decrypt(
+                sealed[start : start + _NONCE_BYTES], sealed[start + _NONCE_BYTES :], _binding(tenant, name)
+            )
         except InvalidTag as error:
-            raise SecretError(f"secret {name!r} of tenant {tenant!r} does not open: it was altered or moved") from error
+            raise SecretError(
+                f"secret {name!r} of tenant {tenant!r} does not open: it was altered or moved"
+            ) from error
         return Secret(plain)
 
 
@@ -77,7 +86,9 @@ def _key(text: str) -> bytes:
     except binascii.Error:
         key = b""
     if len(key) != 32:
-        raise ConfigError("HEADWATER_SECRET_KEY: each key is 32 bytes in base64; make one with `openssl rand -base64 32`")
+        raise ConfigError(
+            "HEADWATER_SECRET_KEY: each key is 32 bytes in base64; make one with `openssl rand -base64 32`"
+        )
     return key
 
 

@@ -68,7 +68,9 @@ async def begin_page(connection: Any, key: PageKey, tenant: str, digest: bytes) 
 
 async def lock_pages(connection: Any, keys: Iterable[PageKey]) -> dict[PageKey, bool]:
     """Lock the pages in the common order; gives which of them are settled. Unknown pages are missing in it."""
-    columns: list[list[Any]] = [list(column) for column in zip(*(key.values for key in sorted(keys)), strict=True)]
+    columns: list[list[Any]] = [
+        list(column) for column in zip(*(key.values for key in sorted(keys)), strict=True)
+    ]
     rows = await connection.fetch(_Q["lock"], *columns)
     return {
         PageKey(row["run_id"], row["attempt"], row["walk"], row["number"]): row["is_settled"] for row in rows
@@ -136,19 +138,28 @@ async def advance_run(
     """Add to the run's counts; False when it no longer runs in this attempt: the load must be undone."""
     names = ("pages", "requests", "received", "inserted", "updated", "unchanged", "rejected")
     values = [counts.get(name, 0) for name in names]
-    row = await connection.fetchrow(_Q["advance_run"], time_of(run_id), run_id, attempt, *values, list(warnings))
+    row = await connection.fetchrow(
+        _Q["advance_run"], time_of(run_id), run_id, attempt, *values, list(warnings)
+    )
     return row is not None
+
+
+async def is_complete(connection: Any, run_id: UUID, attempt: int) -> bool:
+    """Whether every walk of the attempt has settled every page up to its last."""
+    return bool(await connection.fetchval(_Q["is_complete"], time_of(run_id), run_id, attempt))
 
 
 async def owe_close_if_complete(connection: Any, run_id: UUID, attempt: int, tenant: str) -> bool:
     """Owe `run.close` when every walk is settled to its end. Call it with the run's row locked by `advance_run`."""
-    if not await connection.fetchval(_Q["is_complete"], time_of(run_id), run_id, attempt):
+    if not await is_complete(connection, run_id, attempt):
         return False
     await runs.owe_close(connection, run_id, attempt, tenant)
     return True
 
 
-async def end_walk(connection: Any, key: PageKey, tenant: str, stop_reason: str, warnings: Sequence[str]) -> bool:
+async def end_walk(
+    connection: Any, key: PageKey, tenant: str, stop_reason: str, warnings: Sequence[str]
+) -> bool:
     """End the walk before page `key.number`, which is never fetched (loop, limit). False when the run no longer runs."""
     advance = WalkAdvance(0, 0, key.number - 1, stop_reason)
     await advance_walk(connection, key.run_id, key.attempt, key.walk, advance)
@@ -163,9 +174,14 @@ async def count_late(connection: Any, run_id: UUID, records: int) -> None:
     await connection.execute(_Q["count_late"], time_of(run_id), run_id, records)
 
 
-async def keep_rejected(connection: Any, key: PageKey, tenant: str, rows: Iterable[tuple[int, str, str]]) -> None:
+async def keep_rejected(
+    connection: Any, key: PageKey, tenant: str, rows: Iterable[tuple[int, str, str]]
+) -> None:
     """Keep rejected records as (position, reason, JSON text)."""
-    await connection.executemany(_Q["reject_record"], [(*key.values, position, tenant, reason, text) for position, reason, text in rows])
+    await connection.executemany(
+        _Q["reject_record"],
+        [(*key.values, position, tenant, reason, text) for position, reason, text in rows],
+    )
 
 
 async def walks(connection: Any, run_id: UUID, attempt: int) -> Sequence[Mapping[str, Any]]:
@@ -182,7 +198,9 @@ async def list_pages(connection: Any, run_id: UUID, limit: int, offset: int) -> 
     return await connection.fetch(_Q["list"], time_of(run_id), run_id, limit, offset)  # type: ignore[no-any-return]
 
 
-async def first_load(connection: Any, key: PageKey, of: tuple[str, str, str], table: str) -> list[tuple[UUID, str]] | None:
+async def first_load(
+    connection: Any, key: PageKey, of: tuple[str, str, str], table: str
+) -> list[tuple[UUID, str]] | None:
     """For the first load of an attempt: what unfinished runs and attempts left, as (run id, table); else None.
 
     `of` is tenant, source, stream. Concurrent first loads wait here for one another.

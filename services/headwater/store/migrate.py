@@ -68,7 +68,9 @@ async def is_current(url: str) -> None:
             await connection.close(timeout=5)
     missing = [step.name for step in migrations() if step.number not in have]
     if missing:
-        raise Unavailable(f"it lacks {len(missing)} migrations, {missing[0]} first; run `headwater db migrate`")
+        raise Unavailable(
+            f"it lacks {len(missing)} migrations, {missing[0]} first; run `headwater db migrate`"
+        )
 
 
 async def _migrate(url: str) -> list[str]:
@@ -131,17 +133,23 @@ async def _pending(connection: asyncpg.Connection) -> list[Migration]:
     ours = {step.number: step for step in migrations()}
     newer = sorted(set(have) - set(ours))
     if newer:
-        raise MigrationError(f"the database has migration {have[newer[0]][0]}, unknown here: update headwater")
+        raise MigrationError(
+            f"the database has migration {have[newer[0]][0]}, unknown here: update headwater"
+        )
     for number, (name, digest) in have.items():
         if ours[number].digest != digest:
-            raise MigrationError(f"{name} was changed after it was applied; migrations go forward only: add a new one")
+            raise MigrationError(
+                f"{name} was changed after it was applied; migrations go forward only: add a new one"
+            )
     return [step for number, step in sorted(ours.items()) if number not in have]
 
 
 async def _apply(connection: asyncpg.Connection, step: Migration) -> bool:
     try:
         async with connection.transaction():
-            await connection.execute("SET LOCAL ROLE headwater_owner; SET LOCAL search_path = headwater, pg_temp")
+            await connection.execute(
+                "SET LOCAL ROLE headwater_owner; SET LOCAL search_path = headwater, pg_temp"
+            )
             await connection.execute(step.text)
             await connection.execute(
                 "INSERT INTO headwater.schema_migration (number, name, digest) VALUES ($1, $2, $3)",

@@ -33,7 +33,8 @@ async def claim(connection: Any, limit: int) -> list[OutboxRow]:
     """Due messages, locked until the transaction ends."""
     rows = await connection.fetch(_Q["claim"], limit)
     return [
-        OutboxRow(row["id"], row["tenant"], row["type"], row["body"], row["headers"], row["exchange"]) for row in rows
+        OutboxRow(row["id"], row["tenant"], row["type"], row["body"], row["headers"], row["exchange"])
+        for row in rows
     ]
 
 

@@ -42,7 +42,14 @@ class NewRun:
     def id(self) -> UUID:
         """Unique on (schedule or key, stream, boundary, generation)."""
         return derive_id(
-            self.due_at, "run", self.tenant, self.schedule or "", self.key, self.source, self.stream, self.generation
+            self.due_at,
+            "run",
+            self.tenant,
+            self.schedule or "",
+            self.key,
+            self.source,
+            self.stream,
+            self.generation,
         )
 
 
@@ -147,7 +154,14 @@ async def finish(connection: Any, run_id: UUID, outcome: Outcome) -> bool:
 
 
 async def fail_attempt(
-    connection: Any, run_id: UUID, attempt: int, kind: str, message: str, *, retryable: bool, delay_s: float = 1.0
+    connection: Any,
+    run_id: UUID,
+    attempt: int,
+    kind: str,
+    message: str,
+    *,
+    retryable: bool,
+    delay_s: float = 1.0,
 ) -> bool:
     """End attempt `attempt` of a run: the same run again where attempts are left, else failed.
 

@@ -10,7 +10,12 @@ _Q = queries("schedules")
 
 
 async def put(
-    connection: Any, tenant: str, name: str, definition: Mapping[str, Any], state: str, next_at: datetime | None
+    connection: Any,
+    tenant: str,
+    name: str,
+    definition: Mapping[str, Any],
+    state: str,
+    next_at: datetime | None,
 ) -> None:
     await connection.execute(_Q["put"], tenant, name, dict(definition), state, next_at)
 

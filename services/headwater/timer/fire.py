@@ -23,7 +23,9 @@ CATCH_UP_WINDOW = timedelta(hours=1)  # a boundary missed by more than this is n
 
 
 @lru_cache(maxsize=10_000)
-def _timetable(cron: str | None, interval: str | None, once: datetime | None, zone: str, key: str) -> Timetable:
+def _timetable(
+    cron: str | None, interval: str | None, once: datetime | None, zone: str, key: str
+) -> Timetable:
     return parse_timetable(
         crons=() if cron is None else (cron,), interval=interval, once=once, timezone=zone, hash_key=key
     )
@@ -32,7 +34,9 @@ def _timetable(cron: str | None, interval: str | None, once: datetime | None, zo
 _next_after = lru_cache(maxsize=50_000)(next_after)
 
 
-def due_boundary(timetable: Timetable, next_at: datetime, now: datetime) -> tuple[datetime | None, datetime | None]:
+def due_boundary(
+    timetable: Timetable, next_at: datetime, now: datetime
+) -> tuple[datetime | None, datetime | None]:
     """The boundary to fire and the next due time: of what was missed only the latest, if it is recent enough."""
     boundary = next_at if next_at >= now - CATCH_UP_WINDOW else _next_after(timetable, now - CATCH_UP_WINDOW)
     if boundary is None or boundary > now:

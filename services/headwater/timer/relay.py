@@ -81,7 +81,9 @@ class Relay:
 
 
 def _message(row: OutboxRow) -> Message:
-    return Message(row.type, str(row.id), row.body, {"tenant": row.tenant, **row.headers}, exchange=row.exchange)
+    return Message(
+        row.type, str(row.id), row.body, {"tenant": row.tenant, **row.headers}, exchange=row.exchange
+    )
 
 
 async def _publish_all(bus: Bus, messages: Sequence[Message]) -> list[BaseException | None]:
@@ -101,7 +103,15 @@ async def _keep(connection: Any, row: OutboxRow, fault: BaseException | None) ->
         await outbox.delay(connection, row.id, _FULL_DELAY_S)
     elif isinstance(fault, ContractError) and not isinstance(fault, Unavailable):
         letter = DeadLetter(
-            derive_key_id("dead", row.id), row.tenant, "outbox", row.type, str(row.id), str(fault), 0, row.headers, row.body
+            derive_key_id("dead", row.id),
+            row.tenant,
+            "outbox",
+            row.type,
+            str(row.id),
+            str(fault),
+            0,
+            row.headers,
+            row.body,
         )
         await dead_letters.insert(connection, letter)
         await outbox.remove(connection, [row.id])

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+
+from aiohttp import web
 
 from headwater.bus.port import Bus
 from headwater.model.errors import Unavailable
@@ -36,6 +38,12 @@ class Timer:
         self._bell = bell
         self._metrics = metrics
         self._relay = Relay(database, bus, metrics)
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        return ()
+
+    async def ready(self) -> str | None:
+        return None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set."""
@@ -97,7 +105,9 @@ class Timer:
             await maintenance.make_partitions(connection)
             await maintenance.drop_partitions(connection, run_days=RUN_DAYS, delivery_days=DELIVERY_DAYS)
             for table, count in (await maintenance.default_rows(connection)).items():
-                logger.error("table %s has %d rows outside of every day's partition; check the clocks", table, count)
+                logger.error(
+                    "table %s has %d rows outside of every day's partition; check the clocks", table, count
+                )
         async with self._database.transaction() as connection:
             await payloads.sweep(connection, PAYLOAD_DAYS)
             await deliveries.sweep_claims(connection)

@@ -114,7 +114,7 @@ RETURNING *
 
 -- name: requeue
 -- The same run again, attempt + 1, at the earliest after $3 seconds.
-UPDATE run SET state = 'queued', attempt = attempt + 1, admitted_at = NULL, published_at = NULL, progress_at = NULL,
+UPDATE run SET state = 'queued', attempt = attempt + 1, admitted_at = NULL, published_at = NULL, progress_at = NULL, started_at = NULL,
                parked_until = clock_timestamp() + make_interval(secs => $3), waits_for = 'retry',
                error_kind = $4, error_message = $5,
                pages = 0, requests = 0, received = 0, inserted = 0, updated = 0, unchanged = 0, rejected = 0, warnings = '{}'

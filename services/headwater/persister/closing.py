@@ -1,0 +1,69 @@
+"""`run.close`: one transaction that checks the chain of pages, moves the cursor and gives the final state."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from headwater.bus.port import Message
+from headwater.bus.wire import from_message
+from headwater.contracts.messages import RunClose
+from headwater.model.run import RunState, StopReason
+from headwater.persister.definitions import Definitions
+from headwater.plugins.walk import order_of
+from headwater.store import cursors, ledger, runs
+from headwater.store.bell import Bell
+from headwater.store.database import Database
+from headwater.store.runs import Outcome
+
+logger = logging.getLogger("headwater.persister")
+
+
+class RunCloser:
+    """The handler of `run.close`. Again, or too early: nothing happens."""
+
+    def __init__(self, database: Database, definitions: Definitions, bell: Bell) -> None:
+        self._database = database
+        self._definitions = definitions
+        self._bell = bell
+
+    async def handle(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            await self._close(from_message(RunClose, message))
+
+    async def _close(self, close: RunClose) -> None:
+        async with self._database.transaction() as connection:
+            run = await runs.lock(connection, close.run_id)
+            if run is None or run["state"] != RunState.RUNNING or run["attempt"] != close.attempt:
+                return
+            if not await ledger.is_complete(connection, close.run_id, close.attempt):
+                return
+            await self._finish(connection, run)
+        self._bell.ring()
+
+    async def _finish(self, connection: Any, run: Mapping[str, Any]) -> None:
+        broken = await ledger.chain_break(connection, run["id"], run["attempt"])
+        if broken is not None:
+            why = f"page {broken[1]} is not the one that page {broken[1] - 1} announced"
+            await runs.fail_attempt(
+                connection, run["id"], run["attempt"], "page_changed", why, retryable=True
+            )
+            return
+        walks = await ledger.walks(connection, run["id"], run["attempt"])
+        reasons = [StopReason(walk["stop_reason"]) for walk in walks]
+        cut = next((reason for reason in reasons if not reason.is_complete), None)
+        if cut is None:
+            await self._move_cursor(connection, run, [walk["highest"] for walk in walks])
+        await ledger.clear_residue(connection, run["id"])
+        state = RunState.SUCCEEDED if cut is None else RunState.PARTIAL
+        await runs.finish(connection, run["id"], Outcome(state, stop_reason=(cut or reasons[0]).value))
+
+    async def _move_cursor(self, connection: Any, run: Mapping[str, Any], marks: Sequence[Any]) -> None:
+        """Only a complete walk moves it, and never back."""
+        definition = await self._definitions.get(run["stream_version"])
+        seen = [mark for mark in (run["cursor_from"], *marks) if mark is not None]
+        if definition.stream.incremental is None or run["mode"] == "dry_run" or not seen:
+            return
+        highest = max(seen, key=order_of)
+        of = (run["tenant"], run["source"], run["stream"])
+        if not await cursors.move(connection, of, highest, run["id"], run["cursor_from"]):
+            logger.warning("run %s leaves the cursor of %s.%s: it was moved meanwhile", run["id"], *of[1:])

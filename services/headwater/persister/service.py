@@ -1,0 +1,64 @@
+"""The persister as a service."""
+
+import asyncio
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from headwater.bus.port import Bus
+from headwater.persister.closing import RunCloser
+from headwater.persister.definitions import Definitions
+from headwater.persister.deliveries import DeliveryLoader
+from headwater.persister.pages import PageLoader
+from headwater.plugins.destinations import PostgresDestination
+from headwater.store.bell import Bell
+from headwater.store.database import Database
+from headwater.telemetry.metrics import Metrics
+
+DELIVERIES_AT_ONCE = 500  # in one transaction
+PAGES_AT_ONCE = 64  # in one transaction; each is at most 1 MiB, or stands in table `payload`
+LINGER_S = 0.02
+
+
+class Persister:
+    """Any number of replicas. Batches are double-buffered: one fills while the other is written."""
+
+    name = "persister"
+
+    def __init__(self, database: Database, bus: Bus, bell: Bell, metrics: Metrics) -> None:
+        self._bus = bus
+        destination = PostgresDestination()
+        definitions = Definitions(database)
+        self._deliveries = DeliveryLoader(database, destination, metrics)
+        self._pages = PageLoader(database, destination, definitions, bell, metrics)
+        self._closer = RunCloser(database, definitions, bell)
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        return ()
+
+    async def ready(self) -> str | None:
+        return None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume until `stop` is set."""
+        consume = self._bus.consume
+        async with (
+            consume(
+                "headwater.webhook.received",
+                self._deliveries.handle,
+                prefetch=2 * DELIVERIES_AT_ONCE,
+                batch=DELIVERIES_AT_ONCE,
+                linger_s=LINGER_S,
+                concurrency=2,
+            ),
+            consume(
+                "headwater.batch.ready",
+                self._pages.handle,
+                prefetch=2 * PAGES_AT_ONCE,
+                batch=PAGES_AT_ONCE,
+                linger_s=LINGER_S,
+                concurrency=2,
+            ),
+            consume("headwater.run.close", self._closer.handle, prefetch=16, concurrency=4),
+        ):
+            await stop.wait()
