@@ -29,3 +29,8 @@ class CronExpression:
     def first_time(self) -> time:
         """The first time of a day that matches."""
         return time(self.hours[0], self.minutes[0], self.seconds[0])
+
+    @property
+    def last_time(self) -> time:
+        """The last time of a day that matches."""
+        return time(self.hours[-1], self.minutes[-1], self.seconds[-1])

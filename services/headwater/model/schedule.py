@@ -42,7 +42,6 @@ __all__ = [
     "warnings_for",
 ]
 
-_SECOND = timedelta(seconds=1)
 _BEFORE_ALL = datetime(FIRST_YEAR, 1, 1, tzinfo=UTC) - timedelta(days=2)
 _AFTER_ALL = datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC) + timedelta(days=2)
 
@@ -176,14 +175,14 @@ def _cron_fire(cron: CronExpression, timezone: str, moment: datetime) -> Fire | 
 
 def _next_wall(cron: CronExpression, after: datetime) -> datetime | None:
     """The first matching wall-clock time strictly after `after` (both naive, whole seconds)."""
-    day = next_day(cron.days, after.date())
-    if day == after.date():
-        found: datetime = _matcher(cron.seconds, cron.minutes, cron.hours).get_next(
-            datetime, start_time=after
-        )
-        if found.date() == day:
+    today = after.date()
+    day = next_day(cron.days, today)
+    if day == today:
+        if after.time() < cron.last_time:
+            matcher = _matcher(cron.seconds, cron.minutes, cron.hours)
+            found: datetime = matcher.get_next(datetime, start_time=after)
             return found
-        day = next_day(cron.days, found.date())
+        day = next_day(cron.days, today + timedelta(days=1))
     return None if day is None else datetime.combine(day, cron.first_time)
 
 

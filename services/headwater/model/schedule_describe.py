@@ -62,6 +62,8 @@ def _clock(cron: CronExpression) -> str:
         if step is None:
             return f"at minutes {_numbers(cron.minutes)}{_hours(cron.hours, ' of every hour')}"
         start = f" from minute {cron.minutes[0]}" if cron.minutes[0] else ""
+        if 60 % step:
+            return f"every {ordinal(step)} minute{start}{_hours(cron.hours, ' of every hour')}"
         return f"every {duration(step * 60)}{start}{_hours(cron.hours, '')}"
     return _hourly(cron.hours, cron.minutes[0])
 
@@ -69,18 +71,20 @@ def _clock(cron: CronExpression) -> str:
 def _hourly(hours: tuple[int, ...], minute: int) -> str:
     """Many hours, one minute each."""
     step = step_of(hours, 24)
-    if step is not None and hours[0] == 0:
+    if step is not None and hours[0] == 0 and 24 % step == 0:
         return f"every {duration(step * 3600)}" + (f" at minute {minute}" if minute else "")
     spans = [
-        f"{first:02}:{minute:02}" + (f" to {last:02}:{minute:02}" if last > first else "")
-        for first, last in runs_of(hours)
+        f"{first:02}:{minute:02}" + (f" to {last:02}:{minute:02}" if last != first else "")
+        for first, last in runs_of(hours, (0, 23))
     ]
-    return f"every hour from {spans[0]}" if len(spans) == 1 else f"at {joined(spans)}"
+    if any("to" in span for span in spans):
+        return f"every hour from {joined(spans)}" if len(spans) == 1 else f"hourly at {joined(spans)}"
+    return f"at {joined(spans)}"
 
 
 def _seconds(cron: CronExpression) -> str:
     step = step_of(cron.seconds, 60)
-    if step is None:
+    if step is None or 60 % step:
         return f"at second{'s' if len(cron.seconds) > 1 else ''} {_numbers(cron.seconds)}"
     return f"every {duration(step)}" + (f" from second {cron.seconds[0]}" if cron.seconds[0] else "")
 
@@ -91,7 +95,7 @@ def _minutes_and_hours(cron: CronExpression) -> str:
         plural = "s" if len(cron.minutes) > 1 else ""
         minutes = f" of minute{plural} {_numbers(cron.minutes)}"
         return minutes + _hours(cron.hours, " of every hour")
-    if len(cron.seconds) > 1 and step_of(cron.seconds, 60):
+    if 60 % (step_of(cron.seconds, 60) or 60 + 1) == 0:
         return _hours(cron.hours, "")
     return " of every minute" + _hours(cron.hours, "")
 
@@ -99,7 +103,7 @@ def _minutes_and_hours(cron: CronExpression) -> str:
 def _hours(hours: tuple[int, ...], when_all: str) -> str:
     if len(hours) == 24:
         return when_all
-    spans = [f"{first:02}:00 to {last:02}:59" for first, last in runs_of(hours)]
+    spans = [f"{first:02}:00 to {last:02}:59" for first, last in runs_of(hours, (0, 23))]
     return f" from {joined(spans)}" if len(spans) <= 3 else f" in the hours {_numbers(hours)}"
 
 
@@ -108,21 +112,32 @@ def _numbers(values: Sequence[int]) -> str:
 
 
 def _days(rule: DayRule) -> str:
-    month_days, weekdays = _month_days(rule), _weekdays(rule)
+    month_days, weekdays, months = _month_days(rule), _weekdays(rule), _months(rule)
     if rule.by_month_day and rule.by_weekday:
         days = f"{month_days} if also {weekdays}" if rule.match_all else f"{month_days} or {weekdays}"
+    elif rule.by_month_day and months and not _mentions_month(rule):
+        return f"{month_days} of{months.removeprefix(' in')}"
     elif rule.by_month_day:
-        days = month_days
+        days = month_days if _mentions_month(rule) else f"{month_days} of every month"
     else:
         days = weekdays if rule.by_weekday else "every day"
-    return days + _months(rule)
+    return days + months
+
+
+def _mentions_month(rule: DayRule) -> bool:
+    return bool(rule.before_last or rule.nearest_before_last)
 
 
 def _month_days(rule: DayRule) -> str:
-    spans = [
-        ordinal(first) if first == last else f"{ordinal(first)} to {ordinal(last)}"
-        for first, last in runs_of(sorted(rule.days))
-    ]
+    days = sorted(rule.days)
+    step = step_of(days, 32)
+    if step is not None and step > 1 and len(days) > 4:
+        spans = [f"every {ordinal(step)} day from the {ordinal(days[0])}"]
+    else:
+        spans = [
+            ordinal(first) if first == last else f"{ordinal(first)} to {ordinal(last)}"
+            for first, last in runs_of(days)
+        ]
     spans += [
         f"{ordinal(back + 1)} last day of the month" if back else "last day of the month"
         for back in sorted(rule.before_last)
@@ -133,14 +148,16 @@ def _month_days(rule: DayRule) -> str:
         + (f"{ordinal(back + 1)} last day of the month" if back else "last day of the month")
         for back in sorted(rule.nearest_before_last)
     ]
+    if spans and spans[0].startswith("every"):
+        return joined([spans[0], *(f"on the {span}" for span in spans[1:])])
     return f"on the {joined(spans)}"
 
 
 def _weekdays(rule: DayRule) -> str:
     monday_first = sorted(rule.weekdays, key=lambda day: (day - 1) % 7)
     spans = []
-    for first, last in runs_of([(day - 1) % 7 for day in monday_first]):
-        names = [WEEKDAYS[(day + 1) % 7] for day in range(first, last + 1)]
+    for first, last in runs_of([(day - 1) % 7 for day in monday_first], (0, 6)):
+        names = [WEEKDAYS[(first + after + 1) % 7] for after in range((last - first) % 7 + 1)]
         spans += names if len(names) < 3 else [f"{names[0]} to {names[-1]}"]
     spans += [
         f"the {ordinal(count)} {WEEKDAYS[day]} of the month" for day, count in sorted(rule.nth_weekdays)
@@ -153,10 +170,10 @@ def _months(rule: DayRule) -> str:
     text = ""
     if len(rule.months) < 12:
         spans: list[str] = []
-        for first, last in runs_of(sorted(rule.months)):
-            names = list(MONTHS[first - 1 : last])
+        for first, last in runs_of(sorted(rule.months), (1, 12)):
+            names = [MONTHS[(first + after - 1) % 12] for after in range((last - first) % 12 + 1)]
             spans += names if len(names) < 3 else [f"{names[0]} to {names[-1]}"]
         text = f" in {joined(spans)}"
     if rule.years is not None:
-        text += f" in {_numbers(sorted(rule.years))}" if not text else f" of {_numbers(sorted(rule.years))}"
+        text += f"{'' if text else ' in'} {_numbers(sorted(rule.years))}"
     return text

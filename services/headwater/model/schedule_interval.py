@@ -82,10 +82,6 @@ def _unreadable(text: str) -> ScheduleError:
         return ScheduleError(
             "interval", at + len(shown), f"`{shown}` has no unit", f"write {shown}s or {shown}m"
         )
-    if re.fullmatch(r"[0-9PT]+[HMSDWT0-9]*", shown.upper()) and shown != shown.lower():
-        return ScheduleError(
-            "interval", at, f"`{shown}` is not an interval", f"units are small letters; {_MEND}"
-        )
     if re.search(r"[0-9][.,][0-9]", shown):
         return ScheduleError(
             "interval", at, f"`{shown}` has a fraction", "use the smaller unit: 90m for 1.5h"
@@ -97,6 +93,8 @@ def _unreadable(text: str) -> ScheduleError:
             f"`{shown}` counts months or years, whose length changes",
             "use a cron expression such as 0 0 1 * *",
         )
+    if _PLAIN.fullmatch(shown.lower()):
+        return ScheduleError("interval", at, f"`{shown}` has a unit in capitals", f"write {shown.lower()}")
     return ScheduleError("interval", at, f"`{shown}` is not an interval", _MEND)
 
 

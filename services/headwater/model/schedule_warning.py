@@ -23,7 +23,7 @@ def warnings_for(timetable: Timetable, now: datetime | None = None) -> list[str]
         if cron.is_hashed and not timetable.hash_key:
             found.append("H is drawn from the schedule's name: without one these times are only an example.")
     if timetable.interval is not None:
-        found += _about_interval(timetable.interval)
+        found += _about_interval(timetable.interval, timetable.timezone)
     if now is not None and timetable.once is not None and timetable.once <= now:
         found.append(
             f"The single time {timetable.once:%Y-%m-%d %H:%M:%S} UTC has passed: it does not come again."
@@ -56,9 +56,15 @@ def _about_days(cron: CronExpression) -> Iterator[str]:
 def _about_times(cron: CronExpression) -> Iterator[str]:
     at_midnight = (cron.hours, cron.minutes, cron.seconds) == ((0,), (0,), (0,))
     if at_midnight and not cron.is_hashed:
-        yield f"`{cron.text}`: midnight is when most schedules run. H H * * * spreads them over the day."
+        spread = " ".join(("H", "H", *cron.items[3:6]))
+        yield f"`{cron.text}`: midnight is when most schedules run; `{spread}` spreads them over the day."
     for field, index in _UNEVEN:
-        if step := _uneven_step(field, cron.items[index]):
+        if (step := _uneven_step(field, cron.items[index])) and field is DAY_OF_MONTH:
+            yield (
+                f"`{cron.text}`: the step begins again on the 1st of each month, so the gap over its end "
+                f"is not {step} days. For an even rhythm use interval {step}d."
+            )
+        elif step:
             yield (
                 f"`{cron.text}`: {field.size} is no multiple of {step}, so the last gap in the {field.words} "
                 f"field is shorter than {step}. For an even rhythm use interval {step}{field.unit}."
@@ -80,8 +86,8 @@ def _about_notation(cron: CronExpression) -> Iterator[str]:
         yield f"`{cron.text}`: days of week count from 0 = Sunday, not from 1 as in Quartz. Names are safe."
 
 
-def _about_interval(interval: Interval) -> Iterator[str]:
-    if interval.every_s % 86_400 == 0:
+def _about_interval(interval: Interval, timezone: str) -> Iterator[str]:
+    if interval.every_s % 86_400 == 0 and timezone != "UTC":
         yield "An interval counts elapsed time: when clocks change, its local time moves. A cron keeps it."
-    elif 86_400 % interval.every_s and interval.every_s > 3600:
+    elif interval.every_s % 86_400 and 86_400 % interval.every_s and interval.every_s > 3600:
         yield "This interval does not divide a day: it falls on other times every day."

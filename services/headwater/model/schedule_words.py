@@ -33,23 +33,29 @@ def ordinal(number: int) -> str:
     return f"{number}{tail}"
 
 
-def runs_of(values: Sequence[int]) -> list[tuple[int, int]]:
-    """Ascending `values` as stretches without a hole: 1, 2, 3, 7 is (1, 3), (7, 7)."""
+def runs_of(values: Sequence[int], around: tuple[int, int] | None = None) -> list[tuple[int, int]]:
+    """Ascending `values` as stretches without a hole: 1, 2, 3, 7 is (1, 3), (7, 7).
+
+    `around` are the bounds of a field that goes round: its last and first stretch are then one, put last.
+    """
     stretches: list[tuple[int, int]] = []
     for value in values:
         if stretches and stretches[-1][1] == value - 1:
             stretches[-1] = (stretches[-1][0], value)
         else:
             stretches.append((value, value))
+    if around and len(stretches) > 1 and (stretches[0][0], stretches[-1][1]) == around:
+        return [*stretches[1:-1], (stretches[-1][0], stretches[0][1])]
     return stretches
 
 
-def step_of(values: Sequence[int], size: int) -> int | None:
-    """The step when `values` go round a field of `size` evenly, without a remainder; else None."""
-    if len(values) < 2 or size % len(values):
+def step_of(values: Sequence[int], end: int) -> int | None:
+    """The step when `values` are three or more at equal distances, up to the last one before `end`."""
+    if len(values) < 2:
         return None
-    step = size // len(values)
-    return step if list(values) == list(range(values[0], size, step)) else None
+    step = values[1] - values[0]
+    fits = list(values) == list(range(values[0], end, step))
+    return step if fits and (len(values) > 2 or step * 2 == end) else None
 
 
 def duration(seconds: int) -> str:
