@@ -39,6 +39,8 @@ async def _execute(server: EmbeddedPostgres, statement: str) -> None:
 def _fresh(server: EmbeddedPostgres, template: str) -> Iterator[str]:
     name = f"test_{uuid4().hex}"
     _run(_execute(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"))
+    if template != "template1":  # rights on the database itself do not come with a template
+        _run(_execute(server, f"GRANT CREATE ON DATABASE {name} TO headwater_owner, headwater_loader"))
     yield server.url_of(name)
     _run(_execute(server, f"DROP DATABASE {name} WITH (FORCE)"))
 

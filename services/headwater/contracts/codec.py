@@ -8,6 +8,7 @@ import json
 import re
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -44,6 +45,8 @@ def _refuse(name: str) -> Any:
 def _exact(value: object) -> object:
     if isinstance(value, Decimal):
         return orjson.Fragment(str(value).encode())
+    if isinstance(value, UUID):
+        return str(value)  # the database's own kind of UUID
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 

@@ -99,7 +99,7 @@ class Pages:
 
     def _is_late(self, due: PageDue, known: Known) -> bool:
         """Whether a walk that has pages already is over its time, waits included."""
-        began_s = due.token.get("began_s") or 0.0
+        began_s = float(due.token.get("began_s") or 0.0)
         late_s = self._clock.now().timestamp() - began_s - known.definition.stream.limits.max_seconds
         return due.number > 1 and began_s > 0 and late_s > 0
 
@@ -170,7 +170,7 @@ class Pages:
         await self._fail(due, error.kind, error.message, retryable=error.retryable or error.restart)
 
     def _would_be_late(self, due: PageDue, delay_s: float) -> bool:
-        began_s = due.token.get("began_s") or 0.0
+        began_s = float(due.token.get("began_s") or 0.0)
         return began_s > 0 and self._clock.now().timestamp() + delay_s - began_s > 7 * 86_400
 
     async def _park(self, due: PageDue, delay_s: float, kind: str) -> None:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from headwater.contracts.codec import dumps
 from headwater.contracts.webhook import Receipt
 from headwater.store.queries import queries
 
@@ -50,10 +51,14 @@ async def _insert(connection: Any, new: Sequence[Receipt]) -> set[UUID]:
         _Q["insert"],
         [r.id for r in new], [r.received_at for r in new], [r.receipt_id for r in new], [r.tenant for r in new],
         [r.endpoint for r in new], [r.type for r in new], [r.key for r in new], [r.method for r in new],
-        [r.url for r in new], [r.remote for r in new], [r.headers for r in new], [r.body for r in new],
-        [dict(r.verification) for r in new],
+        [r.url for r in new], [r.remote for r in new], [_json(r.headers) for r in new], [r.body for r in new],
+        [_json(dict(r.verification)) for r in new],
     )  # fmt: skip
     return {row["receipt_id"] for row in rows}
+
+
+def _json(value: object) -> str:
+    return dumps(value).decode()
 
 
 async def _mark(connection: Any, duplicates: Sequence[Receipt]) -> None:

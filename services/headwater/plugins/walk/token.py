@@ -30,6 +30,7 @@ class Token:
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> "Token":
         fields = dict(wire)
+        fields["began_s"] = float(fields.get("began_s") or 0.0)  # exact reading may have made it a Decimal
         return cls(**(fields | {"progress": Progress(**fields.get("progress", {}))}))
 
     def to_wire(self) -> dict[str, Any]:

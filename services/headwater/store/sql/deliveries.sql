@@ -25,9 +25,9 @@ SELECT c.tenant, c.endpoint, c.key, c.receipt_id, c.delivery_id FROM dedupe_clai
 INSERT INTO delivery (id, received_at, receipt_id, tenant, endpoint, state, reason, type, provider_id, method, url,
                       remote, headers, body, body_sha256, verification, settled_at)
 SELECT d.id, d.received_at, d.receipt_id, d.tenant, d.endpoint, 'accepted', NULL, d.type, d.provider_id, d.method,
-       d.url, d.remote, d.headers, d.body, sha256(d.body), d.verification, NULL
+       d.url, d.remote, d.headers::jsonb, d.body, sha256(d.body), d.verification::jsonb, NULL
   FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-              $9::text[], $10::text[], $11::jsonb[], $12::bytea[], $13::jsonb[])
+              $9::text[], $10::text[], $11::text[], $12::bytea[], $13::text[])
        AS d (id, received_at, receipt_id, tenant, endpoint, type, provider_id, method, url, remote, headers, body,
              verification)
 ON CONFLICT DO NOTHING
