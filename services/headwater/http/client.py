@@ -32,7 +32,7 @@ _MAX_POOLS = 64
 class HttpLimits:
     """Bounds of the client. `body_bytes` holds for the wire and, separately, for the decompressed body.
 
-    `ratio` is how many times a body over 1 MiB may grow when decompressed.
+    `ratio` is how many times a body over 8 MiB may grow when decompressed.
     """
 
     body_bytes: int = 64 * 1024 * 1024
@@ -169,6 +169,8 @@ class HttpClient:
                 return _Raw(answer.status, headers, await _read(answer, cap))
         except TimeoutError:
             raise
+        except aiohttp.InvalidURL as error:
+            raise SourceError("bad_url", f"{host} is no name or address of a host") from error
         except aiohttp.ClientConnectorError as error:
             raise _connect_fault(host, error) from error
         except aiohttp.ClientPayloadError as error:

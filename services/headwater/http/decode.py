@@ -7,14 +7,14 @@ from headwater.model.errors import SourceError
 
 ACCEPT_ENCODING = "gzip, deflate"
 MAX_ENCODINGS = 2  # more layers than that are an attack or a broken proxy
-_RATIO_FLOOR_BYTES = 1024 * 1024  # below this size a high ratio harms nobody
+_RATIO_FLOOR_BYTES = 8 * 1024 * 1024  # below this size a high ratio harms nobody
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
 def decode_body(body: bytes, encodings: str | None, *, max_bytes: int, max_ratio: int) -> bytes:
     """`body` without the layers that the Content-Encoding header `encodings` names.
 
-    Raises: SourceError `too_large` (over `max_bytes`, or over 1 MiB and `max_ratio` times the wire's size),
+    Raises: SourceError `too_large` (over `max_bytes`, or over 8 MiB and `max_ratio` times the wire's size),
     `bad_encoding` (unknown or damaged), `cut_body` (ends early; retryable).
     """
     layers = [layer for text in (encodings or "").split(",") if (layer := text.strip().lower()) != "identity"]
