@@ -53,7 +53,7 @@ def utf8(body: bytes, content_type: str) -> bytes:
 
 
 def _label(content_type: str) -> str:
-    """The charset that the label names, if it is a known one of single bytes; else Windows-1252."""
+    """The charset that the label names, if it is a known one that has ASCII in it; else Windows-1252."""
     found = _CHARSET.search(content_type)
     try:
         name = codecs.lookup(found[1]).name if found else ""
@@ -64,8 +64,8 @@ def _label(content_type: str) -> str:
 
 def _is_text_codec(name: str) -> bool:
     try:
-        return b"a".decode(name) == "a"
-    except (LookupError, UnicodeError, ValueError):
+        return b"{}\x80".decode(name, "replace").startswith("{}")
+    except (LookupError, ValueError):
         return False
 
 
