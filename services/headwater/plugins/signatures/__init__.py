@@ -6,6 +6,8 @@
 
 from headwater.plugins.signatures.compile import compile_definition, compile_scheme
 from headwater.plugins.signatures.facts import certificate_url, delivery_id, event_type
+from headwater.plugins.signatures.handshake import Handshake, HandshakeAnswer
+from headwater.plugins.signatures.handshakes import compile_handshake, handshake_for, handshake_names
 from headwater.plugins.signatures.keys import check_secrets
 from headwater.plugins.signatures.presets import preset, preset_names, preset_row
 from headwater.plugins.signatures.reasons import REASONS
@@ -15,6 +17,8 @@ from headwater.plugins.signatures.verify import Verdict, Verifier, bind, verify
 
 __all__ = [
     "REASONS",
+    "Handshake",
+    "HandshakeAnswer",
     "Place",
     "Scheme",
     "SignedRequest",
@@ -24,9 +28,12 @@ __all__ = [
     "certificate_url",
     "check_secrets",
     "compile_definition",
+    "compile_handshake",
     "compile_scheme",
     "delivery_id",
     "event_type",
+    "handshake_for",
+    "handshake_names",
     "preset",
     "preset_names",
     "preset_row",
