@@ -216,7 +216,8 @@ def _read_day_of_week(item: Item, found: Mapping[str, set[int]], nth: set[tuple[
 
 def _refuse_special(item: Item, rule: str) -> None:
     """Refuse L, W and # in the midst of a range or a step."""
-    for part in re.split(r"[-/]", item.text):
+    parts = re.split(r"[-/]", item.text)
+    for part in parts if len(parts) > 1 else ():
         if part not in item.field.names and re.fullmatch(r"L|LW|[0-9]+[LW]|[A-Z]{3}L|.*#.*", part):
             item.fault(f"`{item.text}` mixes forms: {rule}", "give each day of its own in a list")
 

@@ -7,6 +7,7 @@ set back.
 """
 
 import copy
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -202,11 +203,12 @@ def _listed(values: tuple[int, ...], size: int) -> str:
 
 
 def _is_over(cron: CronExpression, now: datetime) -> ScheduleError:
-    named_year = cron.days.years is not None
-    text = cron.text.rstrip(" \t")
+    """Either its years have passed, or it names times only that changes of the clock leave out."""
+    by_year = cron.days.years is not None
+    starts = [word.start() + 1 for word in re.finditer(r"[^ \t]+", cron.text)]
     return ScheduleError(
-        "year" if named_year else "day_of_month",
-        max(text.rfind(" "), text.rfind("\t")) + 2 if named_year else 1,
-        f"`{text.strip()}` has no due time left after {now.astimezone(UTC):%Y-%m-%d}",
-        "write a year to come, or `*`" if named_year else "mend the days and months",
+        "year" if by_year else "hour",
+        starts[0] if len(starts) == 1 else starts[-1 if by_year else cron.field_count - 4],
+        f"`{cron.text.strip()}` has no due time left after {now.astimezone(UTC):%Y-%m-%d}",
+        "write a year to come, or `*`" if by_year else "write an hour that the clock does not leave out",
     )

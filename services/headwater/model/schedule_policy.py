@@ -20,8 +20,8 @@ _SECOND = timedelta(seconds=1)
 class CatchUp:
     """What is made up for after a time without a timer.
 
-    `none`: nothing but the due time of the last minute. `latest`: the latest due time, if it is not older than
-    `window_s`. `all`: the latest `most` due times, oldest first, however old.
+    `none`: nothing but the latest due time of the last minute. `latest`: the latest due time, if it is not
+    older than `window_s`. `all`: the latest `most` due times, oldest first, however old.
     """
 
     kind: Literal["none", "latest", "all"] = "latest"
@@ -48,7 +48,7 @@ class Due:
 
 
 def due_now(timetable: Timetable, due_at: datetime, now: datetime, catch_up: CatchUp) -> Due:
-    """What to run at `now` when the schedule has been due since `due_at` (both aware; `due_at` is a due time).
+    """What to run at `now` when the schedule has been due since `due_at`, one of its due times (both aware).
 
     Returns no boundaries and `due_at` itself as the next time when `due_at` is still to come.
     """
