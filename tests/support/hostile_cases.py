@@ -228,9 +228,7 @@ _BODIES = {
         warnings=frozenset({"single_record"}),
     ),
     "body_path_never_matches": Case(Behaviour(), OFFSET, "error:records_missing", ids=(), records="rows"),
-    "body_envelope_without_path": Case(
-        Behaviour(), OFFSET, "error:records_missing", ids=(), records=None
-    ),
+    "body_envelope_without_path": Case(Behaviour(), OFFSET, "error:records_missing", ids=(), records=None),
     "body_some_are_no_objects": Case(
         Behaviour(records="mixed"),
         OFFSET,

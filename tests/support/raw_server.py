@@ -17,7 +17,9 @@ def answer(body: bytes, *headers: str, status: str = "200 OK", length: int | Non
 class RawServer:
     """Serves on 127.0.0.1; `talk` gets each request's head and writes what it wants. A bytes `talk` is sent as is."""
 
-    def __init__(self, talk: Talk | bytes, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, talk: Talk | bytes, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+    ) -> None:
         self._talk = talk
         self._tls = tls
         self._host = host
