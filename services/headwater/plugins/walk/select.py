@@ -73,12 +73,8 @@ def _hint(document: Any) -> str:
 
 def _checked(found: list[Any], warnings: tuple[str, ...]) -> Selected:
     """`found` without what is no object or has no JSON form that can be stored."""
-    rejected = [
-        Rejected(index, f"not an object but {type(record).__name__}")
-        for index, record in enumerate(found)
-        if not isinstance(record, dict)
-    ]
-    records = found if not rejected else [record for record in found if isinstance(record, dict)]
+    records = [record for record in found if isinstance(record, dict)]
+    rejected = [] if len(records) == len(found) else _no_objects(found)
     try:
         body = dumps(records)
     except ContractError:
@@ -87,6 +83,14 @@ def _checked(found: list[Any], warnings: tuple[str, ...]) -> Selected:
     digest = hashlib.blake2b(body, digest_size=_DIGEST_BYTES).hexdigest() if found else ""
     ordered = tuple(sorted(rejected, key=lambda one: one.index))
     return Selected(records, ordered, len(found), warnings, digest)
+
+
+def _no_objects(found: list[Any]) -> list[Rejected]:
+    return [
+        Rejected(index, f"not an object but {type(record).__name__}")
+        for index, record in enumerate(found)
+        if not isinstance(record, dict)
+    ]
 
 
 def _writable(found: list[Any]) -> tuple[list[Any], bytes, list[Rejected]]:

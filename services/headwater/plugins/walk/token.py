@@ -34,7 +34,14 @@ class Token:
         return cls(**(fields | {"progress": Progress(**fields.get("progress", {}))}))
 
     def to_wire(self) -> dict[str, Any]:
-        return asdict(self)
+        return {
+            "place": self.place,
+            "progress": asdict(self.progress),
+            "first_digest": self.first_digest,
+            "last_digest": self.last_digest,
+            "began_s": self.began_s,
+            "since": self.since,
+        }
 
 
 def token_digest(wire: Mapping[str, Any]) -> bytes:
