@@ -1,0 +1,6 @@
+"""RabbitMQ behind the bus port. The only door to aio-pika and the protocol layer below it."""
+
+from headwater.bus.rabbitmq.bus import RabbitBus
+from headwater.bus.rabbitmq.declare import apply_topology, check_topology
+
+__all__ = ["RabbitBus", "apply_topology", "check_topology"]

@@ -1,0 +1,225 @@
+"""Taking messages from one queue, and settling them on the channel they came from."""
+
+import asyncio
+import itertools
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from aiormq.abc import AbstractChannel, DeliveredMessage
+
+from headwater.bus.dispatcher import Delivery, Dispatcher, Options
+from headwater.bus.port import Handler, Message
+from headwater.bus.rabbitmq.link import (
+    FIRST_PAUSE_S,
+    LONGEST_PAUSE_S,
+    Connection,
+    Link,
+    close_quietly,
+    faults_are_unavailable,
+)
+from headwater.bus.rabbitmq.properties import decode, encode
+from headwater.bus.rabbitmq.publisher import Publisher
+from headwater.bus.topology import DEAD_EXCHANGE, DEAD_QUEUE, WAIT_PREFIX, Topology
+from headwater.model.backoff import RETRY_DELAYS_S, step_for
+from headwater.model.errors import BusUnavailable
+
+log = logging.getLogger(__name__)
+
+RPC_TIMEOUT_S = 10.0
+SETTLE_TIMEOUT_S = 10.0  # the socket may be stuck; then the heartbeat ends the connection
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One channel and the deliveries on it that are not settled, oldest first."""
+
+    channel: AbstractChannel
+    open: dict[int, None] = field(default_factory=dict)
+    is_lost: bool = False
+
+    def has(self, delivery: Delivery) -> bool:
+        return not self.is_lost and delivery.tag in self.open
+
+    async def ack(self, tags: Sequence[int]) -> None:
+        """Acknowledge, by one frame what lies before the oldest open delivery."""
+        for tag in tags:
+            self.open.pop(tag, None)
+        oldest = next(iter(self.open), None)
+        together = [tag for tag in tags if oldest is None or tag < oldest]
+        if together:
+            # Everything up to here is settled by an acknowledgement: whatever else is given back is still
+            # open.
+            await self.channel.basic_ack(max(together), multiple=True, wait=False)
+        for tag in tags:
+            if oldest is not None and tag > oldest:
+                await self.channel.basic_ack(tag, wait=False)
+
+    async def give_back(self, tags: Sequence[int]) -> None:
+        for tag in tags:
+            await self.channel.basic_nack(tag, requeue=True, wait=False)
+            self.open.pop(tag, None)  # only now: an acknowledgement of several must not cover it
+
+
+class Consumer:
+    """A `Settler` over the channels that the link's connections bring, one after the other."""
+
+    def __init__(
+        self,
+        queue: str,
+        link: Link[Connection],
+        publisher: Publisher,
+        topology: Topology,
+        own_user: str,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._queue = queue
+        self._link = link
+        self._publisher = publisher
+        self._topology = topology
+        self._own_user = own_user
+        self._now = now
+        self._numbers = itertools.count(1)
+        self._stopping = asyncio.Event()
+        self._cancelled: asyncio.Event = asyncio.Event()
+
+    @asynccontextmanager
+    async def consuming(self, handler: Handler, options: Options) -> AsyncIterator[None]:
+        """Consume while the context is open."""
+        dispatcher = Dispatcher(self._queue, handler, self, options, now=self._now)
+        async with asyncio.TaskGroup() as group:
+            async with dispatcher.running():
+                feeding = group.create_task(self._feed(dispatcher, options.prefetch))
+                try:
+                    yield
+                finally:
+                    # Nothing new is taken; the channel stays until the dispatcher has settled what it can.
+                    self._stopping.set()
+            feeding.cancel()
+
+    async def _feed(self, dispatcher: Dispatcher, prefetch: int) -> None:
+        pause_s = FIRST_PAUSE_S
+        while not self._stopping.is_set():
+            connection = await self._link.wait()
+            try:
+                async with self._channel(connection, dispatcher, prefetch) as lost:
+                    pause_s = FIRST_PAUSE_S
+                    await self._until(lost)
+            except BusUnavailable as error:
+                if pause_s > FIRST_PAUSE_S:  # the link tells the first loss
+                    log.warning("consumer of %s could not begin: %s; trying again", self._queue, error)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    async def _until(self, lost: "asyncio.Future[object]") -> None:
+        """Returns when the channel is lost or the broker ended the consumer."""
+        ended: asyncio.Future[object] = asyncio.ensure_future(self._cancelled.wait())
+        try:
+            await asyncio.wait([lost, ended], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended.cancel()
+
+    @asynccontextmanager
+    async def _channel(
+        self, connection: Connection, dispatcher: Dispatcher, prefetch: int
+    ) -> AsyncIterator["asyncio.Future[object]"]:
+        self._cancelled = asyncio.Event()
+        async with faults_are_unavailable():
+            channel = connection.channel(publisher_confirms=False)
+            await channel.initialize(timeout=RPC_TIMEOUT_S)
+            below = await channel.get_underlay_channel()
+        session = Session(below)
+        lost = below.closing
+        stopper: asyncio.Task[None] | None = None
+        try:
+            async with faults_are_unavailable():
+                await below.basic_qos(prefetch_count=prefetch, timeout=RPC_TIMEOUT_S)
+                tag = await self._subscribe(session, dispatcher)
+            stopper = asyncio.create_task(self._stop_taking(session, tag))
+            yield lost
+        finally:
+            if stopper is not None:
+                stopper.cancel()
+                await asyncio.wait({stopper})
+            session.is_lost = True
+            dispatcher.forget(session)
+            await close_quietly(channel.close)
+
+    async def _subscribe(self, session: Session, dispatcher: Dispatcher) -> str:
+        async def arrived(delivered: DeliveredMessage) -> None:
+            delivery = self._read(delivered, session)
+            session.open[delivery.tag] = None
+            dispatcher.offer(delivery)
+
+        session.channel.on_consumer_cancel_callbacks.add(lambda _: self._cancelled.set())
+        answer = await session.channel.basic_consume(self._queue, arrived, timeout=RPC_TIMEOUT_S)
+        return answer.consumer_tag or ""
+
+    async def _stop_taking(self, session: Session, tag: str) -> None:
+        await self._stopping.wait()
+        await close_quietly(lambda: session.channel.basic_cancel(tag, timeout=RPC_TIMEOUT_S))
+
+    def _read(self, delivered: DeliveredMessage, session: Session) -> Delivery:
+        name = f"unnamed-{id(session):x}-{next(self._numbers)}"
+        read = decode(delivered, queue=self._queue, own_user=self._own_user, number=name)
+        return Delivery(read.message, delivered.delivery_tag, session, read.fault)
+
+    async def ack(self, deliveries: Sequence[Delivery]) -> None:
+        """See `Settler`."""
+        by_session: dict[Session, list[int]] = {}
+        for delivery in deliveries:
+            session = _session(delivery)
+            if session.has(delivery):
+                by_session.setdefault(session, []).append(delivery.tag)
+        for session, tags in by_session.items():
+            await _or_lost(session, session.ack(tags))
+
+    async def release(self, deliveries: Sequence[Delivery]) -> None:
+        """See `Settler`."""
+        for delivery in deliveries:
+            session = _session(delivery)
+            if session.has(delivery):
+                await _or_lost(session, session.give_back([delivery.tag]))
+
+    async def again(self, pairs: Sequence[tuple[Delivery, Message]], delay_s: float) -> None:
+        """See `Settler`; the delayed copy is confirmed before the original is acknowledged."""
+        step = step_for(delay_s) or RETRY_DELAYS_S[-1]
+        await self._replace(pairs, f"{WAIT_PREFIX}{step}")
+
+    async def dead(self, delivery: Delivery, letter: Message) -> None:
+        """See `Settler`."""
+        await self._replace([(delivery, letter)], DEAD_EXCHANGE)
+
+    async def _replace(self, pairs: Sequence[tuple[Delivery, Message]], exchange: str) -> None:
+        open_pairs = [(delivery, message) for delivery, message in pairs if _session(delivery).has(delivery)]
+        copies = (self._copy(message, exchange) for _, message in open_pairs)
+        outcomes = await asyncio.gather(*copies, return_exceptions=True)
+        failures = [outcome for outcome in outcomes if outcome is not None]
+        confirmed = [pair[0] for pair, failure in zip(open_pairs, outcomes, strict=True) if failure is None]
+        await self.ack(confirmed)
+        if failures:
+            raise failures[0]
+
+    async def _copy(self, message: Message, exchange: str) -> None:
+        is_dead = exchange == DEAD_EXCHANGE
+        key = message.type if is_dead else self._topology.return_key(self._queue, message.type)
+        taker = DEAD_QUEUE if is_dead else exchange  # a delay queue has the name of its exchange
+        properties = encode(message, own_user=self._own_user, at=self._now())
+        await self._publisher.send(exchange, key, properties, message.body, queue=taker)
+
+
+def _session(delivery: Delivery) -> Session:
+    assert isinstance(delivery.session, Session)
+    return delivery.session
+
+
+async def _or_lost(session: Session, settling: Awaitable[None]) -> None:
+    """Settle on a channel that may be gone; then its messages come again by themselves."""
+    try:
+        async with asyncio.timeout(SETTLE_TIMEOUT_S), faults_are_unavailable():
+            await settling
+    except (BusUnavailable, TimeoutError) as error:
+        session.is_lost = True
+        log.debug("a channel was lost before its messages were settled: %s", error)

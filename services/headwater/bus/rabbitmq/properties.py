@@ -1,0 +1,158 @@
+"""Between a `Message` and what AMQP 0-9-1 carries: properties, headers, routing key. Bodies are never
+touched.
+
+The publisher's user: a copy that we publish (a retry, a dead letter) carries our own user in the property
+`user_id`, which the broker verifies, and the first publisher's in a header. The header is believed only where
+the property is our own, so nobody else can claim a name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from aiormq.abc import DeliveredMessage
+from pamqp.commands import Basic
+
+from headwater.bus.envelope import (
+    ATTEMPT_HEADER,
+    MAX_HEADER_BYTES,
+    QUEUE_HEADER,
+    REASON_HEADER,
+    USER_HEADER,
+)
+from headwater.bus.port import MAX_BODY_BYTES, Message
+from headwater.bus.topology import DEAD_PREFIX, DEAD_QUEUE
+
+APP_ID = "headwater"
+PERSISTENT = 2
+MALFORMED_HEADER = "x-headwater-malformed"  # set by the reader in place of properties that cannot be decoded
+_BROKERS_OWN = ("x-death", "x-delivery-count", "x-acquired-count", "x-first-death-", "x-last-death-")
+_MAX_ATTEMPT = 1_000_000
+
+
+def encode(message: Message, *, own_user: str, at: datetime) -> Basic.Properties:
+    """The properties of `message`: CloudEvents-friendly, persistent, dated, our own fields in headers."""
+    headers: dict[str, Any] = dict(message.headers)
+    if message.attempt:
+        headers[ATTEMPT_HEADER] = str(message.attempt)
+    if message.user_id is not None and message.user_id != own_user:
+        headers[USER_HEADER] = message.user_id
+    return Basic.Properties(
+        content_type=message.headers.get("content-type", "application/json"),
+        headers=headers,
+        delivery_mode=PERSISTENT,
+        message_id=message.id,
+        timestamp=at,
+        message_type=message.type,
+        user_id=own_user if message.user_id is not None else None,
+        app_id=APP_ID,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A message as it was read; `fault` says why no handler may see it."""
+
+    message: Message
+    fault: str | None
+
+
+def decode(delivered: DeliveredMessage, *, queue: str, own_user: str, number: str) -> Read:
+    """What was delivered from `queue`, as a message.
+
+    Text of any kind stays text; numbers and truth values become text; tables and lists are left out, since
+    ours are plain. `number` names a message that has no id of its own.
+    """
+    properties = delivered.header.properties
+    raw: Mapping[str, Any] = properties.headers or {}
+    headers, header_fault = _plain(raw)
+    attempt, attempt_fault = _attempt(headers.pop(ATTEMPT_HEADER, "0"))
+    claimed_user = headers.pop(USER_HEADER, None)
+    if queue == DEAD_QUEUE and REASON_HEADER not in headers:
+        headers |= _broker_reason(raw)
+    key = delivered.routing_key or ""
+    message = Message(
+        type=key.removeprefix(DEAD_PREFIX) if queue == DEAD_QUEUE else key,
+        id=properties.message_id or number,
+        body=delivered.body,
+        headers=headers,
+        attempt=attempt,
+        redelivered=_redelivered(raw, delivered),
+        user_id=(claimed_user or own_user) if properties.user_id == own_user else properties.user_id,
+    )
+    faults = (
+        headers.pop(MALFORMED_HEADER, None),
+        "routing key is not UTF-8 text" if "\N{REPLACEMENT CHARACTER}" in key else None,
+        None if properties.message_id else "message_id is missing: it is the idempotency key",
+        header_fault,
+        attempt_fault,
+        _body_fault(delivered.body),
+    )
+    # Dead letters are there to be looked at, whatever is wrong with them.
+    fault = None if queue == DEAD_QUEUE else next((fault for fault in faults if fault), None)
+    return Read(message, fault)
+
+
+def _plain(raw: Mapping[str, Any]) -> tuple[dict[str, str], str | None]:
+    plain: dict[str, str] = {}
+    fault = None
+    size = 0
+    for name, value in raw.items():
+        if name.startswith(_BROKERS_OWN):
+            continue
+        text = _text(value)
+        if text is None:
+            fault = fault or _value_fault(name, value)
+            continue
+        size += len(name) + len(text)
+        plain[name] = text
+    if size > MAX_HEADER_BYTES // 4:  # a character has up to four bytes
+        exact = sum(len(name.encode()) + len(text.encode()) for name, text in plain.items())
+        if exact > MAX_HEADER_BYTES:
+            return {}, f"headers have {exact} bytes, more than {MAX_HEADER_BYTES}; they are left out"
+    return plain, fault
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, str):
+        return None if "\0" in value else value
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else None
+
+
+def _value_fault(name: str, value: object) -> str | None:
+    if isinstance(value, bytes | bytearray):
+        return f"header {name!r} is not UTF-8 text"
+    return f"header {name!r} holds a NUL character" if isinstance(value, str) else None
+
+
+def _attempt(text: str) -> tuple[int, str | None]:
+    if text.isascii() and text.isdigit() and int(text[:9]) <= _MAX_ATTEMPT:
+        return int(text[:9]), None
+    return 0, f"header {ATTEMPT_HEADER} is not a count"
+
+
+def _redelivered(raw: Mapping[str, Any], delivered: DeliveredMessage) -> int:
+    count = raw.get("x-delivery-count")
+    if isinstance(count, int) and not isinstance(count, bool):
+        return max(count, 0)
+    return 1 if delivered.redelivered else 0
+
+
+def _body_fault(body: bytes) -> str | None:
+    return f"body has {len(body)} bytes, more than {MAX_BODY_BYTES}" if len(body) > MAX_BODY_BYTES else None
+
+
+def _broker_reason(raw: Mapping[str, Any]) -> dict[str, str]:
+    """Why and where the broker gave a message up by itself: the newest entry of `x-death` says it."""
+    deaths = raw.get("x-death")
+    newest = deaths[0] if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict) else {}
+    reason, queue = newest.get("reason"), newest.get("queue")
+    return {
+        REASON_HEADER: f"given up by the broker: {reason if isinstance(reason, str) else 'no reason given'}",
+        QUEUE_HEADER: queue if isinstance(queue, str) else "",
+    }

@@ -1,0 +1,79 @@
+"""A real RabbitMQ for tests: one private node for the session, emptied between tests, and one to kill on demand.
+
+`HEADWATER_TEST_AMQP_URL` names another broker to be used instead; the topology is applied to it. Tests that
+kill a node always start one of their own.
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pika
+import pytest
+
+from headwater.app.private_rabbitmq import PrivateRabbit, find_programs
+from headwater.bus.rabbitmq import apply_topology
+from headwater.bus.topology import load_topology
+from headwater.model.errors import ConfigError
+
+SETTLING_S = 2.0  # a quorum queue younger than this may lose confirmed messages when its broker is killed
+
+
+def require_binaries() -> None:
+    try:
+        find_programs()
+    except ConfigError as error:
+        pytest.skip(f"{error} (for the tests: HEADWATER_TEST_AMQP_URL)")
+
+
+def purge(amqp_url: str) -> None:
+    """Empty every queue of the topology."""
+    connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
+    try:
+        channel = connection.channel()
+        for name in load_topology().queues:
+            channel.queue_purge(name)
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="session")
+def rabbit_url() -> Iterator[str]:
+    """The AMQP address of the session's broker, with the topology on it. Never kill it: ask for `killable_rabbit`."""
+    given = os.environ.get("HEADWATER_TEST_AMQP_URL")
+    if given:
+        asyncio.run(apply_topology(given))
+        yield given
+        return
+    require_binaries()
+    folder = Path(tempfile.mkdtemp(prefix="headwater-rabbit-"))
+    node = PrivateRabbit(folder)
+    try:
+        asyncio.run(node.start())
+        yield node.amqp_url
+    finally:
+        asyncio.run(node.stop())
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def rabbit(rabbit_url: str) -> str:
+    """The AMQP address of the session's broker, its queues empty."""
+    purge(rabbit_url)
+    return rabbit_url
+
+
+@pytest.fixture
+async def killable_rabbit() -> AsyncIterator[PrivateRabbit]:
+    """A node for this test alone, to `kill()` and `start()` again; its queues are old enough to be killed."""
+    require_binaries()
+    folder = Path(tempfile.mkdtemp(prefix="headwater-rabbit-"))
+    try:
+        async with PrivateRabbit(folder) as node:
+            await asyncio.sleep(SETTLING_S)
+            yield node
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
