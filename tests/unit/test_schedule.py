@@ -277,6 +277,8 @@ def test_the_search_ends_with_the_calendar():
     assert next_after(daily, datetime(2099, 12, 31, tzinfo=UTC)) is None
     assert next_after(daily, datetime.max.replace(tzinfo=UTC)) is None
     assert next_after(daily, datetime.min.replace(tzinfo=UTC)) == at("1970-01-01T00:00+05:30")
+    western = parse_timetable(crons=["0 0 * * *"], timezone="America/New_York")
+    assert next_after(western, datetime.min.replace(tzinfo=UTC)) == at("1970-01-01T00:00-05:00")
     assert next_after(parse_timetable(interval="1h"), datetime.max.replace(tzinfo=UTC)) is None
 
 
