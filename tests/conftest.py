@@ -3,4 +3,6 @@
 pytest_plugins = [
     "tests.support.no_skips",
     "tests.support.postgres",
+    "tests.support.rabbitmq",
+    "tests.support.buses",
 ]

@@ -17,10 +17,10 @@ from headwater.bus.rabbitmq import RabbitBus
 
 PATIENCE_S = 20.0  # a slow machine may take its time; a promise that is not kept fails anyway
 
-# Promises that a backend cannot keep, and why.
+# Promises that a backend cannot keep, and why. Their tests run over the others.
 CANNOT: dict[str, dict[str, str]] = {
-    "memory": {"survives": "nothing outlives the process", "two clients": "there is one bus in one process"},
-    "postgres": {},
+    "memory": {"outlive": "nothing outlives the process, and one bus is all there is in it"},
+    "postgres": {"user": "the database knows its role, not who published"},
     "rabbitmq": {},
 }
 _numbers = itertools.count(1)
@@ -37,11 +37,14 @@ class Inbox:
 
     answer: Callable[[Sequence[Message]], Awaitable[None]] | None = None
     calls: list[tuple[Message, ...]] = field(default_factory=list)
+    also: "Inbox | None" = None  # gets everything as well
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, messages: Sequence[Message]) -> None:
         self.calls.append(tuple(messages))
         self._changed.set()
+        if self.also is not None:
+            await self.also(messages)
         if self.answer is not None:
             await self.answer(messages)
 
@@ -73,14 +76,8 @@ class Backend:
     name: str
     client: Callable[[], Awaitable[Bus]]
 
-    def must(self, promise: str) -> None:
-        """Skip the test where the backend says that it cannot keep `promise`."""
-        reason = CANNOT[self.name].get(promise)
-        if reason:
-            pytest.skip(f"{self.name} cannot keep this: {reason}")
 
-
-async def _memory(_: pytest.FixtureRequest, stack: AsyncExitStack) -> Callable[[], Awaitable[Bus]]:
+async def _memory(_: str, stack: AsyncExitStack) -> Callable[[], Awaitable[Bus]]:
     bus = MemoryBus()
     stack.push_async_callback(bus.close)
 
@@ -90,9 +87,7 @@ async def _memory(_: pytest.FixtureRequest, stack: AsyncExitStack) -> Callable[[
     return client
 
 
-async def _postgres(request: pytest.FixtureRequest, stack: AsyncExitStack) -> Callable[[], Awaitable[Bus]]:
-    url = request.getfixturevalue("database")
-
+async def _postgres(url: str, stack: AsyncExitStack) -> Callable[[], Awaitable[Bus]]:
     async def client() -> Bus:
         pool = await open_pool(url)
         stack.push_async_callback(pool.close)
@@ -104,9 +99,7 @@ async def _postgres(request: pytest.FixtureRequest, stack: AsyncExitStack) -> Ca
     return client
 
 
-async def _rabbitmq(request: pytest.FixtureRequest, stack: AsyncExitStack) -> Callable[[], Awaitable[Bus]]:
-    url = request.getfixturevalue("rabbit")
-
+async def _rabbitmq(url: str, stack: AsyncExitStack) -> Callable[[], Awaitable[Bus]]:
     async def client() -> Bus:
         bus = RabbitBus(url)
         stack.push_async_callback(bus.close)
@@ -129,13 +122,40 @@ async def open_pool(url: str) -> asyncpg.Pool:
 
 
 _OPEN = {"memory": _memory, "postgres": _postgres, "rabbitmq": _rabbitmq}
+_ADDRESS_FIXTURES = {"postgres": "database", "rabbitmq": "rabbit"}
+
+
+def _able(promise: str) -> list[str]:
+    return [name for name in _OPEN if promise not in CANNOT[name]]
+
+
+def _place(request: pytest.FixtureRequest) -> tuple[str, str]:
+    fixture = _ADDRESS_FIXTURES.get(request.param)
+    return request.param, request.getfixturevalue(fixture) if fixture else ""
 
 
 @pytest.fixture(params=list(_OPEN))
-async def backend(request: pytest.FixtureRequest) -> AsyncIterator[Backend]:
-    """Each backend in turn, empty."""
+def place(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """Name and address of each backend in turn, empty."""
+    return _place(request)
+
+
+@pytest.fixture(params=_able("outlive"))
+def lasting_place(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """Name and address of each backend that outlives its clients."""
+    return _place(request)
+
+
+@pytest.fixture
+async def backend(place: tuple[str, str]) -> AsyncIterator[Backend]:
     async with AsyncExitStack() as stack:
-        yield Backend(request.param, await _OPEN[request.param](request, stack))
+        yield Backend(place[0], await _OPEN[place[0]](place[1], stack))
+
+
+@pytest.fixture
+async def lasting_backend(lasting_place: tuple[str, str]) -> AsyncIterator[Backend]:
+    async with AsyncExitStack() as stack:
+        yield Backend(lasting_place[0], await _OPEN[lasting_place[0]](lasting_place[1], stack))
 
 
 @pytest.fixture
