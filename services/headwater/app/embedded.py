@@ -124,6 +124,11 @@ class EmbeddedPostgres:
         """Where the server writes what happens to it."""
         return self._log
 
+    def describe(self) -> str:
+        """Which PostgreSQL would be run, and where its data are. Raises: ConfigError when none is installed."""
+        _, binaries = self._means()
+        return f"{binaries.folder}, data in {self._dir}"
+
     async def start(self) -> None:
         """Returns when the server takes connections; at once when it already does.
 

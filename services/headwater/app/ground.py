@@ -4,14 +4,16 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
+from headwater.app.attach import running_database
 from headwater.app.clock import SystemClock
 from headwater.app.embedded import EmbeddedPostgres
 from headwater.app.patience import until_there
 from headwater.app.private_rabbitmq import PrivateRabbit
 from headwater.bus.port import Bus
 from headwater.bus.postgres import PostgresBus
-from headwater.bus.rabbitmq import RabbitBus
+from headwater.bus.rabbitmq import RabbitBus, apply_topology
 from headwater.model.clock import Clock
 from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret
@@ -23,6 +25,8 @@ from headwater.store.migrate import is_current, migrate
 from headwater.telemetry.metrics import Metrics
 
 logger = logging.getLogger("headwater.app")
+BUS_CONNECTIONS = 20  # four to publish, one for each consumer, and room
+_BROKER_ATTEMPT_S = 2.0
 _DATABASE_MEND = "check HEADWATER_DATABASE_URL, or unset it for the embedded database"
 _BROKER_MEND = "check HEADWATER_AMQP_URL, or unset it for the embedded bus"
 
@@ -35,6 +39,8 @@ class Means:
     amqp_url: Secret | None
     management_url: Secret | None
     data_folder_is_ours: bool
+    ui_address: str | None = None
+    password_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +64,28 @@ async def find_means(settings: Settings, *, rabbitmq: bool = False) -> AsyncIter
     """The database and broker that the settings name, or private ones that live as long as the context."""
     async with AsyncExitStack() as stack:
         amqp, management = settings.amqp_url, settings.management_url
+        ui: str | None = None
+        password: Path | None = None
         if rabbitmq and amqp is None:
             node = await stack.enter_async_context(PrivateRabbit(settings.data_dir / "rabbitmq"))
-            amqp, management = node.amqp_url, node.management_url
+            amqp, management = Secret.of(node.amqp_url), Secret.of(node.management_url)
+            ui, password = node.ui_address, node.password_file
         if settings.database_url is not None:
-            yield Means(settings.database_url, amqp, management, data_folder_is_ours=False)
+            yield Means(
+                settings.database_url,
+                amqp,
+                management,
+                data_folder_is_ours=False,
+                ui_address=ui,
+                password_file=password,
+            )
             return
-        embedded = EmbeddedPostgres(settings.data_dir / "postgres")
-        url = await embedded.running_url()
+        folder = settings.data_dir / "postgres"
+        url = running_database(folder)
         if url is None:
-            await stack.enter_async_context(embedded)
-            url = embedded.url
-        yield Means(url, amqp, management, data_folder_is_ours=True)
+            embedded = await stack.enter_async_context(EmbeddedPostgres(folder))
+            url = Secret.of(embedded.url)
+        yield Means(url, amqp, management, data_folder_is_ours=True, ui_address=ui, password_file=password)
 
 
 def keyring_for(settings: Settings, means: Means) -> Keyring:
@@ -98,6 +114,17 @@ async def prepare_database(settings: Settings, means: Means, *, may_migrate: boo
     )
 
 
+async def prepare_broker(settings: Settings, amqp_url: Secret) -> None:
+    """Wait for the broker and declare what it lacks of the topology. Raises: Unreachable, ConfigError."""
+
+    async def attempt() -> None:
+        await apply_topology(amqp_url)
+
+    await until_there(
+        "the broker", attempt, timeout_s=settings.start_timeout_s, clock=SystemClock(), mend=_BROKER_MEND
+    )
+
+
 @asynccontextmanager
 async def open_ground(settings: Settings, means: Means, metrics: Metrics) -> AsyncIterator[Ground]:
     """Pools and bus, connected. The database is migrated already. Raises: Unreachable, ConfigError."""
@@ -118,22 +145,27 @@ async def open_ground(settings: Settings, means: Means, metrics: Metrics) -> Asy
             stack.push_async_callback(pool.close)
             pools.append(pool)
         worker, api, spool = pools
-        bus = await _open_bus(settings, means, worker, stack)
+        bus = await _open_bus(settings, means, stack)
         bell = await stack.enter_async_context(Bell(worker).running())
         yield Ground(settings, means, worker, api, spool, bus, bell, keyring, clock, metrics)
 
 
-async def _open_bus(settings: Settings, means: Means, worker: Database, stack: AsyncExitStack) -> Bus:
+async def _open_bus(settings: Settings, means: Means, stack: AsyncExitStack) -> Bus:
     if means.amqp_url is None:
-        own = Database(means.database_url, "headwater_worker", size=8)
+        own = Database(means.database_url, "headwater_worker", size=BUS_CONNECTIONS)
         await own.open()
         stack.push_async_callback(own.close)
         embedded = PostgresBus(own.pool)
+        await embedded.open()
         stack.push_async_callback(embedded.close)
         return embedded
     rabbit = RabbitBus(means.amqp_url)
+
+    async def attempt() -> None:
+        await rabbit.open(_BROKER_ATTEMPT_S)
+
     await until_there(
-        "the broker", rabbit.open, timeout_s=settings.start_timeout_s, clock=SystemClock(), mend=_BROKER_MEND
+        "the broker", attempt, timeout_s=settings.start_timeout_s, clock=SystemClock(), mend=_BROKER_MEND
     )
     stack.push_async_callback(rabbit.close)
     return rabbit

@@ -27,7 +27,8 @@ def _integer(text: str) -> int | Decimal:
 
 def loads(body: bytes) -> Any:
     """The JSON document in `body` (UTF-8, a BOM is passed over). Numbers that a float or 64 bits cannot hold come
-    as Decimal. Raises: ContractError, with the place, when it is not JSON."""
+    as Decimal. Raises: ContractError, with the place, when it is not JSON.
+    """
     body = body.removeprefix(_BOM)
     if _LONG_NUMBER not in body.translate(_DIGITS):
         try:

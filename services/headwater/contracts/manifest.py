@@ -14,15 +14,18 @@ from headwater.contracts.base import Closed
 from headwater.contracts.pagination import (
     CursorPagination,
     Expression,
+    KeysetPagination,
     LinkPagination,
     NextUrlPagination,
     NoPagination,
     OffsetPagination,
     PagePagination,
     Pagination,
+    RelayPagination,
+    WindowPagination,
 )
-
 from headwater.contracts.signatures import SchemeDefinition
+from headwater.contracts.walking import Errors, Incremental, Limits, Records, Request
 
 __all__ = [
     "ApiKeyAuth",
@@ -30,7 +33,11 @@ __all__ = [
     "BasicAuth",
     "BearerAuth",
     "CursorPagination",
+    "Errors",
     "Expression",
+    "Incremental",
+    "KeysetPagination",
+    "Limits",
     "LinkPagination",
     "NextUrlPagination",
     "NoAuth",
@@ -38,7 +45,11 @@ __all__ = [
     "OffsetPagination",
     "PagePagination",
     "Pagination",
+    "Records",
+    "RelayPagination",
+    "Request",
     "SecretText",
+    "WindowPagination",
 ]  # what is made elsewhere and read from here; the classes below need no entry
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]
@@ -68,47 +79,6 @@ class RateLimit(Closed):
     burst: Annotated[int, Field(ge=1, le=1_000_000)] = 1
 
 
-Scalar = str | int | float | bool
-
-
-class Request(Closed):
-    """What one page is asked by. `path` is appended to `base_url`; `json` is the body of a POST."""
-
-    method: Literal["GET", "POST"] = "GET"
-    path: str = ""
-    params: dict[str, Scalar | tuple[Scalar, ...]] = {}
-    headers: dict[str, str] = {}
-    body: dict[str, Any] | None = Field(default=None, alias="json")
-
-    @model_validator(mode="after")
-    def _only_post_has_a_body(self) -> Self:
-        if self.body is not None and self.method != "POST":
-            raise ValueError("`json` needs `method: POST`")
-        return self
-
-
-class Records(Closed):
-    """Where the records are in the answer (JMESPath); without a path the body itself is the list."""
-
-    path: Expression | None = None
-
-
-class Limits(Closed):
-    """Built-in limits always apply: a walk that meets one ends `partial` with the warning `limit_reached`."""
-
-    max_pages: Annotated[int, Field(ge=1)] = 100_000
-    max_records: Annotated[int, Field(ge=1)] = 100_000_000
-    max_seconds: Annotated[int, Field(ge=1, le=7 * 86_400)] = 86_400
-
-
-class Incremental(Closed):
-    """The field whose highest value is kept as the cursor, and the parameter that asks for what is newer."""
-
-    field: Expression
-    param: str
-    start: str | int | None = None
-
-
 class Destination(Closed):
     """Where records go: a table of the tenant's schema in headwater's own database."""
 
@@ -133,6 +103,7 @@ class Stream(Closed):
     request: Request = Request()
     pagination: Pagination = NoPagination()
     records: Records = Records()
+    errors: Errors = Errors()
     limits: Limits = Limits()
     incremental: Incremental | None = None
     destination: Destination
@@ -151,7 +122,9 @@ class Source(Closed):
 
 StreamRef = Annotated[
     str,
-    StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?\.[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$"),
+    StringConstraints(
+        pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?\.[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$"
+    ),
 ]
 
 
@@ -162,18 +135,29 @@ class Schedule(Closed):
     description: str = ""
     streams: tuple[StreamRef, ...] = Field(min_length=1)
     cron: str | None = None
+    crons: tuple[str, ...] = ()
     interval: str | None = None
     once: datetime | None = None
+    preset: str | None = None
     timezone: str = "UTC"
+    day_match: Literal["any", "all"] = "any"
     enabled: bool = True
     mode: Literal["auto", "incremental", "full"] = "auto"
     parameters: dict[str, Any] = {}
 
+    @property
+    def is_manual(self) -> bool:
+        """Whether it has no time specification."""
+        return not self._given()
+
+    def _given(self) -> list[str]:
+        specifications = ("cron", "crons", "interval", "once", "preset")
+        return [name for name in specifications if getattr(self, name) not in (None, ())]
+
     @model_validator(mode="after")
-    def _one_specification(self) -> Self:
-        given = [name for name in ("cron", "interval", "once") if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise ValueError(f"give one of cron, interval and once, not {' and '.join(given)}")
+    def _cron_once(self) -> Self:
+        if self.cron is not None and self.crons:
+            raise ValueError("give `cron` or the list `crons`, not both")
         return self
 
 
@@ -198,7 +182,8 @@ class Endpoint(Closed):
     scheme: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,64}$")] | None = None
     definition: SchemeDefinition | None = None
     secrets: tuple[SecretText, ...] = ()
-    tolerance_s: Annotated[int, Field(ge=1, le=86_400)] = 300
+    tolerance_s: Annotated[int, Field(ge=1, le=86_400)] | None = None  # None: the provider's advice, else 300
+    context: dict[str, str] = {}  # what a scheme names besides the request, such as `webhook_id`
     dedupe: Dedupe = Dedupe()
     limits: EndpointLimits = EndpointLimits()
     destination: Destination | None = None

@@ -95,7 +95,9 @@ def _yaml_problem(error: yaml.YAMLError, file: str) -> Problem:
     mark = getattr(error, "problem_mark", None)
     what = str(getattr(error, "problem", None) or error).splitlines()[0]
     line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
-    return Problem("", f"is not YAML: {what}", "check indentation, quotes and colons there", line, column, file)
+    return Problem(
+        "", f"is not YAML: {what}", "check indentation, quotes and colons there", line, column, file
+    )
 
 
 class _Builder:
@@ -109,7 +111,16 @@ class _Builder:
     def build(self, node: yaml.Node, path: Path) -> Any:
         self._count += 1
         if self._count > MAX_NODES:
-            raise ManifestError([Problem("", f"unfolds to more than {MAX_NODES} values", "use fewer aliases", file=self._document.file)])
+            raise ManifestError(
+                [
+                    Problem(
+                        "",
+                        f"unfolds to more than {MAX_NODES} values",
+                        "use fewer aliases",
+                        file=self._document.file,
+                    )
+                ]
+            )
         self._document.places[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
@@ -125,7 +136,9 @@ class _Builder:
             value = self.build(value_node, here)
             place = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
             if key in built:
-                self.problems.append(Problem(pointer(here), "is given twice", "keep one", *place, self._document.file))
+                self.problems.append(
+                    Problem(pointer(here), "is given twice", "keep one", *place, self._document.file)
+                )
             if not isinstance(value_node, yaml.ScalarNode):
                 self._document.places[here] = place
             built[key] = value
@@ -148,7 +161,9 @@ class _Builder:
             value = self._environment.get(match[1])
             if value is None:
                 self.problems.append(
-                    self._document.problem(path, f"${{env:{match[1]}}} is not set", f"export {match[1]} before")
+                    self._document.problem(
+                        path, f"${{env:{match[1]}}} is not set", f"export {match[1]} before"
+                    )
                 )
                 return ""
             return value
@@ -172,7 +187,11 @@ def _problems(error: ValidationError, document: Document) -> list[Problem]:
             what = "is not known here"
         else:
             shown = item.get("input")
-            given = f" (given: {json.dumps(shown)[:80]})" if isinstance(shown, str | int | float | bool) and not _is_secret(path) else ""
+            given = (
+                f" (given: {json.dumps(shown)[:80]})"
+                if isinstance(shown, str | int | float | bool) and not _is_secret(path)
+                else ""
+            )
             what = item["msg"].removeprefix("Value error, ") + given
         found.append(document.problem(path, what, mend))
     return found
@@ -189,9 +208,8 @@ def _path_in(value: Any, loc: Sequence[str | int]) -> Path:
     """The path of a validation error in the document; the names of union members are not part of it."""
     path: list[str | int] = []
     for index, part in enumerate(loc):
-        if isinstance(value, dict) and part in value:
-            value = value[part]
-        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+        is_index = isinstance(value, list) and isinstance(part, int) and part < len(value)
+        if is_index or (isinstance(value, dict) and part in value):
             value = value[part]
         elif isinstance(value, dict) and index == len(loc) - 1 and isinstance(part, str):
             value = None  # a key that is missing

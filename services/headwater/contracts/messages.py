@@ -48,7 +48,8 @@ class BatchReady(Closed):
 
     `next_token` is the token of the page that follows, None at the end; then `stop_reason` says why.
     `records` are the selected records; with `payload_id` they stand in table `payload` instead (JSON list).
-    `started_at` is when the run's attempt began: by it, newer records replace older ones. `highest` is the highest cursor value among them, where the stream has a cursor.
+    `started_at` is when the run's attempt began: by it, newer records replace older ones. `highest` is the
+    highest cursor value among them, where the stream has a cursor.
     """
 
     type: ClassVar[str] = "batch.ready"

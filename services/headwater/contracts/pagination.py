@@ -1,8 +1,9 @@
 """How the pages of a stream follow one another. Paths are JMESPath into the answer's body."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from headwater.contracts.base import Closed
 
@@ -11,6 +12,11 @@ ParameterName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Size = Annotated[int, Field(ge=1, le=1_000_000)]
 Status = Annotated[int, Field(ge=200, le=599)]
 Place = Literal["query", "json", "header", "path"]
+
+
+def _aware(moment: datetime) -> datetime:
+    """`moment` in UTC; without a zone it is UTC."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _one_or_many(value: object) -> object:
@@ -106,7 +112,66 @@ class LinkPagination(Paged):
     hosts: Hosts = ()
 
 
+class KeysetPagination(Paged):
+    """The next page begins after the last record's key: `key_path` in the record, `key_param` in the request."""
+
+    type: Literal["keyset"]
+    key_path: Expression
+    key_param: ParameterName
+    start: str | int | None = None
+
+
+class RelayPagination(Paged):
+    """GraphQL connections: `page_info` leads to `{hasNextPage, endCursor}`; variables take cursor and size."""
+
+    type: Literal["graphql_relay"]
+    page_info: Expression
+    cursor_param: ParameterName = "after"
+    size_param: ParameterName | None = "first"
+    size: Size | None = 100
+
+
+Pages = Annotated[
+    NoPagination
+    | OffsetPagination
+    | PagePagination
+    | CursorPagination
+    | NextUrlPagination
+    | LinkPagination
+    | KeysetPagination
+    | RelayPagination,
+    Field(discriminator="type"),
+]
+
+
+class WindowPagination(Closed):
+    """Time slices of `step_s` seconds from `start` to now less `lag_s`, each walked by `pages`.
+
+    `format` is how the bounds are written; `end_before_s` is taken off a slice's end where the API includes both
+    bounds. With an incremental cursor the first slice begins there.
+    """
+
+    type: Literal["window"]
+    start: Annotated[datetime, AfterValidator(_aware)]
+    end: Annotated[datetime, AfterValidator(_aware)] | None = None
+    step_s: Annotated[int, Field(ge=1, le=10 * 366 * 86_400)]
+    lag_s: Annotated[int, Field(ge=0, le=366 * 86_400)] = 0
+    end_before_s: Annotated[float, Field(ge=0, le=86_400)] = 0
+    start_param: ParameterName
+    end_param: ParameterName | None = None
+    format: Literal["iso", "date", "epoch_s", "epoch_ms"] = "iso"
+    pages: Pages = NoPagination()
+
+
 Pagination = Annotated[
-    NoPagination | OffsetPagination | PagePagination | CursorPagination | NextUrlPagination | LinkPagination,
+    NoPagination
+    | OffsetPagination
+    | PagePagination
+    | CursorPagination
+    | NextUrlPagination
+    | LinkPagination
+    | KeysetPagination
+    | RelayPagination
+    | WindowPagination,
     Field(discriminator="type"),
 ]

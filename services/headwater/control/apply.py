@@ -10,8 +10,9 @@ from typing import Any
 
 from headwater.contracts.codec import dumps
 from headwater.contracts.manifest import Auth, Endpoint, Manifest, Schedule, Source, Stream, StreamDefinition
+from headwater.contracts.timetable import timetable_of
 from headwater.model.ids import derive_key_id
-from headwater.model.schedule import Timetable, next_after, parse_timetable
+from headwater.model.schedule import next_after
 from headwater.model.secret import Secret
 from headwater.store import config, schedules
 from headwater.store.keyring import Keyring
@@ -26,19 +27,6 @@ class Applied:
     streams: list[str] = field(default_factory=list)
     schedules: list[str] = field(default_factory=list)
     endpoints: list[str] = field(default_factory=list)
-
-
-def timetable_of(schedule: Schedule, tenant: str) -> Timetable | None:
-    """The schedule's times; None for a manual one. Raises: ConfigError."""
-    if schedule.cron is None and schedule.interval is None and schedule.once is None:
-        return None
-    return parse_timetable(
-        crons=() if schedule.cron is None else (schedule.cron,),
-        interval=schedule.interval,
-        once=schedule.once,
-        timezone=schedule.timezone,
-        hash_key=f"{tenant}/{schedule.name}",
-    )
 
 
 async def apply_manifest(connection: Any, keyring: Keyring, manifest: Manifest) -> Applied:
@@ -100,8 +88,8 @@ async def _sealed(connection: Any, keyring: Keyring, tenant: str, name: str, val
 
 
 async def _schedule(connection: Any, tenant: str, schedule: Schedule) -> None:
-    timetable = timetable_of(schedule, tenant)
     now = await schedules.now(connection)
+    timetable = timetable_of(schedule, tenant, now)
     upcoming = None if timetable is None else next_after(timetable, now)
     definition = schedule.model_dump(mode="json", by_alias=True)
     state = "active" if schedule.enabled else "disabled"

@@ -22,6 +22,7 @@ from headwater.store.keyring import Keyring
 
 logger = logging.getLogger("headwater.receiver")
 RELOAD_S = 30.0
+DEFAULT_TOLERANCE_S = 300.0
 LOOK_UPS_PER_S = 20  # of unknown endpoints, so that guessing names does not become a load on the database
 
 
@@ -33,6 +34,11 @@ class Address:
     endpoint: Endpoint
     scheme: Scheme
     verifier: Verifier
+
+    @property
+    def tolerance_s(self) -> float:
+        """The endpoint's own, else the provider's advice, else 5 minutes."""
+        return self.endpoint.tolerance_s or self.scheme.tolerance_s or DEFAULT_TOLERANCE_S
 
 
 class Endpoints:

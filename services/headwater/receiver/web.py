@@ -96,7 +96,7 @@ class Intake:
             raise Answer(431, "The headers are too large", "headers_too_large")
         now = self._clock.now()
         verdict = address.verifier.verify(
-            signed, at_s=now.timestamp(), tolerance_s=address.endpoint.tolerance_s
+            signed, at_s=now.timestamp(), tolerance_s=address.tolerance_s, context=address.endpoint.context
         )
         if not verdict.valid:
             self._metrics.refused.labels(verdict.reason).inc()

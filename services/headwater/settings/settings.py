@@ -16,7 +16,8 @@ LOG_FORMATS = ("text", "json")
 class Settings:
     """What an operator can set by environment variable (`HEADWATER_` + the name in capitals).
 
-    `database_url` and `amqp_url` are None for the embedded default. `bind` is host and port of the HTTP services; `public_url`
+    `database_url` and `amqp_url` are None for the embedded default. `bind` is host and port of the HTTP
+    services; `public_url`
     is the address under which third parties reach them, for schemes that sign it.
     """
 
@@ -39,7 +40,9 @@ def data_dir(environment: Mapping[str, str]) -> Path:
     chosen = environment.get("HEADWATER_DATA_DIR")
     if chosen:
         return Path(chosen).expanduser().absolute()
-    base = environment.get("XDG_DATA_HOME") or str(Path(environment.get("HOME", "~")).expanduser() / ".local/share")
+    base = environment.get("XDG_DATA_HOME") or str(
+        Path(environment.get("HOME", "~")).expanduser() / ".local/share"
+    )
     return Path(base) / "headwater"
 
 
@@ -75,7 +78,9 @@ def _secret_key(environment: Mapping[str, str]) -> Secret | None:
     try:
         return Secret.of(Path(path).read_text(encoding="utf-8").strip())
     except OSError as error:
-        raise ConfigError(f"HEADWATER_SECRET_KEY_FILE={path!r}: {error.strerror}; name a readable file") from error
+        raise ConfigError(
+            f"HEADWATER_SECRET_KEY_FILE={path!r}: {error.strerror}; name a readable file"
+        ) from error
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:

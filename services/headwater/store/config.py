@@ -44,10 +44,19 @@ def _digest(key: Secret) -> bytes:
 
 
 async def insert_key(
-    connection: Any, key_id: str, key: Secret, *, tenant: str | None, name: str, scopes: Sequence[str]
+    connection: Any,
+    key_id: str,
+    key: Secret,
+    *,
+    tenant: str | None,
+    name: str,
+    scopes: Sequence[str],
+    expires_at: datetime | None = None,
 ) -> bool:
     """Keep the key's hash; False when the id is taken."""
-    made = await connection.fetchval(_Q["insert_key"], key_id, tenant, name, _digest(key), list(scopes), None)
+    made = await connection.fetchval(
+        _Q["insert_key"], key_id, tenant, name, _digest(key), list(scopes), expires_at
+    )
     return made is not None
 
 

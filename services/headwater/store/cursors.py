@@ -18,5 +18,16 @@ async def move(connection: Any, of: tuple[str, str, str], value: Any, run_id: UU
     return await connection.fetchval(_Q["move"], *of, value, run_id, came_from) is not None
 
 
+async def put(connection: Any, tenant: str, source: str, stream: str, value: Any) -> None:
+    """Set the cursor by hand; a run that read another value does not move it."""
+    await connection.execute(_Q["put"], tenant, source, stream, value)
+
+
+async def lock(connection: Any, tenant: str, source: str, stream: str) -> None:
+    """Nobody else sets or resets the cursor until the transaction ends."""
+    await connection.execute(_Q["lock"], tenant, source, stream)
+
+
 async def reset(connection: Any, tenant: str, source: str, stream: str) -> None:
+    """Forget how far the stream was read: the next run begins at the beginning."""
     await connection.execute(_Q["reset"], tenant, source, stream)

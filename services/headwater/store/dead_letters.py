@@ -61,3 +61,8 @@ async def set_state(connection: Any, letter_id: UUID, state: str) -> Mapping[str
 
 async def count_open(connection: Any) -> int:
     return int(await connection.fetchval(_Q["count_open"]))
+
+
+async def reopen(connection: Any, letter: DeadLetter) -> None:
+    """The same message was given up again after its replay."""
+    await connection.execute(_Q["reopen"], letter.id, letter.reason, letter.attempt)

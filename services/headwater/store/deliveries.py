@@ -108,3 +108,10 @@ async def count_by_state(connection: Any) -> dict[str, int]:
 
 async def sweep_claims(connection: Any) -> None:
     await connection.execute(_Q["sweep_claims"])
+
+
+async def take_back(connection: Any, receipt: Receipt) -> bytes | None:
+    """Remove the receipt's delivery if it is dead, to hand it in anew; gives its body, None when there is none."""
+    return await connection.fetchval(  # type: ignore[no-any-return]
+        _Q["take_back"], receipt.received_at, receipt.id, receipt.receipt_id
+    )

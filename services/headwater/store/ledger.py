@@ -160,7 +160,10 @@ async def owe_close_if_complete(connection: Any, run_id: UUID, attempt: int, ten
 async def end_walk(
     connection: Any, key: PageKey, tenant: str, stop_reason: str, warnings: Sequence[str]
 ) -> bool:
-    """End the walk before page `key.number`, which is never fetched (loop, limit). False when the run no longer runs."""
+    """End the walk before page `key.number`, which is never fetched (loop, limit).
+
+    False when the run no longer runs.
+    """
     advance = WalkAdvance(0, 0, key.number - 1, stop_reason)
     await advance_walk(connection, key.run_id, key.attempt, key.walk, advance)
     if not await advance_run(connection, key.run_id, key.attempt, {}, warnings):

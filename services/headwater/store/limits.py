@@ -10,7 +10,7 @@ LONGEST_RESERVED_S = 1.0  # what is waited in process; a longer wait frees the w
 
 
 async def take(connection: Any, tenant: str, key: str, gap_s: float, burst: int) -> float:
-    """Seconds to wait before the request; more than LONGEST_RESERVED_S means that nothing was reserved: ask again then."""
+    """Seconds to wait before the request; more than LONGEST_RESERVED_S: nothing was reserved, ask again then."""
     reserved = await connection.fetchval(_Q["take"], tenant, key, gap_s, burst, LONGEST_RESERVED_S)
     if reserved is not None:
         return max(0.0, float(reserved))

@@ -58,6 +58,15 @@ async def migrate(url: str) -> list[str]:
 
 async def is_current(url: str) -> None:
     """Returns when the database has every migration. Raises: Unavailable when some are missing, or it is away."""
+    _, missing = await status(url)
+    if missing:
+        raise Unavailable(
+            f"it lacks {len(missing)} migrations, {missing[0]} first; run `headwater db migrate`"
+        )
+
+
+async def status(url: str) -> tuple[list[str], list[str]]:
+    """The names of the migrations that the database has, and of those that it lacks. Raises: Unavailable."""
     async with faults_are_unavailable():
         connection = await asyncpg.connect(url, timeout=5, command_timeout=10)
         try:
@@ -66,11 +75,9 @@ async def is_current(url: str) -> None:
             have = {}
         finally:
             await connection.close(timeout=5)
-    missing = [step.name for step in migrations() if step.number not in have]
-    if missing:
-        raise Unavailable(
-            f"it lacks {len(missing)} migrations, {missing[0]} first; run `headwater db migrate`"
-        )
+    return [have[number][0] for number in sorted(have)], [
+        step.name for step in migrations() if step.number not in have
+    ]
 
 
 async def _migrate(url: str) -> list[str]:

@@ -14,24 +14,40 @@ class Metrics:
             "headwater_webhooks_total", "Webhook requests by outcome", ["outcome"], registry=self.registry
         )
         self.refused = Counter(
-            "headwater_webhooks_refused_total", "Refused webhooks by reason", ["reason"], registry=self.registry
+            "headwater_webhooks_refused_total",
+            "Refused webhooks by reason",
+            ["reason"],
+            registry=self.registry,
         )
         self.answer_seconds = Histogram(
-            "headwater_webhook_answer_seconds", "Time to the answer", buckets=_ANSWER_SECONDS, registry=self.registry
+            "headwater_webhook_answer_seconds",
+            "Time to the answer",
+            buckets=_ANSWER_SECONDS,
+            registry=self.registry,
         )
-        self.pages = Counter("headwater_pages_total", "Pages fetched by outcome", ["outcome"], registry=self.registry)
+        self.pages = Counter(
+            "headwater_pages_total", "Pages fetched by outcome", ["outcome"], registry=self.registry
+        )
         self.records = Counter(
             "headwater_records_total", "Records by what happened", ["outcome"], registry=self.registry
         )
         self.deliveries = Counter(
             "headwater_deliveries_total", "Deliveries settled by state", ["state"], registry=self.registry
         )
-        self.fired = Counter("headwater_schedules_fired_total", "Schedule boundaries fired", registry=self.registry)
+        self.fired = Counter(
+            "headwater_schedules_fired_total", "Schedule boundaries fired", registry=self.registry
+        )
         self.relayed = Counter("headwater_relayed_total", "Outbox messages published", registry=self.registry)
-        self.dead = Counter("headwater_dead_letters_total", "Messages given up", ["queue"], registry=self.registry)
+        self.dead = Counter(
+            "headwater_dead_letters_total", "Messages given up", ["queue"], registry=self.registry
+        )
         self.outbox = Gauge("headwater_outbox_messages", "Messages owed", registry=self.registry)
-        self.queue = Gauge("headwater_queue_messages", "Messages in a queue", ["queue"], registry=self.registry)
-        self.restarts = Counter("headwater_restarts_total", "Service restarts", ["service"], registry=self.registry)
+        self.queue = Gauge(
+            "headwater_queue_messages", "Messages in a queue", ["queue"], registry=self.registry
+        )
+        self.restarts = Counter(
+            "headwater_restarts_total", "Service restarts", ["service"], registry=self.registry
+        )
 
     def render(self) -> bytes:
         """The exposition text (version 0.0.4)."""

@@ -6,45 +6,36 @@ that a boundary fired twice is one run. The database's clock decides what is due
 
 import logging
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+from headwater.contracts.codec import dumps, loads
 from headwater.contracts.manifest import Schedule
+from headwater.contracts.timetable import timetable_of
 from headwater.model.errors import ConfigError
 from headwater.model.run import Trigger
-from headwater.model.schedule import Timetable, next_after, parse_timetable
+from headwater.model.schedule import Timetable
+from headwater.model.schedule_policy import CatchUp, due_now
 from headwater.store import runs, schedules
 from headwater.store.runs import NewRun
 
 logger = logging.getLogger("headwater.timer")
 BATCH = 500
-CATCH_UP_WINDOW = timedelta(hours=1)  # a boundary missed by more than this is not made up for
+CATCH_UP = CatchUp()  # of what was missed, the latest within an hour
 
 
 @lru_cache(maxsize=10_000)
-def _timetable(
-    cron: str | None, interval: str | None, once: datetime | None, zone: str, key: str
-) -> Timetable:
-    return parse_timetable(
-        crons=() if cron is None else (cron,), interval=interval, once=once, timezone=zone, hash_key=key
-    )
+def _timetable(definition: bytes, tenant: str) -> tuple[Schedule, Timetable]:
+    """The schedule in `definition` (its JSON) with its times. Raises: ConfigError, ValueError."""
+    schedule = Schedule.model_validate(loads(definition))
+    timetable = timetable_of(schedule, tenant)
+    if timetable is None:
+        raise ConfigError("it has no time specification any more")
+    return schedule, timetable
 
 
-_next_after = lru_cache(maxsize=50_000)(next_after)
-
-
-def due_boundary(
-    timetable: Timetable, next_at: datetime, now: datetime
-) -> tuple[datetime | None, datetime | None]:
-    """The boundary to fire and the next due time: of what was missed only the latest, if it is recent enough."""
-    boundary = next_at if next_at >= now - CATCH_UP_WINDOW else _next_after(timetable, now - CATCH_UP_WINDOW)
-    if boundary is None or boundary > now:
-        return None, boundary
-    following = _next_after(timetable, boundary)
-    while following is not None and following <= now:
-        boundary, following = following, _next_after(timetable, following)
-    return boundary, following
+_due = lru_cache(maxsize=50_000)(due_now)
 
 
 async def fire_due(connection: Any, limit: int = BATCH) -> int:
@@ -58,21 +49,18 @@ async def fire_due(connection: Any, limit: int = BATCH) -> int:
 async def _fire(connection: Any, row: Mapping[str, Any]) -> None:
     tenant, name = row["tenant"], row["name"]
     try:
-        schedule = Schedule.model_validate(row["definition"])
-        timetable = _timetable(
-            schedule.cron, schedule.interval, schedule.once, schedule.timezone, f"{tenant}/{schedule.name}"
-        )
-        boundary, following = due_boundary(timetable, row["next_at"], row["now"])
+        schedule, timetable = _timetable(dumps(row["definition"]), tenant)
+        due = _due(timetable, row["next_at"], row["now"].replace(microsecond=0), CATCH_UP)
     except (ConfigError, ValueError) as error:
         logger.warning("schedule %s/%s cannot be computed any more: %s", tenant, name, error)
         await schedules.advance(connection, tenant, name, None, None, "error", str(error)[:500])
         return
-    if boundary is not None:
+    for boundary in due.boundaries:
         for stream in schedule.streams:
             await runs.insert(connection, _run(tenant, schedule, stream, boundary))
-    await schedules.advance(
-        connection, tenant, name, boundary, following, "active" if following is not None else "expired"
-    )
+    last = due.boundaries[-1] if due.boundaries else None
+    state = "active" if due.next_at is not None else "expired"
+    await schedules.advance(connection, tenant, name, last, due.next_at, state)
 
 
 def _run(tenant: str, schedule: Schedule, stream: str, boundary: datetime) -> NewRun:

@@ -11,4 +11,16 @@ ON CONFLICT (tenant, source, stream) DO UPDATE
 RETURNING version
 
 -- name: reset
-DELETE FROM stream_cursor WHERE (tenant, source, stream) = ($1, $2, $3)
+-- Back to the beginning. The row stays, so that a run that read the old value cannot move it any more.
+UPDATE stream_cursor SET value = NULL, record_id = NULL, synced_at = NULL, run_id = NULL, version = version + 1
+ WHERE (tenant, source, stream) = ($1, $2, $3)
+
+-- name: put
+-- Where a person says that the next run begins.
+INSERT INTO stream_cursor AS c (tenant, source, stream, value, synced_at) VALUES ($1, $2, $3, $4, clock_timestamp())
+ON CONFLICT (tenant, source, stream) DO UPDATE
+   SET value = excluded.value, record_id = NULL, synced_at = excluded.synced_at, run_id = NULL, version = c.version + 1
+
+-- name: lock
+-- One person at a time changes the cursor of a stream; the stream's row stands for it, since it may have none.
+SELECT 1 FROM stream WHERE (tenant, source, name) = ($1, $2, $3) FOR NO KEY UPDATE

@@ -18,3 +18,8 @@ UPDATE dead_letter SET state = $2 WHERE id = $1 AND state = 'open' RETURNING *
 
 -- name: count_open
 SELECT count(*) FROM dead_letter WHERE state = 'open'
+
+-- name: reopen
+-- A message that was replayed and given up again.
+UPDATE dead_letter SET state = 'open', reason = $2, attempt = $3, dead_at = clock_timestamp()
+ WHERE id = $1 AND state <> 'open'

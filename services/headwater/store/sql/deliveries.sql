@@ -67,3 +67,7 @@ SELECT state, count(*) AS delivery_count FROM delivery WHERE received_at > now()
 
 -- name: sweep_claims
 DELETE FROM dedupe_claim WHERE expires_at < clock_timestamp() - interval '1 day'
+
+-- name: take_back
+-- A dead delivery that is handed in anew: its row goes, its claim stays with this receipt.
+DELETE FROM delivery WHERE received_at = $1 AND id = $2 AND receipt_id = $3 AND state = 'dead' RETURNING body

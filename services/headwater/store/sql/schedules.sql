@@ -22,7 +22,7 @@ SELECT tenant, name, definition, next_at, clock_timestamp() AS now FROM schedule
  ORDER BY next_at, tenant, name LIMIT $1 FOR UPDATE SKIP LOCKED
 
 -- name: advance
-UPDATE schedule SET last_due_at = $3, next_at = $4, state = $5, state_reason = $6 WHERE tenant = $1 AND name = $2
+UPDATE schedule SET last_due_at = coalesce($3, last_due_at), next_at = $4, state = $5, state_reason = $6 WHERE tenant = $1 AND name = $2
 
 -- name: next_due_s
 -- Seconds until the next schedule is due, by the database's clock; null when none is.

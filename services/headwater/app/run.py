@@ -1,0 +1,163 @@
+"""Running services: ground, HTTP port, supervision, and an end in order."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from headwater.app.first_key import ensure_first_key
+from headwater.app.ground import Ground, Means, find_means, open_ground, prepare_broker, prepare_database
+from headwater.app.server import Probes, serving
+from headwater.app.service import Service, supervise
+from headwater.app.services import SERVICES
+from headwater.model.errors import Unavailable
+from headwater.settings import Settings
+from headwater.telemetry.metrics import Metrics
+
+logger = logging.getLogger("headwater.app")
+QUIET_LOOKS = 3  # so many looks without anything to do, and --once is done
+LOOK_S = 0.3
+ONCE_LIMIT_S = 3600.0
+
+
+class Announcer:
+    """Tells people what comes up."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say = say
+
+    def database(self, means: Means, applied: Sequence[str]) -> None:
+        where = (
+            "embedded PostgreSQL" if means.data_folder_is_ours else "PostgreSQL from HEADWATER_DATABASE_URL"
+        )
+        bus = "embedded bus (in PostgreSQL)" if means.amqp_url is None else "RabbitMQ"
+        news = f", {len(applied)} migration{'s' if len(applied) != 1 else ''} applied" if applied else ""
+        self.say(f"  database   {where}{news}")
+        self.say(f"  bus        {bus}")
+        if means.ui_address is not None:
+            self.say(f"             management UI {means.ui_address}, password in {means.password_file}")
+
+    def services(self, services: Sequence[Service], address: str) -> None:
+        self.say(f"  services   {', '.join(service.name for service in services)}")
+        names = {service.name for service in services}
+        self.say(f"  listening  {address}")
+        if "receiver" in names:
+            self.say(f"             webhooks  {address}/in/<tenant>/<endpoint>")
+        if "control" in names:
+            self.say(f"             API       {address}/api/v1/   reference {address}/docs")
+        self.say(f"             health    {address}/readyz   metrics {address}/metrics")
+
+    def key(self, key: str) -> None:
+        self.say("")
+        self.say(f"  first API key (shown this once): {key}")
+        self.say("")
+
+
+class Story(Protocol):
+    """What runs beside the services, before the reader's eyes."""
+
+    async def tell(self, ground: Ground, address: str, ending: asyncio.Event) -> None: ...
+
+
+async def run_services(
+    settings: Settings,
+    names: Sequence[str],
+    ending: asyncio.Event,
+    announcer: Announcer,
+    *,
+    rabbitmq: bool = False,
+    may_migrate: bool = False,
+    story: Story | None = None,
+    once: bool = False,
+) -> int:
+    """Run the named services until `ending`; gives the exit code."""
+    metrics = Metrics()
+    async with find_means(settings, rabbitmq=rabbitmq) as means:
+        may = may_migrate or means.data_folder_is_ours
+        applied = await prepare_database(settings, means, may_migrate=may)
+        if may_migrate and means.amqp_url is not None:
+            await prepare_broker(settings, means.amqp_url)
+        announcer.database(means, applied)
+        async with open_ground(settings, means, metrics) as ground:
+            services = [SERVICES[name](ground) for name in names]
+            if "control" in names:
+                made = await ensure_first_key(ground.api, settings.admin_key)
+                if made is not None:
+                    announcer.key(made.text())
+            return await _until_the_end(ground, services, ending, announcer, story, once=once)
+
+
+async def _until_the_end(
+    ground: Ground,
+    services: Sequence[Service],
+    ending: asyncio.Event,
+    announcer: Announcer,
+    story: Story | None,
+    *,
+    once: bool,
+) -> int:
+    settings = ground.settings
+    stop = asyncio.Event()
+    probes = Probes(services, ground.worker, ground.bus, ground.metrics)
+    routes = [*probes.routes(), *(route for service in services for route in service.routes())]
+    async with asyncio.TaskGroup() as group:
+        try:
+            async with serving(routes, settings.bind_host, settings.bind_port) as port:
+                for service in services:
+                    group.create_task(supervise(service, stop, ground.metrics), name=service.name)
+                host = f"[{settings.bind_host}]" if ":" in settings.bind_host else settings.bind_host
+                address = f"http://{host}:{port}"
+                announcer.services(services, address)
+                await _work(ground, ending, story, address, once=once)
+        finally:
+            stop.set()  # after the port is closed, so that what was accepted is still made safe
+    return 0
+
+
+async def _work(
+    ground: Ground, ending: asyncio.Event, story: Story | None, address: str, *, once: bool
+) -> None:
+    if once:
+        await _first_of(ending.wait(), _until_quiet(ground))
+    elif story is not None:
+        await _first_of(ending.wait(), story.tell(ground, address, ending))
+        await ending.wait()
+    else:
+        await ending.wait()
+
+
+async def _first_of(*works: Awaitable[object]) -> None:
+    """Returns when one of the works is done; the others are ended. A fault of one is raised."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _until_quiet(ground: Ground) -> None:
+    """Returns when nothing is due: no message in a queue, nothing owed, no run under way."""
+    quiet = 0
+    async with asyncio.timeout(ONCE_LIMIT_S):
+        while quiet < QUIET_LOOKS:
+            await asyncio.sleep(LOOK_S)
+            quiet = quiet + 1 if await _is_quiet(ground) else 0
+
+
+async def _is_quiet(ground: Ground) -> bool:
+    try:
+        depths = await ground.bus.depth()
+        waiting = sum(depth for queue, depth in depths.items() if queue != "headwater.dead")
+        owed = await ground.worker.fetchval(
+            "SELECT (SELECT count(*) FROM outbox WHERE not_before <= clock_timestamp())"
+            " + (SELECT count(*) FROM run WHERE state IN ('queued', 'running')"
+            " AND (parked_until IS NULL OR parked_until <= clock_timestamp()))"
+            " + (SELECT count(*) FROM schedule WHERE state = 'active' AND next_at <= clock_timestamp())"
+        )
+    except Unavailable:
+        return False
+    return not waiting and not owed

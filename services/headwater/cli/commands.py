@@ -1,0 +1,201 @@
+"""The commands that do one thing and end."""
+
+import argparse
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from headwater.app.ground import Means, find_means, keyring_for, prepare_database
+from headwater.cli import looking
+from headwater.cli.exits import Exit
+from headwater.cli.faults import run_and_report
+from headwater.cli.printing import print_fields, print_json
+from headwater.contracts.manifest import Manifest
+from headwater.contracts.manifest_text import Document, ManifestError, parse_manifest
+from headwater.control.apply import apply_manifest
+from headwater.control.validation import check
+from headwater.model.errors import ConfigError
+from headwater.model.secret import Secret
+from headwater.settings import Settings, read_settings
+from headwater.store import maintenance
+from headwater.store.database import Database
+from headwater.store.keyring import Keyring
+from headwater.store.migrate import status
+from headwater.telemetry.logs import set_up_logs
+from headwater.timer.service import DELIVERY_DAYS, RUN_DAYS
+
+Command = Callable[[argparse.Namespace, Settings], Awaitable[int]]
+
+
+def execute(chosen: argparse.Namespace) -> int:
+    """Run one command; gives the exit code."""
+    return run_and_report(_execute(chosen))
+
+
+async def _execute(chosen: argparse.Namespace) -> int:
+    settings = read_settings()
+    set_up_logs("warning", settings.log_format)
+    return await _COMMANDS[chosen.command](chosen, settings)
+
+
+def _read(file: str) -> str:
+    try:
+        raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        return raw.decode("utf-8")
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}; name a readable manifest") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: is not UTF-8 (byte {error.start}); save it as UTF-8") from error
+
+
+def _checked(chosen: argparse.Namespace) -> tuple[Manifest, Document]:
+    """The manifest of a command. Raises: ManifestError with everything that is wrong with it."""
+    manifest, document = parse_manifest(_read(chosen.file), chosen.file, os.environ)
+    problems = check(manifest, document)
+    if problems:
+        raise ManifestError(problems)
+    return manifest, document
+
+
+async def _validate(chosen: argparse.Namespace, _: Settings) -> int:
+    try:
+        manifest, _document = _checked(chosen)
+    except ManifestError as error:
+        if not chosen.json:
+            raise
+        print_json({"valid": False, "errors": [looking.problem(item) for item in error.problems]})
+        return Exit.USAGE
+    streams = sum(len(source.streams) for source in manifest.sources)
+    if chosen.json:
+        print_json({"valid": True, "errors": []})
+    else:
+        counted = f"{len(manifest.sources)} sources, {streams} streams, {len(manifest.schedules)} schedules"
+        print(f"{chosen.file}: valid ({counted}, {len(manifest.endpoints)} endpoints)")
+    return Exit.OK
+
+
+async def _apply(chosen: argparse.Namespace, settings: Settings) -> int:
+    manifest, _ = _checked(chosen)
+    async with AsyncExitStack() as stack:
+        means, api = await open_api(settings, stack)
+        keyring: Keyring = keyring_for(settings, means)
+        async with api.as_tenant(manifest.tenant, admin=True) as connection:
+            applied = await apply_manifest(connection, keyring, manifest)
+    told = {
+        "tenant": applied.tenant,
+        "sources": applied.sources,
+        "streams": applied.streams,
+        "schedules": applied.schedules,
+        "endpoints": applied.endpoints,
+    }
+    if chosen.json:
+        print_json(told)
+    else:
+        print_fields({name: value or "-" for name, value in told.items()})
+    return Exit.OK
+
+
+async def open_api(settings: Settings, stack: AsyncExitStack) -> tuple[Means, Database]:
+    """The database under the role of the API, migrated where it is ours."""
+    means = await stack.enter_async_context(find_means(settings))
+    await prepare_database(settings, means, may_migrate=means.data_folder_is_ours)
+    api = Database(means.database_url, "headwater_api", size=2)
+    await api.open()
+    stack.push_async_callback(api.close)
+    return means, api
+
+
+async def _runs(chosen: argparse.Namespace, settings: Settings) -> int:
+    async with AsyncExitStack() as stack:
+        _, api = await open_api(settings, stack)
+        return await looking.RUN_VERBS[chosen.verb](chosen, api)
+
+
+async def _deliveries(chosen: argparse.Namespace, settings: Settings) -> int:
+    async with AsyncExitStack() as stack:
+        _, api = await open_api(settings, stack)
+        return await looking.DELIVERY_VERBS[chosen.verb](chosen, api)
+
+
+async def _topology(chosen: argparse.Namespace, settings: Settings) -> int:
+    if settings.amqp_url is None:
+        raise ConfigError("HEADWATER_AMQP_URL is not set: the embedded bus needs no topology")
+    from headwater.bus.rabbitmq import apply_topology, check_topology  # noqa: PLC0415 - only this command needs it
+
+    work = apply_topology if chosen.verb == "apply" else check_topology
+    await work(settings.amqp_url)
+    print("the topology is applied" if chosen.verb == "apply" else "the topology is in place")
+    return Exit.OK
+
+
+async def _db(chosen: argparse.Namespace, settings: Settings) -> int:
+    async with find_means(settings) as means:
+        if chosen.verb == "migrate":
+            applied = await prepare_database(settings, means, may_migrate=True)
+            print("\n".join(f"applied {name}" for name in applied) or "the database is up to date")
+        elif chosen.verb == "status":
+            have, missing = await status(means.database_url.text())
+            print(
+                "\n".join([*(f"applied  {name}" for name in have), *(f"missing  {name}" for name in missing)])
+            )
+            return Exit.FAILURE if missing else Exit.OK
+        else:
+            await _clean_up(means.database_url)
+    return Exit.OK
+
+
+async def _clean_up(url: Secret) -> None:
+    worker = Database(url, "headwater_worker", size=1)
+    await worker.open()
+    try:
+        async with worker.transaction() as connection:
+            made = await maintenance.make_partitions(connection)
+            dropped = await maintenance.drop_partitions(
+                connection, run_days=RUN_DAYS, delivery_days=DELIVERY_DAYS
+            )
+    finally:
+        await worker.close()
+    print(
+        f"{made} partitions made, {dropped} dropped (runs after {RUN_DAYS} days, deliveries after {DELIVERY_DAYS})"
+    )
+
+
+async def _doctor(chosen: argparse.Namespace, settings: Settings) -> int:
+    from headwater.cli.doctor import examine  # noqa: PLC0415 - only this command needs it
+
+    return await examine(chosen, settings)
+
+
+async def _config(chosen: argparse.Namespace, settings: Settings) -> int:
+    shown = {
+        "HEADWATER_DATABASE_URL": "set (hidden)" if settings.database_url else "not set: embedded PostgreSQL",
+        "HEADWATER_AMQP_URL": "set (hidden)" if settings.amqp_url else "not set: embedded bus in PostgreSQL",
+        "HEADWATER_RABBITMQ_MANAGEMENT_URL": "set (hidden)" if settings.management_url else "not set",
+        "HEADWATER_SECRET_KEY": "set (hidden)" if settings.secret_key else "not set: kept in the data folder",
+        "HEADWATER_ADMIN_KEY": "set (hidden)" if settings.admin_key else "not set: made at the first start",
+        "HEADWATER_BIND": f"{settings.bind_host}:{settings.bind_port}",
+        "HEADWATER_PUBLIC_URL": settings.public_url,
+        "HEADWATER_LOG_LEVEL": settings.log_level,
+        "HEADWATER_LOG_FORMAT": settings.log_format,
+        "HEADWATER_DATA_DIR": str(settings.data_dir),
+        "HEADWATER_START_TIMEOUT_S": f"{settings.start_timeout_s:g}",
+    }
+    if chosen.json:
+        print_json(shown)
+    else:
+        print_fields(shown)
+    return Exit.OK
+
+
+_COMMANDS: dict[str, Command] = {
+    "validate": _validate,
+    "apply": _apply,
+    "runs": _runs,
+    "deliveries": _deliveries,
+    "topology": _topology,
+    "db": _db,
+    "doctor": _doctor,
+    "config": _config,
+}

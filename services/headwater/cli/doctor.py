@@ -1,0 +1,90 @@
+"""`headwater doctor`: is what headwater needs at hand, and if not, what to do."""
+
+import argparse
+import asyncio
+import shutil
+import sys
+from collections.abc import Awaitable, Callable
+
+from headwater.app.embedded import EmbeddedPostgres
+from headwater.app.ground import Means, keyring_for
+from headwater.app.private_rabbitmq import find_programs
+from headwater.cli.exits import Exit
+from headwater.cli.printing import print_json
+from headwater.model.errors import HeadwaterError, Unavailable
+from headwater.model.secret import Secret
+from headwater.settings import Settings
+from headwater.store.migrate import is_current
+
+_PATIENCE_S = 10.0
+_LITTLE_DISK_BYTES = 2**30
+
+
+async def examine(chosen: argparse.Namespace, settings: Settings) -> int:
+    """Look at everything; exit code 5 when something cannot be reached, 1 for other faults."""
+    checks: dict[str, Callable[[], Awaitable[str]]] = {
+        "python": _python,
+        "data folder": lambda: _data_folder(settings),
+        "secret key": lambda: _secret_key(settings),
+        "database": lambda: _database(settings),
+        "broker": lambda: _broker(settings),
+    }
+    found: list[tuple[str, bool, str]] = []
+    code = Exit.OK
+    for name, check in checks.items():
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                found.append((name, True, await check()))
+        except TimeoutError:
+            found.append((name, False, f"did not answer within {_PATIENCE_S:g} s"))
+            code = Exit.UNREACHABLE
+        except HeadwaterError as error:
+            found.append((name, False, str(error)))
+            code = Exit.UNREACHABLE if isinstance(error, Unavailable) else max(code, Exit.FAILURE)
+    if chosen.json:
+        print_json([{"check": name, "ok": ok, "said": said} for name, ok, said in found])
+    else:
+        for name, ok, said in found:
+            print(f"{'ok  ' if ok else 'FAIL'}  {name.ljust(12)}  {said}")
+    return code
+
+
+async def _python() -> str:
+    return f"{sys.version.split()[0]}"
+
+
+async def _data_folder(settings: Settings) -> str:
+    folder = settings.data_dir
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < _LITTLE_DISK_BYTES:
+        raise HeadwaterError(f"{settings.data_dir}: only {free // 2**20} MiB are free; make room")
+    return f"{settings.data_dir} ({free // 2**30} GiB free)"
+
+
+async def _secret_key(settings: Settings) -> str:
+    if settings.secret_key is None and settings.database_url is None:
+        return "kept in the data folder"
+    nowhere = Means(settings.database_url or Secret.of(""), None, None, data_folder_is_ours=False)
+    return f"key {keyring_for(settings, nowhere).active_id} seals"
+
+
+async def _database(settings: Settings) -> str:
+    if settings.database_url is None:
+        return f"embedded: {EmbeddedPostgres(settings.data_dir / 'postgres').describe()}"
+    await is_current(settings.database_url.text())
+    return "reachable, schema up to date"
+
+
+async def _broker(settings: Settings) -> str:
+    if settings.amqp_url is None:
+        try:
+            find_programs()
+        except HeadwaterError:
+            return "embedded bus; `up --rabbitmq` would need RabbitMQ installed"
+        return "embedded bus; `up --rabbitmq` can run a node of this machine"
+    from headwater.bus.rabbitmq import check_topology  # noqa: PLC0415 - heavy, and only here
+
+    await check_topology(settings.amqp_url)
+    return "reachable, topology in place"

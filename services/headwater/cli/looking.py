@@ -1,0 +1,241 @@
+"""`runs` and `deliveries`: look, show, start."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from headwater.cli.exits import Exit
+from headwater.cli.faults import NotFound
+from headwater.cli.printing import print_fields, print_json, print_table
+from headwater.contracts.manifest_text import Problem
+from headwater.model.errors import ConfigError
+from headwater.model.run import RunState
+from headwater.store import config, deliveries, runs
+from headwater.store.bell import WORK
+from headwater.store.database import Database
+from headwater.store.runs import COUNTS, NewRun
+
+_LOOK_S = 0.2
+MAX_LIMIT = 500
+
+
+def problem(item: Problem) -> dict[str, Any]:
+    """A problem of a manifest, for JSON."""
+    return {
+        "pointer": item.pointer,
+        "file": item.file,
+        "line": item.line,
+        "column": item.column,
+        "what": item.what,
+        "mend": item.mend,
+    }
+
+
+def _limit(chosen: argparse.Namespace) -> int:
+    limit: int = chosen.limit
+    if not 1 <= limit <= MAX_LIMIT:
+        raise ConfigError(f"--limit {limit}: give a number from 1 to {MAX_LIMIT}")
+    return limit
+
+
+def _id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise ConfigError(f"{text!r} is no id: copy it from a list") from None
+
+
+def _run(row: Mapping[str, Any]) -> dict[str, Any]:
+    error = (
+        None if row["error_kind"] is None else {"class": row["error_kind"], "message": row["error_message"]}
+    )
+    return {
+        "id": str(row["id"]),
+        "stream": f"{row['source']}.{row['stream']}",
+        "state": row["state"],
+        "trigger": row["trigger"],
+        "schedule": row["schedule"],
+        "mode": row["mode"],
+        "due_at": row["due_at"],
+        "attempt": row["attempt"],
+        "started_at": row["started_at"],
+        "finished_at": row["finished_at"],
+        "stop_reason": row["stop_reason"],
+        "skip_reason": row["skip_reason"],
+        "parked_until": row["parked_until"],
+        "warnings": list(row["warnings"]),
+        "counts": {name: row[name] for name in COUNTS},
+        "error": error,
+    }
+
+
+async def _list_runs(chosen: argparse.Namespace, api: Database) -> int:
+    async with api.as_tenant(chosen.tenant) as connection:
+        rows = await runs.list_runs(
+            connection,
+            schedule=chosen.schedule,
+            stream=chosen.stream,
+            state=chosen.state,
+            since=None,
+            limit=_limit(chosen),
+            after=None,
+        )
+    if chosen.json:
+        print_json([_run(row) for row in rows])
+        return Exit.OK
+    columns = (
+        "id",
+        "stream",
+        "state",
+        "trigger",
+        "due_at",
+        "pages",
+        "received",
+        "inserted",
+        "updated",
+        "error",
+    )
+    print_table(
+        columns,
+        (
+            (
+                row["id"],
+                f"{row['source']}.{row['stream']}",
+                row["state"],
+                row["trigger"],
+                row["due_at"],
+                row["pages"],
+                row["received"],
+                row["inserted"],
+                row["updated"],
+                row["error_kind"],
+            )
+            for row in rows
+        ),  # fmt: skip
+        empty="no runs yet; start one with `headwater runs start source.stream`",
+    )
+    return Exit.OK
+
+
+async def _show_run(chosen: argparse.Namespace, api: Database) -> int:
+    async with api.as_tenant(chosen.tenant) as connection:
+        row = await runs.get(connection, _id(chosen.id))
+    if row is None:
+        raise NotFound(f"there is no run {chosen.id}")
+    if chosen.json:
+        print_json(_run(row))
+    else:
+        print_fields(_run(row))
+    return Exit.OK
+
+
+async def _start_run(chosen: argparse.Namespace, api: Database) -> int:
+    source, _, stream = chosen.stream.partition(".")
+    async with api.as_tenant(chosen.tenant) as connection:
+        if not await config.has_stream(connection, chosen.tenant, source, stream):
+            raise NotFound(f"there is no stream {chosen.stream!r}; `headwater apply` a manifest that has it")
+        new = NewRun(
+            tenant=chosen.tenant,
+            source=source,
+            stream=stream,
+            due_at=datetime.now(UTC),
+            trigger="cli",
+            key=os.urandom(8).hex(),
+            mode=chosen.mode,
+            priority=0,
+            started_by=os.environ.get("USER", "cli"),
+        )
+        run_id = await runs.insert(connection, new)
+        await connection.execute("SELECT pg_notify($1, '')", WORK)
+    if not chosen.wait:
+        print_json({"id": str(run_id)}) if chosen.json else print(run_id)
+        return Exit.OK
+    return await _until_final(chosen, api, run_id)
+
+
+async def _until_final(chosen: argparse.Namespace, api: Database, run_id: UUID) -> int:
+    shows_progress = sys.stderr.isatty() and not chosen.json
+    while True:
+        async with api.as_tenant(chosen.tenant) as connection:
+            row = await runs.get(connection, run_id)
+        if row is None or RunState(row["state"]).is_final:
+            break
+        if shows_progress:
+            sys.stderr.write(f"\r{row['state']}: {row['pages']} pages, {row['received']} records ")
+            sys.stderr.flush()
+        await asyncio.sleep(_LOOK_S)
+    if shows_progress:
+        sys.stderr.write("\r\x1b[K")
+    if row is None:
+        raise NotFound(f"run {run_id} is gone")
+    print_json(_run(row)) if chosen.json else print_fields(_run(row))
+    return Exit.OK if row["state"] == RunState.SUCCEEDED else Exit.FAILURE
+
+
+def _delivery(row: Mapping[str, Any]) -> dict[str, Any]:
+    hidden = {"body", "headers", "receipt_id", "tenant"}
+    return {name: value for name, value in row.items() if name not in hidden}
+
+
+async def _list_deliveries(chosen: argparse.Namespace, api: Database) -> int:
+    async with api.as_tenant(chosen.tenant) as connection:
+        rows = await deliveries.list_deliveries(
+            connection,
+            endpoint=chosen.endpoint,
+            state=chosen.state,
+            kind=None,
+            since=None,
+            until=None,
+            limit=_limit(chosen),
+            after=None,
+        )
+    if chosen.json:
+        print_json([_delivery(row) for row in rows])
+        return Exit.OK
+    columns = (
+        "id",
+        "endpoint",
+        "state",
+        "received_at",
+        "type",
+        "provider_id",
+        "body_bytes",
+        "duplicate_count",
+    )
+    print_table(
+        columns,
+        ([row[name] for name in columns] for row in rows),
+        empty="no deliveries yet; endpoints answer at /in/<tenant>/<endpoint>",
+    )
+    return Exit.OK
+
+
+async def _one_delivery(chosen: argparse.Namespace, api: Database) -> Mapping[str, Any]:
+    async with api.as_tenant(chosen.tenant) as connection:
+        row = await deliveries.get(connection, _id(chosen.id))
+    if row is None:
+        raise NotFound(f"there is no delivery {chosen.id}")
+    return row
+
+
+async def _show_delivery(chosen: argparse.Namespace, api: Database) -> int:
+    row = await _one_delivery(chosen, api)
+    fields = {**_delivery(row), "headers": row["headers"], "body_bytes": len(row["body"])}
+    print_json(fields) if chosen.json else print_fields(fields)
+    return Exit.OK
+
+
+async def _raw_delivery(chosen: argparse.Namespace, api: Database) -> int:
+    row = await _one_delivery(chosen, api)
+    sys.stdout.buffer.write(bytes(row["body"]))
+    sys.stdout.buffer.flush()
+    return Exit.OK
+
+
+RUN_VERBS = {"list": _list_runs, "show": _show_run, "start": _start_run}
+DELIVERY_VERBS = {"list": _list_deliveries, "show": _show_delivery, "raw": _raw_delivery}

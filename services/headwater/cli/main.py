@@ -1,0 +1,117 @@
+"""Arguments in, exit code out. Everything heavy is imported by the command that needs it."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from headwater import __version__
+from headwater.cli.exits import Exit
+
+SERVICES = ("receiver", "timer", "fetcher", "persister", "notifier", "control")
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser(
+        prog="headwater", description="Webhooks and scheduled API walks become rows in PostgreSQL tables."
+    )
+    top.add_argument("--version", action="version", version=f"headwater {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    up = commands.add_parser("up", help="run every service in one process, with what they need")
+    up.add_argument("--rabbitmq", action="store_true", help="run a private RabbitMQ node as the bus")
+    up.add_argument("--demo", action="store_true", help="show both ways at work on data of its own")
+    up.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        choices=SERVICES,
+        metavar="SERVICE",
+        help="leave a service out (repeatable)",
+    )
+
+    run = commands.add_parser("run", help="run some services")
+    run.add_argument("services", nargs="+", choices=SERVICES, metavar="SERVICE", help=", ".join(SERVICES))
+    run.add_argument("--once", action="store_true", help="do what is due now, then end")
+
+    for name, text in (
+        ("validate", "check a manifest; nothing is applied"),
+        ("apply", "bring a manifest into force"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("file", help="the manifest (YAML or JSON); - reads standard input")
+        command.add_argument("--json", action="store_true", help="print JSON")
+
+    _runs(commands)
+    _deliveries(commands)
+
+    topology = commands.add_parser("topology", help="the broker's exchanges and queues")
+    topology.add_argument("verb", choices=("apply", "check"))
+    database = commands.add_parser("db", help="the database's schema")
+    database.add_argument("verb", choices=("migrate", "status", "cleanup"))
+    doctor = commands.add_parser("doctor", help="check settings, database and broker, and say what to mend")
+    doctor.add_argument("--json", action="store_true", help="print JSON")
+    config = commands.add_parser("config", help="the settings in force")
+    config.add_argument("verb", choices=("show",))
+    config.add_argument("--json", action="store_true", help="print JSON")
+    return top
+
+
+def _listing(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--limit", type=int, default=20, help="how many (default 20)")
+    command.add_argument("--tenant", default="default", help="whose (default: default)")
+    command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _runs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    runs = commands.add_parser("runs", help="list, show and start runs")
+    verbs = runs.add_subparsers(dest="verb", metavar="VERB", required=True)
+    listing = verbs.add_parser("list", help="the newest runs")
+    listing.add_argument("--stream", help="of one stream (source.stream)")
+    listing.add_argument("--schedule", help="of one schedule")
+    listing.add_argument("--state", help="in one state")
+    _listing(listing)
+    show = verbs.add_parser("show", help="one run")
+    show.add_argument("id")
+    show.add_argument("--tenant", default="default")
+    show.add_argument("--json", action="store_true", help="print JSON")
+    start = verbs.add_parser("start", help="start a run of a stream")
+    start.add_argument("stream", help="source.stream")
+    start.add_argument("--mode", choices=("auto", "incremental", "full", "dry_run"), default="auto")
+    start.add_argument(
+        "--wait", action="store_true", help="wait until the run is final; exit 1 unless it succeeded"
+    )
+    start.add_argument("--tenant", default="default")
+    start.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _deliveries(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    deliveries = commands.add_parser("deliveries", help="list and show received webhooks")
+    verbs = deliveries.add_subparsers(dest="verb", metavar="VERB", required=True)
+    listing = verbs.add_parser("list", help="the newest deliveries")
+    listing.add_argument("--endpoint", help="of one endpoint")
+    listing.add_argument("--state", help="in one state")
+    _listing(listing)
+    for name, text in (("show", "one delivery"), ("raw", "its body, byte for byte, to standard output")):
+        command = verbs.add_parser(name, help=text)
+        command.add_argument("id")
+        command.add_argument("--tenant", default="default")
+        command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code of one call: 0 ok, 1 failure, 2 usage, 3 not found, 4 conflict, 5 unreachable."""
+    chosen = parser().parse_args(arguments)
+    try:
+        if chosen.command in ("up", "run"):
+            from headwater.cli.serve import serve  # noqa: PLC0415 - `--version` stays quick
+
+            return serve(chosen)
+        from headwater.cli.commands import execute  # noqa: PLC0415 - as above
+
+        return execute(chosen)
+    except KeyboardInterrupt:
+        return Exit.FAILURE
+    except BrokenPipeError:
+        sys.stderr.close()
+        return Exit.FAILURE

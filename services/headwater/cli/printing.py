@@ -1,0 +1,54 @@
+"""Tables and JSON on standard output."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+MAX_CELL = 60
+
+
+def print_json(value: Any) -> None:
+    json.dump(value, sys.stdout, indent=2, default=_plain, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, Mapping):
+        return dict(value)
+    return str(value)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    text = "".join(character if character.isprintable() else "?" for character in text)
+    return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
+    """Aligned columns, or the sentence `empty`."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    if not cells:
+        print(empty)
+        return
+    widths = [max(len(row[index]) for row in [list(columns), *cells]) for index in range(len(columns))]
+    for row in [[name.upper() for name in columns], *cells]:
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def print_fields(fields: Mapping[str, Any]) -> None:
+    """One field a line."""
+    width = max(map(len, fields))
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            value = "  ".join(f"{key}={number}" for key, number in value.items())  # noqa: PLW2901 - shown, not kept
+        print(f"{name.ljust(width)}  {_cell(value) if not isinstance(value, str) else value}")
