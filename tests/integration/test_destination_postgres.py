@@ -63,6 +63,15 @@ async def rows(connection, columns: str = "*", name: str = "things", order: str 
     ]
 
 
+async def until_waiting(connection) -> None:
+    """Returns when some transaction of this database waits for a lock."""
+    async with asyncio.timeout(10):
+        while not await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database())"
+        ):
+            await asyncio.sleep(0.01)
+
+
 async def types(connection, name: str = "things") -> dict[str, str]:
     found = await connection.fetch(
         "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute "
@@ -547,6 +556,30 @@ async def test_two_loaders_evolve_and_merge_one_table_at_once(bare_database):
         assert newest == pages - 1
     finally:
         await connection.close()
+
+
+async def test_two_loaders_that_find_the_same_keys_new_make_each_row_once(connection, other):
+    slow, quick = PostgresDestination(), PostgresDestination()
+    await load(connection, merge(), batch([{"id": 100, "v": "there"}]), by=quick)
+    mine = batch([{"id": i, "v": "late"} for i in range(50)], page=2)
+    theirs = batch([{"id": i, "v": "early"} for i in range(40)], page=1)
+    plan = await slow.prepare(connection, merge(), [mine])
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group, other.transaction():
+        await quick.load(other, await quick.prepare(other, merge(), [theirs]), [theirs])
+
+        async def second() -> Loaded:
+            async with connection.transaction():
+                return await slow.load(connection, plan, [mine])
+
+        task = group.create_task(second())
+        await until_waiting(other)
+
+    assert task.result().counts == Counts(inserted=10, updated=40)
+    assert await connection.fetch(f"SELECT v, count(*) FROM {SCHEMA}.things GROUP BY v ORDER BY v") == [
+        ("late", 50),
+        ("there", 1),
+    ]
 
 
 async def test_counts_are_kept_for_each_run(connection):

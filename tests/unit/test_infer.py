@@ -120,7 +120,7 @@ def test_fields_come_in_the_order_first_seen_and_missing_ones_are_null():
 def test_records_of_one_shape_in_another_order_of_fields():
     records = [{"a": 1, "b": "x"}, {"b": "y", "a": 2}]
 
-    assert columns_of(records)["a"] == [1, 2]
+    assert list(columns_of(records)["a"]) == [1, 2]
 
 
 def test_no_fields_at_all():

@@ -7,10 +7,12 @@ exactly.
 """
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -104,38 +106,43 @@ def _decimal_kind(numbers: Sequence[Decimal]) -> Kind:
     return kind
 
 
-def is_date(text: str) -> bool:
-    """Whether `text` is a calendar date `YYYY-MM-DD`."""
-    if _DATE.fullmatch(text) is None:
-        return False
+def kind_of_text(text: str) -> Kind:
+    """DATE for a calendar date `YYYY-MM-DD`, TIMESTAMPTZ for an ISO 8601 instant with seconds and offset,
+    no finer than a microsecond; else TEXT.
+    """
     try:
-        date.fromisoformat(text)
+        if _DATE.fullmatch(text):
+            date.fromisoformat(text)
+            return Kind.DATE
+        if _INSTANT.fullmatch(text):
+            datetime.fromisoformat(text)
+            return Kind.TIMESTAMPTZ
     except ValueError:
-        return False
-    return True
+        return Kind.TEXT  # 30 February
+    return Kind.TEXT
 
 
-def is_instant(text: str) -> bool:
-    """Whether `text` is an ISO 8601 instant with seconds and offset that loses nothing as timestamptz."""
-    if _INSTANT.fullmatch(text) is None:
+def _all_pass(texts: Iterable[str], shape: re.Pattern[str], parse: Callable[[str], object]) -> bool:
+    """Whether every text has the shape and can be parsed."""
+    if not all(map(shape.fullmatch, texts)):
         return False
     try:
-        datetime.fromisoformat(text)
+        deque(map(parse, texts), maxlen=0)
     except ValueError:
         return False
     return True
 
 
 def _text_kind(texts: Sequence[str]) -> Kind:
-    kind = Kind.NULL
-    for text in texts:
-        if len(text) == 10 and is_date(text):
-            kind = widen(kind, Kind.DATE)
-        elif is_instant(text):
-            kind = Kind.TIMESTAMPTZ
-        else:
-            return Kind.TEXT
-    return kind
+    """Most columns are settled by their first text, or are of one kind throughout."""
+    if kind_of_text(texts[0]) is Kind.TEXT:
+        return Kind.TEXT
+    different = set(texts)
+    if _all_pass(different, _INSTANT, datetime.fromisoformat):
+        return Kind.TIMESTAMPTZ
+    if _all_pass(different, _DATE, date.fromisoformat):
+        return Kind.DATE
+    return widest(map(kind_of_text, different))
 
 
 def _always(kind: Kind) -> Callable[[Sequence[Any]], Kind]:
@@ -190,11 +197,14 @@ def fields_of(records: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
 
 def columns_of(records: Sequence[Mapping[str, Any]]) -> dict[str, Sequence[Any]]:
     """Each field's values over all `records`, None where a record lacks it."""
-    shapes = set(map(tuple, records))
-    if len(shapes) == 1:
-        return dict(
-            zip(shapes.pop(), zip(*(record.values() for record in records), strict=True), strict=True)
-        )
+    first = records[0] if records else {}
+    if len(first) > 1 and len(set(map(len, records))) == 1:  # most often all have the same fields
+        try:
+            rows = list(map(itemgetter(*first), records))
+        except KeyError:
+            pass
+        else:
+            return dict(zip(first, zip(*rows, strict=True), strict=True))
     return {field: [record.get(field) for record in records] for field in fields_of(records)}
 
 

@@ -3,7 +3,9 @@ table.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from operator import gt
 from typing import Any
 
 from headwater.model.infer import Kind, holds, kind_of
@@ -58,18 +60,61 @@ def _order(plan: Plan, batches: Sequence[Batch], selection: Selection, place: in
     return (value is not None, 0 if value is None else value, *own)
 
 
-def older_ones(plan: Plan, batches: Sequence[Batch], selection: Selection) -> set[int]:
-    """The places of the records that a newer one of the same key stands for."""
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """One record for each key, in the order of the keys, and the others' places in the selection they came
+    from.
+    """
+
+    selection: Selection
+    keys: list[Any]
+    older: frozenset[int]
+
+
+def newest_of(plan: Plan, batches: Sequence[Batch], selection: Selection) -> Keyed:
+    """The newest record of each key. All loaders take keys in one order, so that they do not lock each other
+    out.
+    """
     keys = _keys(plan, selection)
+    older = _older_ones(plan, batches, selection, keys)
+    if older:
+        selection = selection.without(older)
+        keys = [key for place, key in enumerate(keys) if place not in older]
+    try:
+        places = sorted(range(len(keys)), key=keys.__getitem__)
+    except TypeError:  # a key that does not fit its column is None; its record is rejected later
+        return Keyed(selection, keys, older)
+    if any(map(gt, places, places[1:])):
+        picked = Selection([selection.records[i] for i in places], [selection.origins[i] for i in places])
+        return Keyed(picked, [keys[i] for i in places], older)
+    return Keyed(selection, keys, older)
+
+
+def key_texts(plan: Plan, keys: Sequence[Any]) -> list[list[str]] | None:
+    """The keys as texts for PostgreSQL, one list for each key column; None when one of them cannot be."""
+    columns = [keys] if len(plan.table.key) == 1 else list(zip(*keys, strict=True))
+    if any(None in column for column in columns):
+        return None
+    return [[_text_of(value) for value in column] for column in columns]
+
+
+def _text_of(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _older_ones(
+    plan: Plan, batches: Sequence[Batch], selection: Selection, keys: Sequence[Any]
+) -> frozenset[int]:
+    """The places of the records that a newer one of the same key stands for."""
     if len(set(keys)) == len(keys):
-        return set()
+        return frozenset()
     newest: dict[Any, int] = {}
     dropped: set[int] = set()
     for place, key in enumerate(keys):
         other = newest.setdefault(key, place)
-        if other == place:
+        if other == place or key is None:
             continue
         is_newer = _order(plan, batches, selection, place) >= _order(plan, batches, selection, other)
         newest[key] = place if is_newer else other
         dropped.add(other if is_newer else place)
-    return dropped
+    return frozenset(dropped)

@@ -112,10 +112,15 @@ def create_stage(columns: Sequence[Column]) -> str:
     return f"DROP TABLE IF EXISTS {STAGE}; CREATE TEMP TABLE {STAGE_NAME} ({', '.join(parts)}) ON COMMIT DROP"
 
 
-def _row_of(columns: Iterable[Column], prefix: str) -> str:
-    """A row value; types that may have no equality of their own are compared as text."""
+def _row_of(columns: Iterable[Column], prefix: str, there: frozenset[str] | None = None) -> str:
+    """A row value; types that may have no equality of their own are compared as text. Columns that are not
+    `there` stand as null.
+    """
     return ", ".join(
-        f"{prefix}{quote_identifier(column.name)}{'' if column.kind else '::text'}" for column in columns
+        f"{prefix}{quote_identifier(column.name)}{'' if column.kind else '::text'}"
+        if there is None or column.name in there
+        else f"NULL::{column.sql_type if column.kind else 'text'}"
+        for column in columns
     )
 
 
@@ -129,36 +134,77 @@ def _not_older(plan: Plan, new: str, old: str) -> str:
     column = plan.columns.get(plan.table.order_by or "")
     if column is None:
         return own
-    name = quote_identifier(column.name) + (' COLLATE "C"' if column.kind is Kind.TEXT else "")
+    name = _ordered(column)
     return (
         f"CASE WHEN {new}{name} IS NOT DISTINCT FROM {old}{name} THEN {own} "
         f"ELSE {old}{name} IS NULL OR COALESCE({new}{name} > {old}{name}, false) END"
     )
 
 
+def _ordered(column: Column) -> str:
+    """The column for comparisons that Python must repeat: text by code points."""
+    return quote_identifier(column.name) + (' COLLATE "C"' if column.kind is Kind.TEXT else "")
+
+
+def _is_news(plan: Plan, new: str, old: str, there: frozenset[str] | None = None) -> str:
+    """Whether row `new` says something else than row `old` and is not older; `there` are the columns `new`
+    has.
+    """
+    compared = [*plan.field_columns, Column("_extra", Kind.JSONB, "jsonb")]
+    return (
+        f"({_row_of(compared, old)}) IS DISTINCT FROM ({_row_of(compared, new, there)}) "
+        f"AND {_not_older(plan, new, old)}"
+    )
+
+
+def _same_key(plan: Plan, one: str, other: str) -> str:
+    return " AND ".join(f"{one}{name} = {other}{name}" for name in map(quote_identifier, plan.key_columns))
+
+
 def merge(plan: Plan) -> str:
     """The staged batch into the table by key. Gives for each run how many rows were inserted and updated.
 
-    A fresh row has no xmax; one that ON CONFLICT updated carries the lock that the update took first.
+    Rows that say nothing new are left out before they meet the index, since ON CONFLICT would lock (and so
+    write) the rows it then leaves alone; it looks again, for another transaction may have been quicker. A
+    fresh row has no xmax; one that ON CONFLICT updated carries the lock that the update took first.
     """
     written = [column.name for column in plan.columns.values()] + list(WRITTEN_OWN)
-    held = plan.field_columns
-    compared = [*held, Column("_extra", Kind.JSONB, "jsonb")]
-    updated = [column.name for column in held if column.name not in plan.key_columns]
+    updated = [column.name for column in plan.field_columns if column.name not in plan.key_columns]
     updated += [*WRITTEN_OWN, "_loaded_at"]
     assignments = ", ".join(
         f"{quote_identifier(name)} = excluded.{quote_identifier(name)}" for name in updated
     )
-    key = names(plan.key_columns)
+    target = relation(plan.table)
+    ordered = ", ".join(f"s.{_ordered(plan.columns[name])}" for name in plan.table.key)
     return (
-        f"WITH merged AS (INSERT INTO {relation(plan.table)} AS t ({names(written)}) "
-        f"SELECT {names(written)} FROM {STAGE} ORDER BY {key} "
-        f"ON CONFLICT ({key}) DO UPDATE SET {assignments} "
-        f"WHERE ({_row_of(compared, 't.')}) IS DISTINCT FROM ({_row_of(compared, 'excluded.')}) "
-        f"AND {_not_older(plan, 'excluded.', 't.')} RETURNING t.xmax = 0 AS fresh, t._run_id) "
+        f"WITH merged AS (INSERT INTO {target} AS t ({names(written)}) "
+        f"SELECT {names(written, 's.')} FROM {STAGE} AS s "
+        f"LEFT JOIN {target} AS o ON {_same_key(plan, 'o.', 's.')} "
+        f"WHERE o.{quote_identifier(plan.key_columns[0])} IS NULL "
+        f"OR ({_is_news(plan, 's.', 'o.', frozenset(written))}) ORDER BY {ordered} "
+        f"ON CONFLICT ({names(plan.key_columns)}) DO UPDATE SET {assignments} "
+        f"WHERE {_is_news(plan, 'excluded.', 't.')} RETURNING t.xmax = 0 AS fresh, t._run_id) "
         "SELECT _run_id, count(*) FILTER (WHERE fresh) AS inserted, "
-        "count(*) FILTER (WHERE NOT fresh) AS updated "
-        "FROM merged GROUP BY _run_id"
+        "count(*) FILTER (WHERE NOT fresh) AS updated FROM merged GROUP BY _run_id"
+    )
+
+
+def any_key_exists(plan: Plan) -> str:
+    """Whether the table has a row of any of the keys; the parameters are one array of texts for each key
+    column.
+
+    The inner LIMIT makes it look each key up in the index, one after the other, until the first is found.
+    """
+    columns = [plan.columns[name] for name in plan.table.key]
+    arrays = ", ".join(f"${place}::text[]" for place in range(1, len(columns) + 1))
+    given = ", ".join(f"k{place}" for place in range(len(columns)))
+    same = " AND ".join(
+        f"t.{quote_identifier(column.name)} = k.k{place}::{column.sql_type}"
+        for place, column in enumerate(columns)
+    )
+    return (
+        f"SELECT EXISTS (SELECT FROM unnest({arrays}) AS k({given}), "
+        f"LATERAL (SELECT FROM {relation(plan.table)} AS t WHERE {same} LIMIT 1) AS found)"
     )
 
 
@@ -167,11 +213,11 @@ def raise_order(plan: Plan) -> str:
     come: from the same run's other pages, and from other deliveries. (Runs that move a cursor come one after
     another.)
     """
-    same = " AND ".join(f"t.{name} = s.{name}" for name in map(quote_identifier, plan.key_columns))
     return (
         f"UPDATE {relation(plan.table)} AS t "
         "SET _ordered_at = s._ordered_at, _page = s._page, _position = s._position "
-        f"FROM {STAGE} AS s WHERE {same} AND (t._run_id = s._run_id OR s._delivery_id IS NOT NULL) "
+        f"FROM {STAGE} AS s WHERE {_same_key(plan, 't.', 's.')} "
+        "AND (t._run_id = s._run_id OR s._delivery_id IS NOT NULL) "
         f"AND {_own_order('s.')} > {_own_order('t.')} AND ({_row_of(plan.columns.values(), 't.')}) "
         f"IS NOT DISTINCT FROM ({_row_of(plan.columns.values(), 's.')})"
     )
@@ -179,11 +225,10 @@ def raise_order(plan: Plan) -> str:
 
 def drop_older(plan: Plan) -> str:
     """Leave one staged row for each key, the newest. Gives the run of each row that went."""
-    same = " AND ".join(f"o.{name} = n.{name}" for name in map(quote_identifier, plan.key_columns))
     newer = f"({_not_older(plan, 'n.', 'o.')}) AND NOT (({_not_older(plan, 'o.', 'n.')}) AND o.ctid > n.ctid)"
     return (
         f"WITH gone AS (DELETE FROM {STAGE} AS o USING {STAGE} AS n "
-        f"WHERE {same} AND o.ctid <> n.ctid AND {newer} RETURNING o.ctid, o._run_id) "
+        f"WHERE {_same_key(plan, 'o.', 'n.')} AND o.ctid <> n.ctid AND {newer} RETURNING o.ctid, o._run_id) "
         "SELECT _run_id, count(*) AS deduplicated FROM gone GROUP BY _run_id"
     )
 
