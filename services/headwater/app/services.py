@@ -1,19 +1,15 @@
-"""The one table of services."""
+"""The one table of services. A room is imported when it is made: a process holds what it runs, and no more."""
+# ruff: noqa: PLC0415
 
 from collections.abc import Callable, Mapping
 
 from headwater.app.ground import Ground
 from headwater.app.service import Service
-from headwater.control.service import Control
-from headwater.fetcher.service import Fetcher
-from headwater.notifier.service import Notifier
-from headwater.persister.service import Persister
-from headwater.receiver.service import Receiver
-from headwater.timer.service import Timer
 
 
 def _receiver(ground: Ground) -> Service:
-    settings = ground.settings
+    from headwater.receiver.service import Receiver
+
     return Receiver(
         ground.worker,
         ground.spool,
@@ -23,27 +19,37 @@ def _receiver(ground: Ground) -> Service:
         ground.bell,
         ground.clock,
         ground.metrics,
-        settings.public_url,
+        ground.settings.public_url,
     )
 
 
 def _timer(ground: Ground) -> Service:
+    from headwater.timer.service import Timer
+
     return Timer(ground.worker, ground.means.database_url, ground.bus, ground.bell, ground.metrics)
 
 
 def _fetcher(ground: Ground) -> Service:
+    from headwater.fetcher.service import Fetcher
+
     return Fetcher(ground.worker, ground.bus, ground.keyring, ground.bell, ground.clock, ground.metrics)
 
 
 def _persister(ground: Ground) -> Service:
+    from headwater.persister.service import Persister
+
     return Persister(ground.worker, ground.bus, ground.bell, ground.metrics)
 
 
 def _notifier(ground: Ground) -> Service:
+    from headwater.notifier.service import Notifier
+
     return Notifier(ground.bus, ground.metrics)
 
 
 def _control(ground: Ground) -> Service:
+    from headwater.control.service import Control
+
     return Control(
         ground.api, ground.worker, ground.bus, ground.keyring, ground.bell, ground.clock, ground.metrics
     )

@@ -152,7 +152,10 @@ class Dispatcher:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Work while the context is open. On leaving, running calls get `grace_s`, the rest is released."""
+        """Work while the context is open. On leaving, running calls get `grace_s`, the rest is released.
+
+        A second cancellation while leaving ends them at once.
+        """
         async with asyncio.TaskGroup() as group:
             workers = {group.create_task(self._work()) for _ in range(self._options.concurrency)}
             try:
@@ -165,7 +168,7 @@ class Dispatcher:
         try:
             for worker in workers - self._calling:
                 worker.cancel()
-            if self._calling:
+            if self._calling and not _is_hurried():
                 await asyncio.wait(set(self._calling), timeout=self._options.grace_s)
         finally:
             for worker in workers:
@@ -317,6 +320,12 @@ class Dispatcher:
                 self._calling.discard(task)
 
         return await self._gate.run(counted)
+
+
+def _is_hurried() -> bool:
+    """Whether the current task was asked a second time to end: then nothing is waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 1
 
 
 def _name(delivery: Delivery) -> str:

@@ -159,6 +159,7 @@ class WindowPagination(Closed):
     end_before_s: Annotated[float, Field(ge=0, le=86_400)] = 0
     start_param: ParameterName
     end_param: ParameterName | None = None
+    place: Place = Field(default="query", alias="in")
     format: Literal["iso", "date", "epoch_s", "epoch_ms"] = "iso"
     pages: Pages = NoPagination()
 

@@ -25,7 +25,7 @@ BUDGET_BYTES = 64 * 1024 * 1024  # bodies in flight in one process
 RETRY_AFTER_S = 5
 
 
-class Answer(Exception):  # noqa: N818  an answer, not always an error
+class Answer(Exception):
     """Ends a request with this status; the caller learns no more than the status says."""
 
     def __init__(self, status: int, title: str, outcome: str, headers: dict[str, str] | None = None) -> None:

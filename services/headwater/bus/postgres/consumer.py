@@ -18,7 +18,7 @@ from headwater.bus.dispatcher import Delivery, Dispatcher, Options
 from headwater.bus.port import Handler, Message
 from headwater.bus.postgres.connection import connection
 from headwater.bus.postgres.group_commit import GroupCommit
-from headwater.bus.postgres.statements import AGAIN, DEAD, RELEASE, RENEW, TAKE
+from headwater.bus.postgres.statements import AGAIN, DEAD, NEXT_DUE, RELEASE, RENEW, TAKE
 from headwater.bus.postgres.wake import Wake
 from headwater.bus.topology import DEAD_QUEUE, Queue
 from headwater.contracts import codec
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 LEASE_S = 15.0
 RENEW_S = 5.0
 POLL_S = 1.0  # delayed messages, lapsed leases, and notifications that got lost
+SHORTEST_REST_S = 0.01
 TAKE_LIMIT = 200
 STOP_S = 10.0  # for the last statement
 FIRST_PAUSE_S = 0.2
@@ -92,16 +93,15 @@ class Consumer:
                 await self._until_room(dispatcher, max(prefetch // 4, 1))
                 self._woken.clear()
                 try:
-                    found = await self._take_some(dispatcher)
+                    rest_s = await self._take_some(dispatcher)
                     pause_s = FIRST_PAUSE_S
                 except BusUnavailable as error:
                     if pause_s == FIRST_PAUSE_S:
                         log.warning("consumer of %s cannot take: %s; trying again", self._queue.name, error)
-                    await _wait_at_most(self._woken, pause_s)
+                    rest_s = pause_s
                     pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
-                    continue
-                if not found and not self._stopping:
-                    await _wait_at_most(self._woken, POLL_S)
+                if not self._stopping:
+                    await _wait_at_most(self._woken, rest_s)
         finally:
             self._wake.remove(self._queue.name, self._woken)
 
@@ -110,15 +110,19 @@ class Consumer:
             self._room.clear()
             await self._room.wait()
 
-    async def _take_some(self, dispatcher: Dispatcher) -> bool:
+    async def _take_some(self, dispatcher: Dispatcher) -> float:
+        """Offers what is due; returns how long to rest then, 0 while there may be more."""
         count = min(dispatcher.room, TAKE_LIMIT)
         if count < 1:
-            return False
+            return 0
         async with connection(self._pool) as taking:
             rows = await taking.fetch(TAKE, self._queue.name, count, LEASE_S, self._lease)
+            next_s = None if rows else await taking.fetchval(NEXT_DUE, self._queue.name)
         for row in sorted(rows, key=lambda row: row["id"]):
             dispatcher.offer(self._delivery(row))
-        return bool(rows)
+        if rows:
+            return 0
+        return POLL_S if next_s is None else min(max(next_s, SHORTEST_REST_S), POLL_S)
 
     def _delivery(self, row: asyncpg.Record) -> Delivery:
         redelivered = row["taken"] - 1
@@ -161,6 +165,7 @@ class Consumer:
         attempts = [message.attempt for _, message in pairs]
         async with connection(self._pool) as putting_off:
             await putting_off.execute(AGAIN, tags, self._lease, attempts, delay_s)
+        self._woken.set()  # the rest until the next one is due has to be measured anew
 
     async def dead(self, delivery: Delivery, letter: Message) -> None:
         """See `Settler`."""
@@ -178,6 +183,8 @@ class Consumer:
 
 
 async def _wait_at_most(event: asyncio.Event, seconds: float) -> None:
+    if seconds <= 0:
+        return
     try:
         async with asyncio.timeout(seconds):
             await event.wait()

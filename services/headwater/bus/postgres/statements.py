@@ -24,6 +24,12 @@ RETURNING message.id, message.type, message.message_id, message.headers, message
           message.body, message.taken
 """
 
+# Seconds until the next message of queue $1 is due (delayed, or in hand under a lease); null when there is
+# none.
+NEXT_DUE = """
+SELECT extract(epoch FROM min(available_at) - now())::float8 FROM headwater_bus.message WHERE queue = $1
+"""
+
 # Keep messages $1 of lease $2 for another $3 seconds.
 RENEW = """
 UPDATE headwater_bus.message SET available_at = now() + make_interval(secs => $3)
@@ -86,4 +92,4 @@ NOTIFY = "SELECT pg_notify('headwater_bus', $1)"
 # Whether the bus is there and may be read.
 CHECK = "SELECT count(*) FROM (SELECT 1 FROM headwater_bus.tally LIMIT 1) AS any_row"
 
-ALL = (PUT, TAKE, RENEW, DONE, AGAIN, DEAD, RELEASE, DEPTH, FOLD, NOTIFY, CHECK)
+ALL = (PUT, TAKE, NEXT_DUE, RENEW, DONE, AGAIN, DEAD, RELEASE, DEPTH, FOLD, NOTIFY, CHECK)

@@ -5,9 +5,10 @@ follow the next place or the reason why there is none. It holds no state between
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from headwater.contracts.pagination import Paged
 from headwater.model.run import StopReason
@@ -26,12 +27,28 @@ _TRUE = frozenset({"true", "1", "yes", "y", "t", "on"})
 _FALSE = frozenset({"false", "0", "no", "n", "f", "off"})
 
 
+class Parameter(NamedTuple):
+    """One parameter of a request and where it goes: query, json, header or path."""
+
+    place: str
+    name: str
+    value: Any
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a place adds to a request: parameters, or a whole URL instead of the stream's."""
 
-    params: Mapping[str, Any] = field(default_factory=dict)
+    parameters: tuple[Parameter, ...] = ()
     url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """When a walk begins, and the instant that its cursor goes on from, where it is one."""
+
+    now: datetime
+    since_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +106,7 @@ class Paginator(Protocol):
     @property
     def facts(self) -> "Facts": ...
 
-    def first(self) -> Place:
+    def first(self, begin: Begin, /) -> Place:
         """The place of the first page."""
         ...
 
@@ -97,19 +114,26 @@ class Paginator(Protocol):
         """What `place` adds to the stream's request."""
         ...
 
-    def next(self, place: Place, answer: Answer, progress: Progress) -> Next:
-        """What follows the page at `place`."""
+    def next(self, place: Place, answer: Answer, progress: Progress, /) -> Next:
+        """What follows the page at `place`; `progress` includes it."""
+        ...
+
+    def after_end(self, place: Place, reason: StopReason, /) -> Next:
+        """What follows a page whose status said that there is nothing (more) at `place`."""
         ...
 
 
 class Facts:
-    """What an API says about the whole walk: total, total pages, whether there is more."""
+    """What an API says about the whole walk: total, total pages, whether there is more.
+
+    `max_empty_pages` is how many pages without records in a row are believed.
+    """
 
     def __init__(self, config: Paged | None = None) -> None:
         self._total = _source(config.total, config.total_header) if config else None
         self._total_pages = _source(config.total_pages, config.total_pages_header) if config else None
         self._has_more = compile_path(config.has_more) if config and config.has_more else None
-        self.knows_has_more = self._has_more is not None
+        self.max_empty_pages = config.max_empty_pages if config else 1
 
     def total(self, answer: Answer) -> int | None:
         """Records in all, or None when this answer does not say (null, negative, no number)."""
@@ -193,6 +217,21 @@ def _is_total_reached(progress: Progress) -> bool:
     if progress.total is not None and (progress.total > 0 or progress.received == 0):
         return progress.received >= progress.total
     return bool(progress.total_pages) and progress.number >= (progress.total_pages or 0)
+
+
+def advanced(before: Progress, answer: Answer, facts: Facts) -> Progress:
+    """How far the walk is after this answer."""
+    count = answer.received_count
+    total, pages = facts.total(answer), facts.total_pages(answer)
+    return Progress(
+        number=before.number + 1,
+        received=before.received + count,
+        last_count=count,
+        largest=max(before.largest, count),
+        empty_count=0 if count else before.empty_count + 1,
+        total=before.total if total is None else total,
+        total_pages=before.total_pages if pages is None else pages,
+    )
 
 
 def is_short(answer: Answer, progress: Progress) -> bool:

@@ -1,7 +1,7 @@
 """Walks that count: no paging at all, offset and size, numbered pages."""
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from headwater.contracts.pagination import NoPagination, OffsetPagination, Paged, PagePagination
 from headwater.model.run import StopReason
@@ -9,8 +9,10 @@ from headwater.plugins.paginators.base import (
     WARNING_TOTAL,
     Answer,
     Asked,
+    Begin,
     Facts,
     Next,
+    Parameter,
     Place,
     Progress,
     ending,
@@ -28,14 +30,17 @@ class NonePaginator:
         self._config = config
         self.facts = Facts()
 
-    def first(self) -> Place:
+    def first(self, _: Begin, /) -> Place:
         return {}
 
-    def asked(self, place: Place) -> Asked:  # noqa: ARG002 - there is one place only
+    def asked(self, _: Place) -> Asked:
         return Asked()
 
-    def next(self, place: Place, answer: Answer, progress: Progress) -> Next:  # noqa: ARG002
+    def next(self, _place: Place, _answer: Answer, _progress: Progress, /) -> Next:
         return Next.stop(StopReason.CURSOR_END)
+
+    def after_end(self, _: Place, reason: StopReason, /) -> Next:
+        return Next.stop(reason)
 
 
 class OffsetPaginator:
@@ -48,13 +53,26 @@ class OffsetPaginator:
         self._config = config
         self.facts = Facts(config)
 
-    def first(self) -> Place:
+    def first(self, _: Begin, /) -> Place:
         return {"offset": self._config.start}
 
     def asked(self, place: Place) -> Asked:
-        return Asked({self._config.offset_param: place["offset"], **size_params(self._config)})
+        size = place.get("size")  # set where pages are planned ahead, so that they neither overlap nor gape
+        sizes = size_parameters(self._config, size)
+        return Asked((Parameter(self._config.place, self._config.offset_param, place["offset"]), *sizes))
 
-    def next(self, place: Place, answer: Answer, progress: Progress) -> Next:
+    def at(self, number: int, step: int) -> Place:
+        """The place of page `number` when every page has `step` records."""
+        return {"offset": self._config.start + (number - 1) * step, "size": step}
+
+    def page_count(self, total: int | None, total_pages: int | None, step: int) -> int | None:
+        """How many pages of `step` records there are by the API's own account; None when it gives none."""
+        return total_pages if total is None else -(-(total - self._config.start) // step)
+
+    def after_end(self, _: Place, reason: StopReason, /) -> Next:
+        return Next.stop(reason)
+
+    def next(self, place: Place, answer: Answer, progress: Progress, /) -> Next:
         position: int = place["offset"] + answer.received_count
         # the total counts from the collection's beginning, wherever this walk began
         reason = ending(self.facts, answer, replace(progress, received=position), knows_cursor=False)
@@ -71,6 +89,8 @@ class OffsetPaginator:
     def _after_empty(self, place: Place, progress: Progress) -> Next:
         """An empty page is the end, unless the API's own total says that there is more behind it."""
         following = place["offset"] + self._step(progress)
+        if progress.total is None and progress.number < (progress.total_pages or 0):
+            return Next({"offset": following})
         if progress.total is None or place["offset"] >= progress.total:
             return Next.stop(StopReason.EMPTY_PAGE)
         if following >= progress.total:
@@ -91,13 +111,25 @@ class PagePaginator:
         self._config = config
         self.facts = Facts(config)
 
-    def first(self) -> Place:
+    def first(self, _: Begin, /) -> Place:
         return {"page": self._config.start}
 
     def asked(self, place: Place) -> Asked:
-        return Asked({self._config.page_param: place["page"], **size_params(self._config)})
+        sizes = size_parameters(self._config)
+        return Asked((Parameter(self._config.place, self._config.page_param, place["page"]), *sizes))
 
-    def next(self, place: Place, answer: Answer, progress: Progress) -> Next:
+    def at(self, number: int, _step: int) -> Place:
+        """The place of page `number`."""
+        return {"page": self._config.start + number - 1}
+
+    def page_count(self, total: int | None, total_pages: int | None, step: int) -> int | None:
+        """How many pages there are by the API's own account; None when it gives none."""
+        return total_pages or (None if total is None else -(-total // step))
+
+    def after_end(self, _: Place, reason: StopReason, /) -> Next:
+        return Next.stop(reason)
+
+    def next(self, place: Place, answer: Answer, progress: Progress, /) -> Next:
         following = {"page": place["page"] + 1}
         reason = ending(self.facts, answer, progress, knows_cursor=False)
         if reason is StopReason.EMPTY_PAGE:
@@ -120,6 +152,9 @@ class PagePaginator:
         return Next(following)
 
 
-def size_params(config: Paged) -> dict[str, Any]:
+def size_parameters(config: Paged, size: int | None = None) -> tuple[Parameter, ...]:
     """The parameter that asks for a page size, where there is one."""
-    return {config.size_param: config.size} if config.size_param and config.size else {}
+    wanted = size or config.size
+    if not config.size_param or wanted is None:
+        return ()
+    return (Parameter(config.place, config.size_param, wanted),)

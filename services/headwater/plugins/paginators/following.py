@@ -17,14 +17,16 @@ from headwater.plugins.paginators.base import (
     WARNING_UNUSABLE,
     Answer,
     Asked,
+    Begin,
     Facts,
     Next,
+    Parameter,
     Place,
     Progress,
     ending,
     is_short,
 )
-from headwater.plugins.paginators.counting import size_params
+from headwater.plugins.paginators.counting import size_parameters
 
 _MAX_CURSOR_CHARACTERS = 8192
 
@@ -41,22 +43,26 @@ class CursorPaginator:
         self._header = config.cursor_header.lower() if config.cursor_header else ""
         self.facts = Facts(config)
 
-    def first(self) -> Place:
+    def first(self, _: Begin, /) -> Place:
         return {"cursor": None}
 
     def asked(self, place: Place) -> Asked:
         cursor = place["cursor"]
-        return Asked(
-            size_params(self._config) | ({} if cursor is None else {self._config.cursor_param: cursor})
-        )
+        sizes = size_parameters(self._config)
+        if cursor is None:
+            return Asked(sizes)
+        return Asked((*sizes, Parameter(self._config.place, self._config.cursor_param, cursor)))
 
-    def next(self, place: Place, answer: Answer, progress: Progress) -> Next:
+    def after_end(self, _: Place, reason: StopReason, /) -> Next:
+        return Next.stop(reason)
+
+    def next(self, place: Place, answer: Answer, progress: Progress, /) -> Next:
         cursor = self._cursor(answer)
         ended = is_end(cursor)
         reason = ending(self.facts, answer, progress, knows_cursor=True, cursor_ended=ended)
         if reason is not None:
             return Next.stop(reason, *self._doubts(reason, cursor, answer, progress))
-        if not _fits(cursor, nested=self._config.place == "json"):
+        if not fits(cursor, nested=self._config.place == "json"):
             return Next.stop(StopReason.ERROR, WARNING_UNUSABLE)
         if cursor == place["cursor"]:
             return loop(answer, progress)
@@ -69,13 +75,14 @@ class CursorPaginator:
         return values[0].strip() if values else MISSING
 
     def _doubts(self, reason: StopReason, cursor: Any, answer: Answer, progress: Progress) -> tuple[str, ...]:
-        """A warning when the very first page is full and has no place for a cursor: a wrong path looks so."""
-        is_doubtful = (
-            reason is StopReason.CURSOR_END
-            and cursor is MISSING
-            and progress.number == 1
-            and (self.facts.has_more(answer) or answer.received_count >= (self._config.size or 10**9))
-        )
+        """A warning where a wrong path looks like the end.
+
+        So it does when the API says that there is more, and when the first page is full and has no cursor at all.
+        """
+        if reason is not StopReason.CURSOR_END:
+            return ()
+        is_full_first = progress.number == 1 and answer.received_count >= (self._config.size or 10**9)
+        is_doubtful = self.facts.has_more(answer) or (cursor is MISSING and is_full_first)
         return (WARNING_CURSOR_ABSENT,) if is_doubtful else ()
 
 
@@ -87,13 +94,16 @@ class _UrlPaginator:
         self._hosts = frozenset(host.lower() for host in config.hosts)
         self.facts = Facts(config)
 
-    def first(self) -> Place:
+    def first(self, _: Begin, /) -> Place:
         return {"url": None}
 
     def asked(self, place: Place) -> Asked:
         if place["url"] is None:
-            return Asked(size_params(self._config))
+            return Asked(size_parameters(self._config))
         return Asked(url=place["url"])
+
+    def after_end(self, _: Place, reason: StopReason, /) -> Next:
+        return Next.stop(reason)
 
     def _next(self, place: Place, found: Any, answer: Answer, progress: Progress) -> Next:
         reason = ending(self.facts, answer, progress, knows_cursor=True, cursor_ended=is_end(found))
@@ -127,7 +137,7 @@ class NextUrlPaginator(_UrlPaginator):
         super().__init__(config)
         self._path = compile_path(config.next_path)
 
-    def next(self, place: Place, answer: Answer, progress: Progress) -> Next:
+    def next(self, place: Place, answer: Answer, progress: Progress, /) -> Next:
         return self._next(place, self._path(answer.document), answer, progress)
 
 
@@ -141,7 +151,7 @@ class LinkPaginator(_UrlPaginator):
         super().__init__(config)
         self._rel = config.rel
 
-    def next(self, place: Place, answer: Answer, progress: Progress) -> Next:
+    def next(self, place: Place, answer: Answer, progress: Progress, /) -> Next:
         found = target_of(answer.headers.get("link", ()), self._rel)
         return self._next(place, found, answer, progress)
 
@@ -157,7 +167,7 @@ def loop(answer: Answer, progress: Progress) -> Next:
     return Next.stop(StopReason.SHORT_PAGE if is_last else StopReason.LOOP, WARNING_LOOP)
 
 
-def _fits(cursor: Any, *, nested: bool) -> bool:
+def fits(cursor: Any, *, nested: bool) -> bool:
     """Whether `cursor` can be sent: a text or number, in a JSON body anything."""
     if isinstance(cursor, bool | dict | list):
         return nested and len(repr(cursor)) <= _MAX_CURSOR_CHARACTERS
