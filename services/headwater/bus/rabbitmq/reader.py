@@ -87,6 +87,8 @@ class GuardedReader:
         """A whole frame where it must be decodable, else its head alone."""
         head = await self._reader.readexactly(_HEAD.size)
         kind, _, size = _HEAD.unpack(head)
+        if not size:  # a heartbeat: its last byte would look like the first of a frame
+            return head + await self._reader.readexactly(1)
         if kind not in (FRAME_HEADER, FRAME_METHOD):
             return head
         frame = head + await self._reader.readexactly(size + 1)
