@@ -56,7 +56,9 @@ async def _source(connection: Any, keyring: Keyring, tenant: str, source: Source
     for stream in source.streams:
         await _stream(connection, tenant, sealed, stream)
         applied.streams.append(f"{source.name}.{stream.name}")
-    await config.delete_streams_except(connection, tenant, source.name, [stream.name for stream in source.streams])
+    await config.delete_streams_except(
+        connection, tenant, source.name, [stream.name for stream in source.streams]
+    )
     applied.sources.append(source.name)
 
 
@@ -105,4 +107,6 @@ async def _endpoint(connection: Any, keyring: Keyring, tenant: str, endpoint: En
     kept = [name.removeprefix("${secret:").removesuffix("}") for name in names]
     await config.drop_secrets_except(connection, tenant, prefix, kept)
     sealed = endpoint.model_copy(update={"secrets": tuple(names)})
-    await config.put_endpoint(connection, tenant, endpoint.name, sealed.model_dump(mode="json", by_alias=True))
+    await config.put_endpoint(
+        connection, tenant, endpoint.name, sealed.model_dump(mode="json", by_alias=True)
+    )

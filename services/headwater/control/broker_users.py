@@ -1,0 +1,82 @@
+"""The broker users of tenants, made through RabbitMQ's management API.
+
+A tenant's user may hand in to `headwater.in`, subscribe to its own part of `headwater.events`, and have queues of
+its own; it sees no queue of headwater's. Source: RabbitMQ access control (configure, write, read; topic permissions).
+"""
+
+import re
+from collections.abc import Mapping
+from urllib.parse import quote
+
+import aiohttp
+from yarl import URL
+
+from headwater.model.errors import ConfigError, Unavailable
+from headwater.model.secret import Secret
+
+TIMEOUT_S = 10.0
+USER_PREFIX = "headwater."
+_VHOST = "/"
+
+
+def user_of(tenant: str) -> str:
+    """The name of the tenant's broker user."""
+    return USER_PREFIX + tenant
+
+
+def tenant_of(user: str | None) -> str | None:
+    """The tenant whose user this is; None for anybody else's."""
+    return user.removeprefix(USER_PREFIX) if user is not None and user.startswith(USER_PREFIX) else None
+
+
+def permissions(tenant: str) -> Mapping[str, str]:
+    """What the user may do: its own queues (`headwater.<tenant>.…`, or named by the broker) and the two doors."""
+    own = rf"headwater\.{re.escape(tenant)}\..*|amq\.gen.*"
+    return {
+        "configure": f"^({own})$",
+        "write": rf"^(headwater\.in|{own})$",  # binding a queue writes to it
+        "read": rf"^(headwater\.events|{own})$",  # binding to an exchange reads it
+    }
+
+
+def topic_permissions(tenant: str) -> list[Mapping[str, str]]:
+    """Which routing keys: what can be handed in, and the tenant's own events."""
+    return [
+        {"exchange": "headwater.in", "write": r"^(run\.request|event\.[A-Za-z0-9_-]+)$", "read": "^$"},
+        {"exchange": "headwater.events", "write": "^$", "read": rf"^{re.escape(tenant)}\..*"},
+    ]
+
+
+async def ensure_broker_user(management_url: Secret, tenant: str, password: Secret) -> None:
+    """Make the tenant's user with its permissions, or give it this password.
+
+    `management_url` is `http://user:password@host:15672`, optionally with a path to the API's host.
+    Raises: Unavailable when the API cannot be reached, ConfigError when it refuses.
+    """
+    user, vhost = quote(user_of(tenant), safe=""), quote(_VHOST, safe="")
+    calls: list[tuple[str, Mapping[str, str]]] = [
+        (f"users/{user}", {"password": password.text(), "tags": ""}),
+        (f"permissions/{vhost}/{user}", permissions(tenant)),
+        *((f"topic-permissions/{vhost}/{user}", each) for each in topic_permissions(tenant)),
+    ]
+    url = URL(management_url.text())
+    authorisation = aiohttp.BasicAuth(url.user or "guest", url.password or "guest", "utf-8")
+    base = f"{url.with_user(None)}".rstrip("/")
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    try:
+        async with aiohttp.ClientSession(auth=authorisation, timeout=timeout) as session:
+            for path, document in calls:
+                await _put(session, URL(f"{base}/api/{path}", encoded=True), document)
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise Unavailable(f"RabbitMQ's management API is not at hand: {type(error).__name__}") from error
+
+
+async def _put(session: aiohttp.ClientSession, url: URL, document: Mapping[str, str]) -> None:
+    async with session.put(url, json=document, allow_redirects=False) as response:
+        if response.status >= 500:
+            raise Unavailable(f"RabbitMQ's management API answers {response.status}")
+        if response.status >= 300:
+            raise ConfigError(
+                f"RabbitMQ's management API refuses ({response.status}): check the user in "
+                "HEADWATER_RABBITMQ_MANAGEMENT_URL; it needs the tag administrator"
+            )

@@ -1,0 +1,159 @@
+"""Configuration as code over HTTP: validate, import, export."""
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeVar
+
+from pydantic import ValidationError
+
+from headwater.contracts.base import Closed
+from headwater.contracts.codec import loads
+from headwater.contracts.manifest import Manifest
+from headwater.contracts.manifest_text import Document, ManifestError, parse_manifest
+from headwater.control.apply import apply_manifest
+from headwater.control.export import as_yaml, manifest_of
+from headwater.control.problems import Refusal, invalid, invalid_at, manifest_faults, unreadable
+from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
+from headwater.control.validation import check, surroundings
+from headwater.model.errors import ContractError
+
+NO_ENVIRONMENT: Mapping[str, str] = {}  # `${env:…}` never reads the server's environment over HTTP
+Result = TypeVar("Result")
+_PAIR = re.compile(r"(?<!\\)((?:\\\\)*)\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE)
+
+
+class Valid(Answer):
+    """The manifest can be applied; this is what it holds."""
+
+    valid: Literal[True] = True
+    tenant: str
+    sources: int
+    streams: int
+    schedules: int
+    endpoints: int
+
+
+class Imported(Answer):
+    """What was written, by kind."""
+
+    tenant: str
+    sources: list[str]
+    streams: list[str]
+    schedules: list[str]
+    endpoints: list[str]
+
+
+class ExportQuery(Closed):
+    format: Literal["json", "yaml"] = "json"
+
+
+class ExportedManifest(Answer):
+    """A manifest; its schema is schemas/config/manifest.v1.json."""
+
+    version: Literal[1]
+    tenant: str
+    sources: list[dict[str, Any]]
+    schedules: list[dict[str, Any]]
+    endpoints: list[dict[str, Any]]
+
+
+async def validate_config(desk: Desk, call: Call[NoQuery, str]) -> Reply:
+    manifest = await _checked(desk, call)
+    return Reply(
+        {
+            "tenant": manifest.tenant,
+            "sources": len(manifest.sources),
+            "streams": sum(len(source.streams) for source in manifest.sources),
+            "schedules": len(manifest.schedules),
+            "endpoints": len(manifest.endpoints),
+        }
+    )
+
+
+async def import_config(desk: Desk, call: Call[NoQuery, str]) -> Reply:
+    manifest = await _checked(desk, call)
+    async with desk.database.as_tenant(manifest.tenant, admin=call.caller.is_global) as connection:
+        applied = await apply_manifest(connection, desk.keyring, manifest)
+    desk.bell.ring()
+    return Reply({name: getattr(applied, name) for name in Imported.model_fields})
+
+
+async def export_config(desk: Desk, call: Call[ExportQuery, None]) -> Reply:
+    async with desk.acting(call) as connection:
+        manifest = await manifest_of(connection, call.tenant)
+    if call.query.format == "yaml":
+        disposition = f'attachment; filename="{call.tenant}.yml"'
+        return Reply(
+            raw=as_yaml(manifest),
+            content_type="application/yaml",
+            headers={"Content-Disposition": disposition},
+        )
+    return Reply(manifest)
+
+
+async def _checked(desk: Desk, call: Call[NoQuery, str]) -> Manifest:
+    """The manifest of the body, for the tenant in which the call acts. Raises: Refusal 400, 422."""
+    manifest, document = await _parsed(desk, call)
+    manifest = _for_tenant(manifest, call)
+    async with desk.database.as_tenant(manifest.tenant, admin=call.caller.is_global) as connection:
+        around = await surroundings(connection, manifest.tenant)
+    problems = await _off_the_loop(desk, check, manifest, document, around, desk.clock.now())
+    if problems:
+        raise invalid("The manifest is not valid", manifest_faults(problems))
+    return manifest
+
+
+async def _off_the_loop(desk: Desk, work: Callable[..., Result], *arguments: Any) -> Result:
+    async with desk.parsing:
+        return await asyncio.to_thread(work, *arguments)
+
+
+def _is_json(headers: Mapping[str, str]) -> bool:
+    kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return kind == "application/json" or kind.endswith("+json")
+
+
+async def _parsed(desk: Desk, call: Call[NoQuery, str]) -> tuple[Manifest, Document]:
+    text = call.body
+    try:
+        if _is_json(call.headers):
+            text = await _off_the_loop(desk, _json_as_yaml, text)
+        return await _off_the_loop(desk, parse_manifest, text, "body", NO_ENVIRONMENT)
+    except ManifestError as error:
+        raise _refused(error) from error
+    except ContractError as error:
+        raise unreadable("The body is not JSON") from error
+    except RecursionError as error:
+        raise unreadable("The manifest is nested too deeply, or refers to itself") from error
+
+
+def _refused(error: ManifestError) -> Refusal:
+    faults = manifest_faults(error.problems)
+    if error.__cause__ is not None and not isinstance(error.__cause__, ValidationError):
+        return unreadable("The manifest cannot be read", faults=faults)
+    return invalid("The manifest is not valid", faults)
+
+
+def _json_as_yaml(text: str) -> str:
+    """JSON as the YAML reader takes it, on the same lines: tabs can only be white space, and pairs of surrogate
+    escapes are one character. Raises: ContractError.
+    """
+    loads(text.encode("utf-8"))
+    return _PAIR.sub(_joined, text.replace("\t", " "))
+
+
+def _joined(match: re.Match[str]) -> str:
+    high, low = int(match[2], 16), int(match[3], 16)
+    return match[1] + chr(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
+
+
+def _for_tenant(manifest: Manifest, call: Call[NoQuery, str]) -> Manifest:
+    """A manifest that names no tenant is for the caller's; a key acts in no other. A global key that names none
+    by X-Tenant acts in the manifest's.
+    """
+    if "tenant" not in manifest.model_fields_set:
+        return manifest.model_copy(update={"tenant": call.tenant})
+    if manifest.tenant == call.tenant or (call.caller.is_global and not call.names_tenant):
+        return manifest
+    raise invalid_at("/tenant", f"is not the tenant of this request, {call.tenant}")

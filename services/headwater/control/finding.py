@@ -1,0 +1,62 @@
+"""What a check found: the path in the document, what is wrong, and the mend."""
+
+import re
+from dataclasses import dataclass, field
+
+Path = tuple[str | int, ...]
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")  # RFC 9110 §5.6.2
+_OF_THE_CONNECTION = frozenset(
+    {
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "keep-alive",
+        "te",
+        "trailer",
+        "upgrade",
+        "expect",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    path: Path
+    what: str
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a manifest is judged against besides itself. None: not known, so that nothing is said about it.
+
+    `streams` are those of the database as `source.stream`, `secrets` the names of the tenant's secrets.
+    """
+
+    streams: frozenset[str] | None = None
+    secrets: frozenset[str] | None = None
+    minimum_interval_s: float = field(default=60.0)
+
+
+def split_sentence(text: str, mend: str = "") -> tuple[str, str]:
+    """An error's sentence as what and mend: our messages put the mend behind a semicolon or colon."""
+    what, separator, rest = text.rpartition("; ")
+    return (what, rest) if separator else (text, mend)
+
+
+def header_fault(name: str, value: str) -> tuple[str, str] | None:
+    """What is wrong with a header that is to be sent, and the mend; None when it can go."""
+    if _HEADER.fullmatch(name) is None:
+        return f"{name[:60]!r} is no header's name", "use letters, digits and -"
+    if name.lower() in _OF_THE_CONNECTION:
+        return f"{name} belongs to the connection", "remove it: it is set by itself"
+    if any((ord(letter) < 32 and letter != "\t") or ord(letter) == 127 for letter in value):
+        return "holds control characters (a line end?)", "keep it to one line"
+    if value != value.strip():
+        return "begins or ends with a blank", "remove it: it would not arrive"
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        return "holds characters that no header can carry", "keep it to latin-1"
+    return None

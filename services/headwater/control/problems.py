@@ -1,0 +1,167 @@
+"""How the API says no: RFC 9457 problem documents. What was given never stands in them, since it may be secret."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from headwater.contracts.codec import dumps
+from headwater.contracts.manifest_text import Problem, pointer
+from headwater.model.schedule import ScheduleError
+
+RETRY_AFTER_S = 5
+MAX_FAULTS = 100
+Fault = Mapping[str, Any]  # {"pointer" | "parameter" | "header", "detail", …}
+
+
+class Refusal(Exception):
+    """Ends a request with this status. `faults` become `errors`, `more` extension members of the document."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        faults: Sequence[Fault] = (),
+        headers: Mapping[str, str] | None = None,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.faults = tuple(faults)[:MAX_FAULTS]
+        self.headers = dict(headers or {})
+        self.more = dict(more or {})
+
+
+def problem_response(refusal: Refusal) -> web.Response:
+    """The refusal as it goes over the wire."""
+    document: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(refusal.status).phrase,
+        "status": refusal.status,
+        "detail": refusal.detail,
+        **refusal.more,
+    }
+    if refusal.faults:
+        document["errors"] = refusal.faults
+    return web.Response(
+        status=refusal.status,
+        body=dumps(document),
+        content_type="application/problem+json",
+        headers={**SAFE_HEADERS, **refusal.headers},
+    )
+
+
+SAFE_HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+
+def unreadable(detail: str, *, faults: Sequence[Fault] = ()) -> Refusal:
+    return Refusal(400, detail, faults=faults)
+
+
+def unauthorised(detail: str) -> Refusal:
+    return Refusal(401, detail, headers={"WWW-Authenticate": 'Bearer realm="headwater"'})
+
+
+def forbidden(detail: str) -> Refusal:
+    return Refusal(403, detail)
+
+
+def not_found(what: str) -> Refusal:
+    """Also for what belongs to another tenant."""
+    return Refusal(404, f"There is no such {what}")
+
+
+def conflict(detail: str) -> Refusal:
+    return Refusal(409, detail)
+
+
+def invalid(detail: str, faults: Sequence[Fault] = (), *, more: Mapping[str, Any] | None = None) -> Refusal:
+    return Refusal(422, detail, faults=faults, more=more)
+
+
+def invalid_at(place: str, detail: str) -> Refusal:
+    """One thing of the body is wrong; `place` is its RFC 6901 pointer."""
+    return invalid("The body is not valid", [{"pointer": place, "detail": detail}])
+
+
+def unavailable() -> Refusal:
+    return Refusal(
+        503,
+        "headwater cannot do this now; send it again",
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+    )
+
+
+def body_faults(error: ValidationError, value: Any) -> list[Fault]:
+    """The faults of a body, by their places in it."""
+    return [
+        {"pointer": pointer(path_in(value, item["loc"])), "detail": _sentence(item)}
+        for item in error.errors(include_url=False, include_input=False)[:MAX_FAULTS]
+    ]
+
+
+def parameter_faults(error: ValidationError) -> list[Fault]:
+    return [
+        {"parameter": str(item["loc"][0]) if item["loc"] else "", "detail": _sentence(item)}
+        for item in error.errors(include_url=False, include_input=False)[:MAX_FAULTS]
+    ]
+
+
+def _sentence(item: Any) -> str:
+    if item["type"] == "extra_forbidden":
+        return "is not known here"
+    if item["type"] == "missing":
+        return "is missing"
+    return str(item["msg"]).removeprefix("Value error, ")
+
+
+def path_in(value: Any, loc: Sequence[str | int]) -> tuple[str | int, ...]:
+    """The path of a validation error in the document; the names of union members are no part of it."""
+    path: list[str | int] = []
+    for index, part in enumerate(loc):
+        if _has(value, part):
+            value = value[part]
+        elif isinstance(value, dict) and index == len(loc) - 1 and isinstance(part, str):
+            value = None  # a key that is missing
+        else:
+            continue
+        path.append(part)
+    return tuple(path)
+
+
+def _has(value: Any, part: str | int) -> bool:
+    if isinstance(value, dict):
+        return part in value
+    return isinstance(value, list) and isinstance(part, int) and part < len(value)
+
+
+def manifest_faults(problems: Sequence[Problem]) -> list[Fault]:
+    """The problems of a manifest with their places in its text."""
+    return [
+        {
+            "pointer": problem.pointer,
+            "detail": f"{problem.what}; {problem.mend}" if problem.mend else problem.what,
+            "line": problem.line,
+            "column": problem.column,
+            "what": problem.what,
+            "mend": problem.mend,
+        }
+        for problem in problems
+    ]
+
+
+def schedule_refusal(error: ScheduleError) -> Refusal:
+    """A time specification that cannot be kept: field, position, cause, mend."""
+    told = {"field": error.field, "position": error.position, "cause": error.cause, "mend": error.mend}
+    place = "/" + error.specification.replace("[", "/").replace("]", "")
+    detail = f"{error.cause}; {error.mend}"
+    return invalid(str(error), [{"pointer": place, "detail": detail, **told}], more=told)

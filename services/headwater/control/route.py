@@ -1,0 +1,157 @@
+"""What a route is: one row of the table from which both the server and its OpenAPI document are made."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from headwater.bus.port import Bus
+from headwater.contracts.base import Closed
+from headwater.model.clock import Clock
+from headwater.model.secret import Secret
+from headwater.store.bell import Bell
+from headwater.store.database import Database
+from headwater.store.keyring import Keyring
+from headwater.telemetry.metrics import Metrics
+
+Scope = Literal["read", "run", "write", "admin"]
+SCOPES: tuple[Scope, ...] = ("read", "run", "write", "admin")
+Query = TypeVar("Query")
+Body = TypeVar("Body")
+
+
+class Answer(BaseModel):
+    """A document that the API gives. Closed, so that a column never slips out by chance."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class NoQuery(Closed):
+    """No parameters."""
+
+
+class ManifestText:
+    """Stands as a route's body: the text of a manifest, YAML or JSON."""
+
+
+class Bytes:
+    """Stands as a route's answer: raw bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks. `tenant` is None for a key that may act in every tenant."""
+
+    key_id: str
+    tenant: str | None
+    scopes: frozenset[str]
+
+    @property
+    def is_global(self) -> bool:
+        return self.tenant is None
+
+    def may(self, scope: Scope) -> bool:
+        """Each scope stands for itself; `admin` includes the others."""
+        return scope in self.scopes or "admin" in self.scopes
+
+
+NOBODY = Caller("", "", frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Query, Body]):
+    """One request, read and checked. `tenant` is the one it acts in; `names_tenant` tells that X-Tenant was given.
+
+    `key` is the Idempotency-Key, `digest` the SHA-256 of what the body says. `headers` are the request's.
+    """
+
+    caller: Caller
+    tenant: str
+    path: Mapping[str, str]
+    query: Query
+    body: Body
+    headers: Mapping[str, str]
+    key: str | None = None
+    digest: bytes = b""
+    names_tenant: bool = False
+
+    def id(self, name: str) -> UUID:
+        """The path parameter `name`, which the frame knows to be an id."""
+        return UUID(self.path[name])
+
+    @property
+    def started_by(self) -> str:
+        return f"key {self.caller.key_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Some of many: `next` is the token of what follows, None at the end."""
+
+    items: Sequence[Any]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a handler answers. `value` is checked against the route's answer; `raw` goes out as it is."""
+
+    value: Any = None
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    raw: bytes | None = None
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What handlers work with. `database` acts as role `api`; `worker` only counts for the front page."""
+
+    database: Database
+    worker: Database
+    bus: Bus
+    keyring: Keyring
+    bell: Bell
+    clock: Clock
+    metrics: Metrics
+    management_url: Secret | None = None
+    parsing: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(2)
+    )  # large texts take a core
+
+    @asynccontextmanager
+    async def acting(self, call: Call[Any, Any], *, admin: bool = False) -> AsyncIterator[Any]:
+        """A transaction that sees the call's tenant; with `admin` and a global key also keys, tenants and dead
+        letters of all.
+        """
+        async with self.database.as_tenant(call.tenant, admin=admin and call.caller.is_global) as connection:
+            yield connection
+
+
+Handler = Callable[[Desk, Any], Awaitable[Reply]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One row. `scope` None: no key needed. `answer` None: no body. `keyed`: takes an Idempotency-Key.
+
+    `problems` are statuses that this route may answer besides those of every route.
+    """
+
+    method: Literal["GET", "POST", "PUT", "DELETE"]
+    path: str
+    handler: Handler
+    summary: str
+    scope: Scope | None
+    answer: type[BaseModel] | type[Bytes] | None
+    query: type[Closed] = NoQuery
+    body: type[BaseModel] | type[ManifestText] | None = None
+    status: int = 200
+    tag: str = ""
+    keyed: bool = False
+    matched: bool = False  # takes If-Match, answers ETag
+    problems: tuple[int, ...] = ()

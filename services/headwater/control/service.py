@@ -1,0 +1,106 @@
+"""Control as a service: the API, the dead letters, the AMQP door."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from headwater.bus.port import Bus
+from headwater.contracts.codec import dumps
+from headwater.control.docs import docs_page
+from headwater.control.door import Door
+from headwater.control.drain import Drain
+from headwater.control.frame import API, AioHandler, Frame
+from headwater.control.home import Overview
+from headwater.control.openapi import openapi_document
+from headwater.control.problems import SAFE_HEADERS
+from headwater.control.route import Desk, Reply
+from headwater.control.routes import route_table
+from headwater.model.clock import Clock
+from headwater.model.errors import Unavailable
+from headwater.model.secret import Secret
+from headwater.store import idempotency
+from headwater.store.bell import Bell
+from headwater.store.database import Database
+from headwater.store.keyring import Keyring
+from headwater.telemetry.metrics import Metrics
+
+logger = logging.getLogger("headwater.control")
+DEAD_QUEUE = "headwater.dead"
+DOOR_QUEUE = "headwater.in"
+SWEEP_EVERY_S = 3600.0
+
+
+class Control:
+    """`database` acts as role `api`, `worker` as role `headwater_worker`.
+
+    `management_url` is RabbitMQ's management API, where tenants' broker users are made.
+    """
+
+    name = "control"
+
+    def __init__(
+        self,
+        database: Database,
+        worker: Database,
+        bus: Bus,
+        keyring: Keyring,
+        bell: Bell,
+        clock: Clock,
+        metrics: Metrics,
+        management_url: Secret | None = None,
+    ) -> None:
+        self._desk = Desk(database, worker, bus, keyring, bell, clock, metrics, management_url)
+        self._table = route_table(Overview())
+        self._drain = Drain(worker, bell, metrics)
+        self._door = Door(worker, bell)
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        """The API, its description, and the front page."""
+        described = Reply(raw=dumps(openapi_document(self._table)))
+        return [
+            web.get(f"{API}/openapi.json", _always(described)),
+            web.get("/docs", _always(docs_page(self._table))),
+            *Frame(self._desk, self._table).route_defs(),
+        ]
+
+    async def ready(self) -> str | None:
+        """None when requests can be answered, else what is missing."""
+        try:
+            await self._desk.database.check()
+        except Unavailable as error:
+            return str(error)
+        return None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Drain the dead letters and serve the AMQP door until `stop` is set."""
+        bus = self._desk.bus
+        async with (
+            bus.consume(
+                DEAD_QUEUE, self._drain.handle, prefetch=200, batch=100, linger_s=0.05, concurrency=1
+            ),
+            bus.consume(DOOR_QUEUE, self._door.handle, prefetch=32, concurrency=4),
+        ):
+            while not stop.is_set():
+                await self._sweep()
+                try:
+                    async with asyncio.timeout(SWEEP_EVERY_S):
+                        await stop.wait()
+                except TimeoutError:
+                    continue
+
+    async def _sweep(self) -> None:
+        try:
+            async with self._desk.worker.connection() as connection:
+                await idempotency.sweep(connection)
+        except Unavailable as error:
+            logger.warning("old idempotency keys stay until the next look: %s", error)
+
+
+def _always(reply: Reply) -> AioHandler:
+    async def handle(_: web.Request) -> web.Response:
+        headers = {**SAFE_HEADERS, **reply.headers, "Content-Type": reply.content_type}
+        return web.Response(body=reply.raw, headers=headers)
+
+    return handle

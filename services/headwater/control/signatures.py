@@ -1,0 +1,166 @@
+"""The operator's "why was it refused?", and the presets there are."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from headwater.contracts.base import Closed
+from headwater.contracts.signatures import SchemeDefinition
+from headwater.control.paging import ListQuery, after_name, listing, token_of
+from headwater.control.problems import invalid_at
+from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
+from headwater.model.errors import ConfigError
+from headwater.model.schedule import PRESETS, describe, parse_timetable
+from headwater.model.secret import Secret
+from headwater.plugins.signatures import (
+    REASONS,
+    Scheme,
+    SignedRequest,
+    compile_definition,
+    preset,
+    preset_names,
+    preset_row,
+    verify,
+)
+
+DEFAULT_TOLERANCE_S = 300.0
+
+
+class ReceivedRequest(Closed):
+    """A request as it came. `url` is the public one that the sender used."""
+
+    method: Annotated[str, Field(min_length=1, max_length=20)] = "POST"
+    url: Annotated[str, Field(max_length=16_384)] = ""
+    headers: Annotated[
+        tuple[tuple[str, str], ...],
+        Field(max_length=1000, description="[name, value as latin-1] in wire order."),
+    ] = ()
+    body_base64: str = ""
+
+
+class VerifyRequest(Closed):
+    """A scheme (a preset's name, or a definition), secrets, and the request to judge."""
+
+    scheme: Annotated[str | None, Field(max_length=64)] = None
+    definition: SchemeDefinition | None = None
+    secrets: Annotated[tuple[str, ...], Field(max_length=100, json_schema_extra={"x-secret": True})] = ()
+    context: dict[str, str] = Field(default_factory=dict)
+    tolerance_s: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = DEFAULT_TOLERANCE_S
+    at: datetime | None = Field(default=None, description="Epoch seconds or ISO 8601; default: now.")
+    request: ReceivedRequest
+
+    @model_validator(mode="after")
+    def _one_scheme(self) -> Self:
+        if (self.scheme is None) == (self.definition is None):
+            raise ValueError("give `scheme` (a preset's name) or `definition`, one of them")
+        return self
+
+
+class VerifyAnswer(Answer):
+    """`reason` is a stable code, `explanation` its sentence, `detail` the header or field concerned."""
+
+    valid: bool
+    reason: str
+    explanation: str
+    detail: str
+    secret_index: int | None
+    timestamp: float | None
+
+
+async def verify_signature(desk: Desk, call: Call[NoQuery, VerifyRequest]) -> Reply:
+    wanted = call.body
+    verdict = verify(
+        _scheme(wanted),
+        [Secret.of(text) for text in wanted.secrets],
+        _request(wanted.request),
+        at_s=_at(wanted.at, desk.clock.now()),
+        tolerance_s=wanted.tolerance_s,
+        context=wanted.context,
+    )
+    return Reply(
+        {
+            "valid": verdict.valid,
+            "reason": verdict.reason,
+            "explanation": REASONS[verdict.reason],
+            "detail": verdict.detail,
+            "secret_index": verdict.secret_index,
+            "timestamp": verdict.timestamp_s,
+        }
+    )
+
+
+def _at(at: datetime | None, now: datetime) -> float:
+    moment = at or now
+    try:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except OverflowError:
+        raise invalid_at("/at", "is out of the range of time") from None
+
+
+def _scheme(wanted: VerifyRequest) -> Scheme:
+    try:
+        if wanted.definition is not None:
+            return compile_definition(wanted.definition)
+        return preset(wanted.scheme or "")
+    except ConfigError as error:
+        raise invalid_at("/definition" if wanted.definition else "/scheme", str(error)) from error
+
+
+def _request(given: ReceivedRequest) -> SignedRequest:
+    try:
+        body = base64.b64decode(given.body_base64, validate=True)
+    except (binascii.Error, ValueError):
+        raise invalid_at("/request/body_base64", "is not base64") from None
+    headers = []
+    for index, (name, value) in enumerate(given.headers):
+        try:
+            headers.append((name.encode("latin-1"), value.encode("latin-1")))
+        except UnicodeEncodeError:
+            raise invalid_at(f"/request/headers/{index}", "is not latin-1") from None
+    return SignedRequest(given.method, given.url, tuple(headers), body)
+
+
+class Preset(Answer):
+    """A signature scheme or a time specification that goes by a name."""
+
+    kind: Literal["signature", "schedule"]
+    name: str
+    description: str
+    definition: dict[str, Any]
+
+
+def _signature_preset(name: str) -> Mapping[str, Any]:
+    row = preset_row(name)
+    return {
+        "kind": "signature",
+        "name": name,
+        "description": str(row.get("provider") or name),
+        "definition": dict(row),
+    }
+
+
+def _schedule_preset(name: str) -> Mapping[str, Any]:
+    found = PRESETS[name]
+    definition: dict[str, Any] = (
+        {"interval": found.interval} if found.interval else {"crons": list(found.crons)}
+    )
+    description = describe(parse_timetable(preset=name))
+    return {"kind": "schedule", "name": name, "description": description, "definition": definition}
+
+
+async def list_presets(_: Desk, call: Call[ListQuery, None]) -> Reply:
+    after = after_name(call.query, "presets") or ""
+    names = sorted(
+        [("schedule", name) for name in PRESETS] + [("signature", name) for name in preset_names()]
+    )
+    wanted = [(kind, name) for kind, name in names if f"{kind} {name}" > after][: call.query.limit + 1]
+    rows = [
+        _signature_preset(name) if kind == "signature" else _schedule_preset(name) for kind, name in wanted
+    ]
+    return Reply(
+        listing(rows, call.query.limit, dict, lambda row: token_of("presets", f"{row['kind']} {row['name']}"))
+    )

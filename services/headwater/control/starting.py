@@ -1,0 +1,118 @@
+"""Starting runs: by the API, by an AMQP message, by the CLI. The same key asks for the same run."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from headwater.contracts.codec import dumps
+from headwater.contracts.messages import RunRequest
+from headwater.model.errors import HeadwaterError
+from headwater.model.run import RunState, Trigger
+from headwater.store import catalogue, config, idempotency, runs, schedules
+from headwater.store.runs import NewRun
+
+MANUAL = 0  # before what schedules start
+
+
+class UnknownStreamError(HeadwaterError):
+    """A run was asked for of a stream that the tenant does not have."""
+
+
+class KeyReusedError(HeadwaterError):
+    """An idempotency key came again with another request."""
+
+    def __init__(self) -> None:
+        super().__init__("this key was used for another request: take a new one")
+
+
+class NotFinalError(HeadwaterError):
+    """A run that has not ended was to be run again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """Who starts a run, and how. `key`: the same one gives the same run for 7 days."""
+
+    trigger: Trigger
+    started_by: str
+    key: str | None = None
+
+
+async def start_run(connection: Any, tenant: str, request: RunRequest, starter: Starter) -> UUID:
+    """Insert the run that `request` asks for, in the caller's transaction; ring the bell after the commit.
+
+    Raises: UnknownStreamError, KeyReusedError.
+    """
+    source, _, stream = request.stream.partition(".")
+    if not await config.has_stream(connection, tenant, source, stream):
+        raise UnknownStreamError(
+            f"{request.stream[:140]!r} names no stream of this tenant (write source.stream)"
+        )
+    if starter.key is None:
+        key, due_at = uuid4().hex, await schedules.now(connection)
+    else:
+        digest = hashlib.sha256(dumps(request.model_dump(mode="python"))).digest()
+        first = await idempotency.claim(connection, tenant, "runs", starter.key, digest)
+        if first.digest != digest:
+            raise KeyReusedError
+        key, due_at = starter.key, first.at
+    new = NewRun(
+        tenant=tenant,
+        source=source,
+        stream=stream,
+        due_at=due_at,
+        trigger=starter.trigger.value,
+        key=key,
+        mode=request.mode,
+        force=request.force,
+        parameters=request.parameters,
+        window=request.window,
+        priority=MANUAL,
+        started_by=starter.started_by,
+    )
+    return await runs.insert(connection, new)
+
+
+async def rerun(connection: Any, run: Mapping[str, Any], starter: Starter) -> UUID:
+    """Run `run` (its row) again: the same boundary, a higher generation.
+
+    Two at once give one run; one after the other, two. Raises: NotFinalError, UnknownStreamError, KeyReusedError.
+    """
+    if not RunState(run["state"]).is_final:
+        raise NotFinalError(f"the run is {run['state']}: cancel it first, or wait for its end")
+    of = (run["tenant"], run["source"], run["stream"])
+    if not await config.has_stream(connection, *of):
+        raise UnknownStreamError(f"stream {of[1]}.{of[2]} is not there any more")
+    if starter.key is not None:
+        digest = hashlib.sha256(run["id"].bytes).digest()
+        first = await idempotency.claim(connection, of[0], "rerun", starter.key, digest)
+        if first.digest != digest:
+            raise KeyReusedError
+        if first.result is not None:
+            return first.result
+    generation = 1 + await catalogue.highest_generation(connection, run["due_at"], of, run["schedule"])
+    run_id = await runs.insert(connection, _again(run, generation, starter))
+    if starter.key is not None:
+        await idempotency.keep_result(connection, of[0], "rerun", starter.key, run_id)
+    return run_id
+
+
+def _again(run: Mapping[str, Any], generation: int, starter: Starter) -> NewRun:
+    return NewRun(
+        tenant=run["tenant"],
+        source=run["source"],
+        stream=run["stream"],
+        due_at=run["due_at"],
+        trigger=starter.trigger.value,
+        schedule=run["schedule"],
+        key="" if run["schedule"] else f"rerun {run['id']}",
+        mode=run["mode"],
+        force=run["force"],
+        parameters=run["parameters"],
+        window=run["time_window"],
+        generation=generation,
+        priority=MANUAL,
+        started_by=starter.started_by,
+    )

@@ -1,0 +1,148 @@
+"""Sources, their streams, and how far each stream has been read."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import Field, field_validator
+
+from headwater.contracts.base import Closed
+from headwater.contracts.codec import dumps
+from headwater.control.etag import check_if_match, etag
+from headwater.control.paging import ListQuery, after_name, listing, token_of
+from headwater.control.problems import not_found
+from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
+from headwater.store import catalogue, cursors
+
+MAX_CURSOR_BYTES = 64 * 1024
+
+
+class Source(Answer):
+    """One remote API. Secrets in its definition are only named."""
+
+    name: str
+    definition: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+
+
+class Stream(Answer):
+    """One collection of a source, with the definition that the next run is pinned to."""
+
+    name: Annotated[str, Field(description="source.stream")]
+    version: UUID
+    definition: dict[str, Any]
+    updated_at: datetime
+
+
+class Cursor(Answer):
+    """How far a stream has been read. Before the first complete walk `value` is null and `version` 0."""
+
+    value: Any
+    record_id: str | None
+    synced_at: datetime | None
+    run_id: UUID | None
+    version: int
+
+
+class NewCursor(Closed):
+    """Where the next incremental run begins."""
+
+    value: Any
+
+    @field_validator("value")
+    @classmethod
+    def _bounded(cls, value: Any) -> Any:
+        if value is None:
+            raise ValueError("give a value; DELETE resets the cursor")
+        if len(dumps(value)) > MAX_CURSOR_BYTES:
+            raise ValueError(f"is larger than {MAX_CURSOR_BYTES} bytes")
+        return value
+
+
+def source_view(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("name", "definition", "created_at", "updated_at")}
+
+
+def stream_view(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": f"{row['source']}.{row['name']}",
+        "version": row["version_id"],
+        "definition": row["definition"]["stream"],
+        "updated_at": row["updated_at"],
+    }
+
+
+async def list_sources(desk: Desk, call: Call[ListQuery, None]) -> Reply:
+    after = after_name(call.query, "sources")
+    async with desk.acting(call) as connection:
+        rows = await catalogue.list_sources(connection, call.tenant, after=after, limit=call.query.limit + 1)
+    return Reply(listing(rows, call.query.limit, source_view, lambda row: token_of("sources", row["name"])))
+
+
+async def show_source(desk: Desk, call: Call[NoQuery, None]) -> Reply:
+    async with desk.acting(call) as connection:
+        return Reply(source_view(await _source(connection, call)))
+
+
+async def _source(connection: Any, call: Call[Any, Any]) -> Mapping[str, Any]:
+    row = await catalogue.get_source(connection, call.tenant, call.path["source"])
+    if row is None:
+        raise not_found("source")
+    return row
+
+
+async def list_streams(desk: Desk, call: Call[ListQuery, None]) -> Reply:
+    after = after_name(call.query, "streams")
+    async with desk.acting(call) as connection:
+        source = await _source(connection, call)
+        rows = await catalogue.list_streams(
+            connection, call.tenant, source["name"], after=after, limit=call.query.limit + 1
+        )
+    return Reply(listing(rows, call.query.limit, stream_view, lambda row: token_of("streams", row["name"])))
+
+
+async def show_stream(desk: Desk, call: Call[NoQuery, None]) -> Reply:
+    async with desk.acting(call) as connection:
+        return Reply(stream_view(await _stream(connection, call)))
+
+
+async def _stream(connection: Any, call: Call[Any, Any]) -> Mapping[str, Any]:
+    row = await catalogue.get_stream(connection, call.tenant, call.path["source"], call.path["stream"])
+    if row is None:
+        raise not_found("stream")
+    return row
+
+
+async def _cursor(connection: Any, call: Call[Any, Any]) -> Mapping[str, Any]:
+    stream = await _stream(connection, call)
+    found = await cursors.get(connection, call.tenant, stream["source"], stream["name"])
+    return found or {"value": None, "record_id": None, "synced_at": None, "run_id": None, "version": 0}
+
+
+async def show_cursor(desk: Desk, call: Call[NoQuery, None]) -> Reply:
+    async with desk.acting(call) as connection:
+        cursor = await _cursor(connection, call)
+    return Reply(dict(cursor), headers=etag(cursor["version"]))
+
+
+async def set_cursor(desk: Desk, call: Call[NoQuery, NewCursor]) -> Reply:
+    of = (call.tenant, call.path["source"], call.path["stream"])
+    async with desk.acting(call) as connection:
+        await _stream(connection, call)
+        await cursors.lock(connection, *of)
+        check_if_match(call.headers, (await _cursor(connection, call))["version"])
+        await cursors.put(connection, *of, call.body.value)
+        cursor = await _cursor(connection, call)
+    return Reply(dict(cursor), headers=etag(cursor["version"]))
+
+
+async def reset_cursor(desk: Desk, call: Call[NoQuery, None]) -> Reply:
+    of = (call.tenant, call.path["source"], call.path["stream"])
+    async with desk.acting(call) as connection:
+        await _stream(connection, call)
+        await cursors.lock(connection, *of)
+        check_if_match(call.headers, (await _cursor(connection, call))["version"])
+        await cursors.reset(connection, *of)
+    return Reply()

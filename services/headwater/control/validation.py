@@ -1,0 +1,115 @@
+"""What is wrong with a manifest beyond its form: the same checks for the API, the CLI and the import."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from headwater.contracts.manifest import Manifest, Schedule
+from headwater.contracts.manifest_text import MAX_PROBLEMS, Document, Problem
+from headwater.contracts.timetable import timetable_of
+from headwater.control.finding import Finding, Path, Surroundings
+from headwater.control.reading import faults_in
+from headwater.control.validation_endpoints import in_endpoints
+from headwater.control.validation_sources import in_sources, twice, unknown_secrets
+from headwater.model.schedule import ScheduleError, short_text, smallest_gap_s
+from headwater.store import catalogue, config
+
+MINIMUM_INTERVAL_S = 60
+ALONE = Surroundings()
+_SPECIFICATIONS = ("cron", "crons", "interval", "once", "preset")
+
+
+def check(
+    manifest: Manifest, document: Document, around: Surroundings = ALONE, now: datetime | None = None
+) -> list[Problem]:
+    """Every problem of a manifest that was read from `document`, at its place; empty when it can be applied.
+
+    Without `around` nothing is said about what only a database knows. `now` defaults to the machine's clock.
+    It may take seconds for large manifests: keep it off the event loop.
+    """
+    moment = now or datetime.now(UTC)
+    # a lone surrogate in a text makes later checks meaningless
+    found = [Finding(path, fault, "write it anew") for path, fault in faults_in(document.value)]
+    if not found:
+        found = [*in_sources(manifest), *_in_schedules(manifest, around, moment), *in_endpoints(manifest)]
+        if around.secrets is not None:
+            found += unknown_secrets(document.value, around.secrets)
+    problems = [document.problem(each.path, each.what, each.mend) for each in found[:MAX_PROBLEMS]]
+    return sorted(problems, key=lambda problem: (problem.line, problem.column))
+
+
+async def surroundings(connection: Any, tenant: str) -> Surroundings:
+    """What the database knows of the tenant."""
+    row = await catalogue.get_tenant(connection, tenant)
+    settings = row["settings"] if row is not None else {}
+    names = frozenset(secret["name"] for secret in await config.list_secrets(connection, tenant))
+    return Surroundings(
+        streams=await catalogue.stream_names(connection, tenant),
+        secrets=names,
+        minimum_interval_s=settings.get("minimum_interval_s", MINIMUM_INTERVAL_S),
+    )
+
+
+def _in_schedules(manifest: Manifest, around: Surroundings, now: datetime) -> Iterator[Finding]:
+    yield from twice(("schedules",), [schedule.name for schedule in manifest.schedules], "schedule")
+    here = frozenset(
+        f"{source.name}.{stream.name}" for source in manifest.sources for stream in source.streams
+    )
+    replaced = tuple(f"{source.name}." for source in manifest.sources)
+    for index, schedule in enumerate(manifest.schedules):
+        path: Path = ("schedules", index)
+        if around.streams is not None:
+            # a source that the manifest names keeps only the streams it lists
+            kept = (
+                frozenset(name for name in around.streams if not name.startswith(replaced))
+                if replaced
+                else around.streams
+            )
+            yield from _unknown_streams(path, schedule, here | kept)
+        yield from _times(path, schedule, manifest.tenant, around, now)
+
+
+def _unknown_streams(path: Path, schedule: Schedule, known: frozenset[str]) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for index, stream in enumerate(schedule.streams):
+        place = (*path, "streams", index)
+        if stream in seen:
+            yield Finding(place, f"stream {stream} is named twice", "keep one")
+        elif stream not in known:
+            yield Finding(
+                place, f"there is no stream {stream}", "define it under its source, or correct the name"
+            )
+        seen.add(stream)
+
+
+def _times(
+    path: Path, schedule: Schedule, tenant: str, around: Surroundings, now: datetime
+) -> Iterator[Finding]:
+    try:
+        timetable = timetable_of(schedule, tenant, now)
+        gap_s = None if timetable is None else smallest_gap_s(timetable, now)
+    except ScheduleError as error:
+        at = "" if error.position is None else f"character {error.position}: "
+        yield Finding((*path, *_place_of(schedule, error)), f"{at}{error.cause}", error.mend)
+        return
+    except OverflowError:
+        yield Finding((*path, *_first_given(schedule)), "is out of the range of time", "write a nearer time")
+        return
+    if gap_s is not None and gap_s < around.minimum_interval_s:
+        least = short_text(int(around.minimum_interval_s))
+        what = f"two due times are {short_text(int(gap_s))} apart; this tenant's minimum is {least}"
+        yield Finding((*path, *_first_given(schedule)), what, f"leave at least {least} between them")
+
+
+def _place_of(schedule: Schedule, error: ScheduleError) -> Path:
+    """`crons[1]` is item 1 of the list; `cron` may be the only item of it."""
+    name, _, index = error.specification.rstrip("]").partition("[")
+    if index:
+        return ("crons", int(index))
+    if name == "cron" and schedule.cron is None:
+        return ("crons", 0) if schedule.crons else ("preset",)
+    return (name,)
+
+
+def _first_given(schedule: Schedule) -> Path:
+    return next(((name,) for name in _SPECIFICATIONS if getattr(schedule, name) not in (None, ())), ())

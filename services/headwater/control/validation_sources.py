@@ -1,0 +1,161 @@
+"""Checks of sources and streams that need more than their form."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from headwater.contracts.manifest import Destination, Manifest, Source, Stream, StreamDefinition
+from headwater.control.finding import Finding, Path, header_fault, split_sentence
+from headwater.http.addresses import parse_ranges
+from headwater.model.errors import ConfigError, SourceError
+from headwater.model.http import parse_url
+from headwater.plugins.expressions import compile_path
+from headwater.plugins.secret_text import names_in
+from headwater.plugins.walk import Walk
+
+_EXPRESSIONS = ("cursor_path", "next_path", "total", "total_pages", "has_more")
+
+
+def in_sources(manifest: Manifest) -> Iterator[Finding]:
+    """What is wrong with the sources of the manifest and their streams."""
+    yield from twice(("sources",), [source.name for source in manifest.sources], "source")
+    for index, source in enumerate(manifest.sources):
+        yield from _in_source(manifest.tenant, ("sources", index), source)
+    yield from _in_tables(manifest)
+
+
+def twice(path: Path, names: Iterable[str], what: str) -> Iterator[Finding]:
+    """Names that are given more than once, at each place but the first."""
+    seen: Counter[str] = Counter()
+    for index, name in enumerate(names):
+        if seen[name]:
+            yield Finding((*path, index, "name"), f"a {what} {name} is given twice", "rename one of them")
+        seen[name] += 1
+
+
+def _in_source(tenant: str, path: Path, source: Source) -> Iterator[Finding]:
+    found = [*_base_url(path, source), *_ranges(path, source), *_auth(path, source)]
+    found += _headers((*path, "headers"), source.headers)
+    found += twice((*path, "streams"), [stream.name for stream in source.streams], "stream")
+    yield from found
+    for index, stream in enumerate(source.streams):
+        here = (*path, "streams", index)
+        faults = list(_in_stream(here, stream))
+        yield from faults
+        if not faults and not found:
+            yield from _as_a_whole(tenant, here, source, stream)
+
+
+def _base_url(path: Path, source: Source) -> Iterator[Finding]:
+    try:
+        parse_url(source.base_url)
+    except SourceError as error:
+        yield Finding((*path, "base_url"), error.message, "write for example https://api.example.com/v1")
+
+
+def _ranges(path: Path, source: Source) -> Iterator[Finding]:
+    for index, text in enumerate(source.network.allow):
+        try:
+            parse_ranges([text])
+        except ConfigError:
+            mend = "write for example 10.0.0.0/8 or 192.168.1.7 (no bits set behind the mask)"
+            yield Finding((*path, "network", "allow", index), f"{text[:60]!r} is no address range", mend)
+
+
+def _auth(path: Path, source: Source) -> Iterator[Finding]:
+    auth: Any = source.auth
+    if auth.type == "bearer":
+        yield from _header((*path, "auth", "token"), "Authorization", auth.token.strip())
+    elif auth.type == "api_key" and auth.place == "header":
+        yield from _header((*path, "auth", "name"), auth.name, "")
+        yield from _header((*path, "auth", "value"), "X-API-Key", auth.value)
+    elif auth.type == "api_key" and auth.place == "cookie":
+        yield from _header((*path, "auth", "name"), auth.name, "")
+        yield from _header((*path, "auth", "value"), "Cookie", auth.value)
+
+
+def _header(path: Path, name: str, value: str) -> Iterator[Finding]:
+    fault = header_fault(name, value)
+    if fault is not None:
+        yield Finding(path, *fault)
+
+
+def _headers(path: Path, headers: dict[str, str]) -> Iterator[Finding]:
+    for name, value in headers.items():
+        yield from _header((*path, name), name, value)
+
+
+def _in_stream(path: Path, stream: Stream) -> Iterator[Finding]:
+    yield from _headers((*path, "request", "headers"), stream.request.headers)
+    if stream.records.path:
+        yield from _expression((*path, "records", "path"), stream.records.path)
+    for name in _EXPRESSIONS:
+        text = getattr(stream.pagination, name, None)
+        if text is not None:
+            yield from _expression((*path, "pagination", name), text)
+    if stream.incremental is not None:
+        yield from _expression((*path, "incremental", "field"), stream.incremental.field)
+
+
+def _expression(path: Path, text: str) -> Iterator[Finding]:
+    try:
+        compile_path(text)
+    except ConfigError as error:
+        yield Finding(path, " ".join(str(error).split())[:300], "see https://jmespath.org for its rules")
+
+
+def _as_a_whole(tenant: str, path: Path, source: Source, stream: Stream) -> Iterator[Finding]:
+    """What only shows when the stream is put together as for a run."""
+    shared = source.model_dump(exclude={"name", "streams", "rate_limit"}, by_alias=True)
+    try:
+        Walk(StreamDefinition(tenant=tenant, source=source.name, stream=stream, **shared))
+    except (ConfigError, SourceError) as error:
+        yield Finding(path, *split_sentence(str(error)))
+
+
+def _in_tables(manifest: Manifest) -> Iterator[Finding]:
+    """Two that write to one table must agree how."""
+    first: dict[str, tuple[str, Destination]] = {}
+    for path, name, destination in _destinations(manifest):
+        holder, held = first.setdefault(destination.table, (name, destination))
+        if (held.mode, held.key) != (destination.mode, destination.key):
+            yield Finding(
+                path,
+                f"table {destination.table} is loaded by {holder} in mode {_manner(held)}, "
+                f"here in mode {_manner(destination)}",
+                "give both the same mode and key, or name another table",
+            )
+
+
+def _manner(destination: Destination) -> str:
+    return f"{destination.mode} by {', '.join(destination.key)}" if destination.key else destination.mode
+
+
+def _destinations(manifest: Manifest) -> Iterator[tuple[Path, str, Destination]]:
+    for i, source in enumerate(manifest.sources):
+        for j, stream in enumerate(source.streams):
+            path = ("sources", i, "streams", j, "destination")
+            yield path, f"{source.name}.{stream.name}", stream.destination
+    for i, endpoint in enumerate(manifest.endpoints):
+        if endpoint.destination is not None:
+            yield ("endpoints", i, "destination"), f"endpoint {endpoint.name}", endpoint.destination
+
+
+def texts_of(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
+    """Every text in a document, with its path."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from texts_of(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from texts_of(item, (*path, index))
+
+
+def unknown_secrets(document: Any, known: frozenset[str]) -> Iterator[Finding]:
+    """References to secrets that the tenant does not have."""
+    for path, text in texts_of(document):
+        for name in names_in(text):
+            if name not in known:
+                yield Finding(path, f"secret {name!r} is not there", "set it, or correct the name")
