@@ -20,7 +20,12 @@ async def client() -> AsyncIterator[HttpClient]:
 async def _walked(client: HttpClient, name: str, case: Case) -> Walked:
     async with FakeApi({name: case.behaviour}) as api:
         stream = definition(
-            api.url(name), pagination=case.pagination, records=case.records, limits=case.limits
+            api.url(name),
+            pagination=case.pagination,
+            records=case.records,
+            limits=case.limits,
+            request=case.request,
+            errors=case.errors,
         )
         return await walk_all(client, stream)
 

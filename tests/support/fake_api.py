@@ -36,7 +36,7 @@ class Fault:
 class Behaviour:
     """One way of being an API. The words of each field are explained where they are read, in `Pages`."""
 
-    style: str = "offset"  # offset, page, cursor, next_url, link, none
+    style: str = "offset"  # offset, page, cursor, next_url, link, none, keyset, relay
     count: int = 230
     cap: int = 100  # the largest page the server gives, whatever it is asked for
     past_end: str = "empty"  # empty, null, absent, 404, 204, last, first
@@ -82,12 +82,17 @@ class Pages:
 
     def answer(self, query: Mapping[str, str]) -> web.Response | str:
         style = self.behaviour
+        if style.style == "window" and (refusal := self._outside(query)) is not None:
+            return refusal
         start, size, page = self._position(query)
         self.seen[page] += 1
         for fault in style.faults:
             if fault.page == page and self.seen[page] <= fault.times:
                 return _fault(fault)
         rows = [record(n, style.records) for n in range(start, min(start + size, style.count))]
+        if style.style == "window":
+            there = self._between(query)
+            rows = there[start : start + size]
         if page in style.holes:
             rows = []
         if page in style.thin:
@@ -105,6 +110,10 @@ class Pages:
             return 0, size, 1
         if style.style in {"offset", "none"}:
             start = int(query.get("offset") or 0)
+        elif style.style == "keyset":
+            start = int(query.get("after") or -1) + 1
+        elif style.style == "window":
+            start = int(query.get("offset") or 0)
         elif style.style == "page":
             start = (int(query.get("page") or 1) - 1) * size
         else:
@@ -112,6 +121,16 @@ class Pages:
                 100 if style.next == "zero" and "cursor" in query else 0
             )
         return start, size, start // size + 1
+
+    def _between(self, query: Mapping[str, str]) -> list[Any]:
+        """The records changed in the slice that is asked for: its beginning belongs to it, its end does not."""
+        every = [record(n) for n in range(self.behaviour.count)]
+        return [one for one in every if query["from"] <= one["updated_at"] < query["to"]]
+
+    def _outside(self, query: Mapping[str, str]) -> web.Response | None:
+        if self.behaviour.past_end == "404" and not self._between(query):
+            return web.json_response({"detail": "nothing in there"}, status=404)
+        return None
 
     def _past_end(self, query: Mapping[str, str]) -> web.Response | list[Any] | None:
         style = self.behaviour
@@ -149,6 +168,8 @@ class Pages:
         list_ = rows[0] if style.last_alone and len(rows) == 1 else rows
         if not rows and page > 1 and style.past_end == "null":
             list_ = None
+        if style.style == "relay":
+            return _relay(rows, start + size, is_last=is_last)
         whole = _enveloped(document, style, list_, drop=not rows and page > 1 and style.past_end == "absent")
         return _encoded(whole, headers, style.body)
 
@@ -185,6 +206,13 @@ class Pages:
             case "foreign":
                 return f"{self.behaviour.other}/items?{query}"
         return f"{self.base}?{query}"
+
+
+def _relay(rows: list[Any], following: int, *, is_last: bool) -> web.Response:
+    """A GraphQL connection."""
+    edges = [{"node": row, "cursor": _cursor(row["id"], "plain")} for row in rows]
+    page_info = {"hasNextPage": not is_last, "endCursor": _cursor(following, "plain")}
+    return web.json_response({"data": {"shop": {"items": {"edges": edges, "pageInfo": page_info}}}})
 
 
 def _told(form: str, true: int, page: int) -> Any:
@@ -292,10 +320,25 @@ class FakeApi:
         if behaviour.needs and request.headers.get("Authorization") != behaviour.needs:
             return web.json_response({"error": "who are you?"}, status=401)
         pages = self._pages.setdefault(name, Pages(behaviour, f"{self.url(name)}/items"))
-        answer = pages.answer(request.query)
+        answer = pages.answer(await _asked(request))
         if isinstance(answer, web.Response):
             return answer
         return await _broken(request, answer)
+
+
+async def _asked(request: web.Request) -> dict[str, str]:
+    """What is asked for, wherever it stands: query, JSON body (GraphQL variables too), headers."""
+    asked = dict(request.query)
+    if request.can_read_body:
+        document = await request.json()
+        inner = document.get("variables") or document.get("page") or document
+        names = {"first": "limit", "after": "cursor"}
+        asked |= {
+            names.get(name, name): json.dumps(value) if isinstance(value, dict) else str(value)
+            for name, value in inner.items()
+        }
+    asked |= {name[2:].lower(): value for name, value in request.headers.items() if name.startswith("X-")}
+    return asked
 
 
 async def _broken(request: web.Request, kind: str) -> web.StreamResponse:

@@ -1,5 +1,6 @@
 """The catalogue: each hostile but ordinary behaviour of an API, how it is declared, and its one right outcome."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,17 @@ PAGE: Mapping[str, Any] = {"type": "page", "size": 100, "size_param": "limit"}
 CURSOR: Mapping[str, Any] = {"type": "cursor", "cursor_path": "next", "size_param": "limit", "size": 100}
 NEXT_URL: Mapping[str, Any] = {"type": "next_url", "next_path": "next"}
 LINK: Mapping[str, Any] = {"type": "link"}
+KEYSET: Mapping[str, Any] = {
+    "type": "keyset", "key_path": "id", "key_param": "after", "size": 100, "size_param": "limit",
+}  # fmt: skip
+RELAY: Mapping[str, Any] = {"type": "graphql_relay", "page_info": "data.shop.items.pageInfo"}
+GRAPHQL: Mapping[str, Any] = {"graphql": {"query": "query($first: Int, $after: String) { shop { … } }"}}
+EDGES = "data.shop.items.edges[].node"
+WINDOW: Mapping[str, Any] = {
+    "type": "window", "start": "2024-03-01T00:00:00Z", "end": "2024-04-01T00:00:00Z", "step_s": 7 * 86_400,
+    "start_param": "from", "end_param": "to", "pages": {"type": "offset", "size": 20},
+}  # fmt: skip
+BY_CHANGE = sorted(range(230), key=lambda number: (number % 28 // 7, number))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +43,25 @@ class Case:
     rejected: int = 0
     waits_s: tuple[float | None, ...] = ()
     received: int | None = None
+    request: Mapping[str, Any] = field(default_factory=dict)
+    errors: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def wanted_ids(self) -> list[int]:
         return list(range(self.behaviour.count) if self.ids is None else self.ids)
 
 
+_THROTTLED = json.dumps(
+    {
+        "errors": [{"message": "Throttled", "extensions": {"code": "THROTTLED"}}],
+        "extensions": {
+            "cost": {
+                "requestedQueryCost": 300,
+                "throttleStatus": {"maximumAvailable": 1000, "currentlyAvailable": 100, "restoreRate": 50},
+            }
+        },
+    }
+)
 LOOP = frozenset({"pagination_loop"})
 CUT = frozenset({"limit_reached"})
 
@@ -111,6 +136,13 @@ _COUNTING = {
     ),
     "offset_ignored": Case(
         Behaviour(same_page=True), OFFSET, "loop", ids=range(100), warnings=LOOP, requests=2, received=200
+    ),
+    "offset_ignored_although_the_total_seems_reached": Case(
+        Behaviour(same_page=True, total="number", count=150),
+        OFFSET | {"total": "total"},
+        "loop",
+        ids=range(100),
+        warnings=LOOP,
     ),
     "offset_short_page_promised": Case(
         Behaviour(cap=50), OFFSET | {"end_on_short_page": True}, "short_page", requests=5
@@ -211,6 +243,130 @@ _FOLLOWING = {
     "link_self": Case(Behaviour(style="link", next="self"), LINK, "loop", ids=range(200), warnings=LOOP),
 }
 
+_KEYED = {
+    "keyset_until_empty": Case(Behaviour(style="keyset"), KEYSET, "empty_page", requests=4),
+    "keyset_has_more": Case(
+        Behaviour(style="keyset", has_more="bool"),
+        KEYSET | {"has_more": "has_more"},
+        "has_more_false",
+        requests=3,
+    ),
+    "keyset_server_gives_less": Case(Behaviour(style="keyset", cap=30), KEYSET, "empty_page"),
+    "keyset_ignored": Case(
+        Behaviour(style="keyset", same_page=True), KEYSET, "loop", ids=range(100), warnings=LOOP
+    ),
+    "keyset_key_path_wrong": Case(
+        Behaviour(style="keyset"),
+        KEYSET | {"key_path": "ident"},
+        "error",
+        ids=range(100),
+        warnings=frozenset({"next_unusable"}),
+    ),
+    "relay": Case(
+        Behaviour(style="relay"), RELAY, "has_more_false", records=EDGES, request=GRAPHQL, requests=3
+    ),
+    "relay_page_info_wrong": Case(
+        Behaviour(style="relay"),
+        RELAY | {"page_info": "data.items.pageInfo"},
+        "cursor_end",
+        ids=range(100),
+        records=EDGES,
+        request=GRAPHQL,
+        warnings=frozenset({"cursor_absent"}),
+    ),
+    "graphql_error_in_200": Case(
+        Behaviour(
+            style="relay", faults=(Fault(2, 200, 9, {}, '{"data": null, "errors": [{"message": "no"}]}'),)
+        ),
+        RELAY,
+        "error:graphql_error",
+        ids=range(100),
+        records=EDGES,
+        request=GRAPHQL,
+    ),
+    "graphql_throttled": Case(
+        Behaviour(style="relay", faults=(Fault(2, 200, 1, {}, _THROTTLED),)),
+        RELAY,
+        "has_more_false",
+        records=EDGES,
+        request=GRAPHQL,
+        waits_s=(4.0,),
+    ),
+    "window_slices": Case(Behaviour(style="window"), WINDOW, "empty_page", ids=tuple(BY_CHANGE), requests=18),
+    "window_404_for_an_empty_slice": Case(
+        Behaviour(style="window", past_end="404"),
+        WINDOW
+        | {"start": "2024-02-01T00:00:00Z", "pages": {"type": "offset", "size": 100, "stop_on_status": 404}},
+        "error:http_404",
+        ids=(),
+    ),
+    "window_404_for_an_empty_slice_by_rule": Case(
+        Behaviour(style="window", past_end="404"),
+        WINDOW | {"start": "2024-02-02T00:00:00Z", "step_s": 14 * 86_400},
+        "empty_page",
+        ids=tuple(sorted(range(230), key=lambda number: (number % 28 // 14, number))),
+        errors={"status": {"404": "skip"}},
+    ),
+}
+
+_PLACES = {
+    "post_json": Case(
+        Behaviour(),
+        OFFSET | {"in": "json", "offset_param": "page.offset", "size_param": "page.limit"},
+        "empty_page",
+        request={"method": "POST", "json": {"filter": {"kind": "all"}}},
+    ),
+    "in_headers": Case(
+        Behaviour(),
+        OFFSET | {"in": "header", "offset_param": "X-Offset", "size_param": "X-Limit"},
+        "empty_page",
+    ),
+    "cursor_object_in_json": Case(
+        Behaviour(style="cursor", next="object"),
+        CURSOR | {"in": "json"},
+        "cursor_end",
+        request={"method": "POST", "json": {}},
+    ),
+}
+
+_HIDDEN = {
+    "error_in_200": Case(
+        Behaviour(faults=(Fault(2, 200, 9, {}, '{"items": [], "error": "db down"}'),)),
+        OFFSET,
+        "error:error_in_answer",
+        ids=range(100),
+        errors={"if": "error", "message": "error"},
+    ),
+    "error_in_200_again": Case(
+        Behaviour(faults=(Fault(2, 200, 2, {}, '{"items": [], "ok": "false"}'),)),
+        OFFSET,
+        "empty_page",
+        errors={"if": "ok == 'false'", "retry": True},
+        waits_s=(None, None),
+    ),
+    "status_409_means_again": Case(
+        Behaviour(faults=(Fault(2, 409, 1, {"Retry-After": "3"}),)),
+        OFFSET,
+        "empty_page",
+        errors={"status": {"409": "retry"}},
+        waits_s=(3.0,),
+    ),
+    "status_500_means_fail": Case(
+        Behaviour(faults=(Fault(2, 500, 9),)),
+        OFFSET,
+        "error:http_500",
+        ids=range(100),
+        errors={"status": {"500": "fail"}},
+        requests=2,
+    ),
+    "status_416_means_end": Case(
+        Behaviour(count=200, faults=(Fault(3, 416, 9),)),
+        OFFSET,
+        "status_end",
+        errors={"status": {"416": "end"}},
+    ),
+}
+
 _BODIES = {
     "body_byte_order_mark": Case(Behaviour(body="bom"), OFFSET, "empty_page"),
     "body_text_plain": Case(Behaviour(body="text"), OFFSET, "empty_page"),
@@ -291,4 +447,4 @@ _LIMITS = {
     ),
 }
 
-CASES: Mapping[str, Case] = _COUNTING | _FOLLOWING | _BODIES | _FAULTS | _LIMITS
+CASES: Mapping[str, Case] = _COUNTING | _FOLLOWING | _KEYED | _PLACES | _HIDDEN | _BODIES | _FAULTS | _LIMITS

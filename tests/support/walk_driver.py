@@ -1,6 +1,6 @@
 """Walks an API to its end by the pure core and the real client, as fetcher and ledger would, in one function."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from time import monotonic
@@ -117,6 +117,30 @@ async def walk_all(
         walked.stop_reason = page.stop_reason
         token = page.next_token
     return walked
+
+
+async def walk_planned(
+    client: HttpClient, stream: StreamDefinition, order: Callable[[list[int]], list[int]]
+) -> dict[int, Page]:
+    """The first page, then the planned ones in the `order` given, then what follows the last: pages by number."""
+    walk, clock = Walk(stream), SettableClock()
+    pages: dict[int, Page] = {}
+
+    async def read(token: dict[str, Any]) -> Page:
+        page = await _page(client, walk, loads(dumps(token)), {}, clock, Walked())
+        pages[page.number] = page
+        return page
+
+    first = await read(walk.first(None, clock.now()))
+    token = first.next_token
+    if token is None or not token["planned"]:
+        return pages
+    for number in order(list(range(2, token["planned"] + 1))):
+        await read(walk.token_at(token, number))
+    following = pages[token["planned"]].next_token
+    while following is not None:
+        following = (await read(following)).next_token
+    return pages
 
 
 async def _page(

@@ -1,11 +1,25 @@
 """The incremental cursor: values compared by what they mean."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
-from headwater.plugins.expressions import MISSING, compile_path
-from headwater.plugins.walk.cursor import highest, highest_in, instant_of, order_of
+from headwater.contracts.walking import Incremental
+from headwater.model.errors import SourceError
+from headwater.plugins.expressions import MISSING
+from headwater.plugins.instants import instant_of, instant_of_number
+from headwater.plugins.walk.cursor import CursorField, highest, order_of
+
+NOW = datetime(2024, 5, 1, 12, 0, tzinfo=UTC)
+
+
+def _field(**parts: object) -> CursorField:
+    return CursorField(Incremental.model_validate({"field": "meta.at", "param": "since"} | parts))
+
+
+def _records(*marks: object) -> list[dict[str, object]]:
+    return [{"meta": {"at": mark}} for mark in marks]
 
 
 @pytest.mark.parametrize(
@@ -61,6 +75,104 @@ def test_what_is_no_value_is_passed_over() -> None:
 
 
 def test_the_field_may_be_nested() -> None:
-    records = [{"meta": {"at": "2024-01-02"}}, {"meta": None}, {"meta": {"at": "2024-01-03"}}, {}]
+    records = [*_records("2024-01-02", "2024-01-03"), {"meta": None}, {}]
 
-    assert highest_in(records, compile_path("meta.at")) == "2024-01-03"
+    assert _field().highest(records, NOW) == "2024-01-03"
+
+
+@pytest.mark.parametrize(
+    ("marks", "found"),
+    [
+        (["2024-05-01T11:00:00Z", "2099-01-01T00:00:00Z"], "2024-05-01T11:00:00Z"),
+        (["2024-05-02T11:00:00Z", "2024-05-01T00:00:00Z"], "2024-05-02T11:00:00Z"),  # within a day ahead
+        (["2099-01-01", "2098-01-01"], None),
+        (["9999-12-31T23:59:59.999Z", None, "2024-04-01T00:00:00+05:30"], "2024-04-01T00:00:00+05:30"),
+        ([4_070_908_800, 1_700_000_000], 4_070_908_800),  # a plain number is no time
+    ],
+)
+def test_a_value_in_the_far_future_is_never_taken(marks: list[object], found: object) -> None:
+    assert _field().highest(_records(*marks), NOW) == found
+
+
+def test_an_epoch_in_the_far_future_is_never_taken() -> None:
+    assert _field(format="epoch_s").highest(_records(4_070_908_800, 1_700_000_000), NOW) == 1_700_000_000
+
+
+@pytest.mark.parametrize(
+    ("parts", "since", "written"),
+    [
+        ({}, "2024-05-01T12:00:00+02:00", "2024-05-01T12:00:00+02:00"),
+        ({}, 42, 42),
+        ({"format": "iso"}, "2024-05-01T12:00:00+02:00", "2024-05-01T10:00:00Z"),
+        ({"format": "iso"}, "2024-05-01T12:00:00.250Z", "2024-05-01T12:00:00.250000Z"),
+        ({"format": "iso"}, 1714557600, "2024-05-01T10:00:00Z"),
+        ({"format": "iso"}, "1714557600000", "2024-05-01T10:00:00Z"),
+        ({"format": "date"}, "2024-05-01T01:00:00+02:00", "2024-04-30"),
+        ({"format": "epoch_s"}, "2024-05-01T12:00:00+02:00", 1714557600),
+        ({"format": "epoch_ms"}, "2024-05-01T12:00:00.250+02:00", 1714557600250),
+        ({"format": "integer"}, "42", 42),
+        ({"lookback_s": 3600}, "2024-05-01T12:00:00Z", "2024-05-01T11:00:00Z"),
+        ({"lookback_s": 3600, "format": "epoch_s"}, 1714557600, 1714554000),
+        ({"lookback_s": 3600}, 42, 42),
+    ],
+)
+def test_the_parameter_is_written_as_the_api_reads_it(
+    parts: dict[str, object], since: object, written: object
+) -> None:
+    assert _field(**parts).parameters(since) == {"since": written}
+
+
+def test_without_a_value_or_a_parameter_nothing_is_asked_for() -> None:
+    assert _field().parameters(None) == {}
+    assert _field(param=None).parameters("2024-05-01") == {}
+
+
+@pytest.mark.parametrize("since", ["yesterday", "abc", 1e300])
+def test_a_cursor_that_cannot_be_written_is_said_to_be_unusable(since: object) -> None:
+    with pytest.raises(SourceError) as caught:
+        _field(format="iso").parameters(since)
+
+    assert caught.value.kind == "cursor_unusable"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "1970-01-01T00:00:00+00:00"),
+        (1714557600, "2024-05-01T10:00:00+00:00"),
+        (1714557600.5, "2024-05-01T10:00:00.500000+00:00"),
+        (1714557600000, "2024-05-01T10:00:00+00:00"),
+        (-1, "1969-12-31T23:59:59+00:00"),
+    ],
+)
+def test_an_epoch_may_be_in_seconds_or_milliseconds(number: float, text: str) -> None:
+    moment = instant_of_number(number)
+
+    assert moment is not None
+    assert moment.isoformat() == text
+
+
+def test_newest_first_ends_where_the_known_begins() -> None:
+    field = _field(order="desc")
+
+    assert field.known_from(_records("2024-05-03", "2024-05-02", "2024-05-01"), "2024-05-02") == _records(
+        "2024-05-03", "2024-05-02"
+    )
+
+
+def test_newest_first_goes_on_while_the_last_record_is_new() -> None:
+    field = _field(order="desc")
+
+    assert (
+        field.known_from(_records("2024-05-01", "2024-05-03", "2024-05-02"), "2024-05-02") is None
+    )  # one pinned
+    assert field.known_from(_records("2024-05-03"), None) is None
+    assert field.known_from([], "2024-05-02") is None
+    assert _field().known_from(_records("2024-05-01"), "2024-05-02") is None
+
+
+def test_newest_first_looks_back_where_it_is_told_to() -> None:
+    field = _field(order="desc", lookback_s=86_400)
+
+    assert field.known_from(_records("2024-05-01T12:00:00Z"), "2024-05-02T00:00:00Z") is None
+    assert field.known_from(_records("2024-04-30T12:00:00Z"), "2024-05-02T00:00:00Z") == []

@@ -4,16 +4,18 @@ A mark is the value as the API wrote it (text or number), so that it can be sent
 """
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from headwater.plugins.expressions import Getter
+from headwater.contracts.walking import Incremental
+from headwater.model.errors import SourceError
+from headwater.plugins.expressions import Getter, compile_path
+from headwater.plugins.instants import WRITERS, instant_of, instant_of_number, microseconds_of
 
 Mark = str | int | float | Decimal
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _INSTANT, _NUMBER, _TEXT = 2, 1, 0  # kinds do not mix well; where they do, this is their order
+_EPOCHS = frozenset({"epoch_s", "epoch_ms"})
 
 
 def order_of(mark: Mark) -> tuple[int, Any]:
@@ -25,32 +27,10 @@ def order_of(mark: Mark) -> tuple[int, Any]:
         return (_NUMBER, Decimal(str(mark)))
     moment = instant_of(mark)
     if moment is not None:
-        return (_INSTANT, (moment - _EPOCH) // _MICROSECOND)
+        return (_INSTANT, microseconds_of(moment))
     if mark.isascii() and mark.removeprefix("-").isdigit() and len(mark) <= 40:
         return (_NUMBER, Decimal(mark))
     return (_TEXT, mark)
-
-
-def instant_of(text: str) -> datetime | None:
-    """The instant that an ISO 8601 text means (aware UTC), or None when it is none."""
-    if not 10 <= len(text) <= 40 or text[4:5] != "-":
-        return None
-    try:
-        moment = datetime.fromisoformat(text.strip().replace(" ", "T", 1))
-    except ValueError:
-        return _instant_of_day(text)
-    try:
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except OverflowError:
-        return None
-
-
-def _instant_of_day(text: str) -> datetime | None:
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        return None
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def highest(values: Iterable[Any]) -> Mark | None:
@@ -69,13 +49,8 @@ def _highest_alike(marks: list[Mark]) -> Mark | None:
     texts = [mark for mark in marks if isinstance(mark, str)]
     if len({(len(text), text[10:11], text[19:20], text[-1]) for text in texts}) != 1 or texts[0][-1] != "Z":
         return None
-    lowest, highest_ = min(texts), max(texts)
-    return highest_ if instant_of(lowest) and instant_of(highest_) else None
-
-
-def highest_in(records: Iterable[Any], field: Getter) -> Mark | None:
-    """The highest mark of `field` in `records`."""
-    return highest(field(record) for record in records)
+    top = max(texts)
+    return top if instant_of(min(texts)) and instant_of(top) else None
 
 
 def _is_mark(value: Any) -> bool:
@@ -86,3 +61,95 @@ def _is_mark(value: Any) -> bool:
     if isinstance(value, float | Decimal):
         return value == value and abs(value) != float("inf")  # noqa: PLR0124 - NaN is unequal to itself
     return isinstance(value, int)
+
+
+class CursorField:
+    """The cursor of a stream: read from its records, written into its requests."""
+
+    def __init__(self, config: Incremental) -> None:
+        self._config = config
+        self._field: Getter = compile_path(config.field)
+        self._lookback = timedelta(seconds=config.lookback_s)
+
+    @property
+    def start(self) -> Mark | None:
+        return self._config.start
+
+    def highest(self, records: Iterable[Any], now: datetime) -> Mark | None:
+        """The highest mark in `records`. Instants further ahead than the stream allows are passed over."""
+        marks = [self._field(record) for record in records]
+        top = highest(marks)
+        latest = now + timedelta(seconds=self._config.future_s)
+        if top is None or not self._is_after(top, latest):
+            return top
+        return highest(mark for mark in marks if _is_mark(mark) and not self._is_after(mark, latest))
+
+    def parameters(self, since: Mark | None) -> dict[str, Any]:
+        """The parameter that asks for what is newer than `since`, where the stream has one.
+
+        Raises: SourceError `cursor_unusable` when `since` cannot be written in the stream's format.
+        """
+        if self._config.param is None or since is None:
+            return {}
+        return {self._config.param: self._written(since)}
+
+    def since_at(self, since: Mark | None) -> datetime | None:
+        """The instant to go on from, look-back included; None when `since` is none."""
+        moment = None if since is None else _moment_of(since)
+        return None if moment is None else moment - self._lookback
+
+    def known_from(self, records: list[Any], since: Mark | None) -> list[Any] | None:
+        """Where the newest come first: `records` without those older than `since`, if the last of them is.
+
+        None: the walk has not come to what is known yet.
+        """
+        if self._config.order != "desc" or since is None or not records:
+            return None
+        bound = self._bound(since)
+        if not self._is_older(records[-1], bound):
+            return None
+        return [record for record in records if not self._is_older(record, bound)]
+
+    def _bound(self, since: Mark) -> tuple[int, Any]:
+        moment = self.since_at(since) if self._config.lookback_s and isinstance(since, str) else None
+        return order_of(since) if moment is None else (_INSTANT, microseconds_of(moment))
+
+    def _is_older(self, record: Any, bound: tuple[int, Any]) -> bool:
+        mark = self._field(record)
+        if not _is_mark(mark):
+            return False
+        order = order_of(mark)
+        return order[0] == bound[0] and order < bound
+
+    def _written(self, since: Mark) -> Any:
+        form = self._config.format
+        if form == "integer":
+            return int(since)
+        if form == "as_is" and (not self._config.lookback_s or not isinstance(since, str)):
+            return since
+        moment = self.since_at(since)
+        if moment is None:
+            if form == "as_is":
+                return since
+            raise SourceError(
+                "cursor_unusable", f"the cursor {since!r:.60} is no instant: see incremental.format"
+            )
+        try:
+            return WRITERS["iso" if form == "as_is" else form](moment)
+        except OverflowError as error:
+            raise SourceError("cursor_unusable", f"the cursor {since!r:.60} is out of range") from error
+
+    def _is_after(self, mark: Mark, latest: datetime) -> bool:
+        if not isinstance(mark, str) and self._config.format not in _EPOCHS:
+            return False
+        moment = _moment_of(mark)
+        return moment is not None and moment > latest
+
+
+def _moment_of(mark: Mark) -> datetime | None:
+    if not isinstance(mark, str):
+        return instant_of_number(mark)
+    moment = instant_of(mark)
+    if moment is None and mark.isascii() and mark.isdigit() and len(mark) <= 16:
+        return instant_of_number(int(mark))
+    return moment

@@ -1,5 +1,6 @@
 """What an answer's status means for the walk: go on, come again later, end, or fail."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 
@@ -9,6 +10,7 @@ from headwater.plugins.secret_text import Secrets
 from headwater.plugins.walk.body import sample_of
 from headwater.plugins.walk.waits import asked_wait_s, is_exhausted
 
+_NO_RULES: Mapping[str, str] = {}
 _AGAIN = frozenset({408, 425, 429})
 _TOKEN_REFUSED = frozenset({400, 404, 410, 422})  # how APIs say that a cursor is no longer known
 
@@ -18,6 +20,7 @@ class Verdict(StrEnum):
 
     OK = "ok"
     END = "end"
+    SKIP = "skip"  # as if the page were empty
 
 
 def judge(
@@ -25,16 +28,23 @@ def judge(
     now: datetime,
     *,
     stop_on_status: tuple[int, ...] = (),
+    rules: Mapping[str, str] = _NO_RULES,
     follows_token: bool = False,
     secrets: Secrets | None = None,
 ) -> Verdict:
-    """OK or END (a status that means "past the end").
+    """OK, END (a status that means "past the end") or SKIP (one that the stream takes for an empty page).
 
+    `rules` say what a status means for this stream (`retry`, `fail`, `end`, `skip`), before all else.
     `follows_token`: the request was made from a token that the API gave.
     Raises: SourceError. Retryable ones may succeed later (`delay_s` is what the API asks for); those with
     `restart` may succeed from the first page.
     """
     status = response.status
+    rule = rules.get(str(status))
+    if rule in {"end", "skip"}:
+        return Verdict(rule)
+    if rule is not None:
+        raise _ruled(response, now, rule, secrets)
     if status in stop_on_status:
         return Verdict.END
     if 200 <= status < 300 or status == 304:
@@ -65,6 +75,17 @@ def judge(
             sample=sample,
         )
     raise SourceError(f"http_{status}", _said(status), sample=sample)
+
+
+def _ruled(response: Response, now: datetime, rule: str, secrets: Secrets | None) -> SourceError:
+    is_retry = rule == "retry"
+    return SourceError(
+        f"http_{response.status}",
+        f"{_said(response.status)} (errors.status says {rule})",
+        retryable=is_retry,
+        delay_s=asked_wait_s(response, now) if is_retry else None,
+        sample=sample_of(response.body, tuple((secrets or {}).values())),
+    )
 
 
 def _is_limit(response: Response) -> bool:

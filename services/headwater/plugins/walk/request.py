@@ -21,7 +21,7 @@ from headwater.model.http import (
 )
 from headwater.model.secret import Secret
 from headwater.plugins.auth import Authenticator
-from headwater.plugins.paginators import Asked
+from headwater.plugins.paginators import Asked, Parameter
 from headwater.plugins.secret_text import Secrets, fill, names_in
 
 _EVERYWHERE = frozenset({"accept", "accept-language"})
@@ -40,7 +40,9 @@ class Requester:
         self._base_url = definition.base_url
         self._path = request.path
         self._body = request.body
-        self._place = getattr(definition.stream.pagination, "place", "query")
+        if request.graphql is not None:
+            self._method = "POST"
+            self._body = {"query": request.graphql.query, "variables": request.graphql.variables}
         self._authenticator = authenticator
         self.origin = origin_of(definition.base_url)
         headers = {**definition.headers, **request.headers}
@@ -50,7 +52,7 @@ class Requester:
         self._secret_params = tuple(
             (name, str(value)) for name, value in request.params.items() if _is_secret(value)
         )
-        self._has_secret_body = request.body is not None and bool(names_in(dumps(request.body).decode()))
+        self._has_secret_body = self._body is not None and bool(names_in(dumps(self._body).decode()))
         self.hidden_names = authenticator.query_names | {name for name, _ in self._secret_params}
         _check_path(self._path)
 
@@ -62,7 +64,7 @@ class Requester:
         if asked.url is not None:
             request = self._request_of_url(asked.url)
         else:
-            request = self._request_of_params(asked.params, since)
+            request = self._request_of_parameters(asked.parameters, since)
         return self._authenticator.apply(self._with_secrets(request, secrets), secrets)
 
     def _request_of_url(self, url: str) -> HttpRequest:
@@ -73,23 +75,26 @@ class Requester:
         method = self._method if is_home else "GET"
         return HttpRequest(method, url, _with_json(headers, body), body, Credentials(self.origin))
 
-    def _request_of_params(self, params: Mapping[str, Any], since: Mapping[str, Any]) -> HttpRequest:
+    def _request_of_parameters(
+        self, parameters: tuple[Parameter, ...], since: Mapping[str, Any]
+    ) -> HttpRequest:
         query: dict[str, Any] = {**self._params, **since}
         headers: Pairs = self._headers
-        document, path = self._body, self._path
-        match self._place:
-            case "query":
-                query |= params
-            case "header":
-                headers += tuple((name, text_of(value)) for name, value in params.items())
-            case "path":
-                path = _filled(path, params)
-            case _:
-                document = deepcopy(document or {})
-                for name, value in params.items():
+        document = deepcopy(self._body) if any(one.place == "json" for one in parameters) else self._body
+        in_path: dict[str, Any] = {}
+        for place, name, value in parameters:
+            match place:
+                case "query":
+                    query[name] = value
+                case "header":
+                    headers += ((name, text_of(value)),)
+                case "path":
+                    in_path[name] = value
+                case _:
+                    document = {} if document is None else document
                     _put(document, name.split("."), value)
         body = None if document is None else dumps(document)
-        url = self._url(path, query)
+        url = self._url(_filled(self._path, in_path), query)
         return HttpRequest(self._method, url, _with_json(headers, body), body, Credentials(self.origin))
 
     def _url(self, path: str, query: Mapping[str, Any]) -> str:

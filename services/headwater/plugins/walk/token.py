@@ -18,6 +18,8 @@ class Token:
     `place` is the paginator's. `progress` covers the pages before. `first_digest` and `last_digest` are those
     of the records of the first page and of the page before ("" where there is none). `began_s` is when the
     walk began (seconds since 1970). `since` is the cursor's value that the request asks to go on from.
+    `planned` is the last page of a walk whose pages can be asked for in any order, each of `step` records
+    (0: one page follows from the other).
     """
 
     place: Place
@@ -26,6 +28,8 @@ class Token:
     last_digest: str = ""
     began_s: float = 0.0
     since: Any = None
+    planned: int = 0
+    step: int = 0
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> "Token":
@@ -41,6 +45,8 @@ class Token:
             "last_digest": self.last_digest,
             "began_s": self.began_s,
             "since": self.since,
+            "planned": self.planned,
+            "step": self.step,
         }
 
 
@@ -49,5 +55,6 @@ def token_digest(wire: Mapping[str, Any]) -> bytes:
 
     Counters that a token carries along do not count, so this is what a loop guard compares.
     """
-    text = json.dumps(wire["place"], sort_keys=True, separators=(",", ":"), default=str)
+    place = {name: value for name, value in wire["place"].items() if name != "so_far"}
+    text = json.dumps(place, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

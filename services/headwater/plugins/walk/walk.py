@@ -18,12 +18,14 @@ from headwater.model.http import HttpRequest, Response
 from headwater.model.run import StopReason
 from headwater.plugins.auth import authenticator_for
 from headwater.plugins.expressions import compile_path
-from headwater.plugins.paginators import Answer, Next, Progress, paginator_for
-from headwater.plugins.paginators.base import WARNING_LIMIT, WARNING_LOOP, is_short
+from headwater.plugins.paginators import Answer, Begin, Next, Progress, paginator_for
+from headwater.plugins.paginators.base import WARNING_LIMIT, WARNING_LOOP, advanced, is_short
 from headwater.plugins.secret_text import Secrets
-from headwater.plugins.walk.body import document_of
-from headwater.plugins.walk.cursor import Mark, highest_in
+from headwater.plugins.walk.body import NO_CONTENT, document_of
+from headwater.plugins.walk.cursor import CursorField, Mark
+from headwater.plugins.walk.hidden import HiddenErrors, cost_wait_s
 from headwater.plugins.walk.judge import Verdict, judge
+from headwater.plugins.walk.plan import countable, planned_after_first, token_at
 from headwater.plugins.walk.request import Requester
 from headwater.plugins.walk.select import NOTHING, Rejected, Selected, select_records
 from headwater.plugins.walk.token import Token
@@ -40,7 +42,8 @@ class Page:
     `records` are to be loaded; `received_count` counts what the API sent (rejected and repeated ones too).
     Exactly one of `next_token` and `stop_reason` is None. `content_digest` is equal for pages of equal
     records ("" for empty ones). `highest` is the highest cursor value on the page, where the stream has a
-    cursor. `pause_s` is how long the API wants no further request, although it served this one.
+    cursor. `pause_s` is how long the API wants no further request, although it served this one. `total` is the
+    number of records that the API last said there are.
     """
 
     number: int
@@ -53,6 +56,7 @@ class Page:
     content_digest: str = ""
     highest: Mark | None = None
     pause_s: float = 0.0
+    total: int | None = None
 
 
 class Walk:
@@ -60,31 +64,43 @@ class Walk:
 
     def __init__(self, definition: StreamDefinition) -> None:
         stream = definition.stream
+        pages = stream.pagination.pages if stream.pagination.type == "window" else stream.pagination
         self._definition = definition
         self._limits = stream.limits
         self._paginator = paginator_for(stream.pagination)
+        self._countable = countable(self._paginator, stream.pagination)
         self._requester = Requester(definition, authenticator_for(definition.auth))
         self._records = compile_path(stream.records.path) if stream.records.path else None
-        self._cursor = compile_path(stream.incremental.field) if stream.incremental else None
-        self._stop_on_status = stream.pagination.stop_on_status
-        self._max_empty_pages = getattr(stream.pagination, "max_empty_pages", 1)
-        self._is_one_page = stream.pagination.type == "none"
-        self._is_counting = stream.pagination.type in _COUNTING
+        self._cursor = CursorField(stream.incremental) if stream.incremental else None
+        self._hidden_errors = HiddenErrors(stream)
+        self._stop_on_status = pages.stop_on_status
+        self._is_one_page = pages.type == "none"
+        self._is_counting = pages.type in _COUNTING
 
     def first(self, cursor: Mark | None, now: datetime) -> dict[str, Any]:
         """The token of the first page. `cursor` is the value to go on from; None: from the stream's start."""
-        incremental = self._definition.stream.incremental
-        since = incremental.start if incremental is not None and cursor is None else cursor
-        return Token(self._paginator.first(), began_s=now.timestamp(), since=since).to_wire()
+        since = self._cursor.start if self._cursor is not None and cursor is None else cursor
+        since_at = self._cursor.since_at(since) if self._cursor is not None else None
+        place = self._paginator.first(Begin(now, since_at))
+        return Token(place, began_s=round(now.timestamp(), 3), since=since).to_wire()
+
+    def token_at(self, token: Mapping[str, Any], number: int) -> dict[str, Any]:
+        """The token of page `number` (2 to `token["planned"]`) of the walk that `token` belongs to.
+
+        Only for tokens whose `planned` is not 0: those pages may be asked for in any order.
+        """
+        told = Token.from_wire(token)
+        if self._countable is None or not 2 <= number <= told.planned:
+            raise ValueError(f"page {number} is not planned")
+        return token_at(self._countable, told, number).to_wire()
 
     def request(self, token: Mapping[str, Any], secrets: Secrets = _NO_SECRETS) -> HttpRequest:
         """The request for the page at `token`; credentials stand apart in it, bound to the source's origin.
 
-        Raises: SecretError when a named secret is not in `secrets`.
+        Raises: SecretError when a named secret is not in `secrets`; SourceError `cursor_unusable`.
         """
         told = Token.from_wire(token)
-        incremental = self._definition.stream.incremental
-        since = {} if incremental is None or told.since is None else {incremental.param: told.since}
+        since = {} if self._cursor is None else self._cursor.parameters(told.since)
         return self._requester.request(self._paginator.asked(told.place), since, secrets)
 
     def read(
@@ -96,23 +112,25 @@ class Walk:
     ) -> Page:
         """What `response`, the answer to `request(token)`, means.
 
-        Raises: SourceError, retryable or not; see `judge`, `document_of` and `select_records`.
+        Raises: SourceError, retryable or not; see `judge`, `document_of`, `select_records`, `HiddenErrors`.
         """
         told = Token.from_wire(token)
-        if self._judge(told, response, now, secrets) is Verdict.END:
-            number = told.progress.number + 1
-            return Page(number, [], 0, None, StopReason.STATUS_END, pause_s=pause_s(response, now))
-        document = document_of(response, tuple(secrets.values()))
+        verdict = self._judge(told, response, now, secrets)
+        if verdict is Verdict.END:
+            return self._ended(told, response, now)
+        document: Any = None
         selected = NOTHING
-        if document is not None or response.body:
-            selected = select_records(
-                document, self._records, self._definition.stream.records.path, one_page=self._is_one_page
-            )
+        if verdict is Verdict.OK and (response.body or response.status not in NO_CONTENT):
+            document = document_of(response, tuple(secrets.values()))
+            self._hidden_errors.check(document, secrets)
+            path = self._definition.stream.records.path
+            selected = select_records(document, self._records, path, one_page=self._is_one_page)
         return self._page(told, response, document, selected, now)
 
     def _judge(self, told: Token, response: Response, now: datetime, secrets: Secrets) -> Verdict:
         before = told.progress
-        if response.status == 404 and self._is_past_end(before):
+        rules = self._definition.stream.errors.status
+        if response.status == 404 and self._is_past_end(before) and "404" not in rules:
             return Verdict.END
         # an empty first page is only believed to be one where a cursor asks for what is new
         may_stop = before.number > 0 or told.since is not None or self._is_one_page
@@ -120,6 +138,7 @@ class Walk:
             response,
             now,
             stop_on_status=self._stop_on_status if may_stop else (),
+            rules=rules,
             follows_token=before.number > 0 and not self._is_counting,
             secrets=secrets,
         )
@@ -127,6 +146,22 @@ class Walk:
     def _is_past_end(self, before: Progress) -> bool:
         """Whether the page before was short, so that a 404 behind it is no surprise."""
         return self._is_counting and before.number > 0 and before.last_count < before.largest
+
+    def _ended(self, told: Token, response: Response, now: datetime) -> Page:
+        """A page that is not there: the walk, or one of its slices, is over."""
+        answer = Answer(response.url, self._definition.base_url, {}, None, 0)
+        progress = advanced(told.progress, answer, self._paginator.facts)
+        following = self._paginator.after_end(told.place, StopReason.STATUS_END)
+        following, _ = self._limited(following, [], told, progress, now)
+        return Page(
+            progress.number,
+            [],
+            0,
+            _token_after(told, following, progress, NOTHING),
+            following.stop_reason,
+            following.warnings,
+            pause_s=pause_s(response, now),
+        )
 
     def _page(
         self, told: Token, response: Response, document: Any, selected: Selected, now: datetime
@@ -140,37 +175,48 @@ class Walk:
             last_record=selected.records[-1] if selected.records else None,
             hidden_names=self._requester.hidden_names,
         )
-        progress = self._progress(told.progress, answer)
-        following = self._paginator.next(told.place, answer, progress)
-        records = selected.records
-        if following.place is not None and _is_repeated(told, selected):
-            following, records = _repeated(told, selected, answer, progress), []
+        progress = advanced(told.progress, answer, self._paginator.facts)
+        following, records = self._following(told, answer, progress, selected)
         following, records = self._limited(following, records, told, progress, now)
         return Page(
             number=progress.number,
             records=records,
             received_count=selected.received_count,
-            next_token=_token_after(told, following, progress, selected),
+            next_token=self._next_token(told, following, progress, selected),
             stop_reason=following.stop_reason,
             warnings=selected.warnings + following.warnings,
             rejected=selected.rejected,
             content_digest=selected.digest,
-            highest=highest_in(records, self._cursor) if self._cursor else None,
-            pause_s=pause_s(response, now),
+            highest=self._cursor.highest(records, now) if self._cursor else None,
+            pause_s=max(pause_s(response, now), cost_wait_s(document)),
+            total=progress.total,
         )
 
-    def _progress(self, before: Progress, answer: Answer) -> Progress:
-        facts, count = self._paginator.facts, answer.received_count
-        total, pages = facts.total(answer), facts.total_pages(answer)
-        return Progress(
-            number=before.number + 1,
-            received=before.received + count,
-            last_count=count,
-            largest=max(before.largest, count),
-            empty_count=0 if count else before.empty_count + 1,
-            total=before.total if total is None else total,
-            total_pages=before.total_pages if pages is None else pages,
-        )
+    def _following(
+        self, told: Token, answer: Answer, progress: Progress, selected: Selected
+    ) -> tuple[Next, list[Any]]:
+        """Where the walk goes on, and which records are new."""
+        following = self._paginator.next(told.place, answer, progress)
+        records = selected.records
+        known = None if self._cursor is None else self._cursor.known_from(records, told.since)
+        if known is not None:
+            records = known
+            following = Next.stop(StopReason.WATERMARK) if following.place is not None else following
+        # a repeated page is no end unless the API itself says so: counting would take it for progress
+        is_said = following.stop_reason in {StopReason.HAS_MORE_FALSE, StopReason.CURSOR_END}
+        if not is_said and _is_repeated(told, selected):
+            return _repeated(told, selected, answer, progress), []
+        return following, records
+
+    def _next_token(
+        self, told: Token, following: Next, progress: Progress, selected: Selected
+    ) -> dict[str, Any] | None:
+        if following.place is None or self._countable is None:
+            return _token_after(told, following, progress, selected)
+        if progress.number < told.planned:
+            return token_at(self._countable, told, progress.number + 1).to_wire()
+        planned = planned_after_first(self._countable, told, progress, selected.digest, self._limits)
+        return _token_after(told, following, progress, selected) if planned is None else planned.to_wire()
 
     def _limited(
         self, following: Next, records: list[Any], told: Token, progress: Progress, now: datetime
@@ -183,7 +229,7 @@ class Walk:
             return Next.stop(StopReason.LIMIT, WARNING_LIMIT), kept
         if following.place is None:
             return following, records
-        if progress.empty_count >= self._max_empty_pages:
+        if progress.empty_count >= self._paginator.facts.max_empty_pages:
             return Next.stop(StopReason.LOOP, WARNING_LOOP), records
         is_late = now.timestamp() - told.began_s >= limits.max_seconds
         if surplus == 0 or progress.number >= limits.max_pages or is_late:

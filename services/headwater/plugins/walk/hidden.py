@@ -1,0 +1,83 @@
+"""Errors that hide in successful answers: what the stream declares, and GraphQL's own."""
+
+from typing import Any
+
+from headwater.contracts.manifest import Stream
+from headwater.model.errors import SourceError
+from headwater.plugins.expressions import MISSING, compile_path
+from headwater.plugins.paginators.base import truth_of
+from headwater.plugins.secret_text import Secrets, masked
+
+_TEXT_CHARACTERS = 200
+_LIMITED = ("THROTTLED", "RATE_LIMIT", "TOO_MANY", "MAX_COST")
+_PASSING = ("INTERNAL", "TIMEOUT", "UNAVAILABLE")
+_MAX_COST = 1e9
+
+
+class HiddenErrors:
+    """Finds them in the documents of one stream."""
+
+    def __init__(self, stream: Stream) -> None:
+        rules = stream.errors
+        self._when = compile_path(rules.when) if rules.when else None
+        self._message = compile_path(rules.message) if rules.message else None
+        self._retry = rules.retry
+        self._is_graphql = stream.request.graphql is not None
+
+    def check(self, document: Any, secrets: Secrets) -> None:
+        """Raises: SourceError `error_in_answer`, `graphql_error` or `rate_limited` when `document` is an error."""
+        if self._when is not None and _is_true(self._when(document)):
+            said = self._message(document) if self._message else MISSING
+            text = f": {_shown(said, secrets)}" if said else ""
+            raise SourceError(
+                "error_in_answer", f"the API answered with an error{text}", retryable=self._retry
+            )
+        if self._is_graphql and isinstance(document, dict) and isinstance(document.get("errors"), list):
+            _check_graphql(document, document["errors"], secrets)
+
+
+def cost_wait_s(document: Any) -> float:
+    """Seconds until the next query of this cost can be paid, by GraphQL's `extensions.cost`; 0 when it can be."""
+    cost = _inner(document, "extensions", "cost")
+    status = _inner(cost, "throttleStatus")
+    wanted = _number(_inner(cost, "requestedQueryCost"))
+    there, rate = _number(_inner(status, "currentlyAvailable")), _number(_inner(status, "restoreRate"))
+    if wanted is None or there is None or not rate or wanted <= there:
+        return 0.0
+    return min((wanted - there) / rate, 3600.0)
+
+
+def _check_graphql(document: Any, errors: list[Any], secrets: Secrets) -> None:
+    if not errors:
+        return
+    codes = " ".join(_code(error) for error in errors[:20])
+    text = _shown("; ".join(str(_inner(error, "message")) for error in errors[:3]), secrets)
+    if any(word in codes for word in _LIMITED):
+        wait_s = cost_wait_s(document) or None
+        raise SourceError("rate_limited", f"the API throttles: {text}", retryable=True, delay_s=wait_s)
+    passing = any(word in codes for word in _PASSING)
+    raise SourceError("graphql_error", f"the query failed: {text}", retryable=passing)
+
+
+def _code(error: Any) -> str:
+    return f"{_inner(error, 'extensions', 'code')} {_inner(error, 'type')}".upper()
+
+
+def _inner(document: Any, *names: str) -> Any:
+    for name in names:
+        document = document.get(name) if isinstance(document, dict) else None
+    return document
+
+
+def _number(value: Any) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value < _MAX_COST else None
+
+
+def _is_true(value: Any) -> bool:
+    return bool(value) and truth_of(value) is not False
+
+
+def _shown(value: Any, secrets: Secrets) -> str:
+    text = masked(str(value)[: 10 * _TEXT_CHARACTERS], secrets.values())
+    return text if len(text) <= _TEXT_CHARACTERS else f"{text[:_TEXT_CHARACTERS]}…"
