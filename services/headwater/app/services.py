@@ -51,7 +51,14 @@ def _control(ground: Ground) -> Service:
     from headwater.control.service import Control
 
     return Control(
-        ground.api, ground.worker, ground.bus, ground.keyring, ground.bell, ground.clock, ground.metrics
+        ground.api,
+        ground.worker,
+        ground.bus,
+        ground.keyring,
+        ground.bell,
+        ground.clock,
+        ground.metrics,
+        ground.means.management_url,
     )
 
 

@@ -30,8 +30,8 @@ def tenant_of(user: str | None) -> str | None:
 
 
 def permissions(tenant: str) -> Mapping[str, str]:
-    """What the user may do: its own queues (`headwater.<tenant>.…`, or named by the broker) and the two doors."""
-    own = rf"headwater\.{re.escape(tenant)}\..*|amq\.gen.*"
+    """What the user may do: its own queues (`tenant.<tenant>.…`, never headwater's, or named by the broker) and the two doors."""
+    own = rf"tenant\.{re.escape(tenant)}\..*|amq\.gen.*"
     return {
         "configure": f"^({own})$",
         "write": rf"^(headwater\.in|{own})$",  # binding a queue writes to it
