@@ -3,14 +3,17 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
-from headwater.app.first_key import ensure_first_key
+from headwater.app.broker_login import ensure_login
+from headwater.app.first_key import FIRST_TENANT, ensure_first_key
 from headwater.app.ground import Ground, Means, find_means, open_ground, prepare_broker, prepare_database
 from headwater.app.server import Probes, serving
 from headwater.app.service import Service, supervise
 from headwater.app.services import SERVICES
 from headwater.model.errors import Unavailable
+from headwater.model.secret import Secret
 from headwater.settings import Settings
 from headwater.telemetry.metrics import Metrics
 
@@ -36,6 +39,9 @@ class Announcer:
         self.say(f"  bus        {bus}")
         if means.ui_address is not None:
             self.say(f"             management UI {means.ui_address}, password in {means.password_file}")
+
+    def login(self, address: str, user: str, file: Path) -> None:
+        self.say(f"             AMQP {address}, user {user}, password in {file}")
 
     def services(self, services: Sequence[Service], address: str) -> None:
         self.say(f"  services   {', '.join(service.name for service in services)}")
@@ -78,6 +84,14 @@ async def run_services(
         if may_migrate and means.amqp_url is not None:
             await prepare_broker(settings, means.amqp_url)
         announcer.database(means, applied)
+        if (
+            means.management_url is not None
+            and means.password_file is not None
+            and means.amqp_url is not None
+        ):
+            folder = means.password_file.parent
+            user, file = await ensure_login(means.management_url, FIRST_TENANT, folder)
+            announcer.login(_place_of(means.amqp_url), user, file)
         async with open_ground(settings, means, metrics) as ground:
             services = [SERVICES[name](ground) for name in names]
             if "control" in names:
@@ -85,6 +99,11 @@ async def run_services(
                 if made is not None:
                     announcer.key(made.text())
             return await _until_the_end(ground, services, ending, announcer, story, once=once)
+
+
+def _place_of(amqp_url: Secret) -> str:
+    """Host and port of the address, without its credentials."""
+    return amqp_url.text().rpartition("@")[2].partition("/")[0]
 
 
 async def _until_the_end(
