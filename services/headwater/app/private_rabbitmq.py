@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -54,6 +54,7 @@ class Ports:
     management: int
     distribution: int
     epmd: int
+    prometheus: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,8 @@ def _configuration(ports: Ports, definitions: Path) -> str:
         "listeners.tcp.default": f"127.0.0.1:{ports.amqp}",
         "management.tcp.ip": "127.0.0.1",
         "management.tcp.port": str(ports.management),
+        "prometheus.tcp.ip": "127.0.0.1",
+        "prometheus.tcp.port": str(ports.prometheus),
     }
     shared = resource("rabbitmq", "rabbitmq.conf").read_text(encoding="utf-8").splitlines()
     kept = [line for line in shared if line.partition("=")[0].strip() not in own]
@@ -263,10 +266,10 @@ class PrivateRabbit:
         if self._ports is not None:
             return self._ports
         if kept.exists():
-            ports = Ports(**json.loads(kept.read_text(encoding="ascii")))
-            if all(_is_free(port) for port in asdict(ports).values()):
-                return ports
-        ports = Ports(*_free_ports(4))
+            told = json.loads(kept.read_text(encoding="ascii"))
+            if set(told) == {field.name for field in fields(Ports)} and all(map(_is_free, told.values())):
+                return Ports(**told)
+        ports = Ports(*_free_ports(5))
         kept.write_text(json.dumps(asdict(ports)), encoding="ascii")
         return ports
 
