@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from headwater.model.clock import Clock
@@ -36,3 +37,22 @@ async def until_there(
             logger.warning("%s is not there yet (%s); trying for another %.0f s", what, error, left_s)
             await asyncio.sleep(min(pause_s, left_s))
             pause_s = min(pause_s * 2, _LONGEST_S)
+
+
+@asynccontextmanager
+async def unless(ending: asyncio.Event) -> AsyncIterator[Callable[[], object]]:
+    """Cuts the body short, in order and without an error, when `ending` is set.
+
+    The body calls what it is given as soon as it looks at `ending` itself.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    watch = asyncio.ensure_future(ending.wait())
+    watch.add_done_callback(lambda done: None if done.cancelled() else task.cancel())
+    try:
+        yield watch.cancel
+    except asyncio.CancelledError:
+        if watch.cancelled() or not watch.done() or task.uncancel():
+            raise  # somebody else asked for it
+    finally:
+        watch.cancel()

@@ -9,6 +9,7 @@ from typing import Protocol
 from headwater.app.broker_login import ensure_login
 from headwater.app.first_key import FIRST_TENANT, ensure_first_key
 from headwater.app.ground import Ground, Means, find_means, open_ground, prepare_broker, prepare_database
+from headwater.app.patience import unless
 from headwater.app.server import Probes, serving
 from headwater.app.service import Service, supervise
 from headwater.app.services import SERVICES
@@ -76,9 +77,9 @@ async def run_services(
     story: Story | None = None,
     once: bool = False,
 ) -> int:
-    """Run the named services until `ending`; gives the exit code."""
+    """Run the named services until `ending`, which also ends waiting for what is late; gives the exit code."""
     metrics = Metrics()
-    async with find_means(settings, rabbitmq=rabbitmq) as means:
+    async with unless(ending) as is_up, find_means(settings, rabbitmq=rabbitmq) as means:
         may = may_migrate or means.data_folder_is_ours
         applied = await prepare_database(settings, means, may_migrate=may)
         if may_migrate and means.amqp_url is not None:
@@ -98,7 +99,9 @@ async def run_services(
                 made = await ensure_first_key(ground.api, settings.admin_key)
                 if made is not None:
                     announcer.key(made.text())
+            is_up()
             return await _until_the_end(ground, services, ending, announcer, story, once=once)
+    return 0
 
 
 def _place_of(amqp_url: Secret) -> str:

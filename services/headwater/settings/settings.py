@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret
@@ -71,6 +72,25 @@ def _secret(environment: Mapping[str, str], name: str) -> Secret | None:
     return Secret.of(value) if value else None
 
 
+def _address(environment: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> Secret | None:
+    """The address, whose password stays unseen: a message never repeats a part of it."""
+    value = environment.get(name)
+    if not value:
+        return None
+    try:
+        parsed = urlsplit(value)
+        is_sound = parsed.scheme in schemes and (
+            "," in parsed.netloc or parsed.port is None or parsed.port > 0
+        )
+    except ValueError:  # often a password with `/` or `#` in it
+        is_sound = False
+    if not is_sound:
+        raise ConfigError(
+            f"{name}: give {schemes[0]}://user:password@host:port/name, special characters of the password as %XX"
+        )
+    return Secret.of(value)
+
+
 def _secret_key(environment: Mapping[str, str]) -> Secret | None:
     path = environment.get("HEADWATER_SECRET_KEY_FILE")
     if not path:
@@ -88,9 +108,9 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     env = os.environ if environment is None else environment
     host, port = _bind(env.get("HEADWATER_BIND") or "127.0.0.1:8080")
     return Settings(
-        database_url=_secret(env, "HEADWATER_DATABASE_URL"),
-        amqp_url=_secret(env, "HEADWATER_AMQP_URL"),
-        management_url=_secret(env, "HEADWATER_RABBITMQ_MANAGEMENT_URL"),
+        database_url=_address(env, "HEADWATER_DATABASE_URL", ("postgresql", "postgres")),
+        amqp_url=_address(env, "HEADWATER_AMQP_URL", ("amqp", "amqps")),
+        management_url=_address(env, "HEADWATER_RABBITMQ_MANAGEMENT_URL", ("http", "https")),
         secret_key=_secret_key(env),
         admin_key=_secret(env, "HEADWATER_ADMIN_KEY"),
         bind_host=host,

@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 
 from headwater.contracts import codec
-from headwater.model.errors import Unavailable
+from headwater.model.errors import ConfigError, Unavailable
 from headwater.model.secret import Secret
 
 COMMAND_TIMEOUT_S = 10
@@ -49,9 +49,13 @@ _OURS = (
 
 @asynccontextmanager
 async def faults_are_unavailable() -> AsyncIterator[None]:
-    """Raises: Unavailable in place of a fault of the database itself."""
+    """Raises: Unavailable in place of a fault of the database itself, ConfigError for an address that is none."""
     try:
         yield
+    except asyncpg.exceptions.ClientConfigurationError as error:
+        raise ConfigError(
+            f"HEADWATER_DATABASE_URL: {error}; give postgresql://user:password@host:port/database"
+        ) from error
     except (asyncpg.exceptions.InterfaceWarning, asyncpg.exceptions.UnsupportedClientFeatureError):
         raise
     except _OURS as error:

@@ -1,0 +1,98 @@
+"""`headwater up`: everything in one process with a database of its own, ended, killed and started again."""
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.support.processes import Child, Children, alive, until
+
+
+@pytest.fixture
+def children(tmp_path: Path) -> Iterator[Children]:
+    with Children(tmp_path) as children:
+        yield children
+
+
+def _leaves_nothing(family: list[psutil.Process]) -> None:
+    until(lambda: not alive(family), f"{family} to end", timeout_s=10)
+
+
+def _runs(children: Children) -> list[dict[str, object]]:
+    listed = children.run("runs", "list", "--json")
+    assert listed.code == 0, listed.output
+    found: list[dict[str, object]] = json.loads(listed.output)
+    return found
+
+
+def test_the_demo_ends_with_rows_in_tables_and_ctrl_c_leaves_nothing_behind(children: Children):
+    up = children.start("up", "--demo")
+    up.line("Ctrl-C ends it", timeout_s=60)
+    family = up.family()
+
+    assert up.first_line_s is not None
+    assert up.first_line_s <= 2
+    assert "hw_default.orders: 2000 rows" in up.output
+    assert "hw_default.payments: 20 rows" in up.output
+    assert "21 answered 202, 1 answered 401" in up.output
+    assert "duplicates marked: 1" in up.output
+    assert "Traceback" not in up.output
+    assert len(family) > 1  # the database is a process of its own
+
+    up.press_ctrl_c()
+
+    assert up.wait(20) == 0
+    _leaves_nothing(family)
+    assert "Traceback" not in up.output
+    assert " ERROR " not in up.output
+
+
+def test_the_data_outlives_an_end_and_a_kill(children: Children):
+    up = children.start("up", "--demo")
+    up.line("Ctrl-C ends it", timeout_s=60)
+    made = _runs(children)
+    assert "succeeded" in [run["state"] for run in made]
+    up.press_ctrl_c()
+    assert up.wait(20) == 0
+
+    up = children.start("up").ready()
+    assert {run["id"] for run in made} <= {run["id"] for run in _runs(children)}
+    family = up.family()
+    up.kill()
+    _leaves_nothing(family)
+
+    up = children.start("up").ready()
+    assert {run["id"] for run in made} <= {run["id"] for run in _runs(children)}
+    _shows_no_key(up)
+    up.press_ctrl_c()
+    assert up.wait(20) == 0
+
+
+def _shows_no_key(up: Child) -> None:
+    """The first key is shown at the first start, and never again."""
+    assert "API key" not in up.output
+
+
+def test_the_first_key_opens_the_api(children: Children):
+    up = children.start("up").ready()
+    key = up.line("first API key").rpartition(" ")[2]
+
+    request = urllib.request.Request(f"{up.address}/api/v1/runs", headers={"X-API-Key": key})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        listed = json.load(answer)
+
+    assert listed == {"items": [], "next": None}
+    up.press_ctrl_c()
+    assert up.wait(20) == 0
+
+
+def test_a_second_up_on_the_same_folder_is_told_who_has_it(children: Children):
+    children.start("up").ready()
+
+    second = children.start("up")
+    second.wait(20)
+
+    assert second.code not in (None, 0)
+    assert "Traceback" not in second.output
