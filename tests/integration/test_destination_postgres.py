@@ -2,65 +2,29 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import asyncpg
 import pytest
+from tests.support.destination import RUN, SCHEMA, append, batch, load, merge, rows, types
 
 from headwater.contracts import codec
 from headwater.model.errors import DestinationError, Later
 from headwater.plugins.destinations import evolve as evolving
 from headwater.plugins.destinations.postgres import PostgresDestination
-from headwater.plugins.destinations.table import Batch, Contract, Counts, Loaded, Mode, StalePlan, Table
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-RUN = UUID("018f0000-0000-8000-8000-000000000001")
-SCHEMA = "hw_test"
+from headwater.plugins.destinations.table import Contract, Counts, Loaded, Mode, StalePlan, Table
 
 
 @pytest.fixture
-async def connection(bare_database: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(bare_database)
-    yield connection
-    await connection.close()
+def connection(bare_connection):
+    return bare_connection
 
 
 @pytest.fixture
-async def other(bare_database: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(bare_database)
-    yield connection
-    await connection.close()
-
-
-def batch(
-    records: list, *, at: float = 0, page: int = 1, run: UUID | None = RUN, delivery: UUID | None = None
-) -> Batch:
-    return Batch(records, NOW + timedelta(seconds=at), None if delivery else run, delivery, page)
-
-
-async def load(connection, table: Table, *batches: Batch, by: PostgresDestination | None = None) -> Loaded:
-    destination = by or PostgresDestination()
-    plan = await destination.prepare(connection, table, batches)
-    async with connection.transaction():
-        return await destination.load(connection, plan, batches)
-
-
-def append(name: str = "things", **kwargs) -> Table:
-    return Table(SCHEMA, name, Mode.APPEND, **kwargs)
-
-
-def merge(name: str = "things", key: tuple[str, ...] = ("id",), **kwargs) -> Table:
-    return Table(SCHEMA, name, Mode.MERGE, key, **kwargs)
-
-
-async def rows(connection, columns: str = "*", name: str = "things", order: str = "1") -> list:
-    return [
-        tuple(row)
-        for row in await connection.fetch(f'SELECT {columns} FROM {SCHEMA}."{name}" ORDER BY {order}')
-    ]
+def other(other_connection):
+    return other_connection
 
 
 async def until_waiting(connection) -> None:
@@ -70,15 +34,6 @@ async def until_waiting(connection) -> None:
             "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database())"
         ):
             await asyncio.sleep(0.01)
-
-
-async def types(connection, name: str = "things") -> dict[str, str]:
-    found = await connection.fetch(
-        "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute "
-        "WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped AND NOT attname LIKE '\\_%'",
-        f'{SCHEMA}."{name}"',
-    )
-    return {row[0]: row[1] for row in found}
 
 
 async def test_columns_are_made_from_what_is_seen(connection):

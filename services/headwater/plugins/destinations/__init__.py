@@ -4,6 +4,7 @@ from headwater.plugins.destinations.planning import Plan
 from headwater.plugins.destinations.postgres import PostgresDestination
 from headwater.plugins.destinations.table import (
     Batch,
+    Closed,
     Contract,
     Counts,
     Loaded,
@@ -15,6 +16,7 @@ from headwater.plugins.destinations.table import (
 
 __all__ = [
     "Batch",
+    "Closed",
     "Contract",
     "Counts",
     "Loaded",

@@ -6,7 +6,7 @@ from typing import Any
 
 from headwater.model.infer import Kind
 from headwater.model.names import OWN_COLUMNS, field_of_comment
-from headwater.plugins.destinations.planning import EMPTY, Catalogue, Column
+from headwater.plugins.destinations.planning import EMPTY, Catalogue, Column, Index
 
 # The types that headwater makes itself; a modifier, as in numeric(10,2), makes another type of it.
 KINDS: Mapping[str, Kind] = MappingProxyType(
@@ -33,13 +33,14 @@ SELECT c.oid::bigint AS table_oid, a.attname::text AS name, format_type(a.atttyp
  ORDER BY a.attnum
 """
 
-_UNIQUE = """
-SELECT array_agg(a.attname::text) AS columns
+_INDEXES = """
+SELECT i.indisunique AS is_unique, COALESCE(pg_get_expr(i.indpred, i.indrelid), '') AS predicate,
+       ARRAY(SELECT a.attname::text
+               FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
+               JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+              WHERE k.place <= i.indnkeyatts ORDER BY k.place) AS columns
   FROM pg_catalog.pg_index i
-  JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
- WHERE i.indrelid = $1::bigint::oid AND i.indisunique AND i.indisvalid
-   AND i.indpred IS NULL AND i.indexprs IS NULL AND i.indnkeyatts = i.indnatts
- GROUP BY i.indexrelid
+ WHERE i.indrelid = $1::bigint::oid AND i.indisvalid AND i.indexprs IS NULL
 """
 
 
@@ -55,9 +56,9 @@ async def read_catalogue(connection: Any, schema: str, name: str) -> Catalogue:
     if not rows:
         return EMPTY
     oid = rows[0]["table_oid"]
-    unique = await connection.fetch(_UNIQUE, oid)
+    indexes = await connection.fetch(_INDEXES, oid)
     return Catalogue(
         oid=oid,
         columns=tuple(_column(row) for row in rows),
-        unique=frozenset(frozenset(row["columns"]) for row in unique),
+        indexes=frozenset(Index(frozenset(i["columns"]), i["is_unique"], i["predicate"]) for i in indexes),
     )

@@ -15,9 +15,9 @@ import asyncpg
 from headwater.model.errors import DestinationError
 from headwater.model.infer import Kind
 from headwater.model.names import quote_identifier
-from headwater.plugins.destinations import statements
+from headwater.plugins.destinations import ddl
 from headwater.plugins.destinations.catalogue import read_catalogue
-from headwater.plugins.destinations.planning import Catalogue, Changes, allowed, changes_for
+from headwater.plugins.destinations.planning import EMPTY, Catalogue, Changes, allowed, changes_for
 from headwater.plugins.destinations.table import Mode, Table
 
 REWRITE_ROWS = 100_000
@@ -48,28 +48,45 @@ def lock_number(*parts: str) -> int:
 async def evolve(connection: Any, table: Table, evidence: Mapping[str, Kind]) -> Known:
     """Change the table until it fits `evidence`, as far as contract and costs allow; gives its new form."""
     async with connection.transaction():
-        await connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
-        await _take_turn(connection, "headwater.table", table.schema, table.name)
+        patience = await connection.fetchval("SELECT pg_catalog.current_setting('lock_timeout')")
+        await _wait_for_locks(connection, f"{LOCK_TIMEOUT_MS}ms")
+        await take_turn(connection, "headwater.table", table.schema, table.name)
         known = Known(await read_catalogue(connection, table.schema, table.name))
+        if not known.catalogue.oid:
+            known = Known(await _create(connection, table, evidence))
         changes = known.needed(table, evidence)
-        if not changes:
-            return known
-        act = _change if known.catalogue.oid else _create
-        blocked = await act(connection, table, changes)
-        return Known(await read_catalogue(connection, table.schema, table.name), blocked)
+        if changes:
+            blocked = await _change(connection, table, changes)
+            known = Known(await read_catalogue(connection, table.schema, table.name), blocked)
+        await _wait_for_locks(connection, patience)  # the transaction may be the caller's, and go on
+    return known
 
 
-async def _take_turn(connection: Any, *parts: str) -> None:
+async def _wait_for_locks(connection: Any, timeout: str) -> None:
+    await connection.execute("SELECT pg_catalog.set_config('lock_timeout', $1, true)", timeout)
+
+
+async def take_turn(connection: Any, *parts: str) -> None:
     await connection.execute("SELECT pg_catalog.pg_advisory_xact_lock($1)", lock_number(*parts))
 
 
-async def _create(connection: Any, table: Table, changes: Changes) -> frozenset[tuple[str, Kind]]:
+async def _create(connection: Any, table: Table, evidence: Mapping[str, Kind]) -> Catalogue:
+    """A new table: with the columns of the one that it is to be like, or of what is seen."""
     await _create_schema(connection, table.schema)
-    await connection.execute(statements.create_table(table, changes))
+    model = await read_catalogue(connection, table.schema, table.like) if table.like else EMPTY
+    held = [
+        (column.name, column.sql_type, column.field) for column in model.columns if column.field is not None
+    ]
+    if not held:
+        seen = changes_for(table, EMPTY, evidence).add
+        held = [(name, kind.sql_type, field) for name, kind, field in seen]
+    await connection.execute(ddl.create_table(table, [(name, sql_type) for name, sql_type, _ in held]))
+    comments = ddl.comment_columns(table, [(name, field) for name, _, field in held])
+    if comments is not None:
+        await connection.execute(comments)
     if table.mode is Mode.APPEND:
-        await connection.execute(statements.run_index(table))
-    await _finish(connection, table, changes)
-    return frozenset()
+        await connection.execute(ddl.run_index(table))
+    return await read_catalogue(connection, table.schema, table.name)
 
 
 async def _create_schema(connection: Any, schema: str) -> None:
@@ -77,13 +94,14 @@ async def _create_schema(connection: Any, schema: str) -> None:
     exists = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)"
     if await connection.fetchval(exists, schema):
         return
-    await _take_turn(connection, "headwater.schema", schema)
+    await take_turn(connection, "headwater.schema", schema)
     await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(schema)}")
 
 
 async def _change(connection: Any, table: Table, changes: Changes) -> frozenset[tuple[str, Kind]]:
     """Everything in `changes`; gives the widenings that were not done."""
-    addition = statements.add_columns(table, changes)
+    added = [(name, kind.sql_type) for name, kind, _ in changes.add]
+    addition = ddl.add_columns(table, added, changes.own)
     if addition is not None:
         await connection.execute(addition)
     blocked = await _widen(connection, table, changes.widen) if changes.widen else frozenset()
@@ -93,14 +111,15 @@ async def _change(connection: Any, table: Table, changes: Changes) -> frozenset[
 
 async def _finish(connection: Any, table: Table, changes: Changes) -> None:
     """Which field holds which column, and the unique index of the key."""
-    comments = statements.comment_columns(table, changes)
+    held = [(name, field) for name, _, field in changes.add]
+    comments = ddl.comment_columns(table, [*held, *changes.claim])
     if comments is not None:
         await connection.execute(comments)
-    if not changes.unique:
+    if not changes.index:
         return
     try:
         async with connection.transaction():
-            await connection.execute(statements.unique_index(table, changes.unique))
+            await connection.execute(ddl.key_index(table, changes.index))
     except asyncpg.UniqueViolationError as error:
         raise DestinationError(
             f"table {table.name} has several rows of one key ({', '.join(table.key)}) and cannot be merged; "
@@ -111,7 +130,7 @@ async def _finish(connection: Any, table: Table, changes: Changes) -> None:
 async def _widen(
     connection: Any, table: Table, widenings: tuple[_Widening, ...]
 ) -> frozenset[tuple[str, Kind]]:
-    if await connection.fetchval(statements.count_up_to(table, REWRITE_ROWS + 1)) > REWRITE_ROWS:
+    if await connection.fetchval(ddl.count_up_to(table, REWRITE_ROWS + 1)) > REWRITE_ROWS:
         return frozenset((name, kind) for name, _, kind in widenings)
     if await _alter(connection, table, widenings):
         return frozenset()
@@ -129,7 +148,7 @@ async def _alter(connection: Any, table: Table, widenings: tuple[_Widening, ...]
     chosen = [(name, old, await _exact(connection, table, name, old, new)) for name, old, new in widenings]
     try:
         async with connection.transaction():
-            await connection.execute(statements.widen_columns(table, chosen))
+            await connection.execute(ddl.widen_columns(table, chosen))
     except (asyncpg.FeatureNotSupportedError, asyncpg.DependentObjectsStillExistError, asyncpg.DataError):
         return False
     return True
@@ -139,5 +158,5 @@ async def _exact(connection: Any, table: Table, column: str, old: Kind, new: Kin
     """`new`, or numeric where integers that are there already have no exact double."""
     if (old, new) != (Kind.BIGINT, Kind.DOUBLE):
         return new
-    inexact = await connection.fetchval(statements.inexact_in_double(table, column))
+    inexact = await connection.fetchval(ddl.inexact_in_double(table, column))
     return Kind.NUMERIC if inexact else new

@@ -1,202 +1,212 @@
-"""Planned records into their table, inside the caller's transaction: COPY, and for mode merge one merge
-statement.
+"""Planned records into their table, inside the caller's transaction.
 
-Row by row faults cost only their row: when PostgreSQL refuses a batch for what it holds, the batch is halved
-under savepoints until the rows at fault stand alone.
+Faults of single rows cost only these: when PostgreSQL refuses lines for what they hold, they are halved under
+savepoints until the rows at fault stand alone.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
 from headwater.model.errors import DestinationError
-from headwater.plugins.destinations import statements
 from headwater.plugins.destinations.errors import ROW_FAULTS
-from headwater.plugins.destinations.newest import Keyed, key_texts, newest_of
+from headwater.plugins.destinations.groups import replace_groups
+from headwater.plugins.destinations.history import add_versions
+from headwater.plugins.destinations.merging import are_new, upsert
+from headwater.plugins.destinations.newest import newest_of, versions_of
 from headwater.plugins.destinations.planning import Plan
-from headwater.plugins.destinations.rendering import Selection, encoded, render, written_columns
+from headwater.plugins.destinations.removal import erase, is_deleted
+from headwater.plugins.destinations.rendering import Selection, encoded, render
+from headwater.plugins.destinations.stage import ByRun, Outcome, Way, append
 from headwater.plugins.destinations.table import Batch, Counts, Mode, Rejected
 
 MAX_REFUSED = 500  # rows that PostgreSQL itself refuses in one load; more of them are a fault of the table
 _SEND_ROWS = 1000
 
-_ByRun = Counter[UUID | None]
-_Outcome = tuple[_ByRun, _ByRun, _ByRun]  # inserted, updated, deduplicated
-_Way = Callable[[Any, Plan, AsyncIterator[bytes], _ByRun], Awaitable[_Outcome]]
-
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the rows, for each run."""
+    """What became of all records of a load."""
 
-    received: _ByRun = field(default_factory=Counter)
-    inserted: _ByRun = field(default_factory=Counter)
-    updated: _ByRun = field(default_factory=Counter)
-    deduplicated: _ByRun = field(default_factory=Counter)
+    outcome: Outcome = field(default_factory=Outcome)
     rejected: list[Rejected] = field(default_factory=list)
+    erased: ByRun = field(default_factory=Counter)  # records that found a row to delete
 
     def by_run(self, batches: Sequence[Batch]) -> dict[UUID | None, Counts]:
+        """The counts of each run; what is not counted otherwise was unchanged."""
+        received: ByRun = Counter()
+        for batch in batches:
+            received[batch.run_id] += len(batch.records)
         refused = Counter(batches[row.batch].run_id for row in self.rejected)
-        return {run: self._counts(run, refused[run]) for run in {batch.run_id for batch in batches}}
+        return {run: self._counts(run, count, refused[run]) for run, count in received.items()}
 
-    def _counts(self, run: UUID | None, rejected: int) -> Counts:
-        settled = self.inserted[run] + self.updated[run] + self.deduplicated[run] + rejected
+    def _counts(self, run: UUID | None, received: int, rejected: int) -> Counts:
+        became = self.outcome
+        settled = became.inserted[run] + became.updated[run] + became.deduplicated[run] + self.erased[run]
         return Counts(
-            inserted=self.inserted[run],
-            updated=self.updated[run],
-            unchanged=self.received[run] - settled,
+            inserted=became.inserted[run],
+            updated=became.updated[run],
+            unchanged=received - settled - rejected,
             rejected=rejected,
-            deduplicated=self.deduplicated[run],
+            deduplicated=became.deduplicated[run],
+            deleted=became.deleted[run],
         )
 
 
 async def load_rows(
     connection: Any, plan: Plan, batches: Sequence[Batch], selection: Selection, refused: Sequence[Rejected]
 ) -> Tally:
-    """Load the selected records; `refused` are those that were sorted out before."""
-    tally = Tally(rejected=list(refused))
-    for batch in batches:
-        tally.received[batch.run_id] += len(batch.records)
-    way = _append
-    if plan.table.mode is Mode.MERGE:
-        keyed = newest_of(plan, batches, selection)
-        tally.deduplicated.update(batches[selection.origins[place][0]].run_id for place in keyed.older)
-        selection = keyed.selection
-        way = _append if await _are_new(connection, plan, keyed) else _upsert
-    tally.rejected += await _load_somehow(connection, plan, batches, selection, tally, way)
-    return tally
+    """Load the selected records in the way of the table's mode; `refused` are those that were sorted out before."""
+    load = _Load(connection, plan, batches, Tally(rejected=list(refused)))
+    match plan.table.mode:
+        case Mode.MERGE:
+            await load.merge(selection)
+        case Mode.SCD2:
+            await load.add_versions(selection)
+        case Mode.DELETE_INSERT:
+            await load.by(replace_groups, selection)
+        case _:
+            await load.by(append, selection)
+    return load.tally
 
 
-async def _load_somehow(
-    connection: Any, plan: Plan, batches: Sequence[Batch], selection: Selection, tally: Tally, way: _Way
-) -> list[Rejected]:
-    try:
-        return await _load_at_once(connection, plan, batches, selection, tally, way)
-    except ROW_FAULTS as error:
-        if plan.table.mode is Mode.APPEND:
-            return await _load_surviving(connection, plan, batches, selection, tally, _append)
-        if way is _append and isinstance(error, asyncpg.UniqueViolationError):  # another was quicker
-            return await _load_somehow(connection, plan, batches, selection, tally, _upsert)
-        return await _load_surviving(connection, plan, batches, selection, tally, _upsert)
+async def erase_rows(connection: Any, plan: Plan, batches: Sequence[Batch], selection: Selection) -> Tally:
+    """Delete the rows of the selected records' keys."""
+    load = _Load(connection, plan, batches, Tally())
+    await load.erase(newest_of(plan, batches, selection).selection)
+    return load.tally
 
 
-async def _are_new(connection: Any, plan: Plan, keyed: Keyed) -> bool:
-    """Whether no key has a row yet. Then the records may go straight into the table, twice as fast."""
-    texts = key_texts(plan, keyed.keys)
-    if texts is None:
-        return False
-    try:
-        async with connection.transaction():
-            return not await connection.fetchval(statements.any_key_exists(plan), *texts)
-    except (*ROW_FAULTS, UnicodeEncodeError):
-        return False  # some record is at fault: it is found on the way
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """One load into one table: what its steps share."""
 
+    connection: Any
+    plan: Plan
+    batches: Sequence[Batch]
+    tally: Tally
 
-async def _load_at_once(
-    connection: Any, plan: Plan, batches: Sequence[Batch], selection: Selection, tally: Tally, way: _Way
-) -> list[Rejected]:
-    """Render while the database takes what was rendered before. Gives the records that cannot be rendered."""
-    rejected: list[Rejected] = []
-    written: _ByRun = Counter()
+    async def merge(self, selection: Selection) -> None:
+        keyed = newest_of(self.plan, self.batches, selection)
+        self._note_older(selection, keyed.older)
+        kept, gone = self._sorted_out(keyed.selection)
+        if len(kept.records) == len(keyed.keys):
+            all_new = await are_new(self.connection, self.plan, keyed)
+            await self.by(append if all_new else upsert, kept)
+        else:
+            await self.by(upsert, kept)
+        await self.erase(gone)
 
-    async def lines() -> AsyncIterator[bytes]:
-        for chunk in render(plan, batches, selection):
-            rejected.extend(chunk.rejected)
-            for number, count in Counter(number for number, _ in chunk.origins).items():
-                written[batches[number].run_id] += count
-            if chunk.data:
-                yield chunk.data
-            await asyncio.sleep(0)  # rendering must not keep the loop from everyone else
+    async def add_versions(self, selection: Selection) -> None:
+        """The versions of a key one after the other, the oldest first."""
+        for part in versions_of(self.plan, self.batches, selection):
+            kept, gone = self._sorted_out(part)
+            await self.by(add_versions, kept)
+            await self.erase(gone)
 
-    await _load(connection, plan, lines(), written, tally, way)
-    return rejected
+    async def erase(self, selection: Selection) -> None:
+        """Delete the rows of these keys. Their other fields do not matter, so they are not looked at."""
+        names = {*self.plan.table.key, self.plan.table.order_by}
+        columns = {name: column for name, column in self.plan.columns.items() if name in names}
+        before = Counter(self.tally.outcome.deleted)
+        narrow = self.plan.narrow & columns.keys()
+        await self.by(
+            erase, selection, replace(self.plan, columns=columns, narrow=narrow, homeless=frozenset())
+        )
+        self.tally.erased.update(self.tally.outcome.deleted - before)
 
+    def _note_older(self, selection: Selection, places: frozenset[int]) -> None:
+        self.tally.outcome.deduplicated.update(self.batches[selection.origins[p][0]].run_id for p in places)
 
-async def _load_surviving(
-    connection: Any, plan: Plan, batches: Sequence[Batch], selection: Selection, tally: Tally, way: _Way
-) -> list[Rejected]:
-    """Every row that the database takes. Gives the others."""
-    lines: list[str] = []
-    origins: list[tuple[int, int]] = []
-    rejected: list[Rejected] = []
-    for chunk in render(plan, batches, selection):
-        lines += chunk.lines
-        origins += chunk.origins
-        rejected += chunk.rejected
-    waiting = [(0, len(lines))]
-    refused = 0
-    while waiting:
-        start, stop = waiting.pop()
-        written = Counter(batches[number].run_id for number, _ in origins[start:stop])
+    def _sorted_out(self, selection: Selection) -> tuple[Selection, Selection]:
+        """The records that stay, and those that say that they are deleted."""
+        name = self.plan.table.deleted_field
+        if name is None:
+            return selection, Selection([], [])
+        gone = {place for place, record in enumerate(selection.records) if is_deleted(record.get(name))}
+        return selection.without(gone), selection.without(set(range(len(selection.records))) - gone)
+
+    async def by(self, way: Way, selection: Selection, plan: Plan | None = None) -> None:
+        """Load the selection in this way; rows at fault are rejected alone."""
+        if not selection.records:
+            return
+        plan = plan or self.plan
         try:
-            await _load(connection, plan, _pieces(lines[start:stop]), written, tally, way)
-        except ROW_FAULTS as error:
-            if stop - start > 1:
-                middle = (start + stop) // 2
-                waiting += [(middle, stop), (start, middle)]  # the earlier half goes first
-                continue
-            refused += 1
-            if refused > MAX_REFUSED:
-                raise DestinationError(
-                    f"table {plan.table.name} refuses more than {MAX_REFUSED} records, the last with: {error}"
-                ) from error
-            number, index = origins[start]
-            rejected.append(Rejected(number, index, str(error), batches[number].records[index]))
-    return rejected
+            self.tally.rejected += await self._at_once(way, selection, plan)
+        except asyncpg.UniqueViolationError:
+            if way is append and plan.table.mode is Mode.MERGE:  # another loader was quicker with a key
+                await self.by(upsert, selection, plan)
+            else:
+                self.tally.rejected += await self._surviving(way, selection, plan)
+        except ROW_FAULTS:
+            if way is append and plan.table.mode is Mode.MERGE:
+                way = upsert  # halves may meet
+            self.tally.rejected += await self._surviving(way, selection, plan)
+
+    async def _at_once(self, way: Way, selection: Selection, plan: Plan) -> list[Rejected]:
+        """Render while the database takes what was rendered before. Gives the records that cannot be rendered."""
+        rejected: list[Rejected] = []
+        written: ByRun = Counter()
+
+        async def lines() -> AsyncIterator[bytes]:
+            for chunk in render(plan, self.batches, selection):
+                rejected.extend(chunk.rejected)
+                for number, count in Counter(number for number, _ in chunk.origins).items():
+                    written[self.batches[number].run_id] += count
+                if chunk.data:
+                    yield chunk.data
+                await asyncio.sleep(0)  # rendering must not keep the loop from everyone else
+
+        await self._all_or_nothing(way, lines(), written, plan)
+        return rejected
+
+    async def _surviving(self, way: Way, selection: Selection, plan: Plan) -> list[Rejected]:
+        """Every row that the database takes. Gives the others."""
+        lines: list[str] = []
+        origins: list[tuple[int, int]] = []
+        rejected: list[Rejected] = []
+        for chunk in render(plan, self.batches, selection):
+            lines += chunk.lines
+            origins += chunk.origins
+            rejected += chunk.rejected
+        waiting = [(0, len(lines))]
+        refused = 0
+        while waiting:
+            start, stop = waiting.pop()
+            written = Counter(self.batches[number].run_id for number, _ in origins[start:stop])
+            try:
+                await self._all_or_nothing(way, _pieces(lines[start:stop]), written, plan)
+            except ROW_FAULTS as error:
+                if stop - start > 1:
+                    middle = (start + stop) // 2
+                    waiting += [(middle, stop), (start, middle)]  # the earlier half goes first
+                    continue
+                refused += 1
+                _check_refused(plan, refused, error)
+                number, index = origins[start]
+                rejected.append(Rejected(number, index, str(error), self.batches[number].records[index]))
+        return rejected
+
+    async def _all_or_nothing(
+        self, way: Way, lines: AsyncIterator[bytes], written: ByRun, plan: Plan
+    ) -> None:
+        async with self.connection.transaction():
+            outcome = await way(self.connection, plan, lines, written)
+        self.tally.outcome.add(outcome)
+
+
+def _check_refused(plan: Plan, refused: int, error: Exception) -> None:
+    if refused > MAX_REFUSED:
+        raise DestinationError(
+            f"table {plan.table.name} refuses more than {MAX_REFUSED} records, the last one with: {error}"
+        ) from error
 
 
 async def _pieces(lines: Sequence[str]) -> AsyncIterator[bytes]:
     for start in range(0, len(lines), _SEND_ROWS):
         yield encoded(lines[start : start + _SEND_ROWS])
-
-
-async def _load(
-    connection: Any, plan: Plan, lines: AsyncIterator[bytes], written: _ByRun, tally: Tally, way: _Way
-) -> None:
-    """The lines into the table, all or nothing. `written` counts them by run, once they are sent."""
-    async with connection.transaction():
-        inserted, updated, older = await way(connection, plan, lines, written)
-    tally.inserted += inserted
-    tally.updated += updated
-    tally.deduplicated += older
-
-
-async def _append(connection: Any, plan: Plan, lines: AsyncIterator[bytes], written: _ByRun) -> _Outcome:
-    await _copy(connection, plan.table.schema, plan.table.name, plan, lines)
-    return written, Counter(), Counter()
-
-
-async def _upsert(connection: Any, plan: Plan, lines: AsyncIterator[bytes], written: _ByRun) -> _Outcome:
-    await connection.execute(statements.create_stage(tuple(plan.columns.values())))
-    await _copy(connection, "pg_temp", statements.STAGE_NAME, plan, lines)
-    return await _merge(connection, plan, written)
-
-
-async def _copy(connection: Any, schema: str, name: str, plan: Plan, lines: AsyncIterator[bytes]) -> None:
-    await connection.copy_to_table(
-        name, schema_name=schema, columns=written_columns(plan), source=lines, format="text", encoding="utf-8"
-    )
-
-
-async def _merge(connection: Any, plan: Plan, written: _ByRun) -> _Outcome:
-    """The stage into the table: rows inserted, updated, and dropped as older than another of the same key."""
-    older: _ByRun = Counter()
-    try:
-        async with connection.transaction():
-            rows = await connection.fetch(statements.merge(plan))
-    except (
-        asyncpg.CardinalityViolationError
-    ):  # keys that look different and are equal, as 1.0 and 1.00 in jsonb
-        for row in await connection.fetch(statements.drop_older(plan)):
-            older[row["_run_id"]] += row["deduplicated"]
-        rows = await connection.fetch(statements.merge(plan))
-    inserted = Counter({row["_run_id"]: row["inserted"] for row in rows})
-    updated = Counter({row["_run_id"]: row["updated"] for row in rows})
-    if inserted.total() + updated.total() + older.total() < written.total():
-        await connection.execute(statements.raise_order(plan))
-    return inserted, updated, older

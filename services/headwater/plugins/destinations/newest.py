@@ -2,6 +2,7 @@
 table.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -88,6 +89,24 @@ def newest_of(plan: Plan, batches: Sequence[Batch], selection: Selection) -> Key
         picked = Selection([selection.records[i] for i in places], [selection.origins[i] for i in places])
         return Keyed(picked, [keys[i] for i in places], older)
     return Keyed(selection, keys, older)
+
+
+def versions_of(plan: Plan, batches: Sequence[Batch], selection: Selection) -> list[Selection]:
+    """All records, in parts that hold each key once: the oldest record of every key, then the second oldest, ..."""
+    keys = _keys(plan, selection)
+    places: Sequence[int] = range(len(keys))
+    if len(set(keys)) < len(keys):
+        places = sorted(places, key=lambda place: _order(plan, batches, selection, place))
+    seen: Counter[Any] = Counter()
+    parts: list[Selection] = []
+    for place in places:
+        number = seen[keys[place]]
+        seen[keys[place]] += 1
+        if number == len(parts):
+            parts.append(Selection([], []))
+        parts[number].records.append(selection.records[place])
+        parts[number].origins.append(selection.origins[place])
+    return parts
 
 
 def key_texts(plan: Plan, keys: Sequence[Any]) -> list[list[str]] | None:

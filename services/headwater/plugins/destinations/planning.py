@@ -3,13 +3,13 @@ is seen.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headwater.model.errors import DestinationError
 from headwater.model.infer import Kind, holds, infer, widen
 from headwater.model.names import OWN_COLUMNS, assign_columns
+from headwater.plugins.destinations.ddl import CURRENT, OWN_TYPES, own_columns
 from headwater.plugins.destinations.table import Batch, Contract, Mode, Table
 
 MAX_COLUMNS = 1000  # PostgreSQL ends at 1600, dropped ones included
@@ -17,18 +17,6 @@ WIDENING_PENDING = "widening_pending"
 COLUMNS_LIMIT = "columns_limit"
 VALUES_DISCARDED = "values_discarded"
 
-# Columns of headwater's own, in every destination table. `_loaded_at` fills itself.
-OWN_TYPES: Mapping[str, str] = MappingProxyType(
-    {
-        "_run_id": "uuid",
-        "_delivery_id": "uuid",
-        "_page": "integer",
-        "_position": "integer",
-        "_ordered_at": "timestamptz",
-        "_extra": "jsonb",
-        "_loaded_at": "timestamptz NOT NULL DEFAULT now()",
-    }
-)
 WRITTEN_OWN = tuple(name for name in OWN_TYPES if name != "_loaded_at")
 
 
@@ -47,12 +35,21 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Index:
+    """A valid index on plain columns; `predicate` is empty where it covers all rows."""
+
+    columns: frozenset[str]
+    is_unique: bool
+    predicate: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Catalogue:
-    """A table as the database has it. `unique` are the column sets that a valid unique index covers."""
+    """A table as the database has it."""
 
     oid: int
     columns: tuple[Column, ...]
-    unique: frozenset[frozenset[str]] = frozenset()
+    indexes: frozenset[Index] = frozenset()
 
     def column(self, name: str) -> Column | None:
         return next((column for column in self.columns if column.name == name), None)
@@ -74,10 +71,10 @@ class Changes:
     widen: tuple[tuple[str, Kind, Kind], ...] = ()  # column, from, to
     claim: tuple[tuple[str, str], ...] = ()  # column, field
     own: tuple[str, ...] = ()
-    unique: tuple[str, ...] = ()
+    index: tuple[str, ...] = ()  # the columns of the key, where their index is missing
 
     def __bool__(self) -> bool:
-        return bool(self.add or self.widen or self.claim or self.own or self.unique)
+        return bool(self.add or self.widen or self.claim or self.own or self.index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +94,19 @@ class Plan:
     homeless: frozenset[str] = frozenset()
     warnings: frozenset[str] = frozenset()
     batches: tuple[Batch, ...] = field(default=(), repr=False)
+    seen: "Plan | None" = None  # how the keys that the run brought are noted
 
     @property
     def key_columns(self) -> tuple[str, ...]:
         return tuple(self.columns[name].name for name in self.table.key)
+
+    @property
+    def order_column(self) -> Column | None:
+        """The column of `order_by`, whether these records fill it or not; None when there is none (yet)."""
+        name = self.table.order_by
+        if name is None or name in self.columns:
+            return self.columns.get(name or "")
+        return next((column for column in self.catalogue.columns if column.field == name), None)
 
     @property
     def field_columns(self) -> tuple[Column, ...]:
@@ -140,6 +146,16 @@ def refusal(table: Table, record: Any) -> str | None:
 def _json_name(value: Any) -> str:
     names = {type(None): "null", bool: "a boolean", str: "a text", list: "a list"}
     return names.get(type(value), "a number")
+
+
+def keys_only(table: Table, batches: Sequence[Batch]) -> tuple[Batch, ...]:
+    """The acceptable records with nothing but their key."""
+    return tuple(
+        replace(
+            batch, records=[{name: r[name] for name in table.key} for r in acceptable(table, batch.records)]
+        )
+        for batch in batches
+    )
 
 
 def evidence_of(table: Table, batches: Sequence[Batch], known: Mapping[str, Kind]) -> dict[str, Kind]:
@@ -187,8 +203,8 @@ def changes_for(table: Table, catalogue: Catalogue, evidence: Mapping[str, Kind]
         add=_key_first(table, add)[:room],
         widen=tuple(wider),
         claim=tuple(claim),
-        own=tuple(name for name in OWN_TYPES if name not in existing),
-        unique=_missing_unique(table, catalogue, assigned),
+        own=tuple(name for name in own_columns(table) if name not in existing),
+        index=_missing_index(table, catalogue, assigned),
     )
 
 
@@ -206,11 +222,15 @@ def _key_first(table: Table, add: list[tuple[str, Kind, str]]) -> tuple[tuple[st
     return tuple(sorted(add, key=lambda entry: entry[2] not in table.key))
 
 
-def _missing_unique(table: Table, catalogue: Catalogue, assigned: Mapping[str, str]) -> tuple[str, ...]:
-    if table.mode is not Mode.MERGE or not all(name in assigned for name in table.key):
+def _missing_index(table: Table, catalogue: Catalogue, assigned: Mapping[str, str]) -> tuple[str, ...]:
+    if table.mode is Mode.APPEND or not table.key or not all(name in assigned for name in table.key):
         return ()
     columns = tuple(assigned[name] for name in table.key)
-    return () if frozenset(columns) in catalogue.unique else columns
+    predicate = CURRENT if table.mode is Mode.SCD2 else ""
+    serves = {Index(frozenset(columns), True, predicate)}
+    if table.mode is Mode.DELETE_INSERT:
+        serves.add(Index(frozenset(columns), False))
+    return () if serves & catalogue.indexes else columns
 
 
 def allowed(table: Table, catalogue: Catalogue, changes: Changes) -> Changes:
@@ -227,7 +247,7 @@ def allowed(table: Table, catalogue: Catalogue, changes: Changes) -> Changes:
             f"table {table.name} is frozen, but records bring new fields or types: {', '.join(names[:10])}; "
             "set the contract to evolve, or choose what to discard"
         )
-    return Changes(claim=changes.claim, own=changes.own, unique=changes.unique)
+    return Changes(claim=changes.claim, own=changes.own, index=changes.index)
 
 
 def make_plan(

@@ -8,20 +8,25 @@ what it finds.
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
+from headwater.model.errors import DestinationError
 from headwater.model.infer import Kind
-from headwater.plugins.destinations import statements
 from headwater.plugins.destinations.catalogue import read_catalogue
+from headwater.plugins.destinations.ddl import relation
 from headwater.plugins.destinations.errors import translated
 from headwater.plugins.destinations.evolve import Known, evolve
-from headwater.plugins.destinations.loading import Tally, load_rows
-from headwater.plugins.destinations.planning import Plan, evidence_of, known_kinds, make_plan
+from headwater.plugins.destinations.loading import Tally, erase_rows, load_rows
+from headwater.plugins.destinations.planning import Plan, evidence_of, keys_only, known_kinds, make_plan
+from headwater.plugins.destinations.removal import remove_missing, remove_of
 from headwater.plugins.destinations.rendering import select
-from headwater.plugins.destinations.table import Batch, Loaded, StalePlan, Table
+from headwater.plugins.destinations.staging import drop_helpers, exchange
+from headwater.plugins.destinations.table import Batch, Closed, Loaded, Mode, StalePlan, Table
 
 
 class PostgresDestination:
@@ -36,60 +41,115 @@ class PostgresDestination:
     async def prepare(self, connection: Any, table: Table, batches: Sequence[Batch]) -> Plan:
         """A plan for these batches; the table is created, extended and widened first where they need it.
 
-        `connection` must not be in a transaction that has locked the table. When nothing needs to change and
-        the table is remembered, nothing is sent.
-        Raises: Later when the table is locked for more than a second, Unavailable, DestinationError (the
-        contract freeze is broken; rows of one key stand in the way of merging; missing rights).
+        `connection` must not be in a transaction that has locked the table. When nothing needs to change and the
+        table is remembered, nothing is sent.
+        Raises: Later when the table is locked for more than a second, Unavailable, DestinationError (the contract
+        freeze is broken; rows of one key stand in the way of merging; missing rights).
         """
+        if table.mode is Mode.REPLACE:
+            raise DestinationError(f"table {table.name}: mode replace loads runs, each into its `for_run`")
         with translated(table.name):
-            known = self._recall(table) or self._remember(
-                table, Known(await read_catalogue(connection, table.schema, table.name))
-            )
-            evidence = evidence_of(table, batches, known_kinds(known.catalogue))
-            if evidence and known.needed(table, evidence):
-                known = self._remember(table, await evolve(connection, table, evidence))
+            plan = await self._prepare(connection, table, batches)
+            if table.seen is None:
+                return plan
+            seen = await self._prepare(connection, table.of_keys(), keys_only(table, batches))
+            return replace(plan, seen=seen)
+
+    async def _prepare(self, connection: Any, table: Table, batches: Sequence[Batch]) -> Plan:
+        known = self._recall(table) or self._remember(
+            table, Known(await read_catalogue(connection, table.schema, table.name))
+        )
+        evidence = evidence_of(table, batches, known_kinds(known.catalogue))
+        if evidence and known.needed(table, evidence):
+            known = self._remember(table, await evolve(connection, table, evidence))
         return make_plan(table, known.catalogue, evidence, batches)
 
     async def load(self, connection: Any, plan: Plan, batches: Sequence[Batch]) -> Loaded:
-        """Load the batches, which may be fewer than those that were prepared; the caller's transaction
-        commits them.
+        """Load the batches, which may be fewer than those that were prepared; the caller's transaction commits them.
 
         Raises: StalePlan (a Later) when the table needs another `prepare`, Later when it is locked or another
-        transaction stands in the way, Unavailable, DestinationError. After an error the caller's transaction
-        must be rolled back.
+        transaction stands in the way, Unavailable, DestinationError. After an error the caller's transaction must be
+        rolled back.
         """
         table = plan.table
         selection, refused = select(table, batches)
+        if not selection.records:
+            return Loaded(Tally(rejected=refused).by_run(batches), tuple(refused))
         with translated(table.name):
-            if not selection.records:
-                tally = Tally(rejected=refused)
-                for batch in batches:
-                    tally.received[batch.run_id] += len(batch.records)
-            else:
-                plan = await self._current(connection, plan, batches)
-                tally = await load_rows(connection, plan, batches, selection, refused)
+            plan = await self._current(connection, plan, batches)
+            tally = await load_rows(connection, plan, batches, selection, refused)
+            if plan.seen is not None:
+                await self._note_seen(connection, plan.seen, keys_only(table, batches))
         return Loaded(tally.by_run(batches), tuple(tally.rejected), plan.warnings)
+
+    async def _note_seen(self, connection: Any, plan: Plan, keys: Sequence[Batch]) -> None:
+        selection, _ = select(plan.table, keys)
+        await load_rows(connection, await self._current(connection, plan, keys), keys, selection, ())
+
+    async def delete(self, connection: Any, table: Table, batches: Sequence[Batch]) -> Loaded:
+        """Delete the rows of the records' keys, where these are not newer, in the caller's transaction. The records
+        need no other field. Keys that have no row are `unchanged`.
+        """
+        if table.mode not in {Mode.MERGE, Mode.SCD2}:
+            raise DestinationError(
+                f"table {table.name}: rows are deleted by key in modes merge and scd2 only"
+            )
+        selection, refused = select(table, batches)
+        tally = Tally()
+        with translated(table.name):
+            catalogue = await read_catalogue(connection, table.schema, table.name)
+            plan = make_plan(table, catalogue, evidence_of(table, batches, {}), batches)
+            if all(name in plan.columns for name in table.key):
+                tally = await erase_rows(connection, plan, batches, selection)
+        tally.rejected += refused
+        return Loaded(tally.by_run(batches), tuple(tally.rejected))
+
+    async def close_run(
+        self, connection: Any, table: Table, run_id: UUID, attempt: int, ordered_at: datetime
+    ) -> Closed:
+        """What a table needs when a complete run ends, in the caller's transaction; nothing for most. Replace: its
+        rows for all others. `delete_missing`: what it did not bring goes, unless that is too much (warning
+        `deletions_held_back`). For a run that is not complete call `abandon_run`.
+
+        `ordered_at` is that of the run's batches. Raises as `load` does.
+        """
+        closed = Closed()
+        with translated(table.name):
+            if table.mode is Mode.REPLACE:
+                closed = await exchange(connection, table, run_id, attempt)
+                self._forget(table)
+            elif table.delete_missing is not None:
+                target = table.for_run(run_id, attempt)
+                closed = await remove_missing(connection, target, ordered_at)
+        await self.abandon_run(connection, table, run_id, attempt)
+        return closed
+
+    async def abandon_run(self, connection: Any, table: Table, run_id: UUID, attempt: int) -> None:
+        """Drop what the attempt loaded besides the table itself, in the caller's transaction. Call it for every
+        attempt that ends without `close_run`; calling it twice does no harm.
+        """
+        if not table.is_by_run:
+            return
+        with translated(table.name):
+            await drop_helpers(connection, table, run_id, attempt)
+        target = table.for_run(run_id, attempt)
+        self._forget(target.of_keys() if target.seen is not None else target)
 
     async def remove_unfinished(self, connection: Any, table: Table, run_ids: Sequence[UUID]) -> int:
         """Delete the rows that these runs left, in the caller's transaction; gives how many there were."""
-        return await self._delete(connection, table, statements.delete_run(table), run_ids)
+        with translated(table.name):
+            return await remove_of(connection, table, "_run_id", run_ids)
 
     async def remove_deliveries(self, connection: Any, table: Table, delivery_ids: Sequence[UUID]) -> int:
         """Delete the rows of these deliveries, in the caller's transaction; gives how many there were."""
-        return await self._delete(connection, table, statements.delete_delivery(table), delivery_ids)
-
-    async def _delete(self, connection: Any, table: Table, statement: str, ids: Sequence[UUID]) -> int:
         with translated(table.name):
-            if not ids or not (await read_catalogue(connection, table.schema, table.name)).oid:
-                return 0
-            status = await connection.execute(statement, list(ids))
-        return int(status.rpartition(" ")[2])
+            return await remove_of(connection, table, "_delivery_id", delivery_ids)
 
     async def _current(self, connection: Any, plan: Plan, batches: Sequence[Batch]) -> Plan:
         """The plan for the table as it is, which no one can change from here until the transaction ends."""
         table = plan.table
         try:
-            await connection.execute(f"LOCK TABLE {statements.relation(table)} IN ROW EXCLUSIVE MODE")
+            await connection.execute(f"LOCK TABLE {relation(table)} IN ROW EXCLUSIVE MODE")
         except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
             self._forget(table)
             raise StalePlan(table.name) from error
@@ -106,7 +166,7 @@ class PostgresDestination:
             known = self._remember(table, Known(catalogue))
         if known.needed(table, evidence):
             raise StalePlan(table.name)
-        return make_plan(table, catalogue, evidence, batches)
+        return replace(make_plan(table, catalogue, evidence, batches), seen=plan.seen)
 
     def _recall(self, table: Table) -> Known | None:
         known = self._known.get((table.schema, table.name))

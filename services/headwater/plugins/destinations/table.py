@@ -1,14 +1,14 @@
 """What a destination is asked and what it answers: plain data, the same for every kind of destination."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from headwater.model.errors import DestinationError, Later
-from headwater.model.names import quote_identifier
+from headwater.model.names import hashed_name, quote_identifier
 
 
 class Mode(StrEnum):
@@ -16,6 +16,9 @@ class Mode(StrEnum):
 
     APPEND = "append"  # every record is a new row
     MERGE = "merge"  # one row per key: the newest record
+    REPLACE = "replace"  # the rows of a complete run stand for all rows there were
+    DELETE_INSERT = "delete_insert"  # the records of a key stand for all rows of that key that came before
+    SCD2 = "scd2"  # every version of a key's record is a row, with the time in which it held
 
 
 class Contract(StrEnum):
@@ -27,13 +30,21 @@ class Contract(StrEnum):
     DISCARD_VALUE = "discard_value"  # the record is kept without the value
 
 
+_KEYED = frozenset({Mode.MERGE, Mode.DELETE_INSERT, Mode.SCD2})
+_ONE_ROW_A_KEY = frozenset({Mode.MERGE, Mode.SCD2})
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table. `key` and `order_by` are names of fields, not of columns.
+    """One table. `key`, `order_by` and `deleted_field` are names of fields, not of columns.
 
-    In mode merge an older record never replaces a newer one. Newer is the one with the higher `order_by`
-    field (null is lowest; text by code points), and among equals, or without `order_by`, the higher
+    In the modes merge and scd2 an older record never replaces a newer one. Newer is the one with the higher
+    `order_by` field (null is lowest; text by code points), and among equals, or without `order_by`, the higher
     (`ordered_at`, page, position).
+    A record whose `deleted_field` is true, or is there and says neither false nor no, deletes the row of its key.
+    With `soft_delete` rows are not deleted: `_deleted_at` says since when they are gone (scd2 ends their version).
+    With `delete_missing` the rows that a complete run did not bring are deleted, unless they are more than that
+    share of all (0 to 1). Such runs, and those of mode replace, load into `for_run(…)`.
     Raises: DestinationError when the definition cannot be.
     """
 
@@ -43,6 +54,11 @@ class Table:
     key: tuple[str, ...] = ()
     order_by: str | None = None
     contract: Contract = Contract.EVOLVE
+    soft_delete: bool = False
+    deleted_field: str | None = None
+    delete_missing: float | None = None
+    like: str | None = None  # the table whose columns this one starts with
+    seen: str | None = None  # the table that notes the keys which the run brought
 
     def __post_init__(self) -> None:
         try:
@@ -50,21 +66,60 @@ class Table:
             quote_identifier(self.name)
         except ValueError as error:
             raise DestinationError(f"table {self.schema}.{self.name}: {error}") from error
-        if self.mode is Mode.MERGE and not self.key:
-            raise DestinationError(
-                f"table {self.name}: mode merge needs a key; name the field that identifies a record"
-            )
+        fault = self._fault()
+        if fault is not None:
+            raise DestinationError(f"table {self.name}: {fault}")
+
+    def _fault(self) -> str | None:
+        if self.mode in _KEYED and not self.key:
+            return f"mode {self.mode.value} needs a key; name the field or fields that identify a record"
         if len(set(self.key)) != len(self.key):
-            raise DestinationError(f"table {self.name}: the key names a field twice; name each once")
+            return "the key names a field twice; name each once"
+        if self.deletes and not (self.mode in _ONE_ROW_A_KEY or (self.mode is Mode.REPLACE and self.key)):
+            return "deletions need a key and mode merge or scd2, so that a record can be found again"
+        if self.delete_missing is not None and not 0 <= self.delete_missing <= 1:
+            return "delete_missing is a share of the rows, from 0 to 1"
+        return None
+
+    @property
+    def deletes(self) -> bool:
+        return self.soft_delete or self.deleted_field is not None or self.delete_missing is not None
+
+    @property
+    def is_by_run(self) -> bool:
+        """Whether runs load into a table of their own, and closing one does the rest."""
+        return self.mode is Mode.REPLACE or self.delete_missing is not None
+
+    def for_run(self, run_id: UUID, attempt: int) -> "Table":
+        """The table that the pages of this attempt load into: this one, unless the mode needs another."""
+        if self.mode is Mode.REPLACE:
+            return replace(
+                self,
+                name=self._helper("staging", run_id, attempt),
+                mode=Mode.MERGE if self.key else Mode.APPEND,
+                like=self.name,
+                soft_delete=False,
+                delete_missing=None,
+            )
+        if self.delete_missing is not None:
+            return replace(self, seen=self._helper("seen", run_id, attempt))
+        return self
+
+    def of_keys(self) -> "Table":
+        """The table that notes which keys a run brought."""
+        assert self.seen is not None
+        return Table(self.schema, self.seen, Mode.MERGE, self.key)
+
+    def _helper(self, what: str, run_id: UUID, attempt: int) -> str:
+        return hashed_name(f"_{self.name[:30]}_{what}", f"{self.name}\0{run_id}\0{attempt}", 12)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Records on their way to one table: those of one page of a run, or of one delivery.
 
-    `ordered_at` says how new they are (start of the run's attempt, or receipt of the delivery; aware). A
-    record's position is its index in `records` plus `first_position`. Records that are no objects are
-    rejected.
+    `ordered_at` says how new they are (start of the run's attempt, or receipt of the delivery; aware UTC). A
+    record's position is its index in `records` plus `first_position`. Records that are no objects are rejected.
     """
 
     records: Sequence[Any]
@@ -77,9 +132,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A record that could not be a row. `batch` is its batch's index in the load, `index` its own in that
-    batch.
-    """
+    """A record that could not be a row. `batch` is its batch's index in the load, `index` its own in that batch."""
 
     batch: int
     index: int
@@ -89,10 +142,11 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What became of records: inserted + updated + unchanged + rejected + deduplicated = all of them.
+    """What became of records: inserted + updated + unchanged + rejected + deduplicated = all of them, but for those
+    that ask for a deletion: where there was a row, it is counted in `deleted`, else they are `unchanged`.
 
-    `unchanged` are those whose row says the same already or is newer; `deduplicated` those that a newer
-    record of the same key in the same load stood for.
+    `unchanged` are those whose row says the same already or is newer; `deduplicated` those that a newer record of
+    the same key in the same load stood for. `deleted` counts rows: also those that the mode took away.
     """
 
     inserted: int = 0
@@ -100,22 +154,22 @@ class Counts:
     unchanged: int = 0
     rejected: int = 0
     deduplicated: int = 0
+    deleted: int = 0
 
-    def __add__(self, other: "Counts") -> "Counts":
+    def __add__(self, other: Self) -> "Counts":
         return Counts(
             self.inserted + other.inserted,
             self.updated + other.updated,
             self.unchanged + other.unchanged,
             self.rejected + other.rejected,
             self.deduplicated + other.deduplicated,
+            self.deleted + other.deleted,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The outcome of a load: counts for each run (None: records without one), what was rejected, warning
-    codes.
-    """
+    """The outcome of a load: counts for each run (None: records without one), what was rejected, warning codes."""
 
     by_run: Mapping[UUID | None, Counts] = field(default_factory=dict)
     rejected: tuple[Rejected, ...] = ()
@@ -124,6 +178,14 @@ class Loaded:
     @property
     def counts(self) -> Counts:
         return sum(self.by_run.values(), Counts())
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What closing a run did to its table."""
+
+    deleted: int = 0
+    warnings: frozenset[str] = frozenset()
 
 
 class StalePlan(Later):
