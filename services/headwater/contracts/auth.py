@@ -1,13 +1,17 @@
 """How a source is told who is asking. Texts may hold `${secret:NAME}`, read at run time."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from headwater.contracts.base import Closed
 
 SecretText = Annotated[str, Field(min_length=1, json_schema_extra={"x-secret": True})]  # stored encrypted
+OptionalSecretText = Annotated[str, Field(json_schema_extra={"x-secret": True})]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$")]
+SchemeWord = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~+/-]{0,32}$")]
+TokenUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s?#]+", max_length=2048)]
+Seconds = Annotated[int, Field(ge=1, le=366 * 86_400)]
 
 
 class NoAuth(Closed):
@@ -19,13 +23,13 @@ class BearerAuth(Closed):
 
     type: Literal["bearer"]
     token: SecretText
-    scheme: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~+/-]{1,32}$")] = "Bearer"
+    scheme: SchemeWord = "Bearer"
 
 
 class BasicAuth(Closed):
     type: Literal["basic"]
     username: str
-    password: Annotated[str, Field(json_schema_extra={"x-secret": True})] = ""
+    password: OptionalSecretText = ""
 
 
 class ApiKeyAuth(Closed):
@@ -37,4 +41,96 @@ class ApiKeyAuth(Closed):
     place: Literal["header", "query", "cookie"] = Field(default="header", alias="in")
 
 
-Auth = Annotated[NoAuth | BearerAuth | BasicAuth | ApiKeyAuth, Field(discriminator="type")]
+class HmacAuth(Closed):
+    """Each request is signed by a shared key.
+
+    `signed` is the text that is signed, with `{method} {path} {query} {url} {host} {body} {body_sha256}
+    {timestamp} {nonce} {key_id}`. The other templates make headers: `{signature}` and the names above but the
+    body's.
+    """
+
+    type: Literal["hmac"]
+    key: SecretText
+    key_id: str = ""
+    algorithm: Literal["sha1", "sha256", "sha384", "sha512"] = "sha256"
+    key_encoding: Literal["utf8", "base64", "hex"] = "utf8"
+    encoding: Literal["hex", "base64"] = "hex"
+    timestamp: Literal["epoch_s", "epoch_ms", "iso"] = "epoch_s"
+    signed: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+    headers: dict[HeaderName, str] = Field(min_length=1)
+
+
+class OAuth2Auth(Closed):
+    """OAuth 2: client credentials, or a refresh token (`grant: refresh_token`), which may rotate.
+
+    `client_in` says where id and secret of the client go; `params` are further fields of the token request.
+    """
+
+    type: Literal["oauth2"]
+    grant: Literal["client_credentials", "refresh_token"] = "client_credentials"
+    token_url: TokenUrl
+    client_id: str
+    client_secret: OptionalSecretText = ""
+    client_in: Literal["basic", "body"] = "basic"
+    refresh_token: OptionalSecretText = ""
+    scope: str | None = None
+    audience: str | None = None
+    params: dict[str, str] = Field(default={})
+    scheme: SchemeWord = "Bearer"
+
+    @model_validator(mode="after")
+    def _a_refresh_needs_a_token(self) -> Self:
+        if self.grant == "refresh_token" and not self.refresh_token:
+            raise ValueError("grant refresh_token needs `refresh_token`")
+        return self
+
+
+class JwtAuth(Closed):
+    """A signed assertion (RFC 7523) that is exchanged at `token_url`, or shown itself where there is none.
+
+    `claims` are added to iss, sub, aud, iat, exp and jti; `lifetime_s` is the assertion's.
+    """
+
+    type: Literal["jwt"]
+    token_url: TokenUrl | None = None
+    algorithm: Literal["HS256", "RS256", "ES256"] = "RS256"
+    key: SecretText
+    key_id: str | None = None
+    issuer: str
+    subject: str | None = None
+    audience: str | None = None
+    scope: str | None = None
+    claims: dict[str, Any] = Field(default={})
+    lifetime_s: Annotated[int, Field(ge=30, le=86_400)] = 300
+    scheme: SchemeWord = "Bearer"
+
+    @model_validator(mode="after")
+    def _an_audience_is_known(self) -> Self:
+        if self.token_url is None and self.audience is None:
+            raise ValueError("without `token_url` give the `audience` of the assertion")
+        return self
+
+
+class SessionAuth(Closed):
+    """Two steps: a login answers with a token, which is shown from then on.
+
+    `login_url` gets `json` (or `form`) and `headers`; `token_path` leads to the token in the answer (JMESPath),
+    `expires_path` to its seconds of life, else `lifetime_s`. `template` makes the header's value of `{token}`.
+    """
+
+    type: Literal["session"]
+    login_url: TokenUrl
+    body: dict[str, Any] | None = Field(default=None, alias="json")
+    form: dict[str, str] | None = None
+    headers: dict[HeaderName, str] = Field(default={})
+    token_path: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+    expires_path: Annotated[str, StringConstraints(min_length=1, max_length=2048)] | None = None
+    lifetime_s: Seconds = 3600
+    name: HeaderName = "Authorization"
+    template: Annotated[str, StringConstraints(pattern=r"\{token\}", max_length=256)] = "Bearer {token}"
+
+
+Auth = Annotated[
+    NoAuth | BearerAuth | BasicAuth | ApiKeyAuth | HmacAuth | OAuth2Auth | JwtAuth | SessionAuth,
+    Field(discriminator="type"),
+]

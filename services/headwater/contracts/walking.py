@@ -39,9 +39,14 @@ class Request(Closed):
 
 
 class Records(Closed):
-    """Where the records are in the answer (JMESPath); without a path the body itself is the list."""
+    """Where the records are in the answer (JMESPath); without a path the body itself is the list.
+
+    `format` is what the body is written in; CSV has a header line, XML becomes objects (`@name` for attributes).
+    """
 
     path: Expression | None = None
+    format: Literal["json", "ndjson", "csv", "xml"] = "json"
+    delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] = ","
 
 
 class Errors(Closed):

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from headwater.contracts.manifest import Destination, Manifest, Source, Stream, StreamDefinition
+from headwater.contracts.manifest import Destination, Manifest, Pagination, Source, Stream, StreamDefinition
 from headwater.control.finding import Finding, Path, header_fault, split_sentence
 from headwater.http.addresses import parse_ranges
 from headwater.model.errors import ConfigError, SourceError
@@ -13,7 +13,7 @@ from headwater.plugins.expressions import compile_path
 from headwater.plugins.secret_text import names_in
 from headwater.plugins.walk import Walk
 
-_EXPRESSIONS = ("cursor_path", "next_path", "total", "total_pages", "has_more")
+_EXPRESSIONS = ("cursor_path", "next_path", "total", "total_pages", "has_more", "key_path", "page_info")
 
 
 def in_sources(manifest: Manifest) -> Iterator[Finding]:
@@ -89,12 +89,21 @@ def _in_stream(path: Path, stream: Stream) -> Iterator[Finding]:
     yield from _headers((*path, "request", "headers"), stream.request.headers)
     if stream.records.path:
         yield from _expression((*path, "records", "path"), stream.records.path)
-    for name in _EXPRESSIONS:
-        text = getattr(stream.pagination, name, None)
+    yield from _pages((*path, "pagination"), stream.pagination)
+    for name, text in (("if", stream.errors.when), ("message", stream.errors.message)):
         if text is not None:
-            yield from _expression((*path, "pagination", name), text)
+            yield from _expression((*path, "errors", name), text)
     if stream.incremental is not None:
         yield from _expression((*path, "incremental", "field"), stream.incremental.field)
+
+
+def _pages(path: Path, pagination: Pagination) -> Iterator[Finding]:
+    if pagination.type == "window":
+        yield from _pages((*path, "pages"), pagination.pages)
+    for name in _EXPRESSIONS:
+        text = getattr(pagination, name, None)
+        if text is not None:
+            yield from _expression((*path, name), text)
 
 
 def _expression(path: Path, text: str) -> Iterator[Finding]:

@@ -107,7 +107,7 @@ class Pages:
         definition = known.definition
         await self._take_slot(definition.tenant, definition.source)
         secrets = await self._definitions.secrets(known)
-        request = known.walk.request(due.token, secrets)
+        request = known.walk.request(due.token, secrets, self._clock.now())
         response = await self._http.send(
             request, allow=definition.network.allow, timeout_s=definition.timeout_s
         )

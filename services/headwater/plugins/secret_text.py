@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 
+from headwater.contracts.codec import dumps
 from headwater.model.errors import SecretError
 from headwater.model.secret import Secret
 
@@ -28,6 +29,12 @@ def fill(text: str, secrets: Secrets) -> Secret:
         return secret.text()
 
     return Secret.of(_REFERENCE.sub(value_of, text))
+
+
+def filled_json(body: bytes, secrets: Secrets) -> Secret:
+    """The JSON text `body` with secrets in it, each written as JSON text wants it."""
+    written = {name: Secret(dumps(secret.text())[1:-1]) for name, secret in secrets.items()}
+    return fill(body.decode(), written)
 
 
 def masked(text: str, secrets: Iterable[Secret]) -> str:

@@ -3,18 +3,29 @@
 from collections.abc import Mapping
 from typing import Any
 
-from headwater.contracts.auth import Auth
-from headwater.plugins.auth.base import Authenticator
+from headwater.contracts.auth import Auth, JwtAuth
+from headwater.plugins.auth.base import ACCESS_TOKEN, Authenticator, HeldToken, TokenAuthenticator
+from headwater.plugins.auth.signed import HmacAuthenticator
 from headwater.plugins.auth.static import (
     ApiKeyAuthenticator,
     BasicAuthenticator,
     BearerAuthenticator,
     NoAuthenticator,
 )
+from headwater.plugins.auth.tokens import JwtAuthenticator, OAuth2Authenticator, SessionAuthenticator
 
 AUTHENTICATORS: Mapping[str, Any] = {
     plugin.name: plugin
-    for plugin in (NoAuthenticator, BearerAuthenticator, BasicAuthenticator, ApiKeyAuthenticator)
+    for plugin in (
+        NoAuthenticator,
+        BearerAuthenticator,
+        BasicAuthenticator,
+        ApiKeyAuthenticator,
+        HmacAuthenticator,
+        OAuth2Authenticator,
+        JwtAuthenticator,
+        SessionAuthenticator,
+    )
 }
 
 
@@ -24,4 +35,20 @@ def authenticator_for(auth: Auth) -> Authenticator:
     return plugin
 
 
-__all__ = ["AUTHENTICATORS", "Authenticator", "authenticator_for"]
+def token_authenticator_for(auth: Auth) -> TokenAuthenticator | None:
+    """The plug-in for `auth` if it shows a token that it must first ask for."""
+    if isinstance(auth, JwtAuth) and auth.token_url is None:
+        return None
+    plugin = authenticator_for(auth)
+    return plugin if isinstance(plugin, TokenAuthenticator) else None
+
+
+__all__ = [
+    "ACCESS_TOKEN",
+    "AUTHENTICATORS",
+    "Authenticator",
+    "HeldToken",
+    "TokenAuthenticator",
+    "authenticator_for",
+    "token_authenticator_for",
+]

@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from dataclasses import replace
+from datetime import datetime
 from typing import ClassVar
 
 from headwater.contracts.auth import ApiKeyAuth, BasicAuth, BearerAuth, NoAuth
@@ -22,7 +23,7 @@ class NoAuthenticator:
     def __init__(self, config: NoAuth) -> None:
         self._config = config
 
-    def apply(self, request: HttpRequest, secrets: Secrets) -> HttpRequest:  # noqa: ARG002 - nothing to add
+    def apply(self, request: HttpRequest, _secrets: Secrets, _now: datetime, /) -> HttpRequest:
         return request
 
 
@@ -36,7 +37,7 @@ class BearerAuthenticator:
     def __init__(self, config: BearerAuth) -> None:
         self._config = config
 
-    def apply(self, request: HttpRequest, secrets: Secrets) -> HttpRequest:
+    def apply(self, request: HttpRequest, secrets: Secrets, _: datetime, /) -> HttpRequest:
         token = fill(self._config.token, secrets).text().strip()
         return _with_authorization(request, f"{self._config.scheme} {token}")
 
@@ -51,7 +52,7 @@ class BasicAuthenticator:
     def __init__(self, config: BasicAuth) -> None:
         self._config = config
 
-    def apply(self, request: HttpRequest, secrets: Secrets) -> HttpRequest:
+    def apply(self, request: HttpRequest, secrets: Secrets, _: datetime, /) -> HttpRequest:
         username = fill(self._config.username, secrets).reveal()
         password = fill(self._config.password, secrets).reveal()
         return _with_authorization(request, f"Basic {b64encode(username + b':' + password).decode()}")
@@ -67,7 +68,7 @@ class ApiKeyAuthenticator:
         self._config = config
         self.query_names = frozenset({config.name}) if config.place == "query" else _NO_NAMES
 
-    def apply(self, request: HttpRequest, secrets: Secrets) -> HttpRequest:
+    def apply(self, request: HttpRequest, secrets: Secrets, _: datetime, /) -> HttpRequest:
         pair = ((self._config.name, fill(self._config.value, secrets)),)
         credentials = request.credentials
         match self._config.place:

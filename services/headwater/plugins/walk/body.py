@@ -5,10 +5,14 @@ import re
 from typing import Any
 
 from headwater.contracts.codec import loads
+from headwater.contracts.walking import Records
 from headwater.model.errors import ContractError, SourceError
 from headwater.model.http import Response
+from headwater.model.secret import Secret
 from headwater.plugins.secret_text import masked
+from headwater.plugins.walk.formats import csv_rows, json_lines, xml_document
 
+_PLAIN = Records()
 NO_CONTENT = frozenset({204, 205, 304})
 _SAMPLE_CHARACTERS = 200
 _CHARSET = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
@@ -17,24 +21,41 @@ _MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
-def document_of(response: Response, secrets: tuple[Any, ...] = ()) -> Any:
-    """The JSON document in the answer's body; None for an answer that has none by its status.
+def document_of(response: Response, secrets: tuple[Secret, ...] = (), records: Records = _PLAIN) -> Any:
+    """The document in the answer's body; None for an answer that has none by its status.
 
     What the Content-Type says is not believed: APIs label JSON as text/plain and UTF-8 as latin-1.
-    Raises: SourceError `undecodable`, with a masked sample, when it is not JSON (nothing at all is not JSON).
+    Raises: SourceError `undecodable`, with a masked sample, when it is not in `records.format` (an empty body is
+    in none but JSON lines and CSV).
     """
     if response.status in NO_CONTENT:
         return None
     try:
-        return loads(utf8(response.body, response.header("content-type") or ""))
+        return _read(response, records)
     except ContractError as error:
         sample = sample_of(response.body, secrets)
+        is_empty = not response.body.strip()
         raise SourceError(
             "undecodable",
             f"the answer (status {response.status}, {response.header('content-type') or 'no type'!s:.60}) "
-            f"is {'empty' if not response.body.strip() else 'not JSON'}",
+            f"is {'empty' if is_empty else 'not ' + records.format.upper()}",
             sample=sample,
         ) from error
+
+
+def _read(response: Response, records: Records) -> Any:
+    content_type = response.header("content-type") or ""
+    match records.format:
+        case "json":
+            return loads(utf8(response.body, content_type))
+        case "ndjson":
+            return json_lines(utf8(response.body, content_type))
+        case "csv":
+            return csv_rows(
+                utf8(response.body, content_type).removeprefix(codecs.BOM_UTF8), records.delimiter
+            )
+        case "xml":  # says its own encoding
+            return xml_document(response.body)
 
 
 def utf8(body: bytes, content_type: str) -> bytes:
@@ -69,7 +90,7 @@ def _is_text_codec(name: str) -> bool:
         return False
 
 
-def sample_of(body: bytes, secrets: tuple[Any, ...] = ()) -> str:
+def sample_of(body: bytes, secrets: tuple[Secret, ...] = ()) -> str:
     """The beginning of a body for people: one line, secrets starred out before it is cut."""
     text = masked(body[: 20 * _SAMPLE_CHARACTERS].decode("utf-8", "replace"), secrets)
     text = _CONTROL.sub(" ", text).strip()

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
@@ -22,7 +23,7 @@ from headwater.model.http import (
 from headwater.model.secret import Secret
 from headwater.plugins.auth import Authenticator
 from headwater.plugins.paginators import Asked, Parameter
-from headwater.plugins.secret_text import Secrets, fill, names_in
+from headwater.plugins.secret_text import Secrets, fill, filled_json, names_in
 
 _EVERYWHERE = frozenset({"accept", "accept-language"})
 _TEMPLATE = re.compile(r"\{([A-Za-z0-9_.-]+)\}")
@@ -56,7 +57,7 @@ class Requester:
         self.hidden_names = authenticator.query_names | {name for name, _ in self._secret_params}
         _check_path(self._path)
 
-    def request(self, asked: Asked, since: Mapping[str, Any], secrets: Secrets) -> HttpRequest:
+    def request(self, asked: Asked, since: Mapping[str, Any], secrets: Secrets, now: datetime) -> HttpRequest:
         """The request for what a place asks, with `since` (the cursor's parameters) in the query.
 
         Raises: SecretError when a named secret is not there; SourceError `bad_url`.
@@ -65,7 +66,7 @@ class Requester:
             request = self._request_of_url(asked.url)
         else:
             request = self._request_of_parameters(asked.parameters, since)
-        return self._authenticator.apply(self._with_secrets(request, secrets), secrets)
+        return self._authenticator.apply(self._with_secrets(request, secrets), secrets, now)
 
     def _request_of_url(self, url: str) -> HttpRequest:
         """The next page by a URL the API gave: its query is complete. Headers stay at the source's origin."""
@@ -110,7 +111,7 @@ class Requester:
         body = request.body
         secret_body: Secret | None = None
         if body is not None and self._has_secret_body:
-            secret_body = _filled_body(body, secrets)
+            secret_body = filled_json(body, secrets)
             body = None
         credentials = Credentials(
             self.origin,
@@ -129,12 +130,6 @@ def _filled_pairs(pairs: Iterable[tuple[str, str]], secrets: Secrets) -> SecretP
     return tuple((name, fill(text, secrets)) for name, text in pairs)
 
 
-def _filled_body(body: bytes, secrets: Secrets) -> Secret:
-    """The JSON text with secrets in it, each written as JSON text wants it."""
-    written = {name: Secret(dumps(secret.text())[1:-1]) for name, secret in secrets.items()}
-    return fill(body.decode(), written)
-
-
 def _with_json(headers: Pairs, body: bytes | None) -> Pairs:
     if body is None or any(name.lower() == "content-type" for name, _ in headers):
         return headers
@@ -146,6 +141,11 @@ def _check_path(path: str) -> None:
         raise ConfigError(f"request.path {path[:60]!r} names a host: give it in base_url")
     if names_in(path):
         raise ConfigError("request.path cannot hold a secret: give it in auth, params or headers")
+
+
+def names_in_path(path: str) -> frozenset[str]:
+    """The names for which a path has a place, written `{name}`."""
+    return frozenset(_TEMPLATE.findall(path))
 
 
 def _filled(path: str, params: Mapping[str, Any]) -> str:

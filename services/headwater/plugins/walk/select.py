@@ -7,6 +7,7 @@ from typing import Any
 from headwater.contracts.codec import dumps
 from headwater.model.errors import ContractError, SourceError
 from headwater.plugins.expressions import MISSING, Getter
+from headwater.plugins.walk.formats import Unreadable
 
 WARNING_SINGLE = "single_record"
 _DIGEST_BYTES = 12
@@ -87,10 +88,16 @@ def _checked(found: list[Any], warnings: tuple[str, ...]) -> Selected:
 
 def _no_objects(found: list[Any]) -> list[Rejected]:
     return [
-        Rejected(index, f"not an object but {type(record).__name__}")
+        Rejected(index, _no_object(record))
         for index, record in enumerate(found)
         if not isinstance(record, dict)
     ]
+
+
+def _no_object(record: Any) -> str:
+    if isinstance(record, Unreadable):
+        return record.reason
+    return f"not an object but {type(record).__name__}"
 
 
 def _writable(found: list[Any]) -> tuple[list[Any], bytes, list[Rejected]]:

@@ -10,18 +10,19 @@ Everything here is pure; fetcher and preview act by it:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from headwater.contracts.manifest import StreamDefinition
 from headwater.model.http import HttpRequest, Response
 from headwater.model.run import StopReason
-from headwater.plugins.auth import authenticator_for
+from headwater.plugins.auth import authenticator_for, token_authenticator_for
 from headwater.plugins.expressions import compile_path
 from headwater.plugins.paginators import Answer, Begin, Next, Progress, paginator_for
 from headwater.plugins.paginators.base import WARNING_LIMIT, WARNING_LOOP, advanced, is_short
 from headwater.plugins.secret_text import Secrets
 from headwater.plugins.walk.body import NO_CONTENT, document_of
+from headwater.plugins.walk.check import check_fit
 from headwater.plugins.walk.cursor import CursorField, Mark
 from headwater.plugins.walk.hidden import HiddenErrors, cost_wait_s
 from headwater.plugins.walk.judge import Verdict, judge
@@ -32,6 +33,7 @@ from headwater.plugins.walk.token import Token
 from headwater.plugins.walk.waits import pause_s
 
 _NO_SECRETS: Mapping[str, Any] = {}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COUNTING = frozenset({"offset", "page"})
 
 
@@ -60,7 +62,11 @@ class Page:
 
 
 class Walk:
-    """How the pages of one stream are asked for and understood. Raises: ConfigError for wrong expressions."""
+    """How the pages of one stream are asked for and understood. Raises: ConfigError for wrong expressions.
+
+    `tokens` is there where the source shows a token that must first be asked for: whoever keeps it puts it among
+    the secrets as ACCESS_TOKEN.
+    """
 
     def __init__(self, definition: StreamDefinition) -> None:
         stream = definition.stream
@@ -69,6 +75,7 @@ class Walk:
         self._limits = stream.limits
         self._paginator = paginator_for(stream.pagination)
         self._countable = countable(self._paginator, stream.pagination)
+        self.tokens = token_authenticator_for(definition.auth)
         self._requester = Requester(definition, authenticator_for(definition.auth))
         self._records = compile_path(stream.records.path) if stream.records.path else None
         self._cursor = CursorField(stream.incremental) if stream.incremental else None
@@ -76,6 +83,7 @@ class Walk:
         self._stop_on_status = pages.stop_on_status
         self._is_one_page = pages.type == "none"
         self._is_counting = pages.type in _COUNTING
+        check_fit(definition, self._paginator, Begin(_EPOCH))
 
     def first(self, cursor: Mark | None, now: datetime) -> dict[str, Any]:
         """The token of the first page. `cursor` is the value to go on from; None: from the stream's start."""
@@ -94,14 +102,23 @@ class Walk:
             raise ValueError(f"page {number} is not planned")
         return token_at(self._countable, told, number).to_wire()
 
-    def request(self, token: Mapping[str, Any], secrets: Secrets = _NO_SECRETS) -> HttpRequest:
+    def request(
+        self, token: Mapping[str, Any], secrets: Secrets = _NO_SECRETS, now: datetime | None = None
+    ) -> HttpRequest:
         """The request for the page at `token`; credentials stand apart in it, bound to the source's origin.
+
+        `now` is what signed requests are dated by (default: when the walk began).
 
         Raises: SecretError when a named secret is not in `secrets`; SourceError `cursor_unusable`.
         """
         told = Token.from_wire(token)
         since = {} if self._cursor is None else self._cursor.parameters(told.since)
-        return self._requester.request(self._paginator.asked(told.place), since, secrets)
+        return self._requester.request(
+            self._paginator.asked(told.place),
+            since,
+            secrets,
+            now or datetime.fromtimestamp(told.began_s, UTC),
+        )
 
     def read(
         self,
@@ -121,10 +138,10 @@ class Walk:
         document: Any = None
         selected = NOTHING
         if verdict is Verdict.OK and (response.body or response.status not in NO_CONTENT):
-            document = document_of(response, tuple(secrets.values()))
+            records = self._definition.stream.records
+            document = document_of(response, tuple(secrets.values()), records)
             self._hidden_errors.check(document, secrets)
-            path = self._definition.stream.records.path
-            selected = select_records(document, self._records, path, one_page=self._is_one_page)
+            selected = select_records(document, self._records, records.path, one_page=self._is_one_page)
         return self._page(told, response, document, selected, now)
 
     def _judge(self, told: Token, response: Response, now: datetime, secrets: Secrets) -> Verdict:

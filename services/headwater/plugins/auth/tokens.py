@@ -1,0 +1,186 @@
+"""Tokens that are asked for first: OAuth 2 (client credentials, refresh token), JWT assertion, session login."""
+
+from base64 import b64encode
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+from urllib.parse import quote, urlencode
+
+from headwater.contracts.auth import JwtAuth, OAuth2Auth, SessionAuth
+from headwater.contracts.codec import dumps, loads
+from headwater.model.errors import ContractError, SourceError
+from headwater.model.http import Credentials, HttpRequest, Response, origin_of
+from headwater.model.secret import Secret
+from headwater.plugins.auth.base import ACCESS_TOKEN, HeldToken
+from headwater.plugins.auth.jwt import signed_assertion
+from headwater.plugins.expressions import compile_path
+from headwater.plugins.secret_text import Secrets, fill, filled_json
+
+_FORM = ("Content-Type", "application/x-www-form-urlencoded")
+_JSON = ("Content-Type", "application/json")
+_ACCEPT = ("Accept", "application/json")
+_ASSERTION_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_MAX_LIFE_S = 366 * 86_400
+_MAX_TOKEN_CHARACTERS = 16_384
+_NO_NAMES: frozenset[str] = frozenset()
+
+
+class OAuth2Authenticator:
+    """Client credentials, or a refresh token that may rotate."""
+
+    name: ClassVar = "oauth2"
+    Config: ClassVar = OAuth2Auth
+    query_names = _NO_NAMES
+
+    def __init__(self, config: OAuth2Auth) -> None:
+        self._config = config
+
+    def apply(self, request: HttpRequest, secrets: Secrets, _: datetime, /) -> HttpRequest:
+        return _showing(request, secrets, self._config.scheme)
+
+    def token_request(self, secrets: Secrets, held: HeldToken | None, _: datetime, /) -> HttpRequest:
+        config = self._config
+        fields = {"grant_type": config.grant, **config.params}
+        fields |= {
+            name: text for name, text in (("scope", config.scope), ("audience", config.audience)) if text
+        }
+        client_id = fill(config.client_id, secrets).text()
+        client_secret = fill(config.client_secret, secrets).text()
+        if config.grant == "refresh_token":
+            known = held.refresh if held is not None else None
+            fields["refresh_token"] = (known or fill(config.refresh_token, secrets)).text()
+        headers: tuple[tuple[str, Secret], ...] = ()
+        if config.client_in == "basic":
+            # RFC 6749 §2.3.1: both are form-encoded before they are joined
+            pair = f"{quote(client_id, safe='')}:{quote(client_secret, safe='')}"
+            headers = (("Authorization", Secret.of(f"Basic {b64encode(pair.encode()).decode()}")),)
+        else:
+            fields |= {"client_id": client_id} | ({"client_secret": client_secret} if client_secret else {})
+        return _form_request(config.token_url, fields, headers)
+
+    def token_of(self, response: Response, held: HeldToken | None, now: datetime, /) -> HeldToken:
+        return _oauth_token(response, held, now)
+
+
+class JwtAuthenticator:
+    """A signed assertion, exchanged for a token or shown itself."""
+
+    name: ClassVar = "jwt"
+    Config: ClassVar = JwtAuth
+    query_names = _NO_NAMES
+
+    def __init__(self, config: JwtAuth) -> None:
+        self._config = config
+
+    def apply(self, request: HttpRequest, secrets: Secrets, now: datetime, /) -> HttpRequest:
+        if self._config.token_url is not None:
+            return _showing(request, secrets, self._config.scheme)
+        return _authorized(request, self._config.scheme, signed_assertion(self._config, secrets, now).text())
+
+    def token_request(self, secrets: Secrets, _: HeldToken | None, now: datetime, /) -> HttpRequest:
+        assertion = signed_assertion(self._config, secrets, now).text()
+        fields = {"grant_type": _ASSERTION_GRANT, "assertion": assertion}
+        return _form_request(self._config.token_url or "", fields, ())
+
+    def token_of(self, response: Response, held: HeldToken | None, now: datetime, /) -> HeldToken:
+        return _oauth_token(response, held, now)
+
+
+class SessionAuthenticator:
+    """A login that answers with a token."""
+
+    name: ClassVar = "session"
+    Config: ClassVar = SessionAuth
+    query_names = _NO_NAMES
+
+    def __init__(self, config: SessionAuth) -> None:
+        self._config = config
+        self._token = compile_path(config.token_path)
+        self._expires = compile_path(config.expires_path) if config.expires_path else None
+
+    def apply(self, request: HttpRequest, secrets: Secrets, _: datetime, /) -> HttpRequest:
+        token = fill(f"${{secret:{ACCESS_TOKEN}}}", secrets).text()
+        value = Secret.of(self._config.template.replace("{token}", token))
+        return replace(request, credentials=request.credentials.plus(headers=((self._config.name, value),)))
+
+    def token_request(self, secrets: Secrets, _: HeldToken | None, __: datetime, /) -> HttpRequest:
+        config = self._config
+        headers = tuple((name, fill(text, secrets)) for name, text in config.headers.items())
+        if config.form is not None:
+            fields = {name: fill(text, secrets).text() for name, text in config.form.items()}
+            return _form_request(config.login_url, fields, headers)
+        body = filled_json(dumps(config.body or {}), secrets)
+        credentials = Credentials(origin_of(config.login_url), headers=headers, body=body)
+        return HttpRequest("POST", config.login_url, (_JSON, _ACCEPT), credentials=credentials)
+
+    def token_of(self, response: Response, _: HeldToken | None, now: datetime, /) -> HeldToken:
+        document = _document(response)
+        token = self._token(document)
+        if not isinstance(token, str) or not 0 < len(token) <= _MAX_TOKEN_CHARACTERS:
+            raise SourceError("token_failed", "the login's answer has no token at auth.token_path")
+        life_s = _life_s(self._expires(document)) if self._expires else None
+        return _held(token, life_s or self._config.lifetime_s, None, now)
+
+
+def _form_request(url: str, fields: dict[str, str], headers: tuple[tuple[str, Secret], ...]) -> HttpRequest:
+    credentials = Credentials(origin_of(url), headers=headers, body=Secret.of(urlencode(fields)))
+    return HttpRequest("POST", url, (_FORM, _ACCEPT), credentials=credentials)
+
+
+def _showing(request: HttpRequest, secrets: Secrets, scheme: str) -> HttpRequest:
+    return _authorized(request, scheme, fill(f"${{secret:{ACCESS_TOKEN}}}", secrets).text())
+
+
+def _authorized(request: HttpRequest, scheme: str, token: str) -> HttpRequest:
+    value = Secret.of(f"{scheme} {token}".strip())
+    return replace(request, credentials=request.credentials.plus(headers=(("Authorization", value),)))
+
+
+def _oauth_token(response: Response, held: HeldToken | None, now: datetime) -> HeldToken:
+    document = _document(response)
+    token = document.get("access_token") if isinstance(document, dict) else None
+    if not isinstance(token, str) or not 0 < len(token) <= _MAX_TOKEN_CHARACTERS:
+        raise SourceError("token_failed", f"the token endpoint gave no access_token{_reason(document)}")
+    rotated = document.get("refresh_token")
+    refresh = Secret.of(rotated) if isinstance(rotated, str) and rotated else held.refresh if held else None
+    return _held(token, _life_s(document.get("expires_in")), refresh, now)
+
+
+def _held(token: str, life_s: float | None, refresh: Secret | None, now: datetime) -> HeldToken:
+    expires_at = None if life_s is None else now + timedelta(seconds=life_s)
+    return HeldToken(Secret.of(token), now, expires_at, refresh)
+
+
+def _life_s(value: Any) -> float | None:
+    """Seconds of life as servers write them: a number or a text of digits; None for what is neither."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 12:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        return None
+    return min(float(value), _MAX_LIFE_S)
+
+
+def _document(response: Response) -> Any:
+    """The answer of a token endpoint. No message repeats what it says: it may repeat what it was sent."""
+    try:
+        document = loads(response.body)
+    except ContractError:
+        document = None
+    if 200 <= response.status < 300 and document is not None:
+        return document
+    later = response.status in {408, 425, 429} or response.status >= 500
+    raise SourceError(
+        "token_failed",
+        f"the token endpoint answered with status {response.status}{_reason(document)}",
+        retryable=later,
+    )
+
+
+def _reason(document: Any) -> str:
+    """The error code of RFC 6749 §5.2, where it is one of those known."""
+    error = document.get("error") if isinstance(document, dict) else None
+    known = {
+        "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type",
+        "invalid_scope",
+    }  # fmt: skip
+    return f" ({error})" if error in known else ""

@@ -1,0 +1,122 @@
+"""Documents that are not JSON: JSON lines, CSV and XML, each as the plain values that JSON would give."""
+
+import csv
+import io
+from typing import Any
+from xml.parsers import expat
+
+from headwater.contracts.codec import loads
+from headwater.model.errors import ContractError
+
+MAX_LINES = 5_000_000
+_MAX_DEPTH = 200
+_MAX_CELL_CHARACTERS = 10 * 1024 * 1024
+
+
+class Unreadable:
+    """A line that could not be read; it is rejected alone."""
+
+    __slots__ = ("reason",)
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
+def json_lines(body: bytes) -> list[Any]:
+    """The documents of newline-delimited JSON; a line that is none becomes Unreadable.
+
+    Raises: ContractError when no line at all is JSON.
+    """
+    found: list[Any] = []
+    for line in body.splitlines()[:MAX_LINES]:
+        if not line.strip():
+            continue
+        try:
+            found.append(loads(line))
+        except ContractError as error:
+            found.append(Unreadable(str(error)[:120]))
+    if found and all(isinstance(one, Unreadable) for one in found):
+        raise ContractError(f"no line is JSON: {found[0].reason}")
+    return found
+
+
+def csv_rows(body: bytes, delimiter: str) -> list[Any]:
+    """The rows of a CSV text with a header line; empty cells are null, all others text.
+
+    A row with more cells than the header is Unreadable. Raises: ContractError when it is no CSV.
+    """
+    try:
+        text = body.decode("utf-8")
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        csv.field_size_limit(_MAX_CELL_CHARACTERS)
+        header = next(reader, [])
+        if len(set(header)) != len(header):
+            raise ContractError("two columns have one name")
+        return [_row(header, cells) for cells in reader if cells]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ContractError(f"not CSV: {error}") from error
+
+
+def _row(header: list[str], cells: list[str]) -> Any:
+    if len(cells) > len(header):
+        return Unreadable(f"{len(cells)} cells under {len(header)} columns")
+    return {name: cell or None for name, cell in zip(header, [*cells, *[""] * len(header)], strict=False)}
+
+
+def xml_document(body: bytes) -> Any:
+    """An XML document as `{root: value}`: attributes become `@name`, text beside them `#text`, children that
+    repeat a list. Document type declarations are refused, and with them entities.
+
+    Raises: ContractError.
+    """
+    builder = _XmlBuilder()
+    parser = expat.ParserCreate(namespace_separator=None)
+    parser.StartElementHandler = builder.start
+    parser.EndElementHandler = builder.end
+    parser.CharacterDataHandler = builder.text
+    parser.StartDoctypeDeclHandler = _refuse_doctype
+    parser.buffer_text = True
+    try:
+        parser.Parse(body, True)
+    except expat.ExpatError as error:
+        raise ContractError(f"not XML: {error}") from error
+    return builder.root
+
+
+def _refuse_doctype(*_: object) -> None:
+    raise ContractError("an XML document with a document type declaration is not read")
+
+
+class _XmlBuilder:
+    def __init__(self) -> None:
+        self.root: dict[str, Any] = {}
+        self._open: list[tuple[dict[str, Any], list[str]]] = [(self.root, [])]
+
+    def start(self, _: str, attributes: dict[str, str]) -> None:
+        if len(self._open) > _MAX_DEPTH:
+            raise ContractError(f"an XML document of more than {_MAX_DEPTH} levels is not read")
+        self._open.append(({f"@{_local(key)}": value for key, value in attributes.items()}, []))
+
+    def text(self, text: str) -> None:
+        self._open[-1][1].append(text)
+
+    def end(self, name: str) -> None:
+        content, texts = self._open.pop()
+        text = "".join(texts).strip()
+        value: Any = content
+        if not content:
+            value = text or None
+        elif text:
+            content["#text"] = text
+        parent, key = self._open[-1][0], _local(name)
+        if key not in parent:
+            parent[key] = value
+        elif isinstance(parent[key], list):
+            parent[key].append(value)
+        else:
+            parent[key] = [parent[key], value]
+
+
+def _local(name: str) -> str:
+    """A name without its namespace prefix."""
+    return name.rpartition(":")[2]

@@ -1,0 +1,122 @@
+"""JSON lines, CSV and XML as records; and parts of a stream that do not fit together."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from tests.support.walk_driver import definition
+
+from headwater.contracts.walking import Records
+from headwater.model.errors import ConfigError, SourceError
+from headwater.model.http import Response
+from headwater.plugins.walk import Page, Walk
+from headwater.plugins.walk.body import document_of
+
+NOW = datetime(2024, 5, 1, tzinfo=UTC)
+
+
+def _page(body: bytes, path: str | None = None, kind: str = "", **records: Any) -> Page:
+    stream = definition("https://api.example", pagination={"type": "offset"})
+    stream = stream.model_copy(
+        update={"stream": stream.stream.model_copy(update={"records": Records(path=path, **records)})}
+    )
+    walk = Walk(stream)
+    response = Response(200, (("Content-Type", kind),), body, "https://api.example/items")
+    return walk.read(walk.first(None, NOW), response, NOW)
+
+
+def test_json_lines_are_records_and_a_bad_line_is_rejected_alone() -> None:
+    page = _page(b'{"id": 1}\r\n\n{"id": 18446744073709551617}\n{"id": \n[4]\n', format="ndjson")
+
+    assert page.records == [{"id": 1}, {"id": Decimal(18446744073709551617)}]
+    assert [one.index for one in page.rejected] == [2, 3]
+    assert page.rejected[0].reason.startswith("not JSON")
+    assert page.received_count == 4
+
+
+def test_no_json_lines_at_all_are_an_empty_page() -> None:
+    page = _page(b"", format="ndjson")
+
+    assert (page.records, page.stop_reason) == ([], "empty_page")
+
+
+def test_csv_rows_are_records() -> None:
+    body = b'\xef\xbb\xbfid;name;note\r\n1;"Zo\xc3\xab; the ""first""";\r\n2;"two\nlines";x\r\n3\r\n4;a;b;c\r\n\r\n'
+
+    page = _page(body, format="csv", delimiter=";")
+
+    assert page.records == [
+        {"id": "1", "name": 'Zoë; the "first"', "note": None},
+        {"id": "2", "name": "two\nlines", "note": "x"},
+        {"id": "3", "name": None, "note": None},
+    ]
+    assert [(one.index, one.reason) for one in page.rejected] == [(3, "4 cells under 3 columns")]
+
+
+def test_csv_in_latin_1_is_read_by_its_label() -> None:
+    assert _page(b"id,name\n1,Zo\xeb\n", kind="text/csv; charset=latin-1", format="csv").records == [
+        {"id": "1", "name": "Zoë"}
+    ]
+
+
+def test_xml_elements_are_records() -> None:
+    body = b"""<?xml version="1.0" encoding="ISO-8859-1"?>
+    <list:rows xmlns:list="urn:x" count="2">
+      <row id="1"><name>Zo\xeb</name><tag>a</tag><tag>b</tag><none/></row>
+      <row id="2">text<name><![CDATA[<b>]]></name></row>
+    </list:rows>"""
+
+    page = _page(body, "rows.row", format="xml")
+
+    assert page.records == [
+        {"@id": "1", "name": "Zoë", "tag": ["a", "b"], "none": None},
+        {"@id": "2", "#text": "text", "name": "<b>"},
+    ]
+
+
+def test_one_xml_element_is_one_record() -> None:
+    assert _page(b"<rows><row><id>1</id></row></rows>", "rows.row", format="xml").records == [{"id": "1"}]
+
+
+@pytest.mark.parametrize(
+    ("body", "form"),
+    [
+        (b'<!DOCTYPE a [<!ENTITY b "boom"><!ENTITY c "&b;&b;&b;">]><a>&c;</a>', "xml"),
+        (b'<!DOCTYPE a SYSTEM "http://evil.example/x.dtd"><a/>', "xml"),
+        (b"<a>" * 5000 + b"</a>" * 5000, "xml"),
+        (b"<a>&undefined;</a>", "xml"),
+        (b"<a><b></a>", "xml"),
+        (b"", "xml"),
+        (b"{}", "xml"),
+        (b"<html>", "ndjson"),
+        (b'a,b\n1,"2', "csv"),
+        (b"a,a\n1,2\n", "csv"),
+    ],
+)
+def test_what_is_not_in_its_format_is_an_error(body: bytes, form: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        document_of(
+            Response(200, (), body, "https://api.example"), (), Records.model_validate({"format": form})
+        )
+
+    assert caught.value.kind == "undecodable"
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"pagination": {"type": "offset", "in": "json"}}, "request.method: POST"),
+        ({"pagination": {"type": "page", "in": "path"}}, "{page}"),
+        ({"pagination": {"type": "graphql_relay", "page_info": "a.b"}}, "request.graphql"),
+        ({"pagination": {"type": "cursor", "cursor_path": "a b"}}, "'a b'"),
+        ({"records": "items["}, "'items['"),
+        ({"errors": {"if": "a ||"}}, "'a ||'"),
+        ({"incremental": {"field": "]", "param": "x"}}, "']'"),
+    ],
+)
+def test_parts_that_do_not_fit_are_found_before_the_first_request(parts: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Walk(definition("https://api.example", **parts))
+
+    assert said in str(caught.value)
