@@ -4,11 +4,19 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from tests.support.buses import PATIENCE_S, Backend, Inbox, message
+
 from headwater.bus.envelope import ATTEMPT_HEADER, DEAD_AT_HEADER, QUEUE_HEADER, REASON_HEADER
 from headwater.bus.port import MAX_ATTEMPTS, MAX_BODY_BYTES, Bus, Message
-from headwater.model.errors import BusFull, BusUnavailable, ConfigError, ContractError, Later, Reject, Unavailable
-
-from tests.support.buses import PATIENCE_S, Backend, Inbox, message
+from headwater.model.errors import (
+    BusFull,
+    BusUnavailable,
+    ConfigError,
+    ContractError,
+    Later,
+    Reject,
+    Unavailable,
+)
 
 RUN_DUE = "headwater.run.due"
 DEAD = "headwater.dead"
@@ -205,7 +213,12 @@ async def test_the_last_failure_makes_a_dead_letter_that_keeps_everything_and_sa
         (letter,) = await dead.count(1)
 
     assert len(failing.calls) == 1
-    assert (letter.type, letter.id, letter.body, letter.attempt) == (sent.type, sent.id, sent.body, MAX_ATTEMPTS)
+    assert (letter.type, letter.id, letter.body, letter.attempt) == (
+        sent.type,
+        sent.id,
+        sent.body,
+        MAX_ATTEMPTS,
+    )
     assert letter.headers["tenant"] == "acme"
     assert letter.headers[REASON_HEADER] == "ValueError: cannot be read"
     assert letter.headers[QUEUE_HEADER] == "headwater.run.close"
@@ -285,7 +298,7 @@ async def test_a_batch_does_not_wait_longer_than_its_linger(bus: Bus):
     async with bus.consume(RUN_DUE, inbox, batch=10, linger_s=0.05):
         (got,) = await inbox.count(1)
 
-    assert [call for call in inbox.calls] == [(got,)]
+    assert inbox.calls == [(got,)]
 
 
 @pytest.mark.parametrize("error", [Reject("poison"), ValueError("poison")], ids=["reject", "failure"])
@@ -304,10 +317,12 @@ async def test_a_poisoned_batch_is_halved_until_the_poison_is_found_and_its_neig
     inbox, dead = Inbox(handle), Inbox()
     await asyncio.gather(*(bus.publish(one) for one in sent))
 
-    async with bus.consume("headwater.page.due", inbox, batch=16, linger_s=0.5, concurrency=1):
-        async with bus.consume(DEAD, dead):
-            (letter,) = await dead.count(1)
-            await inbox.until(lambda _: len(through) == 15)
+    async with (
+        bus.consume("headwater.page.due", inbox, batch=16, linger_s=0.5, concurrency=1),
+        bus.consume(DEAD, dead),
+    ):
+        (letter,) = await dead.count(1)
+        await inbox.until(lambda _: len(through) == 15)
 
     assert letter.id == poison
     assert "poison" in letter.headers[REASON_HEADER]

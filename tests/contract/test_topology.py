@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+
 from headwater.bus.port import MAX_BODY_BYTES
 from headwater.bus.topology import (
     DEAD_QUEUE,
@@ -36,9 +37,19 @@ TAKERS = {
 } | {f"{WAIT_PREFIX}{step}": "the broker, by dead-lettering" for step in RETRY_DELAYS_S}
 
 # RabbitMQ 4.0 removed or refuses these (release notes and upgrade guide of 4.0).
-REMOVED_IN_4 = {"ha-mode", "ha-params", "ha-sync-mode", "x-queue-mode", "x-max-in-memory-length", "x-ha-policy"}
+REMOVED_IN_4 = {
+    "ha-mode",
+    "ha-params",
+    "ha-sync-mode",
+    "x-queue-mode",
+    "x-max-in-memory-length",
+    "x-ha-policy",
+}
 BODY_LIMIT_OF_4 = 16 * 1024 * 1024
-SETTINGS_REMOVED_IN_4 = {"classic_queue.default_version", "cluster_formation.randomized_startup_delay_range.min"}
+SETTINGS_REMOVED_IN_4 = {
+    "classic_queue.default_version",
+    "cluster_formation.randomized_startup_delay_range.min",
+}
 
 
 @pytest.mark.parametrize("message_type", TYPES)
@@ -48,7 +59,11 @@ def test_a_message_type_leads_to_exactly_one_queue(message_type):
 
 @pytest.mark.parametrize("queue", [*WORK_QUEUES, DEAD_QUEUE])
 def test_a_message_that_waited_comes_back_to_its_queue(queue):
-    keys = [binding.key.replace("*", "word").replace("#", "a.b") for binding in TOPOLOGY.bindings if binding.queue == queue]
+    keys = [
+        binding.key.replace("*", "word").replace("#", "a.b")
+        for binding in TOPOLOGY.bindings
+        if binding.queue == queue
+    ]
     types = {key.removeprefix("dead.") for key in keys if key}
 
     for message_type in types:
@@ -161,15 +176,26 @@ def test_a_body_fits_what_4_takes():
 
 def test_the_configuration_writes_every_limit_and_nothing_that_4_removed():
     text = resource("rabbitmq", "rabbitmq.conf").read_text()
-    keys = {line.partition("=")[0].strip() for line in text.splitlines() if line.strip() and not line.startswith("#")}
+    keys = {
+        line.partition("=")[0].strip()
+        for line in text.splitlines()
+        if line.strip() and not line.startswith("#")
+    }
 
-    assert {"heartbeat", "load_definitions", "vm_memory_high_watermark.relative", "disk_free_limit.absolute"} <= keys
+    assert {
+        "heartbeat",
+        "load_definitions",
+        "vm_memory_high_watermark.relative",
+        "disk_free_limit.absolute",
+    } <= keys
     assert not SETTINGS_REMOVED_IN_4 & keys
     assert re.search(r"^heartbeat = 10$", text, re.MULTILINE)
 
 
 def test_the_management_plugin_is_on():
-    assert resource("rabbitmq", "enabled_plugins").read_text() == "[rabbitmq_management,rabbitmq_prometheus].\n"
+    assert (
+        resource("rabbitmq", "enabled_plugins").read_text() == "[rabbitmq_management,rabbitmq_prometheus].\n"
+    )
 
 
 def test_definitions_without_a_limit_are_refused_by_name():

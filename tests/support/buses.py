@@ -20,7 +20,7 @@ PATIENCE_S = 20.0  # a slow machine may take its time; a promise that is not kep
 # Promises that a backend cannot keep, and why. Their tests run over the others.
 CANNOT: dict[str, dict[str, str]] = {
     "memory": {"outlive": "nothing outlives the process, and one bus is all there is in it"},
-    "postgres": {"user": "the database knows its role, not who published"},
+    "postgres": {},
     "rabbitmq": {},
 }
 _numbers = itertools.count(1)

@@ -1,7 +1,8 @@
-"""A real RabbitMQ for tests: one private node for the session, emptied between tests, and one to kill on demand.
+"""A real RabbitMQ for tests: one private node for the session, emptied between tests, and one to kill on
+demand.
 
-`HEADWATER_TEST_AMQP_URL` names another broker to be used instead; the topology is applied to it. Tests that
-kill a node always start one of their own.
+`HEADWATER_TEST_AMQP_URL` (and `HEADWATER_TEST_MANAGEMENT_URL`) name another broker to be used instead; the topology
+is applied to it. Tests that kill a node always start one of their own.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pika
@@ -40,23 +42,37 @@ def purge(amqp_url: str) -> None:
         connection.close()
 
 
+@dataclass(frozen=True)
+class Broker:
+    """The session's broker; `management_url` is None where nobody told it."""
+
+    amqp_url: str
+    management_url: str | None
+
+
 @pytest.fixture(scope="session")
-def rabbit_url() -> Iterator[str]:
-    """The AMQP address of the session's broker, with the topology on it. Never kill it: ask for `killable_rabbit`."""
+def rabbit_broker() -> Iterator[Broker]:
+    """The session's broker, with the topology on it. Never kill it: ask for `killable_rabbit`."""
     given = os.environ.get("HEADWATER_TEST_AMQP_URL")
     if given:
         asyncio.run(apply_topology(given))
-        yield given
+        yield Broker(given, os.environ.get("HEADWATER_TEST_MANAGEMENT_URL"))
         return
     require_binaries()
     folder = Path(tempfile.mkdtemp(prefix="headwater-rabbit-"))
     node = PrivateRabbit(folder)
     try:
         asyncio.run(node.start())
-        yield node.amqp_url
+        yield Broker(node.amqp_url, node.management_url)
     finally:
         asyncio.run(node.stop())
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def rabbit_url(rabbit_broker: Broker) -> str:
+    """The AMQP address of the session's broker."""
+    return rabbit_broker.amqp_url
 
 
 @pytest.fixture

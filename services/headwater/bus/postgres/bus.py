@@ -16,10 +16,11 @@ from headwater.bus.dispatcher import Options
 from headwater.bus.envelope import address
 from headwater.bus.port import Handler, Message
 from headwater.bus.postgres.connection import connection
-from headwater.bus.postgres.consumer import Consumer
+from headwater.bus.postgres.consumer import LEASE_S, Consumer
 from headwater.bus.postgres.group_commit import GroupCommit
 from headwater.bus.postgres.statements import CHECK, DEPTH, DONE, FOLD, PUT
 from headwater.bus.postgres.wake import Wake
+from headwater.bus.tasks import end_tasks
 from headwater.bus.topology import Topology, load_topology
 from headwater.contracts import codec
 from headwater.model.errors import BusFull, ConfigError
@@ -54,10 +55,12 @@ class PostgresBus:
         pool: asyncpg.Pool,
         *,
         topology: Topology | None = None,
+        lease_s: float = LEASE_S,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._pool = pool
         self._topology = topology or load_topology()
+        self._lease_s = lease_s
         self._now = now
         self._wake = Wake(pool)
         self._puts: GroupCommit[_Put] = GroupCommit(self._put, lambda put: put.size)
@@ -96,7 +99,9 @@ class PostgresBus:
         """See `Bus.consume`. Raises: ConfigError for a queue that the topology does not have."""
         if queue not in self._topology.queues:
             raise ConfigError(f"no queue is named {queue!r}; see rabbitmq/definitions.json")
-        consumer = Consumer(self._topology.queues[queue], self._pool, self._wake, self._done, self._now)
+        consumer = Consumer(
+            self._topology.queues[queue], self._pool, self._wake, self._done, self._lease_s, self._now
+        )
         return consumer.consuming(handler, Options(prefetch, batch, linger_s, concurrency))
 
     async def check(self) -> None:
@@ -116,10 +121,7 @@ class PostgresBus:
         self._puts.close()
         self._done.close()
         tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await end_tasks(tasks)
 
     async def _put(self, puts: Sequence[_Put]) -> Sequence[Exception | None]:
         """One commit for all that fit their queues' limits; one answer for each."""

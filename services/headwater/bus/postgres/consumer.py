@@ -26,8 +26,7 @@ from headwater.model.errors import BusUnavailable, ContractError
 
 log = logging.getLogger(__name__)
 
-LEASE_S = 15.0
-RENEW_S = 5.0
+LEASE_S = 15.0  # two renewals may fail before others take the message
 POLL_S = 1.0  # delayed messages, lapsed leases, and notifications that got lost
 SHORTEST_REST_S = 0.01
 TAKE_LIMIT = 200
@@ -45,6 +44,7 @@ class Consumer:
         pool: asyncpg.Pool,
         wake: Wake,
         done: GroupCommit[list[int]],
+        lease_s: float,
         now: Callable[[], datetime],
     ) -> None:
         self._queue = queue
@@ -53,6 +53,7 @@ class Consumer:
         self._done = done
         self._now = now
         self._lease = uuid4()
+        self._lease_s = lease_s
         self._room = asyncio.Event()
         self._woken = asyncio.Event()
         self._stopping = False
@@ -116,7 +117,7 @@ class Consumer:
         if count < 1:
             return 0
         async with connection(self._pool) as taking:
-            rows = await taking.fetch(TAKE, self._queue.name, count, LEASE_S, self._lease)
+            rows = await taking.fetch(TAKE, self._queue.name, count, self._lease_s, self._lease)
             next_s = None if rows else await taking.fetchval(NEXT_DUE, self._queue.name)
         for row in sorted(rows, key=lambda row: row["id"]):
             dispatcher.offer(self._delivery(row))
@@ -145,13 +146,13 @@ class Consumer:
 
     async def _renew(self, dispatcher: Dispatcher) -> None:
         while True:
-            await asyncio.sleep(RENEW_S)
+            await asyncio.sleep(self._lease_s / 3)
             tags = [delivery.tag for delivery in dispatcher.held]
             if not tags:
                 continue
             try:
                 async with connection(self._pool) as renewing:
-                    await renewing.execute(RENEW, tags, self._lease, LEASE_S)
+                    await renewing.execute(RENEW, tags, self._lease, self._lease_s)
             except BusUnavailable as error:
                 log.info("leases on %s could not be renewed: %s", self._queue.name, error)
 

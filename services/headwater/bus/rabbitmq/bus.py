@@ -16,7 +16,7 @@ from headwater.bus.rabbitmq.consumer import Consumer
 from headwater.bus.rabbitmq.declare import require_topology
 from headwater.bus.rabbitmq.link import Connection, Link, faults_are_unavailable, parse_url
 from headwater.bus.rabbitmq.properties import encode
-from headwater.bus.rabbitmq.publisher import Publisher
+from headwater.bus.rabbitmq.publisher import Publisher, Sending
 from headwater.bus.topology import WORK_EXCHANGE, Topology, load_topology
 from headwater.model.errors import BusUnavailable, ConfigError
 from headwater.model.secret import Secret
@@ -64,7 +64,7 @@ class RabbitBus:
         """See `Bus.publish`."""
         queue = address(self._topology, message)
         properties = encode(message, own_user=self._own_user, at=self._now())
-        await self._publisher.send(message.exchange, message.type, properties, message.body, queue=queue)
+        await self._publisher.send(Sending(message.exchange, message.type, properties, message.body, queue))
 
     def consume(
         self,

@@ -21,7 +21,7 @@ from headwater.bus.rabbitmq.link import (
     faults_are_unavailable,
 )
 from headwater.bus.rabbitmq.properties import decode, encode
-from headwater.bus.rabbitmq.publisher import Publisher
+from headwater.bus.rabbitmq.publisher import Publisher, Sending
 from headwater.bus.topology import DEAD_EXCHANGE, DEAD_QUEUE, WAIT_PREFIX, Topology
 from headwater.model.backoff import RETRY_DELAYS_S, step_for
 from headwater.model.errors import BusUnavailable
@@ -207,7 +207,7 @@ class Consumer:
         key = message.type if is_dead else self._topology.return_key(self._queue, message.type)
         taker = DEAD_QUEUE if is_dead else exchange  # a delay queue has the name of its exchange
         properties = encode(message, own_user=self._own_user, at=self._now())
-        await self._publisher.send(exchange, key, properties, message.body, queue=taker)
+        await self._publisher.send(Sending(exchange, key, properties, message.body, taker))
 
 
 def _session(delivery: Delivery) -> Session:

@@ -17,6 +17,7 @@ from aiormq.abc import AbstractConnection
 from yarl import URL
 
 from headwater.bus.rabbitmq.reader import GuardedTransport
+from headwater.bus.tasks import end_tasks
 from headwater.model.errors import BusUnavailable, ConfigError
 from headwater.model.secret import Secret
 
@@ -46,6 +47,9 @@ async def faults_are_unavailable() -> AsyncIterator[None]:
             raise
         raise BusUnavailable("RabbitMQ: the connection was lost") from error
     except LOST as error:
+        if task is not None and task.cancelling() > asked:
+            # The client answered our cancellation by an error of its own: the cancellation must go on.
+            raise asyncio.CancelledError from error
         raise BusUnavailable(f"RabbitMQ: {describe(error)}") from error
 
 
@@ -155,10 +159,9 @@ class Link(Generic[S]):
 
     async def close(self) -> None:
         """End the connection, for good."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
-            self._task = None
+        task, self._task = self._task, None
+        if task is not None:
+            await end_tasks([task])
 
     async def _keep(self) -> None:
         pause_s = FIRST_PAUSE_S

@@ -13,7 +13,7 @@ from aiormq.channel import Channel
 from aiormq.exceptions import DeliveryError, PublishError
 from pamqp.commands import Basic
 
-from headwater.bus.rabbitmq.link import LOST, Connection, Link, describe
+from headwater.bus.rabbitmq.link import Connection, Link, faults_are_unavailable
 from headwater.model.errors import BusFull, BusUnavailable, ContractError
 from headwater.model.secret import Secret
 
@@ -67,6 +67,21 @@ class Session:
     channel: Channel
 
 
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A message on its way; `queue` is the one that takes it, None when nobody needs to."""
+
+    exchange: str
+    key: str
+    properties: Basic.Properties
+    body: bytes
+    queue: str | None
+
+    @property
+    def taker(self) -> str:
+        return self.queue or self.exchange
+
+
 async def _set_up(connection: Connection) -> tuple[Session, "asyncio.Future[object]"]:
     channel = connection.channel(publisher_confirms=True, on_return_raises=True)
     await channel.initialize(timeout=PUBLISH_TIMEOUT_S)
@@ -84,73 +99,57 @@ class Publisher:
         self._in_flight: dict[str, asyncio.Event] = {}
         self._bytes_in_flight = 0
 
-    async def send(
-        self, exchange: str, key: str, properties: Basic.Properties, body: bytes, *, queue: str | None
-    ) -> None:
-        """Publish to `exchange`; `queue` is the one that takes it, None when nobody needs to.
-
-        Raises: BusUnavailable, BusFull, ContractError, as `Bus.publish` does.
+    async def send(self, sending: Sending) -> None:
+        """Returns when the broker has confirmed. Raises: BusUnavailable, BusFull, ContractError, as
+        `Bus.publish`.
         """
         session = self.link.session
         if not self.breaker.admits(time.monotonic()):
             raise BusUnavailable(f"RabbitMQ did not confirm the last {TIME_OUTS_TO_REFUSE} messages in time")
-        if self._bytes_in_flight + len(body) > MAX_BYTES_IN_FLIGHT:
-            raise BusFull(queue or exchange)
-        self._bytes_in_flight += len(body)
+        if self._bytes_in_flight + len(sending.body) > MAX_BYTES_IN_FLIGHT:
+            raise BusFull(sending.taker)
+        self._bytes_in_flight += len(sending.body)
+        try:
+            async with faults_are_unavailable():
+                answer = await self._within_time(session, sending)
+        finally:
+            self._bytes_in_flight -= len(sending.body)
+        if not isinstance(answer, Basic.Ack):
+            raise BusUnavailable(f"RabbitMQ answered {type(answer).__name__} instead of a confirmation")
+        self.breaker.confirmed()
+
+    async def _within_time(self, session: Session, sending: Sending) -> object:
         try:
             async with asyncio.timeout(PUBLISH_TIMEOUT_S):
-                answer = await self._publish(
-                    session, exchange, key, properties, body, mandatory=queue is not None
-                )
+                return await self._one_per_id(session, sending)
         except TimeoutError as error:
             self.breaker.timed_out(time.monotonic())
             raise BusUnavailable(
                 f"RabbitMQ did not confirm within {PUBLISH_TIMEOUT_S:g} s; whether it was taken is unknown"
             ) from error
-        except PublishError as error:
-            raise ContractError(f"no queue takes {key!r} from exchange {exchange!r}") from error
-        except DeliveryError as error:
-            raise BusFull(queue or exchange) from error
-        except LOST as error:
-            raise BusUnavailable(f"RabbitMQ: {describe(error)}") from error
-        finally:
-            self._bytes_in_flight -= len(body)
-        if not isinstance(answer, Basic.Ack):
-            raise BusUnavailable(f"RabbitMQ answered {type(answer).__name__} instead of a confirmation")
-        self.breaker.confirmed()
 
-    async def _publish(
-        self,
-        session: Session,
-        exchange: str,
-        key: str,
-        properties: Basic.Properties,
-        body: bytes,
-        *,
-        mandatory: bool,
-    ) -> object:
-        task = asyncio.current_task()
-        asked = task.cancelling() if task else 0
-        identity = properties.message_id or ""
-        # The client tells returned messages apart by their id alone: one at a time per id.
+    async def _one_per_id(self, session: Session, sending: Sending) -> object:
+        """The client tells returned messages apart by their id alone: one at a time per id is in flight."""
+        identity = sending.properties.message_id or ""
         while (other := self._in_flight.get(identity)) is not None:
             await other.wait()
         done = self._in_flight[identity] = asyncio.Event()
         try:
             await session.wire.ready()  # waits here while the broker blocks publishers: nothing is written
             return await session.channel.basic_publish(
-                body,
-                exchange=exchange,
-                routing_key=key,
-                properties=properties,
-                mandatory=mandatory,
+                sending.body,
+                exchange=sending.exchange,
+                routing_key=sending.key,
+                properties=sending.properties,
+                mandatory=sending.queue is not None,
                 wait=False,
             )
-        except asyncio.CancelledError as error:
-            if task is None or task.cancelling() > asked:
-                raise
-            # The client cancels its callers when heartbeats declare the connection dead.
-            raise BusUnavailable("RabbitMQ: the connection was lost before the confirmation") from error
+        except PublishError as error:
+            raise ContractError(
+                f"no queue takes {sending.key!r} from exchange {sending.exchange!r}"
+            ) from error
+        except DeliveryError as error:
+            raise BusFull(sending.taker) from error
         finally:
             del self._in_flight[identity]
             done.set()
