@@ -6,4 +6,5 @@ pytest_plugins = [
     "tests.support.postgres",
     "tests.support.rabbitmq",
     "tests.support.buses",
+    "tests.support.flights",
 ]

@@ -86,13 +86,3 @@ def test_the_first_key_opens_the_api(children: Children):
     assert listed == {"items": [], "next": None}
     up.press_ctrl_c()
     assert up.wait(20) == 0
-
-
-def test_a_second_up_on_the_same_folder_is_told_who_has_it(children: Children):
-    children.start("up").ready()
-
-    second = children.start("up")
-    second.wait(20)
-
-    assert second.code not in (None, 0)
-    assert "Traceback" not in second.output

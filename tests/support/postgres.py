@@ -7,7 +7,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -36,7 +36,9 @@ async def _execute(server: EmbeddedPostgres, statement: str) -> None:
         await connection.close()
 
 
-def _fresh(server: EmbeddedPostgres, template: str) -> Iterator[str]:
+@contextmanager
+def new_database(server: EmbeddedPostgres, template: str) -> Iterator[str]:
+    """The URL of a database like `template`, which is there as long as the context."""
     name = f"test_{uuid4().hex}"
     _run(_execute(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"))
     if template != "template1":  # rights on the database itself do not come with a template
@@ -84,13 +86,15 @@ def migrated_template(postgres_server: EmbeddedPostgres) -> str:
 @pytest.fixture
 def database(postgres_server: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
     """The URL of a fresh, migrated database for this test alone."""
-    yield from _fresh(postgres_server, migrated_template)
+    with new_database(postgres_server, migrated_template) as url:
+        yield url
 
 
 @pytest.fixture
 def bare_database(postgres_server: EmbeddedPostgres) -> Iterator[str]:
     """The URL of a fresh, empty database for this test alone."""
-    yield from _fresh(postgres_server, "template1")
+    with new_database(postgres_server, "template1") as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
