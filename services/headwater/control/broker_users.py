@@ -5,6 +5,7 @@ its own; it sees no queue of headwater's. Source: RabbitMQ access control (confi
 """
 
 import re
+from base64 import b64encode
 from collections.abc import Mapping
 from urllib.parse import quote
 
@@ -60,11 +61,11 @@ async def ensure_broker_user(management_url: Secret, tenant: str, password: Secr
         *((f"topic-permissions/{vhost}/{user}", each) for each in topic_permissions(tenant)),
     ]
     url = URL(management_url.text())
-    authorisation = aiohttp.BasicAuth(url.user or "guest", url.password or "guest", "utf-8")
+    word = b64encode(f"{url.user or 'guest'}:{url.password or 'guest'}".encode()).decode()
     base = f"{url.with_user(None)}".rstrip("/")
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     try:
-        async with aiohttp.ClientSession(auth=authorisation, timeout=timeout) as session:
+        async with aiohttp.ClientSession(headers={"Authorization": f"Basic {word}"}, timeout=timeout) as session:
             for path, document in calls:
                 await _put(session, URL(f"{base}/api/{path}", encoded=True), document)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -1,0 +1,222 @@
+"""Configuration as code over HTTP: what is wrong is told at its place, what is right is written once."""
+
+import json
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+import yaml
+from tests.support.office import MANIFEST, Answered, Office, open_office
+
+YAML = {"Content-Type": "application/yaml"}
+
+
+@pytest.fixture
+async def office(database: str) -> AsyncIterator[Office]:
+    async with open_office(database) as opened:
+        yield opened
+
+
+async def validate(office: Office, text: str, **headers: str) -> Answered:
+    return await office.post("/config/validate", data=text.encode(), headers={**YAML, **headers})
+
+
+async def test_a_valid_manifest_is_counted_and_nothing_is_written(office: Office) -> None:
+    answered = await validate(office, MANIFEST)
+
+    assert answered.status == 200
+    assert answered.json == {
+        "valid": True, "tenant": "default", "sources": 1, "streams": 2, "schedules": 1, "endpoints": 1,
+    }  # fmt: skip
+    assert (await office.get("/sources")).json["items"] == []
+
+
+async def test_a_mistake_is_told_with_pointer_line_column_what_and_mend(office: Office) -> None:
+    text = MANIFEST.replace("mode: merge, key: id", "mode: merge").replace("cron: ", "crom: ")
+
+    answered = await validate(office, text)
+
+    assert answered.status == 422
+    errors = {error["pointer"]: error for error in answered.json["errors"]}
+    assert set(errors) == {"/sources/0/streams/0/destination", "/schedules/0/crom"}
+    told = errors["/schedules/0/crom"]
+    line = text.splitlines()[told["line"] - 1]
+    assert line[told["column"] - 1 :].startswith('"0 2') or "crom" in line
+    assert told["what"] == "is not known here"
+    assert told["mend"]
+    assert told["detail"] == f"{told['what']}; {told['mend']}"
+
+
+async def test_text_that_is_no_yaml_is_400_with_its_place(office: Office) -> None:
+    answered = await validate(office, "version: 1\nsources: [\n  a: b: c\n")
+
+    assert answered.status == 400
+    assert answered.json["errors"][0]["line"] == 3
+
+
+async def test_hostile_texts_are_refused_and_cost_little(office: Office) -> None:
+    bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "\n".join(
+        f"{chr(98 + n)}: &{chr(98 + n)} [{','.join(['*' + chr(97 + n)] * 9)}]" for n in range(9)
+    )
+    texts = {
+        "": 422, "\0": 400, "- 1": 422, "[" * 5000: 400, "a: &a [*a]": 400, bomb: 422,
+        "version: 1\ntenant: *nobody": 400, "!!python/object/apply:os.system [id]": 422,
+        "version: 1\nversion: 1": 422, '{"version": 1, "tenant": "a\\u0000"}': 422,
+    }  # fmt: skip
+    for text, status in texts.items():
+        answered = await validate(office, text)
+        assert answered.status == status, (text[:60], answered.body[:300])
+    assert (await office.post("/config/validate", data=b"\xff\xfe", headers=YAML)).status == 400
+    assert (await validate(office, "{", **{"Content-Type": "application/json"})).status == 400
+
+
+async def test_a_nul_in_a_description_is_a_mistake_with_its_place(office: Office) -> None:
+    text = MANIFEST.replace("name: nightly", 'name: nightly, description: "a\\0b"')
+
+    answered = await office.post("/config/import", data=text, headers=YAML)
+
+    assert answered.status == 422
+    assert answered.pointers == ["/schedules/0/description"]
+
+
+async def test_the_servers_environment_cannot_be_read(office: Office) -> None:
+    os.environ["HEADWATER_TEST_PRIVATE"] = "private-value"
+    try:
+        text = MANIFEST.replace("very-secret-token", '"${env:HEADWATER_TEST_PRIVATE}"')
+        answered = await office.post("/config/import", data=text, headers=YAML)
+    finally:
+        del os.environ["HEADWATER_TEST_PRIVATE"]
+
+    assert answered.status == 422
+    assert answered.pointers == ["/sources/0/auth/token"]
+    assert b"private-value" not in answered.body
+
+
+async def test_an_import_writes_all_and_a_second_one_changes_nothing(office: Office) -> None:
+    first = await office.post("/config/import", data=MANIFEST, headers=YAML)
+    before = await office.worker.fetch(
+        "SELECT source, name, version_id, updated_at FROM stream ORDER BY name"
+    )
+
+    second = await office.post("/config/import", data=MANIFEST, headers=YAML)
+
+    assert first.json == {
+        "tenant": "default", "sources": ["shop"], "streams": ["shop.orders", "shop.refunds"],
+        "schedules": ["nightly"], "endpoints": ["hooks"],
+    }  # fmt: skip
+    assert second.json == first.json
+    assert (
+        await office.worker.fetch("SELECT source, name, version_id, updated_at FROM stream ORDER BY name")
+        == before
+    )
+
+
+async def test_an_import_that_is_refused_writes_nothing(office: Office) -> None:
+    text = MANIFEST.replace("streams: [shop.orders]", "streams: [shop.nothing]")
+
+    answered = await office.post("/config/import", data=text, headers=YAML)
+
+    assert answered.pointers == ["/schedules/0/streams/0"]
+    assert (await office.get("/sources")).json["items"] == []
+
+
+async def test_a_schedule_may_name_a_stream_that_the_database_has(office: Office) -> None:
+    await office.post("/config/import", data=MANIFEST, headers=YAML)
+    text = "version: 1\nschedules: [{name: more, streams: [shop.refunds], interval: 1h}]"
+
+    assert (await office.post("/config/import", data=text, headers=YAML)).status == 200
+    dropped = MANIFEST.replace("- name: refunds", "- name: returns") + text.partition("\n")[2].replace(
+        "schedules: [", "x: ["
+    )
+    dropped = dropped.replace("x: [{name: more, streams: [shop.refunds], interval: 1h}]", "")
+    assert (await validate(office, dropped.replace("[shop.orders]", "[shop.refunds]"))).pointers == [
+        "/schedules/0/streams/0"
+    ]
+
+
+async def test_json_is_read_as_json(office: Office) -> None:
+    document = yaml.safe_load(MANIFEST)
+    document["schedules"][0]["description"] = "every night \U0001f319 \\ud83d"
+    text = json.dumps(document, indent="\t", ensure_ascii=True)
+
+    answered = await office.post("/config/import", data=text, headers={"Content-Type": "application/json"})
+
+    assert answered.status == 200, answered.body
+    (schedule,) = (await office.get("/schedules")).json["items"]
+    assert schedule["description"] == "every night \U0001f319 \\ud83d"
+
+
+async def test_an_export_names_secrets_and_importing_it_changes_nothing(office: Office) -> None:
+    await office.post("/config/import", data=MANIFEST, headers=YAML)
+    before = await office.worker.fetch("SELECT version_id FROM stream ORDER BY name")
+
+    as_yaml = await office.get("/config/export?format=yaml")
+    as_json = await office.get("/config/export")
+
+    assert as_yaml.headers["Content-Type"] == "application/yaml"
+    assert yaml.safe_load(as_yaml.body) == as_json.json
+    assert b"very-secret-token" not in as_yaml.body
+    assert b"endpoint-secret" not in as_yaml.body
+    again = await office.post("/config/import", data=as_yaml.body, headers=YAML)
+    assert again.status == 200, again.body
+    assert await office.worker.fetch("SELECT version_id FROM stream ORDER BY name") == before
+    assert (await office.get("/config/export")).json == as_json.json
+
+
+async def test_a_manifest_without_a_tenant_is_the_callers_and_another_tenants_is_refused(
+    office: Office,
+) -> None:
+    await office.post("/tenants", {"name": "acme"})
+    acme = await office.key_of("acme")
+
+    mine = await acme.post("/config/import", data=MANIFEST, headers=YAML)
+    theirs = await acme.post("/config/import", data=MANIFEST + "tenant: default", headers=YAML)
+    by_header = await office.post(
+        "/config/import", data=MANIFEST + "tenant: acme", headers={**YAML, "X-Tenant": "default"}
+    )
+    by_admin = await office.post("/config/import", data=MANIFEST + "tenant: newcomer", headers=YAML)
+
+    assert mine.json["tenant"] == "acme"
+    assert (theirs.status, theirs.pointers) == (422, ["/tenant"])
+    assert by_header.pointers == ["/tenant"]
+    assert by_admin.json["tenant"] == "newcomer"
+    assert (await office.get("/sources")).json["items"] == []
+
+
+async def test_a_reference_to_a_secret_that_is_not_there_is_a_mistake(office: Office) -> None:
+    answered = await validate(office, MANIFEST.replace("endpoint-secret", '"${secret:nowhere}"'))
+
+    assert answered.pointers == ["/endpoints/0/secrets/0"]
+
+
+async def test_the_tenants_minimum_interval_is_kept_at_import(office: Office) -> None:
+    text = MANIFEST.replace('cron: "0 2 * * *", timezone: Europe/Berlin', "interval: 30s")
+    assert (await office.post("/config/import", data=text, headers=YAML)).pointers == [
+        "/schedules/0/interval"
+    ]
+    await office.post("/tenants", {"name": "quick", "minimum_interval_s": 5})
+
+    quick = await office.post("/config/import", data=text, headers={**YAML, "X-Tenant": "quick"})
+
+    assert quick.status == 200
+
+
+async def test_endpoints_are_listed_with_the_address_to_give_to_senders(office: Office) -> None:
+    await office.post("/config/import", data=MANIFEST, headers=YAML)
+
+    (endpoint,) = (await office.get("/endpoints")).json["items"]
+
+    assert endpoint["path"] == "/in/default/hooks"
+    assert endpoint["definition"]["secrets"] == ["${secret:endpoint/hooks/secrets/0}"]
+
+
+async def test_presets_of_both_kinds_are_listed(office: Office) -> None:
+    found, path = [], "/presets?limit=50"
+    while path:
+        answered = (await office.get(path)).json
+        found += answered["items"]
+        path = answered["next"] and f"/presets?limit=50&cursor={answered['next']}"
+
+    names = {(preset["kind"], preset["name"]) for preset in found}
+    assert {("signature", "github"), ("signature", "stripe"), ("schedule", "daily_2am")} <= names
+    assert len(names) == len(found)
