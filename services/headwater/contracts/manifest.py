@@ -11,6 +11,21 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator, 
 
 from headwater.contracts.auth import ApiKeyAuth, Auth, BasicAuth, BearerAuth, NoAuth, SecretText
 from headwater.contracts.base import Closed
+from headwater.contracts.endpoints import (
+    AddressRange,
+    Alarms,
+    Dedupe,
+    DeliveryRecords,
+    EndpointLimits,
+    Form,
+    Method,
+    Publish,
+    Respond,
+    Retention,
+    SecretWindow,
+    Start,
+    spelled_out,
+)
 from headwater.contracts.pagination import (
     CursorPagination,
     Expression,
@@ -53,6 +68,7 @@ __all__ = [
 ]  # what is made elsewhere and read from here; the classes below need no entry
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]
+FieldName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 TableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
 
 
@@ -161,37 +177,75 @@ class Schedule(Closed):
         return self
 
 
-class Dedupe(Closed):
-    """Where the provider's delivery id is: a header; deliveries with an id seen before are marks on the first."""
+class EndpointTable(Closed):
+    """A table that deliveries go to: which (`when`), which records of theirs, which fields of these.
 
-    header: str | None = None
-    window_s: Annotated[int, Field(ge=60, le=366 * 86_400)] = 7 * 86_400
+    `fields`: column → expression over the record, in which `_` is the request; without it every field is a column.
+    """
 
-
-class EndpointLimits(Closed):
-    body_bytes: Annotated[int, Field(ge=1, le=25 * 1024 * 1024)] = 10 * 1024 * 1024
+    when: Expression | None = None
+    records: DeliveryRecords = DeliveryRecords()
+    fields: dict[FieldName, Expression] = Field(default={}, max_length=1000)
+    destination: Destination
 
 
 class Endpoint(Closed):
-    """An address that accepts webhooks: `POST /in/{tenant}/{name}`.
+    """An address that accepts webhooks: `/in/{tenant}/{name}`.
 
-    The signature scheme is a preset's name (`scheme`) or written out (`definition`).
+    The signature scheme is a preset's name (`scheme`) or written out (`definition`). `handshake` is one of the
+    providers' by its id, `{when, answer, methods, signed}`, or `none`; by default the preset's.
+    `records`, `fields` and `destination` make one table; `tables` several.
     """
 
     name: Name
     scheme: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,64}$")] | None = None
     definition: SchemeDefinition | None = None
-    secrets: tuple[SecretText, ...] = ()
+    handshake: str | dict[str, Any] | None = None
+    secrets: tuple[SecretText | SecretWindow, ...] = ()
     tolerance_s: Annotated[int, Field(ge=1, le=86_400)] | None = None  # None: the provider's advice, else 300
-    context: dict[str, str] = {}  # what a scheme names besides the request, such as `webhook_id`
-    dedupe: Dedupe = Dedupe()
+    context: dict[str, str] = {}  # what a scheme or handshake names besides the request, such as `webhook_id`
+    methods: tuple[Method, ...] = Field(default=("POST",), min_length=1)
+    allow: tuple[AddressRange, ...] = ()  # senders' addresses; empty: everyone
+    public_url: HttpUrl | None = (
+        None  # scheme and host that this endpoint's senders use; None: HEADWATER_PUBLIC_URL
+    )
     limits: EndpointLimits = EndpointLimits()
+    respond: Respond = Respond()
+    dedupe: Dedupe = Dedupe()
+    order_by: Expression | None = (
+        None  # deliveries for which it gives the same value are loaded one after another
+    )
+    parse: Form = "auto"
+    filter: Expression | None = None
+    records: DeliveryRecords = DeliveryRecords()
+    fields: dict[FieldName, Expression] = Field(default={}, max_length=1000)
     destination: Destination | None = None
+    tables: tuple[EndpointTable, ...] = Field(default=(), max_length=20)
+    starts: tuple[Start, ...] = Field(default=(), max_length=20)
+    publish: Publish | None = None
+    retention: Retention = Retention()
+    alarms: Alarms = Alarms()
+
+    @field_validator("dedupe", mode="before")
+    @classmethod
+    def _dedupe_none(cls, value: object) -> object:
+        return spelled_out(value, "none")
+
+    @field_validator("publish", mode="before")
+    @classmethod
+    def _publish_true(cls, value: object) -> object:
+        return {} if value is True else None if value is False else value
 
     @model_validator(mode="after")
     def _one_scheme(self) -> Self:
         if (self.scheme is None) == (self.definition is None):
             raise ValueError("give `scheme` (a preset's name) or `definition`, one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _fields_have_a_table(self) -> Self:
+        if self.destination is None and (self.fields or self.records.path is not None):
+            raise ValueError("`records` and `fields` need a `destination`; in `tables` each has its own")
         return self
 
 
