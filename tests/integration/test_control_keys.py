@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,6 +12,7 @@ from aiohttp import web
 from tests.support.office import Office, open_office
 
 from headwater.app.server import serving
+from headwater.control.broker_users import permissions
 from headwater.control.caller import KEY_FORM
 from headwater.model.secret import Secret
 
@@ -133,7 +135,7 @@ async def test_a_broker_user_gets_the_doors_and_its_own_queues_only(database: st
         "PUT /api/topic-permissions/%2F/headwater.default",
     ]
     documents = [document for _, document in asked]
-    own = r"headwater\.default\..*|amq\.gen.*"
+    own = r"tenant\.default\..*|amq\.gen.*"
     assert documents[0] == {"password": made.json["password"], "tags": ""}
     assert documents[1] == {
         "configure": f"^({own})$", "write": rf"^(headwater\.in|{own})$", "read": rf"^(headwater\.events|{own})$",
@@ -141,6 +143,17 @@ async def test_a_broker_user_gets_the_doors_and_its_own_queues_only(database: st
     assert {document["exchange"]: document["read"] for document in documents[2:]} == {
         "headwater.in": "^$", "headwater.events": r"^default\..*",
     }  # fmt: skip
+
+
+def test_no_tenants_broker_user_reaches_a_queue_of_headwaters() -> None:
+    from headwater.bus.topology import load_topology
+
+    for queue in load_topology().queues:
+        for tenant in ("in", "run", "dead", "page", "wait", "headwater", queue.split(".")[1]):
+            allowed = permissions(tenant)
+            assert not re.match(allowed["configure"], queue), (tenant, queue)
+            assert not re.match(allowed["read"], queue), (tenant, queue)
+            assert queue == "headwater.in" or not re.match(allowed["write"], queue), (tenant, queue)
 
 
 async def test_a_management_api_that_refuses_or_is_away_is_told_without_the_password(database: str) -> None:

@@ -31,7 +31,10 @@ def tenant_of(user: str | None) -> str | None:
 
 
 def permissions(tenant: str) -> Mapping[str, str]:
-    """What the user may do: its own queues (`tenant.<tenant>.…`, never headwater's, or named by the broker) and the two doors."""
+    """What the user may do: queues of its own (`tenant.<tenant>.…`, or named by the broker) and the two doors.
+
+    Own names do not begin with `headwater.`: a tenant called `run` would own `headwater.run.due`.
+    """
     own = rf"tenant\.{re.escape(tenant)}\..*|amq\.gen.*"
     return {
         "configure": f"^({own})$",
