@@ -1,0 +1,112 @@
+"""What the API lists: one page of rows in a fixed order, after the last one of the page before."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from headwater.model.ids import time_of
+from headwater.store.queries import queries
+
+_Q = queries("catalogue")
+Row = Mapping[str, Any]
+
+
+async def list_tenants(connection: Any, *, after: str | None, limit: int) -> Sequence[Row]:
+    return await connection.fetch(_Q["tenants"], after, limit)  # type: ignore[no-any-return]
+
+
+async def get_tenant(connection: Any, name: str) -> Row | None:
+    return await connection.fetchrow(_Q["tenant"], name)  # type: ignore[no-any-return]
+
+
+async def make_tenant(connection: Any, name: str, settings: Mapping[str, Any]) -> Row | None:
+    """The new tenant; None when the name is taken."""
+    return await connection.fetchrow(_Q["make_tenant"], name, dict(settings))  # type: ignore[no-any-return]
+
+
+async def list_keys(connection: Any, *, tenant: str | None, after: str | None, limit: int) -> Sequence[Row]:
+    return await connection.fetch(_Q["keys"], after, limit, tenant)  # type: ignore[no-any-return]
+
+
+async def get_key(connection: Any, key_id: str) -> Row | None:
+    return await connection.fetchrow(_Q["key"], key_id)  # type: ignore[no-any-return]
+
+
+async def count_other_admin_keys(connection: Any, key_id: str) -> int:
+    return int(await connection.fetchval(_Q["other_admin_keys"], key_id))
+
+
+async def list_sources(connection: Any, tenant: str, *, after: str | None, limit: int) -> Sequence[Row]:
+    return await connection.fetch(_Q["sources"], tenant, after, limit)  # type: ignore[no-any-return]
+
+
+async def get_source(connection: Any, tenant: str, name: str) -> Row | None:
+    return await connection.fetchrow(_Q["source"], tenant, name)  # type: ignore[no-any-return]
+
+
+async def list_streams(
+    connection: Any, tenant: str, source: str, *, after: str | None, limit: int
+) -> Sequence[Row]:
+    return await connection.fetch(_Q["streams"], tenant, source, after, limit)  # type: ignore[no-any-return]
+
+
+async def get_stream(connection: Any, tenant: str, source: str, stream: str) -> Row | None:
+    return await connection.fetchrow(_Q["stream"], tenant, source, stream)  # type: ignore[no-any-return]
+
+
+async def stream_names(connection: Any, tenant: str) -> frozenset[str]:
+    """Every stream of the tenant as `source.stream`."""
+    return frozenset(row["stream"] for row in await connection.fetch(_Q["stream_names"], tenant))
+
+
+async def all_streams(connection: Any, tenant: str) -> Sequence[Row]:
+    return await connection.fetch(_Q["all_streams"], tenant)  # type: ignore[no-any-return]
+
+
+async def list_schedules(
+    connection: Any, tenant: str, *, state: str | None, after: str | None, limit: int
+) -> Sequence[Row]:
+    return await connection.fetch(_Q["schedules"], tenant, after, limit, state)  # type: ignore[no-any-return]
+
+
+async def list_endpoints(connection: Any, tenant: str, *, after: str | None, limit: int) -> Sequence[Row]:
+    return await connection.fetch(_Q["endpoints"], tenant, after, limit)  # type: ignore[no-any-return]
+
+
+async def list_pages(
+    connection: Any, run_id: UUID, *, after: tuple[int, int, int], limit: int
+) -> Sequence[Row]:
+    """Pages of the run's attempts in order, after (attempt, walk, number)."""
+    return await connection.fetch(  # type: ignore[no-any-return]
+        _Q["pages"], time_of(run_id), run_id, *after, limit
+    )
+
+
+async def highest_generation(
+    connection: Any, due_at: datetime, of: tuple[str, str, str], schedule: str | None
+) -> int:
+    """The highest generation at a due time of `of` (tenant, source, stream); 0 when there is no run."""
+    return int(await connection.fetchval(_Q["highest_generation"], due_at, *of, schedule))
+
+
+async def list_dead_letters(
+    connection: Any,
+    tenant: str,
+    *,
+    with_nobodys: bool,
+    queue: str | None,
+    state: str | None,
+    after: tuple[datetime, UUID] | None,
+    limit: int,
+) -> Sequence[Row]:
+    at, identifier = after or (None, None)
+    return await connection.fetch(  # type: ignore[no-any-return]
+        _Q["dead_letters"], queue, state, limit, at, identifier, tenant, with_nobodys
+    )
+
+
+async def get_dead_letter(connection: Any, letter_id: UUID, tenant: str, *, with_nobodys: bool) -> Row | None:
+    return await connection.fetchrow(  # type: ignore[no-any-return]
+        _Q["dead_letter"], letter_id, tenant, with_nobodys
+    )
