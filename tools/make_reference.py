@@ -42,7 +42,8 @@ def bounds(field: dict[str, Any]) -> str:
     least, most = field.get("minimum", field.get("exclusiveMinimum")), field.get("maximum")
     if least is None and most is None:
         return ""
-    return f" ({'' if least is None else f'from {least:g}'}{' ' if None not in (least, most) else ''}{'' if most is None else f'to {most:g}'})"
+    parts = [f"from {least:g}" if least is not None else "", f"to {most:g}" if most is not None else ""]
+    return f" ({' '.join(filter(None, parts))})"
 
 
 def shown_default(field: dict[str, Any], *, is_required: bool) -> str:

@@ -17,7 +17,9 @@ OF_API = {"config", "idempotency"}
 async def test_every_query_prepares_under_its_role(database: str) -> None:
     faults = []
     for role in ("headwater_api", "headwater_worker"):
-        connection = await asyncpg.connect(database, server_settings={"role": role, "search_path": "headwater"})
+        connection = await asyncpg.connect(
+            database, server_settings={"role": role, "search_path": "headwater"}
+        )
         try:
             for aggregate in aggregates():
                 if (aggregate in OF_API) == (role == "headwater_api"):
@@ -85,7 +87,9 @@ async def test_every_tenant_table_forces_row_level_security(database: str) -> No
 
 
 async def test_the_api_role_sees_only_the_tenant_it_names(database: str) -> None:
-    connection = await asyncpg.connect(database, server_settings={"role": "headwater_api", "search_path": "headwater"})
+    connection = await asyncpg.connect(
+        database, server_settings={"role": "headwater_api", "search_path": "headwater"}
+    )
     try:
         async with connection.transaction():
             await connection.execute("SELECT set_config('headwater.admin', 'on', true)")
@@ -93,12 +97,16 @@ async def test_the_api_role_sees_only_the_tenant_it_names(database: str) -> None
         for tenant in ("a", "b"):
             async with connection.transaction():
                 await connection.execute("SELECT set_config('headwater.tenant', $1, true)", tenant)
-                await connection.execute("INSERT INTO source (tenant, name, definition) VALUES ($1, 's', '{}')", tenant)
+                await connection.execute(
+                    "INSERT INTO source (tenant, name, definition) VALUES ($1, 's', '{}')", tenant
+                )
         async with connection.transaction():
             await connection.execute("SELECT set_config('headwater.tenant', 'a', true)")
             seen = await connection.fetch("SELECT tenant FROM source")
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await connection.execute("INSERT INTO source (tenant, name, definition) VALUES ('b', 't', '{}')")
+                await connection.execute(
+                    "INSERT INTO source (tenant, name, definition) VALUES ('b', 't', '{}')"
+                )
         nobody = await connection.fetch("SELECT tenant FROM source")
     finally:
         await connection.close()
@@ -110,7 +118,10 @@ async def test_the_api_role_sees_only_the_tenant_it_names(database: str) -> None
 async def test_no_role_of_a_service_owns_what_it_reads_or_may_log_in(database: str) -> None:
     connection = await asyncpg.connect(database)
     try:
-        roles = await connection.fetch("SELECT rolname, rolcanlogin, rolbypassrls, rolsuper FROM pg_roles WHERE rolname = ANY($1)", list(ROLES))
+        roles = await connection.fetch(
+            "SELECT rolname, rolcanlogin, rolbypassrls, rolsuper FROM pg_roles WHERE rolname = ANY($1)",
+            list(ROLES),
+        )
         owners = await connection.fetch(
             "SELECT DISTINCT pg_get_userbyid(c.relowner) AS owner FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
             " WHERE n.nspname = 'headwater'"

@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from tests.support.spine import open_spine, working
 
+from headwater.bus.port import Message
 from headwater.contracts import webhook
 from headwater.contracts.webhook import Receipt
-from headwater.bus.port import Message
 from headwater.model.ids import derive_id, derive_key_id
 from headwater.store import runs
 from headwater.store.runs import NewRun
-from tests.support.spine import open_spine, working
 
 ROWS = [{"id": number, "name": f"thing {number}", "price": number / 4} for number in range(1, 251)]
 

@@ -24,7 +24,7 @@ REASONS: Final = {
 }
 
 
-class Refused(Exception):  # noqa: N818 - not an error: the ordinary way a request is turned away
+class Refused(Exception):
     """The request is not valid; `detail` names a header or field, never a value."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
