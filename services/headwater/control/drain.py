@@ -19,7 +19,7 @@ from headwater.control.paging import run_id
 from headwater.control.replaying import OF_A_RUN
 from headwater.model.errors import ContractError, Unavailable
 from headwater.model.ids import derive_key_id
-from headwater.store import dead_letters, deliveries, payloads, runs
+from headwater.store import config, dead_letters, deliveries, payloads, runs
 from headwater.store.bell import Bell
 from headwater.store.database import Database
 from headwater.store.dead_letters import DeadLetter
@@ -50,6 +50,8 @@ class Drain:
 
     async def _keep(self, connection: Any, message: Message) -> None:
         letter = letter_of(message)
+        if letter.tenant is not None and not await config.has_tenant(connection, letter.tenant):
+            letter = dataclasses.replace(letter, tenant=None)  # or nobody would ever see it
         try:
             async with connection.transaction():
                 if await dead_letters.insert(connection, letter):
