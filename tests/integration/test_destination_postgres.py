@@ -293,7 +293,7 @@ async def test_integers_that_a_double_cannot_hold_become_numeric_beside_fraction
 
 
 async def test_a_widening_that_is_too_dear_keeps_values_aside(connection, monkeypatch):
-    monkeypatch.setattr(evolving, "REWRITE_ROWS", 2)
+    monkeypatch.setattr(evolving.evolve, "__kwdefaults__", {"rewrite_rows": 2})
     destination = PostgresDestination()
     await load(connection, append(), batch([{"id": i, "n": i} for i in range(3)]), by=destination)
 
@@ -308,6 +308,47 @@ async def test_a_widening_that_is_too_dear_keeps_values_aside(connection, monkey
     ]  # fmt: skip
     [plan_again] = [await destination.prepare(connection, append(), [batch([{"n": "x"}])])]
     assert plan_again.narrow == {"n"}
+
+
+async def test_values_that_were_put_aside_come_home_when_an_operator_widens(connection, monkeypatch):
+    monkeypatch.setattr(evolving.evolve, "__kwdefaults__", {"rewrite_rows": 0})
+    destination = PostgresDestination()
+    await load(
+        connection,
+        append(),
+        batch([{"id": 1, "n": 1, "it's": "2024-01-01", "t": 1, "j": "a"}]),
+        by=destination,
+    )
+    odd = {"id": 2, "n": Decimal(2**70), "it's": "2024-01-01T00:00:00.5+01:00", "t": "two", "j": {"k": [1, 2.50]}}
+    loaded = await load(
+        connection, append(), batch([odd, {"id": 3, "n": 0.5, "it's": "2024-02-02"}]), by=destination
+    )
+
+    moved = await destination.widen(connection, append())
+
+    assert loaded.warnings == {"widening_pending"}
+    assert moved == 2
+    assert await destination.widen(connection, append()) == 0
+    assert await types(connection) == {
+        "id": "bigint", "n": "numeric", "it_s": "timestamp with time zone", "t": "text", "j": "jsonb",
+    }  # fmt: skip
+    assert await rows(connection, "id, n, it_s, t, j, _extra") == [
+        (1, Decimal(1), datetime(2024, 1, 1, tzinfo=UTC), "1", '"a"', None),
+        (2, Decimal(2**70), datetime(2023, 12, 31, 23, 0, 0, 500_000, tzinfo=UTC), "two", '{"k": [1, 2.5]}', None),
+        (3, Decimal("0.5"), datetime(2024, 2, 2, tzinfo=UTC), None, None, None),
+    ]  # fmt: skip
+    assert (await load(connection, append(), batch([odd]), by=destination)).warnings == frozenset()
+
+
+async def test_widening_says_what_stands_in_its_way(connection):
+    await load(connection, append(), batch([{"id": 1, "n": 1}]))
+    await connection.execute(f"CREATE VIEW {SCHEMA}.watch AS SELECT n FROM {SCHEMA}.things")
+    await load(connection, append(), batch([{"id": 2, "n": "two"}]))
+
+    with pytest.raises(DestinationError, match="columns n cannot be widened"):
+        await PostgresDestination().widen(connection, append())
+
+    assert await rows(connection, "n, _extra->>'n'", order="id") == [(1, None), (None, "two")]
 
 
 async def test_a_view_on_a_column_keeps_its_type_and_values_go_aside(connection):

@@ -2,7 +2,7 @@
 loaded.
 
 One loader at a time changes a table (advisory lock); it decides on what it reads under that lock. Nothing
-waits longer than a second for a lock, and nothing rewrites more than REWRITE_ROWS rows.
+waits longer than a second for a lock, and no load rewrites more than REWRITE_ROWS rows.
 """
 
 import hashlib
@@ -17,11 +17,11 @@ from headwater.model.infer import Kind
 from headwater.model.names import quote_identifier
 from headwater.plugins.destinations import ddl
 from headwater.plugins.destinations.catalogue import read_catalogue
+from headwater.plugins.destinations.patience import LONG_S, impatient, patient
 from headwater.plugins.destinations.planning import EMPTY, Catalogue, Changes, allowed, changes_for
 from headwater.plugins.destinations.table import Mode, Table
 
 REWRITE_ROWS = 100_000
-LOCK_TIMEOUT_MS = 1000
 
 _Widening = tuple[str, Kind, Kind]
 
@@ -45,25 +45,20 @@ def lock_number(*parts: str) -> int:
     return int.from_bytes(hashlib.sha256("\0".join(parts).encode()).digest()[:8], "big", signed=True)
 
 
-async def evolve(connection: Any, table: Table, evidence: Mapping[str, Kind]) -> Known:
+async def evolve(
+    connection: Any, table: Table, evidence: Mapping[str, Kind], *, rewrite_rows: int | None = REWRITE_ROWS
+) -> Known:
     """Change the table until it fits `evidence`, as far as contract and costs allow; gives its new form."""
-    async with connection.transaction():
-        patience = await connection.fetchval("SELECT pg_catalog.current_setting('lock_timeout')")
-        await _wait_for_locks(connection, f"{LOCK_TIMEOUT_MS}ms")
+    async with connection.transaction(), impatient(connection):
         await take_turn(connection, "headwater.table", table.schema, table.name)
         known = Known(await read_catalogue(connection, table.schema, table.name))
         if not known.catalogue.oid:
             known = Known(await _create(connection, table, evidence))
         changes = known.needed(table, evidence)
         if changes:
-            blocked = await _change(connection, table, changes)
+            blocked = await _change(connection, table, changes, rewrite_rows)
             known = Known(await read_catalogue(connection, table.schema, table.name), blocked)
-        await _wait_for_locks(connection, patience)  # the transaction may be the caller's, and go on
-    return known
-
-
-async def _wait_for_locks(connection: Any, timeout: str) -> None:
-    await connection.execute("SELECT pg_catalog.set_config('lock_timeout', $1, true)", timeout)
+        return known
 
 
 async def take_turn(connection: Any, *parts: str) -> None:
@@ -98,13 +93,19 @@ async def _create_schema(connection: Any, schema: str) -> None:
     await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(schema)}")
 
 
-async def _change(connection: Any, table: Table, changes: Changes) -> frozenset[tuple[str, Kind]]:
+async def _change(
+    connection: Any, table: Table, changes: Changes, rewrite_rows: int | None
+) -> frozenset[tuple[str, Kind]]:
     """Everything in `changes`; gives the widenings that were not done."""
     added = [(name, kind.sql_type) for name, kind, _ in changes.add]
     addition = ddl.add_columns(table, added, changes.own)
     if addition is not None:
         await connection.execute(addition)
-    blocked = await _widen(connection, table, changes.widen) if changes.widen else frozenset()
+    blocked: frozenset[tuple[str, Kind]] = frozenset()
+    if changes.widen and rewrite_rows is not None and await _is_larger(connection, table, rewrite_rows):
+        blocked = frozenset((name, kind) for name, _, kind in changes.widen)
+    elif changes.widen:
+        blocked = await _widen(connection, table, changes.widen)
     await _finish(connection, table, changes)
     return blocked
 
@@ -118,8 +119,8 @@ async def _finish(connection: Any, table: Table, changes: Changes) -> None:
     if not changes.index:
         return
     try:
-        async with connection.transaction():
-            await connection.execute(ddl.key_index(table, changes.index))
+        async with connection.transaction(), patient(connection):
+            await connection.execute(ddl.key_index(table, changes.index), timeout=LONG_S)
     except asyncpg.UniqueViolationError as error:
         raise DestinationError(
             f"table {table.name} has several rows of one key ({', '.join(table.key)}) and cannot be merged; "
@@ -127,11 +128,14 @@ async def _finish(connection: Any, table: Table, changes: Changes) -> None:
         ) from error
 
 
+async def _is_larger(connection: Any, table: Table, rows: int) -> bool:
+    return bool(await connection.fetchval(ddl.count_up_to(table, rows + 1)) > rows)
+
+
 async def _widen(
     connection: Any, table: Table, widenings: tuple[_Widening, ...]
 ) -> frozenset[tuple[str, Kind]]:
-    if await connection.fetchval(ddl.count_up_to(table, REWRITE_ROWS + 1)) > REWRITE_ROWS:
-        return frozenset((name, kind) for name, _, kind in widenings)
+    """All columns in one rewrite, or, where one of them cannot be, each by itself. Gives those that cannot be."""
     if await _alter(connection, table, widenings):
         return frozenset()
     return frozenset(
@@ -148,7 +152,7 @@ async def _alter(connection: Any, table: Table, widenings: tuple[_Widening, ...]
     chosen = [(name, old, await _exact(connection, table, name, old, new)) for name, old, new in widenings]
     try:
         async with connection.transaction():
-            await connection.execute(ddl.widen_columns(table, chosen))
+            await connection.execute(ddl.widen_columns(table, chosen), timeout=LONG_S)
     except (asyncpg.FeatureNotSupportedError, asyncpg.DependentObjectsStillExistError, asyncpg.DataError):
         return False
     return True

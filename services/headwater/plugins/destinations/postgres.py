@@ -27,6 +27,7 @@ from headwater.plugins.destinations.removal import remove_missing, remove_of
 from headwater.plugins.destinations.rendering import select
 from headwater.plugins.destinations.staging import drop_helpers, exchange
 from headwater.plugins.destinations.table import Batch, Closed, Loaded, Mode, StalePlan, Table
+from headwater.plugins.destinations.widening import bring_home
 
 
 class PostgresDestination:
@@ -98,11 +99,24 @@ class PostgresDestination:
         tally = Tally()
         with translated(table.name):
             catalogue = await read_catalogue(connection, table.schema, table.name)
+            if catalogue.oid and Known(catalogue).needed(table, {}).own:
+                catalogue = (await evolve(connection, table, {})).catalogue  # `_deleted_at`, for one
             plan = make_plan(table, catalogue, evidence_of(table, batches, {}), batches)
             if all(name in plan.columns for name in table.key):
                 tally = await erase_rows(connection, plan, batches, selection)
         tally.rejected += refused
         return Loaded(tally.by_run(batches), tuple(tally.rejected))
+
+    async def widen(self, connection: Any, table: Table) -> int:
+        """Give the values that loads put aside (warnings `widening_pending`) their columns, however large the table
+        is; it is locked meanwhile. Gives how many rows had such values.
+
+        Raises: as `load`; Later when the table is in use, DestinationError when a view stands in the way.
+        """
+        with translated(table.name):
+            moved = await bring_home(connection, table)
+        self._forget(table)
+        return moved
 
     async def close_run(
         self, connection: Any, table: Table, run_id: UUID, attempt: int, ordered_at: datetime

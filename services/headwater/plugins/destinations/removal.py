@@ -14,6 +14,7 @@ from headwater.model.names import quote_identifier
 from headwater.plugins.destinations.catalogue import read_catalogue
 from headwater.plugins.destinations.ddl import CURRENT, converted, relation
 from headwater.plugins.destinations.history import valid_from
+from headwater.plugins.destinations.patience import LONG_S, patient
 from headwater.plugins.destinations.planning import Catalogue, Column, Plan
 from headwater.plugins.destinations.rendering import written_columns
 from headwater.plugins.destinations.stage import STAGE, ByRun, Outcome, counted, not_older, same_key, to_stage
@@ -62,16 +63,25 @@ async def remove_missing(connection: Any, table: Table, ordered_at: datetime) ->
     seen = await read_catalogue(connection, table.schema, table.of_keys().name)
     action, present = _going(table, main, "$1")
     missing = f"{present} AND (t._ordered_at IS NULL OR t._ordered_at <= $1) AND {_unseen(table, main, seen)}"
+    async with patient(connection):
+        return await _remove_missing(connection, table, ordered_at, action, present, missing)
+
+
+async def _remove_missing(
+    connection: Any, table: Table, ordered_at: datetime, action: str, present: str, missing: str
+) -> Closed:
+    assert table.delete_missing is not None
     row = await connection.fetchrow(
         f"SELECT (SELECT count(*) FROM {relation(table)} AS t WHERE {present}) AS total, "
         f"(SELECT count(*) FROM {relation(table)} AS t WHERE {missing}) AS missing",
         ordered_at,
+        timeout=LONG_S,
     )
     if row["missing"] > table.delete_missing * row["total"]:
         return Closed(warnings=frozenset({HELD_BACK}))
-    status = (
-        await connection.execute(f"{action} WHERE {missing}", ordered_at) if row["missing"] else "DELETE 0"
-    )
+    if not row["missing"]:
+        return Closed()
+    status = await connection.execute(f"{action} WHERE {missing}", ordered_at, timeout=LONG_S)
     return Closed(deleted=affected(status))
 
 
@@ -107,11 +117,13 @@ async def remove_of(connection: Any, table: Table, column: str, ids: Sequence[UU
     """Delete the rows of these runs (`_run_id`) or deliveries (`_delivery_id`); gives how many there were."""
     if not ids or not (await read_catalogue(connection, table.schema, table.name)).oid:
         return 0
-    return affected(
-        await connection.execute(
-            f"DELETE FROM {relation(table)} WHERE {quote_identifier(column)} = ANY($1::uuid[])", list(ids)
+    async with patient(connection):
+        status = await connection.execute(
+            f"DELETE FROM {relation(table)} WHERE {quote_identifier(column)} = ANY($1::uuid[])",
+            list(ids),
+            timeout=LONG_S,
         )
-    )
+    return affected(status)
 
 
 def affected(status: str) -> int:

@@ -15,6 +15,7 @@ from headwater.model.names import quote_identifier
 from headwater.plugins.destinations.catalogue import read_catalogue
 from headwater.plugins.destinations.ddl import OWN_TYPES, converted, names, relation
 from headwater.plugins.destinations.evolve import evolve
+from headwater.plugins.destinations.patience import LONG_S, patient
 from headwater.plugins.destinations.planning import Catalogue, Column, make_plan
 from headwater.plugins.destinations.removal import affected
 from headwater.plugins.destinations.table import Closed, Contract, Table
@@ -25,12 +26,16 @@ async def exchange(connection: Any, table: Table, run_id: UUID, attempt: int) ->
 
     Raises: DestinationError when the table cannot take their types (a view stands in the way of a column's).
     """
-    staging = table.for_run(run_id, attempt)
+    async with patient(connection):
+        return await _exchange(connection, table, table.for_run(run_id, attempt))
+
+
+async def _exchange(connection: Any, table: Table, staging: Table) -> Closed:
     brought = await read_catalogue(connection, staging.schema, staging.name)
     main = await read_catalogue(connection, table.schema, table.name)
     deleted = 0
     if main.oid:
-        deleted = affected(await connection.execute(f"DELETE FROM {relation(table)}"))
+        deleted = affected(await connection.execute(f"DELETE FROM {relation(table)}", timeout=LONG_S))
     if brought.oid:
         await _move(connection, table, staging, brought)
         await connection.execute(f"DROP TABLE {relation(staging)}")
@@ -53,7 +58,8 @@ async def _move(connection: Any, table: Table, staging: Table, brought: Catalogu
     targets = [names([target.name]) for target, _ in pairs] + list(OWN_TYPES)
     sources = [_as(column, target) for target, column in pairs] + list(OWN_TYPES)
     await connection.execute(
-        f"INSERT INTO {relation(table)} ({', '.join(targets)}) SELECT {', '.join(sources)} FROM {relation(staging)}"
+        f"INSERT INTO {relation(table)} ({', '.join(targets)}) SELECT {', '.join(sources)} FROM {relation(staging)}",
+        timeout=LONG_S,
     )
 
 
