@@ -1,0 +1,293 @@
+"""What a delivery does: whether it is wanted, which rows it is, which runs it starts, which event tells of it.
+
+A fault of content is an answer (`dead`, with its reason), never an exception.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from headwater.contracts.manifest import Destination, Endpoint, EndpointTable
+from headwater.contracts.webhook import Receipt
+from headwater.model.errors import ConfigError, ContractError, SourceError
+from headwater.plugins.expressions import MISSING, Getter, compile_path
+from headwater.plugins.webhooks.parsing import Parsed, parse
+from headwater.plugins.webhooks.request import is_true, request_document
+
+DONE: Final = "done"
+FILTERED: Final = "filtered"
+DEAD: Final = "dead"
+REQUEST_NAME: Final = "_"  # the request, in expressions over a record
+_UNTYPED: Final = "received"
+_NOTED_FAULTS = 3
+_TABLE_MODES = frozenset({"append", "merge", "delete_insert", "scd2"})  # replace needs a run that closes
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Records of one delivery on their way to one table."""
+
+    destination: Destination
+    records: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StartedRun:
+    """A run that the delivery starts; `number` is its place in `starts`."""
+
+    number: int
+    source: str
+    stream: str
+    mode: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event for subscribers; its body is the raw one."""
+
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What becomes of a delivery. `reason` says why it is dead or filtered, or what of it could not be read.
+
+    `form` is what the body was read as, None when nothing needed it.
+    """
+
+    state: str
+    reason: str | None = None
+    form: str | None = None
+    loads: tuple[Load, ...] = ()
+    runs: tuple[StartedRun, ...] = ()
+    event: Event | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _TableWay:
+    place: str
+    when: Getter | None
+    records: Getter | None
+    fields: tuple[tuple[str, Getter], ...]
+    destination: Destination
+
+
+@dataclass(frozen=True, slots=True)
+class _StartWay:
+    place: str
+    when: Getter | None
+    parameters: tuple[tuple[str, Getter], ...]
+    source: str
+    stream: str
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """An endpoint's effects, compiled."""
+
+    endpoint: Endpoint
+    filter: Getter | None
+    tables: tuple[_TableWay, ...]
+    starts: tuple[_StartWay, ...]
+    event_type: Getter | None
+    is_read: bool  # whether the body is parsed at all
+    filter_first: bool  # whether the filter can say no before that
+
+    @property
+    def streams(self) -> frozenset[tuple[str, str]]:
+        """The streams that its deliveries may start."""
+        return frozenset((way.source, way.stream) for way in self.starts)
+
+
+class _FaultError(Exception):
+    """A place of the endpoint's definition, and what was wrong there with a delivery."""
+
+
+def compile_effects(endpoint: Endpoint) -> Effects:
+    """The effects of the endpoint's deliveries. Raises: ConfigError, `place: what is wrong`."""
+    tables = [_table(f"tables.{index}.", table) for index, table in enumerate(endpoint.tables)]
+    if endpoint.destination is not None:
+        own = EndpointTable(
+            records=endpoint.records, fields=endpoint.fields, destination=endpoint.destination
+        )
+        tables.insert(0, _table("", own))
+    starts = tuple(
+        _StartWay(
+            f"starts.{index}.",
+            _compiled(f"starts.{index}.when", start.when),
+            tuple(
+                (name, _compile(f"starts.{index}.parameters.{name}", text))
+                for name, text in start.parameters.items()
+            ),
+            start.stream.partition(".")[0],
+            start.stream.partition(".")[2],
+            start.mode,
+        )
+        for index, start in enumerate(endpoint.starts)
+    )
+    publish = endpoint.publish
+    event_type = None if publish is None else _compiled("publish.type", publish.type)
+    has_effects = bool(tables or starts or endpoint.filter or event_type)
+    return Effects(
+        endpoint,
+        _compiled("filter", endpoint.filter),
+        tuple(tables),
+        starts,
+        event_type,
+        is_read=endpoint.parse != "none" and (has_effects or endpoint.parse != "auto"),
+        filter_first=endpoint.filter is not None and "body" not in endpoint.filter,
+    )
+
+
+def _table(place: str, table: EndpointTable) -> _TableWay:
+    mode = str(table.destination.mode)
+    if mode not in _TABLE_MODES:
+        raise ConfigError(f"{place}destination.mode: {mode} needs runs that end; use append or merge")
+    if REQUEST_NAME in table.fields:
+        raise ConfigError(f"{place}fields: {REQUEST_NAME!r} stands for the request; choose another column")
+    return _TableWay(
+        place,
+        _compiled(f"{place}when", table.when),
+        _compiled(f"{place}records.path", table.records.path),
+        tuple((name, _compile(f"{place}fields.{name}", text)) for name, text in table.fields.items()),
+        table.destination,
+    )
+
+
+def _compiled(place: str, expression: str | None) -> Getter | None:
+    return None if expression is None else _compile(place, expression)
+
+
+def _compile(place: str, expression: str) -> Getter:
+    try:
+        return compile_path(expression)
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from error
+
+
+def judge(effects: Effects, receipt: Receipt) -> Judgement:
+    """What the delivery does. Never raises for what a delivery holds."""
+    try:
+        return _judged(effects, receipt)
+    except _FaultError as fault:
+        return Judgement(DEAD, str(fault)[:1000])
+
+
+def _judged(effects: Effects, receipt: Receipt) -> Judgement:
+    endpoint = effects.endpoint
+    if not (effects.is_read or effects.event_type or effects.filter):
+        return Judgement(DONE, event=None if endpoint.publish is None else Event(receipt.type or _UNTYPED))
+    request = request_document(receipt.method, receipt.url, receipt.headers, None, receipt.type)
+    if (
+        effects.filter is not None
+        and effects.filter_first
+        and not is_true(_ask("filter", effects.filter, request))
+    ):
+        return Judgement(FILTERED)
+    parsed = _read(effects, receipt)
+    request["body"] = parsed.document
+    if (
+        effects.filter is not None
+        and not effects.filter_first
+        and not is_true(_ask("filter", effects.filter, request))
+    ):
+        return Judgement(FILTERED, form=parsed.form)
+    loads = tuple(_load(way, request) for way in effects.tables if _applies(way, request))
+    return Judgement(
+        DONE,
+        _noted(parsed.faults),
+        parsed.form,
+        tuple(load for load in loads if load.records),
+        tuple(
+            _started(number, way, request)
+            for number, way in enumerate(effects.starts)
+            if _applies(way, request)
+        ),
+        _event(effects, receipt, request),
+    )
+
+
+def _read(effects: Effects, receipt: Receipt) -> Parsed:
+    if not effects.is_read:
+        return Parsed("none", None)
+    endpoint = effects.endpoint
+    try:
+        return parse(receipt.body, receipt.headers, endpoint.parse, max_bytes=endpoint.limits.body_bytes)
+    except ContractError as error:
+        raise _FaultError(f"body: {error}") from error
+
+
+def _noted(faults: Sequence[str]) -> str | None:
+    if not faults:
+        return None
+    shown = "; ".join(faults[:_NOTED_FAULTS])
+    return f"{len(faults)} lines could not be read: {shown}"[:1000]
+
+
+def _ask(place: str, getter: Getter, document: Any) -> Any:
+    try:
+        return getter(document)
+    except SourceError as error:
+        raise _FaultError(f"{place}: {error}") from error
+
+
+def _applies(way: _TableWay | _StartWay, request: Mapping[str, Any]) -> bool:
+    return way.when is None or is_true(_ask(f"{way.place}when", way.when, request))
+
+
+def _load(way: _TableWay, request: Mapping[str, Any]) -> Load:
+    return Load(way.destination, tuple(_mapped(way, record, request) for record in _records(way, request)))
+
+
+def _records(way: _TableWay, request: Mapping[str, Any]) -> Sequence[Any]:
+    body = request["body"]
+    found = body if way.records is None else _ask(f"{way.place}records.path", way.records, body)
+    if found is MISSING:
+        raise _FaultError(f"{way.place}records.path: leads to nothing in the body")
+    if found is None:
+        if way.records is None and way.fields:
+            return ({},)  # an empty body: the fields may come from the request
+        if way.records is None:
+            raise _FaultError("body: it is empty, so there is no record in it")
+        return ()
+    return found if isinstance(found, list) else (found,)
+
+
+def _mapped(way: _TableWay, record: Any, request: Mapping[str, Any]) -> Any:
+    if not way.fields:
+        return record
+    seen = (
+        {**record, REQUEST_NAME: request}
+        if isinstance(record, dict)
+        else {"value": record, REQUEST_NAME: request}
+    )
+    mapped = {}
+    for name, getter in way.fields:
+        value = _ask(f"{way.place}fields.{name}", getter, seen)
+        if value is not MISSING:
+            mapped[name] = value
+    return mapped
+
+
+def _started(number: int, way: _StartWay, request: Mapping[str, Any]) -> StartedRun:
+    parameters = {}
+    for name, getter in way.parameters:
+        value = _ask(f"{way.place}parameters.{name}", getter, request)
+        if value is not MISSING:
+            parameters[name] = value
+    return StartedRun(number, way.source, way.stream, way.mode, parameters)
+
+
+def _event(effects: Effects, receipt: Receipt, request: Mapping[str, Any]) -> Event | None:
+    if effects.endpoint.publish is None:
+        return None
+    if effects.event_type is None:
+        return Event(receipt.type or _UNTYPED)
+    found = _ask("publish.type", effects.event_type, request)
+    return Event(
+        str(found)
+        if isinstance(found, str | int) and not isinstance(found, bool) and found != ""
+        else _UNTYPED
+    )

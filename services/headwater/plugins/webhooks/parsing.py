@@ -1,0 +1,189 @@
+"""From a webhook's bytes to its document: JSON, JSON lines, forms, multipart, XML, text, CloudEvents.
+
+What the content type says is a hint: it never decides whether a delivery is accepted, and text that is labelled
+wrong but is JSON is read as JSON.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from headwater.contracts.codec import loads
+from headwater.model.errors import ContractError
+from headwater.plugins.walk.body import utf8
+from headwater.plugins.walk.formats import Unreadable, json_lines, xml_document
+from headwater.plugins.webhooks.encoding import decompressed
+from headwater.plugins.webhooks.multipart import add_field, multipart
+
+MAX_BYTES = 25 * 1024 * 1024  # of a decompressed body
+MAX_FIELDS = 10_000
+Headers = Sequence[Sequence[str]]  # [name, value] in wire order
+_FORMS = {
+    "application/json": "json",
+    "text/json": "json",
+    "application/x-ndjson": "ndjson",
+    "application/ndjson": "ndjson",
+    "application/jsonl": "ndjson",
+    "application/x-jsonlines": "ndjson",
+    "application/x-www-form-urlencoded": "form",
+    "multipart/form-data": "multipart",
+    "application/xml": "xml",
+    "text/xml": "xml",
+}
+_EVENT_TYPE = "application/cloudevents"
+_EVENT_NEEDS = ("specversion", "id", "source", "type")  # CloudEvents 1.0 §3.1
+_EVENT_NAME = re.compile(r"ce-([a-z0-9]{1,64})", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A body's document, what it was read as, and what of it could not be read (lines)."""
+
+    form: str
+    document: Any
+    faults: tuple[str, ...] = ()
+
+
+def parse(body: bytes, headers: Headers, form: str = "auto", *, max_bytes: int = MAX_BYTES) -> Parsed:
+    """The document in `body`. With form auto its type and its first bytes say what it is; an empty body is None.
+
+    Raises: ContractError, which says what it is not and why.
+    """
+    content_type = header(headers, "content-type")
+    body = decompressed(body, header(headers, "content-encoding").strip().lower(), max_bytes)
+    if form == "auto":
+        form = _form_of(body, content_type, headers)
+    if form in ("empty", "none"):
+        return Parsed(form, None)
+    if form == "bytes":
+        raise ContractError("it is neither JSON nor text; say with `parse` what it is, or `parse: none`")
+    return _READERS[form](body, content_type, headers)
+
+
+def header(headers: Headers, name: str) -> str:
+    """The value of a header that came once (name in lower case); else an empty text."""
+    values = [value for key, value in headers if key.lower() == name]
+    return values[0] if len(values) == 1 else ""
+
+
+def _form_of(body: bytes, content_type: str, headers: Headers) -> str:
+    media = content_type.partition(";")[0].strip().lower()
+    if media.startswith(_EVENT_TYPE) or header(headers, "ce-specversion"):
+        return "cloudevents"
+    if not body.strip():
+        return "empty"
+    known = _FORMS.get(media)
+    if known is not None:
+        return known
+    if media.endswith("+json") or body.lstrip()[:1] in (b"{", b"[") or body.startswith(b"\xef\xbb\xbf"):
+        return "json"
+    if media.endswith("+xml"):
+        return "xml"
+    return "text" if media.startswith("text/") or _is_text(body) else "bytes"
+
+
+def _is_text(body: bytes) -> bool:
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in body
+
+
+def _json(body: bytes, _type: str, _headers: Headers) -> Parsed:
+    return Parsed("json", loads(body))
+
+
+def _ndjson(body: bytes, content_type: str, _headers: Headers) -> Parsed:
+    lines = json_lines(utf8(body, content_type))
+    faults = tuple(
+        f"line {number}: {line.reason}"
+        for number, line in enumerate(lines, 1)
+        if isinstance(line, Unreadable)
+    )
+    return Parsed("ndjson", [line for line in lines if not isinstance(line, Unreadable)], faults)
+
+
+def _form(body: bytes, content_type: str, _headers: Headers) -> Parsed:
+    """Names that come several times have a list. A lone `payload` that holds JSON is read: Slack and GitHub do so."""
+    try:
+        pairs = parse_qsl(
+            utf8(body, content_type).decode("utf-8"), keep_blank_values=True, max_num_fields=MAX_FIELDS
+        )
+    except ValueError as error:
+        raise ContractError(f"not a form: more than {MAX_FIELDS} fields") from error
+    fields: dict[str, Any] = {}
+    for name, value in pairs:
+        add_field(fields, name, value)
+    payload = fields.get("payload")
+    if len(fields) == 1 and isinstance(payload, str) and payload[:1] in ("{", "["):
+        fields["payload"] = _json_or_text(payload)
+    return Parsed("form", fields)
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return loads(text.encode("utf-8", "surrogatepass"))
+    except ContractError:
+        return text
+
+
+def _multipart(body: bytes, content_type: str, _headers: Headers) -> Parsed:
+    return Parsed("multipart", multipart(body, content_type))
+
+
+def _xml(body: bytes, _type: str, _headers: Headers) -> Parsed:
+    return Parsed("xml", xml_document(body))
+
+
+def _text(body: bytes, content_type: str, _headers: Headers) -> Parsed:
+    return Parsed("text", {"text": utf8(body, content_type).decode("utf-8")})
+
+
+def _cloudevents(body: bytes, content_type: str, headers: Headers) -> Parsed:
+    """The same document for all modes: the event with its attributes, and its data under `data`."""
+    if not content_type.lower().startswith(_EVENT_TYPE):
+        return Parsed("cloudevents", _checked(_binary_event(body, content_type, headers)))
+    document = loads(body)
+    if content_type.lower().startswith(f"{_EVENT_TYPE}-batch"):
+        if not isinstance(document, list):
+            raise ContractError("not a batch of CloudEvents: it is no list")
+        return Parsed("cloudevents", [_checked(event) for event in document])
+    return Parsed("cloudevents", _checked(document))
+
+
+def _binary_event(body: bytes, content_type: str, headers: Headers) -> dict[str, Any]:
+    """CloudEvents HTTP binding 1.0 §3.1: attributes are `ce-` headers, percent-encoded; the body is the data."""
+    event: dict[str, Any] = {}
+    for name, value in headers:
+        match = _EVENT_NAME.fullmatch(name)
+        if match is not None:
+            event[match[1].lower()] = unquote(value)
+    if content_type:
+        event["datacontenttype"] = content_type
+    if body:
+        plain = [pair for pair in headers if pair[0].lower() not in ("ce-specversion", "content-encoding")]
+        event["data"] = parse(body, plain).document
+    return event
+
+
+def _checked(event: Any) -> Mapping[str, Any]:
+    if not isinstance(event, dict):
+        raise ContractError("not a CloudEvent: it is no object")
+    for name in _EVENT_NEEDS:
+        if not isinstance(event.get(name), str) or not event[name]:
+            raise ContractError(f"not a CloudEvent: {name!r} is missing")
+    return event
+
+
+_READERS: Mapping[str, Callable[[bytes, str, Headers], Parsed]] = {
+    "json": _json,
+    "ndjson": _ndjson,
+    "form": _form,
+    "multipart": _multipart,
+    "xml": _xml,
+    "text": _text,
+    "cloudevents": _cloudevents,
+}
