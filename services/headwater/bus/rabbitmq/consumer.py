@@ -34,33 +34,38 @@ SETTLE_TIMEOUT_S = 10.0  # the socket may be stuck; then the heartbeat ends the 
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """One channel and the deliveries on it that are not settled, oldest first."""
+    """One channel and the deliveries on it that are not settled, oldest first.
+
+    Frames go out one settlement at a time: an acknowledgement of several covers all before it, and the broker
+    closes a channel that acknowledges twice.
+    """
 
     channel: AbstractChannel
     open: dict[int, None] = field(default_factory=dict)
     is_lost: bool = False
+    _settling: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def has(self, delivery: Delivery) -> bool:
         return not self.is_lost and delivery.tag in self.open
 
     async def ack(self, tags: Sequence[int]) -> None:
         """Acknowledge, by one frame what lies before the oldest open delivery."""
-        for tag in tags:
-            self.open.pop(tag, None)
-        oldest = next(iter(self.open), None)
-        together = [tag for tag in tags if oldest is None or tag < oldest]
-        if together:
-            # Everything up to here is settled by an acknowledgement: whatever else is given back is still
-            # open.
-            await self.channel.basic_ack(max(together), multiple=True, wait=False)
-        for tag in tags:
-            if oldest is not None and tag > oldest:
-                await self.channel.basic_ack(tag, wait=False)
+        async with self._settling:
+            for tag in tags:
+                self.open.pop(tag, None)
+            oldest = next(iter(self.open), None)
+            together = [tag for tag in tags if oldest is None or tag < oldest]
+            if together:
+                await self.channel.basic_ack(max(together), multiple=True, wait=False)
+            for tag in tags:
+                if oldest is not None and tag > oldest:
+                    await self.channel.basic_ack(tag, wait=False)
 
     async def give_back(self, tags: Sequence[int]) -> None:
-        for tag in tags:
-            await self.channel.basic_nack(tag, requeue=True, wait=False)
-            self.open.pop(tag, None)  # only now: an acknowledgement of several must not cover it
+        async with self._settling:
+            for tag in tags:
+                await self.channel.basic_nack(tag, requeue=True, wait=False)
+                self.open.pop(tag, None)
 
 
 class Consumer:

@@ -1,0 +1,261 @@
+"""The parts of the RabbitMQ bus that need no broker: properties, acknowledgements, the breaker, the guard."""
+
+import asyncio
+import random
+import struct
+from datetime import UTC, datetime
+
+import pamqp.frame
+import pytest
+from aiormq.abc import DeliveredMessage
+from pamqp.commands import Basic
+from pamqp.header import ContentHeader
+from tests.support.buses import message
+
+from headwater.bus.dispatcher import Delivery
+from headwater.bus.envelope import ATTEMPT_HEADER, QUEUE_HEADER, REASON_HEADER, USER_HEADER
+from headwater.bus.port import MAX_BODY_BYTES
+from headwater.bus.rabbitmq.consumer import Session
+from headwater.bus.rabbitmq.properties import MALFORMED_HEADER, decode, encode
+from headwater.bus.rabbitmq.publisher import PROBE_EVERY_S, Breaker
+from headwater.bus.rabbitmq.reader import mended
+
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def delivered(
+    properties: Basic.Properties, key: str = "run.due", body: bytes = b"{}", redelivered: bool = False
+):
+    deliver = Basic.Deliver("tag", 1, redelivered, "headwater", key)
+    return DeliveredMessage(deliver, ContentHeader(0, len(body), properties), body, None)
+
+
+def read(properties: Basic.Properties, queue: str = "headwater.run.due", **more):
+    return decode(delivered(properties, **more), queue=queue, own_user="headwater", number="unnamed")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        message(headers={"tenant": "acme", "note": "größer €"}),
+        message(attempt=3),
+        message(user_id="acme"),
+        message(user_id="headwater"),
+        message("webhook.received", b"\x00\xff", headers={"content-type": "text/plain"}),
+    ],
+    ids=["headers", "attempt", "foreign user", "own user", "bytes"],
+)
+def test_a_message_is_the_same_after_the_way_there_and_back(sent):
+    properties = encode(sent, own_user="headwater", at=AT)
+    wire = pamqp.frame.marshal(ContentHeader(0, len(sent.body), properties), 1)
+    header = pamqp.frame.unmarshal(wire)[2]
+
+    got = read(header.properties, key=sent.type, body=sent.body)
+
+    assert got.fault is None
+    assert got.message == sent
+
+
+def test_only_our_own_property_user_makes_the_users_header_believed():
+    claimed = read(Basic.Properties(message_id="m", user_id="tenant", headers={USER_HEADER: "admin"}))
+    nameless = read(Basic.Properties(message_id="m", headers={USER_HEADER: "admin"}))
+    ours = read(Basic.Properties(message_id="m", user_id="headwater", headers={USER_HEADER: "acme"}))
+
+    assert (claimed.message.user_id, nameless.message.user_id, ours.message.user_id) == (
+        "tenant",
+        None,
+        "acme",
+    )
+    assert all(USER_HEADER not in got.message.headers for got in (claimed, nameless, ours))
+
+
+@pytest.mark.parametrize(
+    ("properties", "more", "fault"),
+    [
+        (Basic.Properties(), {}, "message_id is missing"),
+        (Basic.Properties(message_id="m", headers={ATTEMPT_HEADER: "many"}), {}, "is not a count"),
+        (Basic.Properties(message_id="m", headers={ATTEMPT_HEADER: "9" * 400}), {}, "is not a count"),
+        (Basic.Properties(message_id="m", headers={"x": b"\xff"}), {}, "not UTF-8"),
+        (Basic.Properties(message_id="m"), {"body": b"x" * (MAX_BODY_BYTES + 1)}, "more than"),
+        (Basic.Properties(message_id="m"), {"key": "event.\ufffd"}, "routing key"),
+        (Basic.Properties(message_id="m", headers={MALFORMED_HEADER: "why"}), {}, "why"),
+    ],
+)
+def test_what_no_handler_may_see_says_why(properties, more, fault):
+    assert fault in (read(properties, **more).fault or "")
+
+
+def test_dead_letters_are_shown_whatever_is_wrong_with_them():
+    got = read(Basic.Properties(headers={"x": b"\xff"}), queue="headwater.dead", key="dead.run.due")
+
+    assert got.fault is None
+    assert (got.message.type, got.message.id) == ("run.due", "unnamed")
+
+
+def test_a_dead_letter_of_the_broker_says_its_reason_and_queue():
+    deaths = [
+        {"reason": "delivery_limit", "queue": "headwater.page.due", "count": 1},
+        {"reason": "expired", "queue": "headwater.wait.1", "count": 3},
+    ]
+    headers = {"x-death": deaths, "x-first-death-queue": "headwater.wait.1", "tenant": "acme"}
+
+    got = read(Basic.Properties(message_id="m", headers=headers), queue="headwater.dead", key="page.due")
+
+    assert dict(got.message.headers) == {
+        "tenant": "acme",
+        REASON_HEADER: "given up by the broker: delivery_limit",
+        QUEUE_HEADER: "headwater.page.due",
+    }
+
+
+@pytest.mark.parametrize(
+    ("headers", "redelivered", "count"),
+    [
+        ({}, False, 0),
+        ({}, True, 1),
+        ({"x-delivery-count": 7}, True, 7),
+        ({"x-delivery-count": "no"}, True, 1),
+    ],
+)
+def test_redeliveries_are_counted_by_the_broker(headers, redelivered, count):
+    got = read(Basic.Properties(message_id="m", headers=headers), redelivered=redelivered)
+
+    assert got.message.redelivered == count
+    assert "x-delivery-count" not in got.message.headers
+
+
+class BooksOfTheBroker:
+    """A channel that does what the broker does with acknowledgements (AMQP 0-9-1 §1.8.3.13)."""
+
+    def __init__(self, tags: range) -> None:
+        self.open = list(tags)
+        self.acknowledged: list[int] = []
+        self.given_back: list[int] = []
+        self.frames = 0
+
+    async def basic_ack(self, tag: int, *, multiple: bool = False, wait: bool) -> None:
+        await asyncio.sleep(0)
+        self.frames += 1
+        covered = [one for one in self.open if one == tag or (multiple and one <= tag)]
+        assert covered, "acknowledging an unknown tag closes the channel"
+        self.open = [one for one in self.open if one not in covered]
+        self.acknowledged += covered
+
+    async def basic_nack(self, tag: int, *, requeue: bool, wait: bool) -> None:
+        await asyncio.sleep(0)
+        assert tag in self.open
+        self.open.remove(tag)
+        self.given_back.append(tag)
+
+
+@pytest.mark.parametrize("seed", range(50))
+async def test_acknowledging_several_at_once_never_covers_what_is_open_or_given_back(seed: int):
+    drawn = random.Random(seed)
+    tags = range(1, 61)
+    channel = BooksOfTheBroker(tags)
+    session = Session(channel, dict.fromkeys(tags))
+    waiting = list(tags)
+    settled, back = set(), set()
+
+    async with asyncio.TaskGroup() as group:
+        while waiting:
+            size = min(drawn.randrange(1, 12), len(waiting))
+            taken = waiting[:size] if drawn.random() < 0.6 else drawn.sample(waiting, size)
+            waiting = [tag for tag in waiting if tag not in taken]
+            if drawn.random() < 0.7:
+                settled |= set(taken)
+                group.create_task(session.ack(taken))
+            else:
+                back |= set(taken)
+                group.create_task(session.give_back(taken))
+            for _ in range(drawn.randrange(3)):
+                await asyncio.sleep(0)
+
+    assert set(channel.acknowledged) == settled
+    assert set(channel.given_back) == back
+    assert channel.open == []
+    assert not session.open
+
+
+async def test_batches_in_order_cost_one_frame_each():
+    channel = BooksOfTheBroker(range(1, 101))
+    session = Session(channel, dict.fromkeys(range(1, 101)))
+
+    for start in range(1, 101, 20):
+        await session.ack(list(range(start, start + 20)))
+
+    assert channel.frames == 5
+
+
+def test_a_delivery_of_a_lost_channel_is_no_longer_had():
+    session = Session(BooksOfTheBroker(range(1, 2)), {1: None})
+    had = session.has(Delivery(message(), 1, session))
+    session.is_lost = True
+
+    assert had
+    assert not session.has(Delivery(message(), 1, session))
+
+
+def test_the_breaker_refuses_after_three_time_outs_in_ten_seconds_but_for_a_probe_a_second():
+    breaker = Breaker()
+    for now in (100.0, 104.0):
+        breaker.timed_out(now)
+    before = breaker.admits(105.0)
+    breaker.timed_out(109.0)
+
+    assert before
+    assert not breaker.admits(109.5)
+    assert breaker.admits(109.0 + PROBE_EVERY_S)
+    assert not breaker.admits(109.5 + PROBE_EVERY_S)
+    assert breaker.is_open
+    breaker.confirmed()
+    assert breaker.admits(110.6)
+
+
+def test_time_outs_far_apart_do_not_open_the_breaker():
+    breaker = Breaker()
+    for now in (100.0, 106.0, 112.0, 118.0):
+        breaker.timed_out(now)
+
+    assert breaker.admits(118.0)
+
+
+def header_frame(payload: bytes, channel: int = 3) -> bytes:
+    return struct.pack(">BHI", 2, channel, len(payload)) + payload + b"\xce"
+
+
+def test_a_readable_frame_passes_the_guard_untouched():
+    frame = pamqp.frame.marshal(ContentHeader(0, 5, Basic.Properties(message_id="m", headers={"a": 1})), 3)
+
+    assert mended(frame) is frame
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_any_bytes_in_place_of_properties_leave_the_body_size_and_a_note(seed: int):
+    drawn = random.Random(seed)
+    payload = struct.pack(">HHQ", 60, 0, 1234) + drawn.randbytes(drawn.randrange(60))
+
+    after = mended(header_frame(payload))
+
+    consumed, channel, header = pamqp.frame.unmarshal(after)
+    assert (consumed, channel, header.body_size) == (len(after), 3, 1234)
+
+
+@pytest.mark.parametrize("key", [b"\xff", b"event.\xc3", b"\xff" * 255], ids=["one", "cut", "longest"])
+def test_a_routing_key_that_is_not_text_becomes_readable_and_is_still_known_as_wrong(key: bytes):
+    payload = (
+        struct.pack(">HH", 60, 60)
+        + b"\x03tag"
+        + struct.pack(">QB", 9, 1)
+        + b"\x02ex"
+        + bytes([len(key)])
+        + key
+    )
+    frame = struct.pack(">BHI", 1, 4, len(payload)) + payload + b"\xce"
+
+    consumed, channel, deliver = pamqp.frame.unmarshal(mended(frame))
+
+    assert consumed > 0
+    assert (channel, deliver.delivery_tag, deliver.consumer_tag, deliver.exchange) == (4, 9, "tag", "ex")
+    assert "\ufffd" in deliver.routing_key
+    assert len(deliver.routing_key.encode()) <= 255
