@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headwater.contracts.codec import dumps
+from headwater.contracts.endpoints import SecretWindow
 from headwater.contracts.manifest import Auth, Endpoint, Manifest, Schedule, Source, Stream, StreamDefinition
 from headwater.contracts.timetable import timetable_of
 from headwater.model.ids import derive_key_id
@@ -100,13 +101,15 @@ async def _schedule(connection: Any, tenant: str, schedule: Schedule) -> None:
 
 async def _endpoint(connection: Any, keyring: Keyring, tenant: str, endpoint: Endpoint) -> None:
     prefix = f"endpoint/{endpoint.name}/secrets/"
-    names = [
-        await _sealed(connection, keyring, tenant, f"{prefix}{index}", value)
-        for index, value in enumerate(endpoint.secrets)
-    ]
-    kept = [name.removeprefix("${secret:").removesuffix("}") for name in names]
+    kept: list[str] = []
+    sealed: list[str | SecretWindow] = []
+    for index, given in enumerate(endpoint.secrets):
+        text = given.value if isinstance(given, SecretWindow) else given
+        named = await _sealed(connection, keyring, tenant, f"{prefix}{index}", text)
+        kept.append(named.removeprefix("${secret:").removesuffix("}"))
+        sealed.append(given.model_copy(update={"value": named}) if isinstance(given, SecretWindow) else named)
     await config.drop_secrets_except(connection, tenant, prefix, kept)
-    sealed = endpoint.model_copy(update={"secrets": tuple(names)})
+    stored = endpoint.model_copy(update={"secrets": tuple(sealed)})
     await config.put_endpoint(
-        connection, tenant, endpoint.name, sealed.model_dump(mode="json", by_alias=True)
+        connection, tenant, endpoint.name, stored.model_dump(mode="json", by_alias=True)
     )

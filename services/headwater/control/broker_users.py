@@ -68,7 +68,9 @@ async def ensure_broker_user(management_url: Secret, tenant: str, password: Secr
     base = f"{url.with_user(None)}".rstrip("/")
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     try:
-        async with aiohttp.ClientSession(headers={"Authorization": f"Basic {word}"}, timeout=timeout) as session:
+        async with aiohttp.ClientSession(
+            headers={"Authorization": f"Basic {word}"}, timeout=timeout
+        ) as session:
             for path, document in calls:
                 await _put(session, URL(f"{base}/api/{path}", encoded=True), document)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:

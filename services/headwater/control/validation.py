@@ -31,7 +31,12 @@ def check(
     # a lone surrogate in a text makes later checks meaningless
     found = [Finding(path, fault, "write it anew") for path, fault in faults_in(document.value)]
     if not found:
-        found = [*in_sources(manifest), *_in_schedules(manifest, around, moment), *in_endpoints(manifest)]
+        found = [
+            *in_sources(manifest),
+            *_in_schedules(manifest, around, moment),
+            *in_endpoints(manifest),
+            *_unknown_streams(manifest, around),
+        ]
         if around.secrets is not None:
             found += unknown_secrets(document.value, around.secrets)
     problems = [document.problem(each.path, each.what, each.mend) for each in found[:MAX_PROBLEMS]]
@@ -52,34 +57,33 @@ async def surroundings(connection: Any, tenant: str) -> Surroundings:
 
 def _in_schedules(manifest: Manifest, around: Surroundings, now: datetime) -> Iterator[Finding]:
     yield from twice(("schedules",), [schedule.name for schedule in manifest.schedules], "schedule")
-    here = frozenset(
+    for index, schedule in enumerate(manifest.schedules):
+        yield from _times(("schedules", index), schedule, manifest.tenant, around, now)
+
+
+def _unknown_streams(manifest: Manifest, around: Surroundings) -> Iterator[Finding]:
+    """Streams that schedules and endpoints name and nobody defines."""
+    # a source that the manifest names keeps only the streams it lists: what the database has of it does not count
+    listed = frozenset(
         f"{source.name}.{stream.name}" for source in manifest.sources for stream in source.streams
     )
-    replaced = tuple(f"{source.name}." for source in manifest.sources)
-    for index, schedule in enumerate(manifest.schedules):
-        path: Path = ("schedules", index)
-        if around.streams is not None:
-            # a source that the manifest names keeps only the streams it lists
-            kept = (
-                frozenset(name for name in around.streams if not name.startswith(replaced))
-                if replaced
-                else around.streams
-            )
-            yield from _unknown_streams(path, schedule, here | kept)
-        yield from _times(path, schedule, manifest.tenant, around, now)
+    named = frozenset(source.name for source in manifest.sources)
+    for path, stream in _named_streams(manifest):
+        is_elsewhere = stream.partition(".")[0] not in named
+        if stream not in listed and not (
+            is_elsewhere and (around.streams is None or stream in around.streams)
+        ):
+            mend = "define it under its source, or correct the name"
+            yield Finding(path, f"there is no stream {stream}", mend)
 
 
-def _unknown_streams(path: Path, schedule: Schedule, known: frozenset[str]) -> Iterator[Finding]:
-    seen: set[str] = set()
-    for index, stream in enumerate(schedule.streams):
-        place = (*path, "streams", index)
-        if stream in seen:
-            yield Finding(place, f"stream {stream} is named twice", "keep one")
-        elif stream not in known:
-            yield Finding(
-                place, f"there is no stream {stream}", "define it under its source, or correct the name"
-            )
-        seen.add(stream)
+def _named_streams(manifest: Manifest) -> Iterator[tuple[Path, str]]:
+    for i, schedule in enumerate(manifest.schedules):
+        for j, stream in enumerate(schedule.streams):
+            yield ("schedules", i, "streams", j), stream
+    for i, endpoint in enumerate(manifest.endpoints):
+        for j, start in enumerate(endpoint.starts):
+            yield ("endpoints", i, "starts", j, "stream"), start.stream
 
 
 def _times(

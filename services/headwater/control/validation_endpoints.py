@@ -1,11 +1,12 @@
 """Checks of endpoints: schemes that compile, secrets that can be used, values that schemes name."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from headwater.contracts.endpoints import SecretWindow
 from headwater.contracts.manifest import Endpoint, Manifest
-from headwater.control.finding import Finding, Path, header_fault, split_sentence
-from headwater.control.validation_sources import twice
+from headwater.control.finding import Finding, Path, split_sentence
+from headwater.control.validation_sources import twice, wrong_expression
 from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret
 from headwater.plugins.secret_text import names_in
@@ -23,13 +24,6 @@ def in_endpoints(manifest: Manifest) -> Iterator[Finding]:
 
 
 def _in_endpoint(path: Path, endpoint: Endpoint) -> Iterator[Finding]:
-    header = endpoint.dedupe.header
-    if header is not None and header_fault(header, "") is not None:
-        yield Finding(
-            (*path, "dedupe", "header"),
-            f"{header[:60]!r} is no header's name",
-            "name the provider's id header",
-        )
     try:
         scheme = (
             preset(endpoint.scheme or "")
@@ -40,6 +34,7 @@ def _in_endpoint(path: Path, endpoint: Endpoint) -> Iterator[Finding]:
         yield _scheme_fault(path, endpoint, str(error))
         return
     yield from _secrets(path, endpoint, scheme)
+    yield from _expressions(path, endpoint)
     for name in sorted(scheme.context_names - set(endpoint.context)):
         yield Finding(
             (*path, "context"),
@@ -63,12 +58,42 @@ def _secrets(path: Path, endpoint: Endpoint, scheme: Scheme) -> Iterator[Finding
         yield Finding(
             (*path, "secrets"), f"scheme {scheme.name} needs a secret", "give at least one under `secrets`"
         )
-    for index, text in enumerate(endpoint.secrets):
+    for index, given in enumerate(endpoint.secrets):
+        place: Path = (*path, "secrets", index)
+        text = given.value if isinstance(given, SecretWindow) else given
+        if isinstance(given, SecretWindow):
+            place = (*place, "value")
         if names_in(text):
             continue  # it is judged when it is opened
         try:
             load_key(scheme, Secret.of(text), index + 1)
         except ConfigError as error:
-            yield Finding((*path, "secrets", index), *split_sentence(str(error)))
-        except UnicodeEncodeError:
-            yield Finding((*path, "secrets", index), "holds half a surrogate pair", "write it anew")
+            yield Finding(place, *split_sentence(str(error)))
+
+
+def _expressions(path: Path, endpoint: Endpoint) -> Iterator[Finding]:
+    """Every expression of the endpoint compiles."""
+    named: list[tuple[Path, str | None]] = [
+        (("filter",), endpoint.filter),
+        (("order_by",), endpoint.order_by),
+        (("dedupe", "expression"), endpoint.dedupe.expression),
+        (("publish", "type"), endpoint.publish.type if endpoint.publish else None),
+        *_table((), endpoint.records.path, endpoint.fields),
+    ]
+    for index, table in enumerate(endpoint.tables):
+        here: Path = ("tables", index)
+        named += [((*here, "when"), table.when), *_table(here, table.records.path, table.fields)]
+    for index, start in enumerate(endpoint.starts):
+        here = ("starts", index)
+        named.append(((*here, "when"), start.when))
+        named += [((*here, "parameters", name), text) for name, text in start.parameters.items()]
+    for place, text in named:
+        if text is not None:
+            yield from wrong_expression((*path, *place), text)
+
+
+def _table(path: Path, records: str | None, fields: Mapping[str, str]) -> list[tuple[Path, str | None]]:
+    return [
+        ((*path, "records", "path"), records),
+        *(((*path, "fields", name), text) for name, text in fields.items()),
+    ]

@@ -88,13 +88,13 @@ def _headers(path: Path, headers: dict[str, str]) -> Iterator[Finding]:
 def _in_stream(path: Path, stream: Stream) -> Iterator[Finding]:
     yield from _headers((*path, "request", "headers"), stream.request.headers)
     if stream.records.path:
-        yield from _expression((*path, "records", "path"), stream.records.path)
+        yield from wrong_expression((*path, "records", "path"), stream.records.path)
     yield from _pages((*path, "pagination"), stream.pagination)
     for name, text in (("if", stream.errors.when), ("message", stream.errors.message)):
         if text is not None:
-            yield from _expression((*path, "errors", name), text)
+            yield from wrong_expression((*path, "errors", name), text)
     if stream.incremental is not None:
-        yield from _expression((*path, "incremental", "field"), stream.incremental.field)
+        yield from wrong_expression((*path, "incremental", "field"), stream.incremental.field)
 
 
 def _pages(path: Path, pagination: Pagination) -> Iterator[Finding]:
@@ -103,10 +103,11 @@ def _pages(path: Path, pagination: Pagination) -> Iterator[Finding]:
     for name in _EXPRESSIONS:
         text = getattr(pagination, name, None)
         if text is not None:
-            yield from _expression((*path, name), text)
+            yield from wrong_expression((*path, name), text)
 
 
-def _expression(path: Path, text: str) -> Iterator[Finding]:
+def wrong_expression(path: Path, text: str) -> Iterator[Finding]:
+    """What is wrong with a JMESPath expression."""
     try:
         compile_path(text)
     except ConfigError as error:
@@ -148,6 +149,9 @@ def _destinations(manifest: Manifest) -> Iterator[tuple[Path, str, Destination]]
     for i, endpoint in enumerate(manifest.endpoints):
         if endpoint.destination is not None:
             yield ("endpoints", i, "destination"), f"endpoint {endpoint.name}", endpoint.destination
+        for j, table in enumerate(endpoint.tables):
+            path = ("endpoints", i, "tables", j, "destination")
+            yield path, f"endpoint {endpoint.name}", table.destination
 
 
 def texts_of(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
