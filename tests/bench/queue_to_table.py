@@ -1,0 +1,257 @@
+r"""From the queue to the table: what waits in a quorum queue until its last row is committed.
+
+The persister is a process of its own, stopped (SIGSTOP) while its queue fills. It is compared with `psql \copy` of
+the same rows into the same kind of table, and with a consumer that inserts message by message.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from uuid import uuid4
+
+import aio_pika
+import asyncpg
+import orjson
+
+from headwater.app.clock import SystemClock
+from headwater.bus.rabbitmq import RabbitBus
+from headwater.contracts.manifest import Endpoint
+from headwater.model.secret import Secret
+from headwater.plugins.signatures import SignedRequest, Verdict
+from headwater.receiver.endpoints import address_of
+from headwater.receiver.intake import message_of, receipt_of
+from headwater.store.database import Database
+from tests.bench.figures import Figure, ratio
+from tests.bench.house import House, Program, apply, psql, worker
+from tests.bench.load import SECRET, body_of, signed_headers
+from tests.bench.walk import SIZE, finished, manifest, start
+
+LOOK_S = 0.02
+MAX_S = 120.0
+HOOKS = f"""
+version: 1
+endpoints:
+  - {{name: kept, scheme: github, secrets: ["{SECRET}"]}}
+  - {{name: loaded, scheme: github, secrets: ["{SECRET}"], destination: {{table: hooks, mode: append}}}}
+"""
+
+
+async def measure(house: House, *, quick: bool) -> list[Figure]:
+    rounds = 1 if quick else 2
+    hooks, pages = (1000, 20) if quick else (20_000, 300)
+    url = await house.database()
+    figures = []
+    async with worker(url) as database:
+        one_by_one = await _message_by_message(house, url, 500 if quick else 3000)
+        await apply(url, HOOKS)
+        async with house.service(url, "persister") as persister:
+            for endpoint in ("kept", "loaded"):
+                figures += await _hooks(house, url, database, persister, endpoint, hooks, rounds)
+        figures += await _pages(house, url, database, pages, rounds, one_by_one)
+    return figures
+
+
+async def _until(database: Database, query: str, count: int) -> None:
+    """Returns when `query` gives `count`."""
+    async with asyncio.timeout(MAX_S):
+        while await database.fetchval(query) < count:
+            await asyncio.sleep(LOOK_S)
+
+
+async def _emptied(url: str, table: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(f"TRUNCATE {table}")
+    await connection.execute("CHECKPOINT")
+    await connection.close()
+
+
+async def _copied(house: House, url: str, table: str) -> float:
+    r"""Seconds of `psql \copy` of the table's rows into a table of the same columns and indexes."""
+    file = house.folder / f"{uuid4().hex}.copy"
+    connection = await asyncpg.connect(url)
+    await connection.execute("CHECKPOINT; DROP TABLE IF EXISTS public.copied")
+    await connection.execute(f"CREATE TABLE public.copied (LIKE {table} INCLUDING ALL)")
+    count = await connection.fetchval(f"SELECT count(*) FROM {table}")
+    await psql(url, rf"\copy (SELECT * FROM {table}) TO '{file}'")
+    began = time.perf_counter()
+    await psql(url, rf"\copy public.copied FROM '{file}'")
+    seconds = time.perf_counter() - began
+    assert await connection.fetchval("SELECT count(*) FROM public.copied") == count
+    await connection.close()
+    await asyncio.to_thread(Path(file).unlink)
+    return seconds
+
+
+async def _thawed(
+    house: House, persister: Program, all_there: Callable[[], Awaitable[None]]
+) -> dict[str, float]:
+    """Let the persister go on; gives the seconds until all is there, and what was spent."""
+    spent, server = persister.cpu_s(), house.server_cpu_s()
+    began = time.perf_counter()
+    persister.thaw()
+    await all_there()
+    seconds = time.perf_counter() - began
+    return {
+        "seconds": seconds,
+        "persister_cpu_s": persister.cpu_s() - spent,
+        "postgres_cpu_s": house.server_cpu_s() - server,
+    }
+
+
+async def _hooks(
+    house: House, url: str, database: Database, persister: Program, endpoint: str, count: int, rounds: int
+) -> list[Figure]:
+    ours: list[dict[str, float]] = []
+    theirs: list[float] = []
+    for _ in range(rounds):
+        await _emptied(url, "headwater.delivery, headwater.dedupe_claim")
+        persister.freeze()
+        await _publish_hooks(house, endpoint, count)
+
+        async def all_there() -> None:
+            await _until(database, "SELECT count(*) FROM delivery WHERE state = 'done'", count)
+
+        ours.append(await _thawed(house, persister, all_there))
+        seconds = await _copied(house, url, "headwater.delivery")
+        if endpoint == "loaded":
+            seconds += await _copied(house, url, "hw_default.hooks")
+            await _emptied(url, "hw_default.hooks")
+        theirs.append(seconds)
+    name = f"deliveries.{endpoint}"
+    rate = [count / one["seconds"] for one in ours]
+    copy = [count / seconds for seconds in theirs]
+    return [
+        ratio(f"{name}.to_copy", rate, copy, r">= 0.45 x \copy", rounds=ours),
+        Figure(f"{name}.product", "rows/s", rate),
+        Figure(f"{name}.copy", "rows/s", copy),
+        Figure(f"{name}.cpu_persister", "us/row", [one["persister_cpu_s"] / count * 1e6 for one in ours]),
+        Figure(f"{name}.cpu_postgres", "us/row", [one["postgres_cpu_s"] / count * 1e6 for one in ours]),
+    ]
+
+
+async def _publish_hooks(house: House, endpoint: str, count: int) -> None:
+    """Messages as the receiver makes them, confirmed."""
+    clock = SystemClock()
+    address = address_of(
+        "default", Endpoint.model_validate({"name": endpoint, "scheme": "github", "secrets": [SECRET]}), {}
+    )
+    bus = RabbitBus(Secret.of(house.amqp_url))
+    await bus.open()
+
+    async def publish(number: int) -> None:
+        body = body_of(number, 1024)
+        headers = [(k.encode(), v.encode()) for k, v in signed_headers(number, body).items()]
+        request = SignedRequest("POST", f"http://127.0.0.1/in/default/{endpoint}", headers, body)
+        receipt = receipt_of(
+            address,
+            request,
+            Verdict(valid=True, reason="ok"),
+            now=clock.now(),
+            nonce=uuid4().bytes,
+            remote="127.0.0.1",
+        )
+        await bus.publish(message_of(receipt, None))
+
+    try:
+        for begin in range(0, count, 500):
+            await asyncio.gather(*(publish(number) for number in range(begin, min(begin + 500, count))))
+    finally:
+        await bus.close()
+
+
+async def _pages(
+    house: House, url: str, database: Database, pages: int, rounds: int, one_by_one: float
+) -> list[Figure]:
+    """Batches of 100 records, put there by real walks: appended, and merged by key into a table that has them."""
+    names = {f"{mode}_{n}": (mode, 0, pages) for mode in ("append", "merge") for n in range(rounds)}
+    records = pages * SIZE
+    figures = []
+    async with house.program("paged_api", "--records", records) as api:
+        await apply(url, manifest(f"http://127.0.0.1:{api.port}", names))
+        async with (
+            house.service(url, "timer", "fetcher") as walker,
+            house.service(url, "persister") as persister,
+        ):
+            for mode, goal in (("append", ">= 0.55"), ("merge", ">= 0.45")):
+                ours: list[dict[str, float]] = []
+                theirs: list[float] = []
+                for number in range(rounds):
+                    table = f"{mode}_{number}"
+                    persister.freeze()
+                    run_id = await start(database, table)
+                    await _fetched(walker, database, run_id, pages)
+
+                    async def all_there(run_id: object = run_id) -> None:
+                        run = await finished(database, run_id)
+                        assert run["received"] == records, run
+
+                    ours.append(await _thawed(house, persister, all_there))
+                    theirs.append(await _copied(house, url, f"hw_default.{table}"))
+                rate = [records / one["seconds"] for one in ours]
+                copy = [records / seconds for seconds in theirs]
+                figures += [
+                    ratio(f"pages.{mode}.to_copy", rate, copy, rf"{goal} x \copy", rounds=ours),
+                    Figure(f"pages.{mode}.product", "rows/s", rate),
+                    Figure(f"pages.{mode}.copy", "rows/s", copy),
+                    Figure(
+                        f"pages.{mode}.cpu_persister",
+                        "us/row",
+                        [one["persister_cpu_s"] / records * 1e6 for one in ours],
+                    ),
+                    Figure(
+                        f"pages.{mode}.cpu_postgres",
+                        "us/row",
+                        [one["postgres_cpu_s"] / records * 1e6 for one in ours],
+                    ),
+                ]
+                if mode == "append":
+                    goal = ">= 15 x INSERT"
+                    figures.append(ratio("pages.append.to_insert", rate, [one_by_one] * rounds, goal))
+    figures.append(Figure("insert_by_message", "rows/s", [one_by_one]))
+    return figures
+
+
+async def _fetched(walker: Program, database: Database, run_id: object, pages: int) -> None:
+    """Returns when every page of the run is begun and nothing of it is left to publish."""
+    query = f"SELECT count(*) FROM page WHERE run_id = '{run_id}'"
+    await _until(database, query, pages)
+    spent = -1.0
+    async with asyncio.timeout(MAX_S):
+        while walker.cpu_s() - spent > 0.005:  # it has come to rest
+            spent = walker.cpu_s()
+            await asyncio.sleep(0.25)
+
+
+async def _message_by_message(house: House, url: str, count: int) -> float:
+    """Rows a second of a plain consumer: parse a message, insert its row, acknowledge it; then the next."""
+    connection = await aio_pika.connect(house.amqp_url)
+    database = await asyncpg.connect(url)
+    await database.execute(
+        "CREATE TABLE public.one_by_one (id bigint, type text, amount double precision, "
+        "created_at text, customer text, note text)"
+    )
+    async with connection, connection.channel(publisher_confirms=False) as channel:
+        arguments = {"x-queue-type": "quorum"}
+        queue = await channel.declare_queue(f"bench.{uuid4().hex}", durable=True, arguments=arguments)
+        for number in range(count):
+            await channel.default_exchange.publish(
+                aio_pika.Message(body_of(number, 1024), delivery_mode=2), queue.name
+            )
+        await channel.set_qos(prefetch_count=100)
+        taken = 0
+        began = time.perf_counter()
+        async with queue.iterator() as messages:
+            async for message in messages:
+                row = orjson.loads(message.body)
+                await database.execute(
+                    "INSERT INTO public.one_by_one VALUES ($1, $2, $3, $4, $5, $6)", *row.values()
+                )
+                await message.ack()
+                taken += 1
+                if taken == count:
+                    break
+        seconds = time.perf_counter() - began
+        await queue.delete(if_unused=False, if_empty=False)
+    await database.close()
+    return count / seconds

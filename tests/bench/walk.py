@@ -1,0 +1,137 @@
+"""Walking: the whole product (run row, messages over RabbitMQ, ledger, rows, closing) against a plain loop."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from headwater.store import runs
+from headwater.store.bell import WORK
+from headwater.store.database import Database
+from headwater.store.runs import NewRun
+from tests.bench.figures import Figure, ratio
+from tests.bench.house import House, Program, apply, worker
+
+SIZE = 100  # records a page
+SERVICES = ("timer", "fetcher", "persister")
+MAX_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One comparison: `goal` is what the ratio must reach."""
+
+    delay_ms: int
+    pages: int
+    rounds: int
+    goal: str
+
+
+def manifest(base: str, streams: Mapping[str, tuple[str, int, int]]) -> str:
+    """A source on the paged API; streams by name: (mode, delay in ms, pages)."""
+    lines = ["version: 1", "sources:", "  - name: api", f"    base_url: {base}"]
+    lines += ['    network: {allow: ["127.0.0.0/8"]}', "    streams:"]
+    for name, (mode, delay_ms, pages) in streams.items():
+        lines += [
+            f"      - name: {name}",
+            f"        request: {{path: /records, params: {{delay_ms: {delay_ms}}}}}",
+            "        pagination: {type: cursor, cursor_path: next}",
+            "        records: {path: items}",
+            f"        limits: {{max_pages: {pages}}}",
+            f"        destination: {{table: {name}, mode: {mode}, key: id}}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+async def start(database: Database, stream: str) -> object:
+    """Insert a run and ring; gives its id."""
+    async with database.transaction() as connection:
+        run_id = await runs.insert(
+            connection, NewRun("default", "api", stream, datetime.now(UTC), "api", key=stream, priority=0)
+        )
+    await database.execute("SELECT pg_notify($1, '')", WORK)
+    return run_id
+
+
+async def finished(database: Database, run_id: object) -> Mapping[str, object]:
+    """The run, when it has ended."""
+    async with asyncio.timeout(MAX_S):
+        while True:
+            row = await database.fetchrow(
+                "SELECT * FROM run WHERE id = $1 AND finished_at IS NOT NULL", run_id
+            )
+            if row is not None:
+                return dict(row)
+            await asyncio.sleep(0.02)
+
+
+async def product(
+    house: House, database: Database, services: Mapping[str, Program], stream: str, records: int
+) -> dict[str, float]:
+    """Seconds of one walk from the run's row to its final state, and who spent how much processor time."""
+    before = {name: one.cpu_s() for name, one in services.items()}
+    before |= {"postgres": house.server_cpu_s(), "broker": house.broker_cpu_s()}
+    began = time.perf_counter()
+    run = await finished(database, await start(database, stream))
+    seconds = time.perf_counter() - began
+    after = {name: one.cpu_s() for name, one in services.items()}
+    after |= {"postgres": house.server_cpu_s(), "broker": house.broker_cpu_s()}
+    if run["inserted"] != records:
+        raise RuntimeError(f"the walk of {stream} ended wrong: {run}")
+    return {"seconds": seconds, **{f"{name}_cpu_s": after[name] - before[name] for name in after}}
+
+
+async def measure(house: House, *, quick: bool) -> list[Figure]:
+    cases = [Case(0, 1000, 3, ">= 0.4"), Case(50, 100, 2, ">= 0.95")]
+    if quick:
+        cases = [Case(0, 100, 1, ">= 0.4"), Case(50, 20, 1, ">= 0.95")]
+    url = await house.database()
+    records = max(case.pages for case in cases) * SIZE
+    figures = []
+    async with AsyncExitStack() as stack:
+        api = await stack.enter_async_context(house.program("paged_api", "--records", records))
+        base = f"http://127.0.0.1:{api.port}"
+        names = {
+            f"walk_{case.delay_ms}_{number}": ("merge", case.delay_ms, case.pages)
+            for case in cases
+            for number in range(case.rounds)
+        }
+        await apply(url, manifest(base, names))
+        plain = await stack.enter_async_context(
+            house.program("plain_loop", "--api", f"{base}/records", "--database", url)
+        )
+        services = {name: await stack.enter_async_context(house.service(url, name)) for name in SERVICES}
+        database = await stack.enter_async_context(worker(url))
+        for case in cases:
+            figures += await _case(house, database, services, plain, case)
+        figures += [
+            Figure(f"walk.rss_{name}_after", "MiB", [program.rss_mib()]) for name, program in services.items()
+        ]
+    return figures
+
+
+async def _case(
+    house: House, database: Database, services: Mapping[str, Program], plain: Program, case: Case
+) -> list[Figure]:
+    ours: list[dict[str, float]] = []
+    theirs: list[dict[str, float]] = []
+    for number in range(case.rounds):
+        theirs.append(await plain.ask(f"{case.delay_ms} {case.pages}"))
+        stream = f"walk_{case.delay_ms}_{number}"
+        ours.append(await product(house, database, services, stream, case.pages * SIZE))
+    name = f"walk.{case.delay_ms}_ms"
+    count = case.pages * SIZE
+    product_rate = [count / one["seconds"] for one in ours]
+    loop_rate = [count / one["seconds"] for one in theirs]
+    spent = {key: [one[key] for one in ours] for key in ours[0] if key.endswith("_cpu_s")}
+    return [
+        ratio(name, product_rate, loop_rate, f"{case.goal} x loop", cpu=spent),
+        Figure(f"{name}.product", "records/s", product_rate),
+        Figure(f"{name}.loop", "records/s", loop_rate),
+        *(
+            Figure(f"{name}.cpu_{key.removesuffix('_cpu_s')}", "us/record", [s / count * 1e6 for s in values])
+            for key, values in spent.items()
+        ),
+    ]
