@@ -2,6 +2,7 @@
 
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from tests.support.destination import NOW, RUN, SCHEMA, append, at, batch, load, merge, rows, tables, types
 
@@ -395,6 +396,32 @@ async def test_rows_that_the_table_refuses_are_rejected_alone_in_every_mode(conn
         assert loaded.counts == Counts(inserted=3, rejected=3)
         assert [row.index for row in loaded.rejected] == [3, 4, 5]
         assert "check constraint" in loaded.rejected[0].reason
+
+
+async def test_every_mode_works_with_the_rights_of_the_loader(database, destination):
+    connection = await asyncpg.connect(database)
+    try:
+        for table in (
+            append("a"), merge("b", children=("items",), delete_missing=1.0), replace(), groups(("id",)), history(),
+        ):  # fmt: skip
+            for run in (uuid4(), uuid4()):
+                target = table.for_run(run, 1)
+                mine = batch([{"id": 1, "v": str(run), "items": [1]}, {"id": 2}], run=run)
+                async with connection.transaction():
+                    await connection.execute("SET LOCAL ROLE headwater_loader")
+                    plan = await destination.prepare(connection, target, [mine])
+                async with connection.transaction():
+                    await connection.execute("SET LOCAL ROLE headwater_loader")
+                    loaded = await destination.load(connection, plan, [mine])
+                    await destination.close_run(connection, table, run, 1, at(0))
+                assert loaded.counts.rejected == 0
+            await connection.execute(f"DROP TABLE IF EXISTS {SCHEMA}.things")
+        owners = await connection.fetch(
+            "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = $1", SCHEMA
+        )
+        assert [row[0] for row in owners] == ["headwater_loader"]
+    finally:
+        await connection.close()
 
 
 @pytest.mark.parametrize(

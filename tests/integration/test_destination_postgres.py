@@ -319,7 +319,13 @@ async def test_values_that_were_put_aside_come_home_when_an_operator_widens(conn
         batch([{"id": 1, "n": 1, "it's": "2024-01-01", "t": 1, "j": "a"}]),
         by=destination,
     )
-    odd = {"id": 2, "n": Decimal(2**70), "it's": "2024-01-01T00:00:00.5+01:00", "t": "two", "j": {"k": [1, 2.50]}}
+    odd = {
+        "id": 2,
+        "n": Decimal(2**70),
+        "it's": "2024-01-01T00:00:00.5+01:00",
+        "t": "two",
+        "j": {"k": [1, 2.50]},
+    }
     loaded = await load(
         connection, append(), batch([odd, {"id": 3, "n": 0.5, "it's": "2024-02-02"}]), by=destination
     )

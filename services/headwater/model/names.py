@@ -17,11 +17,15 @@ _HASH_LENGTHS = (8, 16, 32, 48)
 OWN_COLUMNS = frozenset(
     {
         "_run_id", "_delivery_id", "_page", "_position", "_ordered_at", "_loaded_at", "_extra",
-        "_deleted_at", "_valid_from", "_valid_to", "_parent_id", "_row_id",
+        "_deleted_at", "_valid_from", "_valid_to",
     }
 )  # fmt: skip
 SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
 RESERVED_COLUMNS = OWN_COLUMNS | SYSTEM_COLUMNS
+
+# Fields that headwater adds to records: a leading NUL, which a column's name cannot have, sets them apart.
+CHILDREN_FIELD = "\0children"  # a digest of the lists that went to child tables; column `_children`
+PARENT = "\0parent_"  # in child tables, before the name of a key field of the parent: column `_parent_id`
 
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]{0,62}")
@@ -77,9 +81,12 @@ def fold(field: str) -> str:
 
 def _names_for(field: str) -> Iterator[str]:
     """The names that `field` may have, best first. All are free of reserved names."""
-    folded = fold(field)
-    if folded in RESERVED_COLUMNS:
-        folded += "_"
+    if field.startswith((CHILDREN_FIELD, PARENT)):
+        folded = f"_{fold(field[1:])}"
+    else:
+        folded = fold(field)
+        if folded in RESERVED_COLUMNS or folded.startswith(("_parent_", "_children")):
+            folded += "_"
     if len(folded.encode("utf-8")) <= NAME_BYTES:
         yield folded
     for length in _HASH_LENGTHS:

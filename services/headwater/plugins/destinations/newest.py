@@ -38,7 +38,8 @@ def comparable(column: Column, value: Any) -> Any:
     return value
 
 
-def _keys(plan: Plan, selection: Selection) -> list[Any]:
+def keys_of(plan: Plan, selection: Selection) -> list[Any]:
+    """The key of each record, in a form that is equal and ordered as the database has it."""
     columns = [(name, plan.columns[name]) for name in plan.table.key]
     if len(columns) == 1:
         ((name, column),) = columns
@@ -76,7 +77,7 @@ def newest_of(plan: Plan, batches: Sequence[Batch], selection: Selection) -> Key
     """The newest record of each key. All loaders take keys in one order, so that they do not lock each other
     out.
     """
-    keys = _keys(plan, selection)
+    keys = keys_of(plan, selection)
     older = _older_ones(plan, batches, selection, keys)
     if older:
         selection = selection.without(older)
@@ -93,7 +94,7 @@ def newest_of(plan: Plan, batches: Sequence[Batch], selection: Selection) -> Key
 
 def versions_of(plan: Plan, batches: Sequence[Batch], selection: Selection) -> list[Selection]:
     """All records, in parts that hold each key once: the oldest record of every key, then the second oldest, ..."""
-    keys = _keys(plan, selection)
+    keys = keys_of(plan, selection)
     places: Sequence[int] = range(len(keys))
     if len(set(keys)) < len(keys):
         places = sorted(places, key=lambda place: _order(plan, batches, selection, place))

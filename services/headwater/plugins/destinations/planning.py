@@ -95,6 +95,7 @@ class Plan:
     warnings: frozenset[str] = frozenset()
     batches: tuple[Batch, ...] = field(default=(), repr=False)
     seen: "Plan | None" = None  # how the keys that the run brought are noted
+    children: "tuple[Plan, ...]" = ()  # how elements are loaded, for each of the table's children
 
     @property
     def key_columns(self) -> tuple[str, ...]:

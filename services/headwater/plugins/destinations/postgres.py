@@ -18,6 +18,16 @@ import asyncpg
 from headwater.model.errors import DestinationError
 from headwater.model.infer import Kind
 from headwater.plugins.destinations.catalogue import read_catalogue
+from headwater.plugins.destinations.children import (
+    Brood,
+    Place,
+    brood_of,
+    child_table,
+    parents_of,
+    remove_elements,
+    remove_orphans,
+    standing,
+)
 from headwater.plugins.destinations.ddl import relation
 from headwater.plugins.destinations.errors import translated
 from headwater.plugins.destinations.evolve import Known, evolve
@@ -25,7 +35,7 @@ from headwater.plugins.destinations.loading import Tally, erase_rows, load_rows
 from headwater.plugins.destinations.planning import Plan, evidence_of, keys_only, known_kinds, make_plan
 from headwater.plugins.destinations.removal import remove_missing, remove_of
 from headwater.plugins.destinations.rendering import select
-from headwater.plugins.destinations.staging import drop_helpers, exchange
+from headwater.plugins.destinations.staging import exchange
 from headwater.plugins.destinations.table import Batch, Closed, Loaded, Mode, StalePlan, Table
 from headwater.plugins.destinations.widening import bring_home
 
@@ -50,11 +60,17 @@ class PostgresDestination:
         if table.mode is Mode.REPLACE:
             raise DestinationError(f"table {table.name}: mode replace loads runs, each into its `for_run`")
         with translated(table.name):
-            plan = await self._prepare(connection, table, batches)
-            if table.seen is None:
-                return plan
-            seen = await self._prepare(connection, table.of_keys(), keys_only(table, batches))
-            return replace(plan, seen=seen)
+            plan = await self._prepare(
+                connection, table, parents_of(table, batches) if table.children else batches
+            )
+            if table.seen is not None:
+                seen = await self._prepare(connection, table.of_keys(), keys_only(table, batches))
+                plan = replace(plan, seen=seen)
+            broods = [
+                (child_table(table, field), brood_of(table, field, batches, None)) for field in table.children
+            ]
+            children = [await self._prepare(connection, child, brood.batches) for child, brood in broods]
+            return replace(plan, children=tuple(children)) if children else plan
 
     async def _prepare(self, connection: Any, table: Table, batches: Sequence[Batch]) -> Plan:
         known = self._recall(table) or self._remember(
@@ -72,6 +88,11 @@ class PostgresDestination:
         transaction stands in the way, Unavailable, DestinationError. After an error the caller's transaction must be
         rolled back.
         """
+        if plan.table.children:
+            return await self._load_family(connection, plan, batches)
+        return await self._load(connection, plan, batches)
+
+    async def _load(self, connection: Any, plan: Plan, batches: Sequence[Batch]) -> Loaded:
         table = plan.table
         selection, refused = select(table, batches)
         if not selection.records:
@@ -82,6 +103,48 @@ class PostgresDestination:
             if plan.seen is not None:
                 await self._note_seen(connection, plan.seen, keys_only(table, batches))
         return Loaded(tally.by_run(batches), tuple(tally.rejected), plan.warnings)
+
+    async def _load_family(self, connection: Any, plan: Plan, batches: Sequence[Batch]) -> Loaded:
+        """The records, and the elements of those that stand in the table now."""
+        table, parents = plan.table, parents_of(plan.table, batches)
+        loaded = await self._load(connection, plan, parents)
+        rejected = [replace(row, record=batches[row.batch].records[row.index]) for row in loaded.rejected]
+        out = {(row.batch, row.index) for row in rejected}
+        warnings = loaded.warnings
+        places: set[Place] = {
+            (b, i) for b, batch in enumerate(batches) for i in range(len(batch.records))
+        } - out
+        texts: list[list[str]] = []
+        with translated(table.name):
+            if table.mode is not Mode.APPEND and places:
+                plan = await self._current(connection, plan, parents)
+                places, texts = await standing(connection, plan, parents, out)
+            for field, child in zip(table.children, plan.children, strict=True):
+                brood = brood_of(table, field, batches, places)
+                became = await self._load_brood(connection, child, brood, texts)
+                warnings |= became.warnings
+                rejected += [brood.blamed(field, row) for row in became.rejected]
+            if loaded.counts.deleted:
+                await self._remove_orphans(connection, table)
+        return Loaded(loaded.by_run, tuple(rejected), warnings)
+
+    async def _load_brood(self, connection: Any, plan: Plan, brood: Brood, texts: list[list[str]]) -> Loaded:
+        if texts and texts[0]:
+            catalogue = await read_catalogue(connection, plan.table.schema, plan.table.name)
+            if catalogue.oid:
+                await remove_elements(connection, plan.table, catalogue, texts)
+        as_rows = replace(plan, table=replace(plan.table, mode=Mode.APPEND))
+        return await self._load(connection, as_rows, brood.batches)
+
+    async def _remove_orphans(self, connection: Any, table: Table) -> None:
+        if table.soft_delete or not table.children:
+            return
+        main = await read_catalogue(connection, table.schema, table.name)
+        for field in table.children:
+            child = child_table(table, field)
+            brood = await read_catalogue(connection, child.schema, child.name)
+            if brood.oid:
+                await remove_orphans(connection, table, main, child, brood)
 
     async def _note_seen(self, connection: Any, plan: Plan, keys: Sequence[Batch]) -> None:
         selection, _ = select(plan.table, keys)
@@ -104,6 +167,7 @@ class PostgresDestination:
             plan = make_plan(table, catalogue, evidence_of(table, batches, {}), batches)
             if all(name in plan.columns for name in table.key):
                 tally = await erase_rows(connection, plan, batches, selection)
+            await self._remove_orphans(connection, table)
         tally.rejected += refused
         return Loaded(tally.by_run(batches), tuple(tally.rejected))
 
@@ -113,9 +177,11 @@ class PostgresDestination:
 
         Raises: as `load`; Later when the table is in use, DestinationError when a view stands in the way.
         """
-        with translated(table.name):
-            moved = await bring_home(connection, table)
-        self._forget(table)
+        moved = 0
+        for one in _family(table):
+            with translated(one.name):
+                moved += await bring_home(connection, one)
+            self._forget(one)
         return moved
 
     async def close_run(
@@ -130,11 +196,16 @@ class PostgresDestination:
         closed = Closed()
         with translated(table.name):
             if table.mode is Mode.REPLACE:
-                closed = await exchange(connection, table, run_id, attempt)
-                self._forget(table)
+                staging = table.for_run(run_id, attempt)
+                closed = await exchange(connection, table, staging)
+                for here, there in zip(_family(table)[1:], _family(staging)[1:], strict=True):
+                    await exchange(connection, here, there)
+                for one in _family(table):
+                    self._forget(one)
             elif table.delete_missing is not None:
                 target = table.for_run(run_id, attempt)
                 closed = await remove_missing(connection, target, ordered_at)
+                await self._remove_orphans(connection, table)
         await self.abandon_run(connection, table, run_id, attempt)
         return closed
 
@@ -144,20 +215,25 @@ class PostgresDestination:
         """
         if not table.is_by_run:
             return
-        with translated(table.name):
-            await drop_helpers(connection, table, run_id, attempt)
         target = table.for_run(run_id, attempt)
-        self._forget(target.of_keys() if target.seen is not None else target)
+        for helper in [target.of_keys()] if target.seen is not None else _family(target):
+            with translated(table.name):
+                await connection.execute(f"DROP TABLE IF EXISTS {relation(helper)}")
+            self._forget(helper)
 
     async def remove_unfinished(self, connection: Any, table: Table, run_ids: Sequence[UUID]) -> int:
         """Delete the rows that these runs left, in the caller's transaction; gives how many there were."""
         with translated(table.name):
-            return await remove_of(connection, table, "_run_id", run_ids)
+            counts = [await remove_of(connection, one, "_run_id", run_ids) for one in _family(table)]
+        return counts[0]
 
     async def remove_deliveries(self, connection: Any, table: Table, delivery_ids: Sequence[UUID]) -> int:
         """Delete the rows of these deliveries, in the caller's transaction; gives how many there were."""
         with translated(table.name):
-            return await remove_of(connection, table, "_delivery_id", delivery_ids)
+            counts = [
+                await remove_of(connection, one, "_delivery_id", delivery_ids) for one in _family(table)
+            ]
+        return counts[0]
 
     async def _current(self, connection: Any, plan: Plan, batches: Sequence[Batch]) -> Plan:
         """The plan for the table as it is, which no one can change from here until the transaction ends."""
@@ -180,7 +256,7 @@ class PostgresDestination:
             known = self._remember(table, Known(catalogue))
         if known.needed(table, evidence):
             raise StalePlan(table.name)
-        return replace(make_plan(table, catalogue, evidence, batches), seen=plan.seen)
+        return replace(make_plan(table, catalogue, evidence, batches), seen=plan.seen, children=plan.children)
 
     def _recall(self, table: Table) -> Known | None:
         known = self._known.get((table.schema, table.name))
@@ -197,3 +273,8 @@ class PostgresDestination:
 
     def _forget(self, table: Table) -> None:
         self._known.pop((table.schema, table.name), None)
+
+
+def _family(table: Table) -> list[Table]:
+    """The table and its child tables."""
+    return [table, *(child_table(table, field) for field in table.children)]

@@ -8,7 +8,6 @@ readers see the rows of before until the transaction ends.
 
 from dataclasses import replace
 from typing import Any
-from uuid import UUID
 
 from headwater.model.infer import Kind
 from headwater.model.names import quote_identifier
@@ -21,13 +20,13 @@ from headwater.plugins.destinations.removal import affected
 from headwater.plugins.destinations.table import Closed, Contract, Table
 
 
-async def exchange(connection: Any, table: Table, run_id: UUID, attempt: int) -> Closed:
-    """The rows that the run brought for all rows of the table. A run that brought none leaves it empty.
+async def exchange(connection: Any, table: Table, staging: Table) -> Closed:
+    """The rows of the staging table for all rows of the table. A run that brought none leaves it empty.
 
     Raises: DestinationError when the table cannot take their types (a view stands in the way of a column's).
     """
     async with patient(connection):
-        return await _exchange(connection, table, table.for_run(run_id, attempt))
+        return await _exchange(connection, table, staging)
 
 
 async def _exchange(connection: Any, table: Table, staging: Table) -> Closed:
@@ -71,11 +70,3 @@ def _as(column: Column, target: Column) -> str:
     if column.kind is None or target.kind is None:
         return f"{name}::text::{target.sql_type}"
     return converted(name, column.kind, target.kind)
-
-
-async def drop_helpers(connection: Any, table: Table, run_id: UUID, attempt: int) -> None:
-    """Drop what the attempt loaded into besides the table itself."""
-    target = table.for_run(run_id, attempt)
-    helper = target.of_keys() if target.seen is not None else target
-    if helper.name != table.name:
-        await connection.execute(f"DROP TABLE IF EXISTS {relation(helper)}")

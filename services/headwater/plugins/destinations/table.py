@@ -45,6 +45,7 @@ class Table:
     With `soft_delete` rows are not deleted: `_deleted_at` says since when they are gone (scd2 ends their version).
     With `delete_missing` the rows that a complete run did not bring are deleted, unless they are more than that
     share of all (0 to 1). Such runs, and those of mode replace, load into `for_run(…)`.
+    The lists in the fields `children` become rows of tables of their own, named `<table>__<field>`.
     Raises: DestinationError when the definition cannot be.
     """
 
@@ -57,6 +58,7 @@ class Table:
     soft_delete: bool = False
     deleted_field: str | None = None
     delete_missing: float | None = None
+    children: tuple[str, ...] = ()
     like: str | None = None  # the table whose columns this one starts with
     seen: str | None = None  # the table that notes the keys which the run brought
 
@@ -79,6 +81,10 @@ class Table:
             return "deletions need a key and mode merge or scd2, so that a record can be found again"
         if self.delete_missing is not None and not 0 <= self.delete_missing <= 1:
             return "delete_missing is a share of the rows, from 0 to 1"
+        if self.children and self.mode in {Mode.DELETE_INSERT, Mode.SCD2}:
+            return f"mode {self.mode.value} has no child tables; leave the lists as jsonb"
+        if set(self.children) & {*self.key, self.order_by, self.deleted_field}:
+            return "a field that is the key, the order or the mark of deletion cannot be a child table"
         return None
 
     @property
