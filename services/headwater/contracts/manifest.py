@@ -102,7 +102,7 @@ class Destination(Closed):
     mode: Literal["append", "merge"] = "append"
     key: tuple[str, ...] = ()
 
-    @field_validator("key", mode="before")
+    @field_validator("key", mode="before", json_schema_input_type=str | tuple[str, ...])
     @classmethod
     def _one_or_many(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
@@ -226,12 +226,12 @@ class Endpoint(Closed):
     retention: Retention = Retention()
     alarms: Alarms = Alarms()
 
-    @field_validator("dedupe", mode="before")
+    @field_validator("dedupe", mode="before", json_schema_input_type=Dedupe | Literal["none"])
     @classmethod
     def _dedupe_none(cls, value: object) -> object:
         return spelled_out(value, "none")
 
-    @field_validator("publish", mode="before")
+    @field_validator("publish", mode="before", json_schema_input_type=Publish | bool | None)
     @classmethod
     def _publish_true(cls, value: object) -> object:
         return {} if value is True else None if value is False else value

@@ -23,8 +23,10 @@ def _one_or_many(value: object) -> object:
     return (value,) if isinstance(value, int | str) else value
 
 
-Statuses = Annotated[tuple[Status, ...], BeforeValidator(_one_or_many)]
-Hosts = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
+Statuses = Annotated[
+    tuple[Status, ...], BeforeValidator(_one_or_many, json_schema_input_type=Status | tuple[Status, ...])
+]
+Hosts = Annotated[tuple[str, ...], BeforeValidator(_one_or_many, json_schema_input_type=str | tuple[str, ...])]
 
 
 class NoPagination(Closed):

@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 document, from the route table. Committed as `schemas/http/openapi.json`."""
 
+import json
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from headwater.control.frame import API, PARAMETERS
 from headwater.control.route import SCOPES, Bytes, ManifestText, Route
 
 _REFERENCE = "#/components/schemas/{model}"
+_GENERIC = re.compile(r"\bPage_(\w+?)_(?=\")")
 _SENTENCES = {
     400: "The request cannot be read",
     401: "The key is missing or not valid",
@@ -94,14 +96,16 @@ def _problem(text: str) -> dict[str, Any]:
 
 
 def _schemas(routes: Sequence[Route]) -> dict[str, Any]:
-    models: dict[tuple[type[BaseModel], Any], None] = {}
+    models: dict[tuple[Any, Any], None] = {}
     for route in routes:
         if _is_model(route.body):
-            models[(route.body, "validation")] = None  # type: ignore[index]  # _is_model has looked
+            models[route.body, "validation"] = None
         if _is_model(route.answer):
-            models[(route.answer, "serialization")] = None  # type: ignore[index]
+            models[route.answer, "serialization"] = None
     _, document = models_json_schema(list(models), ref_template=_REFERENCE, by_alias=True)
-    return dict(sorted({**document["$defs"], "Problem": _PROBLEM}.items()))
+    # a list's shape goes by the name of its class, not by pydantic's spelling of a generic one
+    named = json.loads(_GENERIC.sub(r"\1List", json.dumps(document["$defs"])))
+    return dict(sorted({**named, "Problem": _PROBLEM}.items()))
 
 
 def _is_model(value: object) -> bool:

@@ -1,0 +1,30 @@
+"""The headers of `webhook.received` as a document, for their JSON Schema; `webhook.py` writes and reads them."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+
+from headwater.contracts.base import Closed
+
+JsonText = Annotated[str, Field(json_schema_extra={"contentMediaType": "application/json"})]
+
+
+class WebhookHeaders(Closed):
+    """Everything of a delivery but its body, which is the message's body, byte for byte. All values are texts.
+
+    `request` is JSON: [method, url, remote or null]; `http-headers`: [[name, value], …] in wire order, latin-1;
+    `verification`: {scheme, secret, timestamp}; `dedupe`: [key or null, window in seconds, type or null]. With
+    `payload-id` the body stands in table `payload` instead.
+    """
+
+    tenant: str
+    endpoint: str
+    delivery_id: Annotated[UUID, Field(alias="delivery-id")]
+    received_at: Annotated[datetime, Field(alias="received-at")]
+    request: JsonText
+    http_headers: Annotated[JsonText, Field(alias="http-headers")]
+    verification: JsonText
+    dedupe: JsonText
+    payload_id: Annotated[UUID | None, Field(alias="payload-id")] = None
