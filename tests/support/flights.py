@@ -83,6 +83,13 @@ class Flights:
     columns: tuple[str, ...]
     truth: Sum
 
+    def ids(self) -> set[int]:
+        """The ids of all rows, as Datasette serves them."""
+        with sqlite3.connect(self.path) as database:
+            found = {row[0] for row in database.execute("SELECT id FROM flights")}
+        database.close()
+        return found
+
 
 def make_flights(folder: Path, every: int = 1) -> Flights:
     """Each `every`-th flight as a SQLite file in `folder`."""
