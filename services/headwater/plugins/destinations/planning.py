@@ -4,6 +4,7 @@ is seen.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from headwater.model.errors import DestinationError
@@ -161,10 +162,8 @@ def keys_only(table: Table, batches: Sequence[Batch]) -> tuple[Batch, ...]:
 
 def evidence_of(table: Table, batches: Sequence[Batch], known: Mapping[str, Kind]) -> dict[str, Kind]:
     """The kind of each field of the acceptable records; `known` kinds are widened by what is seen."""
-    records: list[dict[str, Any]] = []
-    for batch in batches:
-        records += acceptable(table, batch.records)
-    return infer(records, known)
+    records = list(chain.from_iterable(batch.records for batch in batches))
+    return infer(acceptable(table, records), known)
 
 
 def known_kinds(catalogue: Catalogue) -> dict[str, Kind]:

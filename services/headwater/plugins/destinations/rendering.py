@@ -8,7 +8,7 @@ only when a chunk of them fails.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import repeat
+from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
@@ -56,22 +56,19 @@ class Chunk:
 
 def select(table: Table, batches: Sequence[Batch]) -> tuple[Selection, list[Rejected]]:
     """The records of all batches that may become rows, and the others with the reason."""
-    records: list[dict[str, Any]] = []
-    origins: list[tuple[int, int]] = []
     rejected: list[Rejected] = []
-    for number, batch in enumerate(batches):
-        if all_acceptable(table, batch.records):
-            records += batch.records
-            origins += zip(repeat(number), range(len(batch.records)))
-            continue
-        for index, record in enumerate(batch.records):
-            reason = refusal(table, record)
-            if reason is None:
-                records.append(record)
-                origins.append((number, index))
-            else:
-                rejected.append(Rejected(number, index, reason, record))
-    return Selection(records, origins), rejected
+    records = list(chain.from_iterable(batch.records for batch in batches))
+    origins = [(number, index) for number, batch in enumerate(batches) for index in range(len(batch.records))]
+    if all_acceptable(table, records):
+        return Selection(records, origins), rejected
+    kept: list[int] = []
+    for place, record in enumerate(records):
+        reason = refusal(table, record)
+        if reason is None:
+            kept.append(place)
+        else:
+            rejected.append(Rejected(*origins[place], reason, record))
+    return Selection([records[place] for place in kept], [origins[place] for place in kept]), rejected
 
 
 def _escaped(texts: Sequence[str]) -> Sequence[str]:
@@ -187,14 +184,14 @@ def _number(number: int | None) -> str:
 
 def _own(batches: Sequence[Batch], origins: Sequence[tuple[int, int]]) -> list[str]:
     """The fields `_run_id` to `_ordered_at` of each row."""
-    heads, tails, firsts = [], [], []
-    for batch in batches:
-        heads.append(
-            "\t".join([str(batch.run_id or NULL), str(batch.delivery_id or NULL), _number(batch.page), ""])
-        )
-        tails.append(f"\t{batch.ordered_at.isoformat()}")
-        firsts.append(batch.first_position)
-    return [f"{heads[number]}{firsts[number] + index}{tails[number]}" for number, index in origins]
+    around = {number: _around(batches[number]) for number in dict.fromkeys(number for number, _ in origins)}
+    return [f"{around[number][0]}{around[number][1] + index}{around[number][2]}" for number, index in origins]
+
+
+def _around(batch: Batch) -> tuple[str, int, str]:
+    """What stands before a row's position, the position of the first, and what follows."""
+    before = "\t".join([str(batch.run_id or NULL), str(batch.delivery_id or NULL), _number(batch.page), ""])
+    return before, batch.first_position, f"\t{batch.ordered_at.isoformat()}"
 
 
 def _misfits(plan: Plan, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -263,34 +260,35 @@ def _render_part(plan: Plan, batches: Sequence[Batch], part: Selection) -> Chunk
         part, extras, rejected = _settle_misfits(plan, part)
     if not part.records:
         return Chunk([], [], tuple(rejected))
-    try:
-        lines = _lines(plan, batches, part, extras)
-        return Chunk(lines, part.origins, tuple(rejected), encoded(lines))
-    except Unstorable:
-        return _render_alone(plan, batches, part, extras, rejected)
+    return _rendered(plan, batches, part, extras, tuple(rejected))
 
 
-def _render_alone(
+def _rendered(
     plan: Plan,
     batches: Sequence[Batch],
     part: Selection,
     extras: Sequence[Any] | None,
-    rejected: list[Rejected],
+    rejected: tuple[Rejected, ...] = (),
 ) -> Chunk:
-    """Each record by itself, so that only those at fault are left out."""
-    lines: list[str] = []
-    origins: list[tuple[int, int]] = []
-    for place, (record, origin) in enumerate(zip(part.records, part.origins, strict=True)):
-        extra = None if extras is None else extras[place : place + 1]
-        try:
-            line = _lines(plan, batches, Selection([record], [origin]), extra)
-            encoded(line)
-        except Unstorable as error:
-            rejected.append(Rejected(*origin, str(error), record))
-        else:
-            lines += line
-            origins.append(origin)
-    return Chunk(lines, origins, tuple(rejected), encoded(lines))
+    """The lines of a part; one that holds what cannot be stored is halved until that stands alone."""
+    try:
+        lines = _lines(plan, batches, part, extras)
+        return Chunk(lines, part.origins, rejected, encoded(lines))
+    except Unstorable as error:
+        size = len(part.records)
+        if size == 1:
+            return Chunk([], [], (*rejected, Rejected(*part.origins[0], str(error), part.records[0])))
+    half = size // 2
+    one, two = (
+        _rendered(plan, batches, part.part(start, stop), None if extras is None else extras[start:stop])
+        for start, stop in ((0, half), (half, size))
+    )
+    return Chunk(
+        one.lines + two.lines,
+        one.origins + two.origins,
+        (*rejected, *one.rejected, *two.rejected),
+        one.data + two.data,
+    )
 
 
 def written_columns(plan: Plan) -> list[str]:
