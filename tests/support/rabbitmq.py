@@ -31,6 +31,12 @@ def require_binaries() -> None:
         pytest.skip(f"{error} (for the tests: HEADWATER_TEST_AMQP_URL)")
 
 
+async def end_at_once(node: PrivateRabbit) -> None:
+    """An orderly stop takes seconds, and nobody needs the data."""
+    await node.kill()
+    await node.stop()
+
+
 def purge(amqp_url: str) -> None:
     """Empty every queue of the topology."""
     connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
@@ -51,28 +57,28 @@ class Broker:
 
 
 @pytest.fixture(scope="session")
-def rabbit_broker() -> Iterator[Broker]:
-    """The session's broker, with the topology on it. Never kill it: ask for `killable_rabbit`."""
-    given = os.environ.get("HEADWATER_TEST_AMQP_URL")
-    if given:
-        asyncio.run(apply_topology(given))
-        yield Broker(given, os.environ.get("HEADWATER_TEST_MANAGEMENT_URL"))
-        return
+def rabbit_node() -> Iterator[PrivateRabbit]:
+    """The session's own node. Never kill it: ask for `killable_rabbit`."""
     require_binaries()
     folder = Path(tempfile.mkdtemp(prefix="headwater-rabbit-"))
     node = PrivateRabbit(folder)
     try:
         asyncio.run(node.start())
-        yield Broker(node.amqp_url, node.management_url)
+        yield node
     finally:
-        asyncio.run(node.stop())
+        asyncio.run(end_at_once(node))
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def rabbit_url(rabbit_broker: Broker) -> str:
-    """The AMQP address of the session's broker."""
-    return rabbit_broker.amqp_url
+def rabbit_url(request: pytest.FixtureRequest) -> str:
+    """The AMQP address of the session's broker, with the topology on it."""
+    given = os.environ.get("HEADWATER_TEST_AMQP_URL")
+    if given:
+        asyncio.run(apply_topology(given))
+        return given
+    node: PrivateRabbit = request.getfixturevalue("rabbit_node")
+    return node.amqp_url
 
 
 @pytest.fixture
@@ -87,9 +93,11 @@ async def killable_rabbit() -> AsyncIterator[PrivateRabbit]:
     """A node for this test alone, to `kill()` and `start()` again; its queues are old enough to be killed."""
     require_binaries()
     folder = Path(tempfile.mkdtemp(prefix="headwater-rabbit-"))
+    node = PrivateRabbit(folder)
     try:
-        async with PrivateRabbit(folder) as node:
-            await asyncio.sleep(SETTLING_S)
-            yield node
+        await node.start()
+        await asyncio.sleep(SETTLING_S)
+        yield node
     finally:
+        await end_at_once(node)
         shutil.rmtree(folder, ignore_errors=True)

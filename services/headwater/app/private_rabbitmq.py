@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -35,6 +36,7 @@ POLL_S = 0.1
 STOP_S = 30.0  # a node that closes its quorum queues in order needs 3 to 10 s
 LOG_LINES_SHOWN = 12
 _WITHOUT_STATISTICS = {"disable_stats": "true", "enable_queue_totals": "true"}  # these lag 5 s behind
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _SERVER_PLACES = (
     "/usr/lib/rabbitmq/bin/rabbitmq-server",
     "/usr/local/sbin/rabbitmq-server",
@@ -185,7 +187,7 @@ class PrivateRabbit:
         """Returns when the node takes connections and every queue has a leader.
 
         Raises: ConfigError when RabbitMQ is not installed, the folder is in use, or the node does not come up
-        (with the last lines of its log).
+        (with what its log says of it).
         """
         if self.pid is not None:
             return
@@ -359,8 +361,11 @@ class PrivateRabbit:
 
     def _failure(self, what: str) -> ConfigError:
         text = self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else ""
-        lines = [line for line in text.splitlines() if line.strip()][-LOG_LINES_SHOWN:]
-        return ConfigError("\n  ".join([f"the private RabbitMQ {what}; the end of {self._log}:", *lines]))
+        text = _COLOURS.sub("", text)
+        lines = [line for line in text.splitlines() if line.strip()]
+        faults = [line for line in lines if "[error]" in line]  # the cause; what follows is Erlang's farewell
+        lines = faults[:LOG_LINES_SHOWN] or lines[-LOG_LINES_SHOWN:]
+        return ConfigError("\n  ".join([f"the private RabbitMQ {what}; from {self._log}:", *lines]))
 
 
 def _command_line(pid: int) -> str:

@@ -40,7 +40,7 @@ class RabbitBus:
         self._now = now
         self._own_user = _user_of(parse_url(secret))
         self._publisher = Publisher(secret)
-        self._consuming: Link[Connection] = Link(secret, "headwater consume", self._set_up)
+        self._consuming: Link[Connection] = Link(secret, "headwater consume", self._set_up, guarded=True)
 
     async def open(self, deadline_s: float = START_TIMEOUT_S) -> None:
         """Connect, trying again until `deadline_s` is over, and look whether the topology is there.

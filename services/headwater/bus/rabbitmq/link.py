@@ -74,11 +74,12 @@ def parse_url(url: Secret) -> URL:
 
 
 class Connection(aio_pika.Connection):
-    """A connection whose reader outlives malformed messages."""
+    """A connection that can say whether it is still there; `guarded`: its reader outlives malformed messages."""
 
-    def __init__(self, url: URL, name: str) -> None:
+    def __init__(self, url: URL, name: str, *, guarded: bool) -> None:
         super().__init__(url.update_query(heartbeat=str(HEARTBEAT_S), name=name))
-        self.kwargs["transport_factory"] = GuardedTransport()
+        if guarded:
+            self.kwargs["transport_factory"] = GuardedTransport()
 
     @property
     def wire(self) -> AbstractConnection:
@@ -89,9 +90,9 @@ class Connection(aio_pika.Connection):
         return transport.connection
 
 
-async def connect(url: Secret, name: str) -> Connection:
-    """An open connection. Raises: BusUnavailable."""
-    connection = Connection(parse_url(url), name)
+async def connect(url: Secret, name: str, *, guarded: bool = False) -> Connection:
+    """An open connection; `guarded` where foreign messages come in. Raises: BusUnavailable."""
+    connection = Connection(parse_url(url), name, guarded=guarded)
     async with faults_are_unavailable():
         await connection.connect(timeout=CONNECT_TIMEOUT_S)
     return connection
@@ -117,8 +118,11 @@ class Link(Generic[S]):
         url: Secret,
         name: str,
         set_up: Callable[[Connection], Awaitable[tuple[S, "asyncio.Future[object]"]]],
+        *,
+        guarded: bool = False,
     ) -> None:
         self._url = url
+        self._guarded = guarded
         self._name = name
         self._set_up = set_up
         self._session: S | None = None
@@ -184,7 +188,7 @@ class Link(Generic[S]):
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator["asyncio.Future[object]"]:
-        connection = await connect(self._url, self._name)
+        connection = await connect(self._url, self._name, guarded=self._guarded)
         try:
             async with faults_are_unavailable():
                 self._session, lost = await self._set_up(connection)
