@@ -15,7 +15,6 @@ from headwater.bus.port import Bus
 from headwater.bus.postgres import PostgresBus
 from headwater.bus.rabbitmq import RabbitBus, apply_topology
 from headwater.model.clock import Clock
-from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret
 from headwater.settings import Settings
 from headwater.store.bell import Bell
@@ -89,15 +88,21 @@ async def find_means(settings: Settings, *, rabbitmq: bool = False) -> AsyncIter
 
 
 def keyring_for(settings: Settings, means: Means) -> Keyring:
-    """The key ring of the settings, or the one kept beside the embedded database. Raises: ConfigError."""
+    """The key ring of the settings, or the one kept in the data folder. Raises: ConfigError.
+
+    With a database of its own, a key that only this machine has is told of: another machine cannot open what
+    it seals.
+    """
     if settings.secret_key is not None:
         return Keyring.of(settings.secret_key)
+    file = settings.data_dir / "secret.key"
     if not means.data_folder_is_ours:
-        raise ConfigError(
-            "HEADWATER_SECRET_KEY is not set: secrets in the database are sealed with it; "
-            "make one with `openssl rand -base64 32` and give it to every service"
+        logger.warning(
+            "HEADWATER_SECRET_KEY is not set: secrets are sealed with the key in %s; give every service the same "
+            "key, and keep a copy of it",
+            file,
         )
-    return Keyring.of(key_from_file(settings.data_dir / "secret.key"))
+    return Keyring.of(key_from_file(file))
 
 
 async def prepare_database(settings: Settings, means: Means, *, may_migrate: bool) -> list[str]:

@@ -64,8 +64,8 @@ async def _data_folder(settings: Settings) -> str:
 
 
 async def _secret_key(settings: Settings) -> str:
-    if settings.secret_key is None and settings.database_url is None:
-        return "kept in the data folder"
+    if settings.secret_key is None:
+        return f"kept in {settings.data_dir / 'secret.key'}; set HEADWATER_SECRET_KEY to share it between machines"
     nowhere = Means(settings.database_url or Secret.of(""), None, None, data_folder_is_ours=False)
     return f"key {keyring_for(settings, nowhere).active_id} seals"
 
