@@ -7,6 +7,7 @@ from typing import Any
 
 from headwater.app.patience import Unreachable
 from headwater.cli.exits import Exit
+from headwater.contracts.manifest_text import ManifestError
 from headwater.model.errors import ConfigError, HeadwaterError, Unavailable
 
 
@@ -57,5 +58,6 @@ def _first_of_ours(group: BaseExceptionGroup[BaseException]) -> HeadwaterError |
 
 
 def report(error: HeadwaterError) -> int:
-    print(f"headwater: {error}", file=sys.stderr)
+    is_list = isinstance(error, ManifestError)  # each of its lines begins with file:line:column already
+    print(error if is_list else f"headwater: {error}", file=sys.stderr)
     return exit_code_of(error)
