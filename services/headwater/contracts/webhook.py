@@ -1,4 +1,8 @@
-"""`webhook.received`: the raw body is the message's body, untouched; everything else stands in its headers."""
+"""`webhook.received`: the raw body is the message's body, untouched; everything else stands in its headers.
+
+Two shorter forms have no body: one names a key whose oldest waiting delivery is to be taken (`ordered`), one a
+delivery that is to be done again (`replay`).
+"""
 
 import json
 from collections.abc import Mapping
@@ -84,6 +88,52 @@ def from_headers(message_id: str, headers: Mapping[str, str], body: bytes) -> Re
         raise ContractError(f"webhook.received: header {error.args[0]!r} is missing") from error
     except (ValueError, TypeError) as error:
         raise ContractError(f"webhook.received: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class OrderedKey:
+    """A key of an endpoint with `order_by`: its deliveries are taken one after another."""
+
+    tenant: str
+    endpoint: str
+    key: str
+
+    def to_headers(self) -> dict[str, str]:
+        return {"tenant": self.tenant, "ordered": json.dumps([self.endpoint, self.key])}
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayOf:
+    """The replay `number` (from 1) of a delivery."""
+
+    delivery_id: UUID
+    received_at: datetime
+    number: int
+
+
+def ordered_in(headers: Mapping[str, str]) -> OrderedKey | None:
+    """The key that a message names; None when it is a receipt or a replay. Raises: ContractError."""
+    if "ordered" not in headers:
+        return None
+    try:
+        endpoint, key = json.loads(headers["ordered"])
+        return OrderedKey(_text(headers["tenant"]), _text(endpoint), _text(key))
+    except (KeyError, ValueError, TypeError) as error:
+        raise ContractError(f"webhook.received: ordered: {error}") from error
+
+
+def replay_in(headers: Mapping[str, str]) -> ReplayOf | None:
+    """The replay that a message names; None when it is none. Raises: ContractError."""
+    if "replay" not in headers:
+        return None
+    try:
+        identifier, received_at, number = json.loads(headers["replay"])
+        moment = datetime.fromisoformat(received_at)
+        if moment.tzinfo is None or type(number) is not int or number < 1:
+            raise ValueError("a moment with its zone and a number from 1 are needed")
+        return ReplayOf(UUID(identifier), moment, number)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ContractError(f"webhook.received: replay: {error}") from error
 
 
 def _text(value: object) -> str:

@@ -1,144 +1,268 @@
-"""`webhook.received`: deliveries become rows, once each, and their records reach the endpoint's table.
+"""`webhook.received`: deliveries become rows, once each, and do what their endpoint says.
 
-A fault of content fails no message: a delivery that cannot be read is committed as `dead`, with reason and bytes.
+A fault of content fails no message: a delivery that cannot be read, filtered, mapped or typed is committed as `dead`,
+with reason and bytes. Everything that follows from a delivery is in its transaction.
 """
 
-import dataclasses
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from headwater.bus.port import Message
-from headwater.contracts import webhook
-from headwater.contracts.codec import loads
-from headwater.contracts.manifest import Endpoint
-from headwater.contracts.webhook import Receipt
-from headwater.model.errors import ContractError, DestinationError, Later, Reject
-from headwater.persister.loading import MAX_PREPARES, load, prepare, table_of
+from headwater.contracts.webhook import Receipt, ReplayOf
+from headwater.model.errors import DestinationError, Later
+from headwater.persister.endpoints import EndpointEffects
+from headwater.persister.follow_up import start_run, tell
+from headwater.persister.items import Hand, Item, Key, take
+from headwater.persister.loading import as_loader, load, prepare, table_of
 from headwater.plugins.destinations import Batch, Loaded, Plan, PostgresDestination, StalePlan, Table
-from headwater.store import config, deliveries, payloads
+from headwater.plugins.webhooks import Judgement, judge
+from headwater.plugins.webhooks.effects import DEAD, DONE
+from headwater.store import deliveries, endpoints, ordering, payloads, replays
+from headwater.store.bell import Bell
 from headwater.store.database import Database
+from headwater.store.deliveries import Outcome, Raced
+from headwater.store.replays import SUPERSEDED, Done
 from headwater.telemetry.metrics import Metrics
 
 logger = logging.getLogger("headwater.persister")
-Outcome = tuple[Receipt, str, str | None]
+MAX_ROUNDS = 8
+Rows = Mapping[Key, Batch]  # of one table, by delivery
+Loads = Mapping[Table, Rows]
 
 
-Rows = Mapping[UUID, tuple[Receipt, Batch]]  # by receipt
+class Moved(Later):
+    """Another handler settled deliveries of these keys meanwhile; nothing of this transaction may stay."""
+
+    def __init__(self) -> None:
+        super().__init__(0.1, "deliveries of this key were settled by another handler")
+
+
+@dataclass(slots=True)
+class _Done:
+    """What a transaction made of its items."""
+
+    outcomes: list[tuple[Item, Judgement]] = field(default_factory=list)
+    duplicates: int = 0
+    owes: bool = False
 
 
 class DeliveryLoader:
     """The handler of `webhook.received`."""
 
-    def __init__(self, database: Database, destination: PostgresDestination, metrics: Metrics) -> None:
+    def __init__(
+        self, database: Database, destination: PostgresDestination, bell: Bell, metrics: Metrics
+    ) -> None:
         self._database = database
         self._destination = destination
+        self._bell = bell
         self._metrics = metrics
+        self._effects = EndpointEffects(database)
 
     async def handle(self, messages: Sequence[Message]) -> None:
-        """Store what `messages` carry, in one transaction."""
-        receipts = [await self._understood(message) for message in messages]
-        for _ in range(MAX_PREPARES):
-            records, unreadable = await self._records(receipts)
+        """Do what `messages` tell of, in one transaction."""
+        limit = ordering.AT_ONCE
+        for _ in range(MAX_ROUNDS):
+            hand = await take(self._database, messages, limit)
+            judged = await self._judged(hand.items)
             try:
-                loads_ = await self._prepare(records)
-                outcomes = await self._store(receipts, loads_, unreadable)
-            except StalePlan:
+                done = await self._load(hand, judged)
+            except (StalePlan, Raced, Moved):
                 continue
             except DestinationError as error:
-                if len(receipts) > 1:
+                if len(messages) > 1:
                     raise  # found out one by one
-                outcomes = await self._store(receipts, [], {receipts[0].receipt_id: str(error)})
-            for _, state, _ in outcomes:
-                self._metrics.deliveries.labels(state).inc()
+                if len(hand.items) > 1:
+                    limit = 1  # of an ordered key: its head alone
+                    continue
+                dead = {item.key: Judgement(DEAD, str(error)[:1000]) for item in hand.items}
+                done = await self._store(hand, dead, [])
+            self._tell(done)
             return
-        raise Later(1.0, "a table keeps changing")
+        raise Later(1.0, "a table, or another handler, keeps changing what is to be loaded")
 
-    async def _understood(self, message: Message) -> Receipt:
-        try:
-            receipt = webhook.from_headers(message.id, message.headers, message.body)
-        except ContractError as error:
-            raise Reject(str(error)) from error
-        if receipt.payload_id is None:
-            return receipt
+    def _tell(self, done: _Done) -> None:
+        for _, judgement in done.outcomes:
+            self._metrics.deliveries.labels(judgement.state).inc()
+        if done.duplicates:
+            self._metrics.deliveries.labels("duplicate").inc(done.duplicates)
+        if done.owes:
+            self._bell.ring()
+
+    async def _judged(self, items: Sequence[Item]) -> dict[Key, Judgement]:
+        """What each delivery does, as its endpoint is defined now."""
+        names = {(item.receipt.tenant, item.receipt.endpoint) for item in items}
+        effects = await self._effects.of(names)
+        judged: dict[Key, Judgement] = {}
+        for item in items:
+            found = effects.get(
+                (item.receipt.tenant, item.receipt.endpoint), "endpoint: it is not there any more"
+            )
+            judged[item.key] = (
+                Judgement(DEAD, found) if isinstance(found, str) else judge(found, item.receipt)
+            )
+        if any(judgement.runs for judgement in judged.values()):
+            await self._check_streams(items, judged)
+        return judged
+
+    async def _check_streams(self, items: Sequence[Item], judged: dict[Key, Judgement]) -> None:
+        wanted = {
+            (item.receipt.tenant, run.source, run.stream) for item in items for run in judged[item.key].runs
+        }
         async with self._database.connection() as connection:
-            body = await payloads.get(connection, receipt.payload_id)
-            if body is None and await deliveries.get(connection, receipt.id) is None:
-                raise Reject(f"the body of delivery {receipt.id} is gone")
-        return dataclasses.replace(receipt, body=body or b"")
+            there = await endpoints.streams_there(connection, sorted(wanted))
+        for item in items:
+            for run in judged[item.key].runs:
+                if (item.receipt.tenant, run.source, run.stream) not in there:
+                    reason = f"starts.{run.number}: there is no stream {run.source}.{run.stream}"
+                    judged[item.key] = Judgement(DEAD, reason, judged[item.key].form)
 
-    async def _records(
-        self, receipts: Sequence[Receipt]
-    ) -> tuple[dict[Table, dict[UUID, tuple[Receipt, Batch]]], dict[UUID, str]]:
-        """The records by table, and why a body gives none."""
-        endpoints = await self._endpoints({(r.tenant, r.endpoint) for r in receipts})
-        by_table: dict[Table, dict[UUID, tuple[Receipt, Batch]]] = defaultdict(dict)
-        unreadable: dict[UUID, str] = {}
-        for receipt in receipts:
-            endpoint = endpoints.get((receipt.tenant, receipt.endpoint))
-            if endpoint is None or endpoint.destination is None:
-                continue
-            try:
-                found = loads(receipt.body)
-            except ContractError as error:
-                unreadable[receipt.receipt_id] = f"body: {error}"
-                continue
-            rows = found if isinstance(found, list) else [found]
-            batch = Batch(rows, receipt.received_at, delivery_id=receipt.id)
-            by_table[table_of(receipt.tenant, endpoint.destination)][receipt.receipt_id] = (receipt, batch)
-        return by_table, unreadable
-
-    async def _endpoints(self, names: set[tuple[str, str]]) -> dict[tuple[str, str], Endpoint]:
-        found = {}
-        async with self._database.connection() as connection:
-            for tenant, name in sorted(names):
-                row = await config.one_endpoint(connection, tenant, name)
-                if row is not None:
-                    found[tenant, name] = Endpoint.model_validate(row["definition"])
-        return found
-
-    async def _prepare(self, records: Mapping[Table, Rows]) -> list[tuple[Plan, Rows]]:
+    async def _load(self, hand: Hand, judged: Mapping[Key, Judgement]) -> _Done:
         planned = []
-        for table in sorted(records, key=lambda one: (one.schema, one.name)):
-            batches = [batch for _, batch in records[table].values()]
-            planned.append((await prepare(self._database, self._destination, table, batches), records[table]))
-        return planned
+        for table, rows in _by_table(hand.items, judged):
+            planned.append(
+                (await prepare(self._database, self._destination, table, list(rows.values())), rows)
+            )
+        return await self._store(hand, judged, planned)
 
     async def _store(
-        self,
-        receipts: Sequence[Receipt],
-        planned: Sequence[tuple[Plan, Rows]],
-        unreadable: Mapping[UUID, str],
-    ) -> list[Outcome]:
+        self, hand: Hand, judged: Mapping[Key, Judgement], planned: Sequence[tuple[Plan, Rows]]
+    ) -> _Done:
         async with self._database.transaction() as connection:
-            new = await deliveries.store(connection, receipts)
-            faults = dict(unreadable)
+            await _hold_order(connection, hand)
+            fresh = [item.receipt for item in hand.items if item.replay is None]
+            chosen = await deliveries.choose(connection, fresh)
+            again, passed_over = await self._claim_replays(connection, hand)
+            new = {receipt.receipt_id for receipt in chosen.new}
+            items = _once(
+                item
+                for item in hand.items
+                if (item.receipt.receipt_id in new if item.replay is None else item.replay in again)
+            )
+            await self._remove_rows(connection, items)
+            final = dict(judged)
             for plan, rows in planned:
-                chosen = [receipt for receipt in new if receipt.receipt_id in rows]
-                batches = [rows[receipt.receipt_id][1] for receipt in chosen]
-                if batches:
+                here = [item for item in items if item.key in rows]
+                if here:
+                    batches = [rows[item.key] for item in here]
                     loaded = await load(connection, self._destination, plan, batches)
-                    faults |= _wholly_rejected(chosen, batches, loaded)
-            outcomes: list[Outcome] = [
-                (receipt, "dead" if receipt.receipt_id in faults else "done", faults.get(receipt.receipt_id))
-                for receipt in new
-            ]
-            await deliveries.settle(connection, outcomes)
-            bodies = [receipt.payload_id for receipt in receipts if receipt.payload_id is not None]
-            if bodies:
-                await payloads.remove(connection, bodies)
-        return outcomes
+                    _note_rejected(final, here, batches, loaded, plan.table.name)
+            done = _Done([(item, final[item.key]) for item in items], len(chosen.duplicates))
+            await self._settle(connection, hand, done, chosen.duplicates, passed_over)
+        return done
+
+    async def _claim_replays(self, connection: Any, hand: Hand) -> tuple[set[ReplayOf], list[ReplayOf]]:
+        """The replays that are to be done now, and those that a later one stands for."""
+        wanted = [item.replay for item in hand.items if item.replay is not None]
+        if not wanted:
+            return set(), list(hand.superseded)
+        claimed = await replays.claim(connection, wanted)
+        late = [replay for replay, is_superseded in claimed.items() if is_superseded]
+        return {replay for replay in claimed if replay not in late}, [*late, *hand.superseded]
+
+    async def _remove_rows(self, connection: Any, items: Sequence[Item]) -> None:
+        """What a delivery's rows were before it is done again."""
+        ids: dict[Table, list[UUID]] = defaultdict(list)
+        for item in items:
+            if item.replay is not None:
+                for destination in self._effects.destinations_of(
+                    (item.receipt.tenant, item.receipt.endpoint)
+                ):
+                    ids[table_of(item.receipt.tenant, destination)].append(item.receipt.id)
+        if ids:
+            async with as_loader(connection):
+                for table in sorted(ids, key=lambda one: (one.schema, one.name)):
+                    await self._destination.remove_deliveries(connection, table, ids[table])
+
+    async def _settle(
+        self,
+        connection: Any,
+        hand: Hand,
+        done: _Done,
+        duplicates: Sequence[Receipt],
+        passed_over: Sequence[ReplayOf],
+    ) -> None:
+        for item, judgement in done.outcomes:
+            if judgement.state != DONE:
+                continue
+            for run in judgement.runs:
+                await start_run(connection, item, run)
+            if judgement.event is not None:
+                await tell(connection, item, judgement.event)
+            done.owes = done.owes or bool(judgement.runs or judgement.event)
+        fresh = [
+            Outcome(item.receipt, judgement.state, judgement.reason, judgement.form)
+            for item, judgement in done.outcomes
+            if item.replay is None
+        ]
+        await deliveries.insert(connection, fresh, duplicates)
+        again = [
+            Done(item.replay, judgement.state, judgement.reason, judgement.form)
+            for item, judgement in done.outcomes
+            if item.replay is not None
+        ]
+        again += [Done(replay, SUPERSEDED) for replay in passed_over]
+        if again:
+            await replays.settle(connection, again)
+        if hand.positions:
+            await ordering.remove(connection, hand.positions)
+        bodies = [item.receipt.payload_id for item in hand.items if item.receipt.payload_id is not None]
+        if bodies:
+            await payloads.remove(connection, bodies)
 
 
-def _wholly_rejected(chosen: Sequence[Receipt], batches: Sequence[Batch], loaded: Loaded) -> dict[UUID, str]:
-    """Deliveries none of whose records could be a row, with the first reason."""
-    counts = Counter(item.batch for item in loaded.rejected)
+def _once(items: Any) -> list[Item]:
+    return list({item.key: item for item in items}.values())
+
+
+async def _hold_order(connection: Any, hand: Hand) -> None:
+    """Hold the ordered keys, and see that what was read is still what is next. Raises: Moved."""
+    if not hand.keys:
+        return
+    await ordering.lock(connection, hand.keys)
+    now = await ordering.positions(connection, hand.keys, hand.limit)
+    if now[: len(hand.positions)] != list(hand.positions):
+        raise Moved
+
+
+def _by_table(items: Sequence[Item], judged: Mapping[Key, Judgement]) -> list[tuple[Table, Rows]]:
+    """The records by table, tables in one order, deliveries in theirs."""
+    by_table: dict[Table, dict[Key, Batch]] = defaultdict(dict)
+    for item in items:
+        for each in judged[item.key].loads:
+            table = table_of(item.receipt.tenant, each.destination)
+            known = by_table[table].get(item.key)
+            records = [*known.records, *each.records] if known else list(each.records)
+            by_table[table][item.key] = Batch(records, item.at, delivery_id=item.receipt.id)
+    return sorted(by_table.items(), key=lambda pair: (pair[0].schema, pair[0].name))
+
+
+def _note_rejected(
+    judged: dict[Key, Judgement],
+    items: Sequence[Item],
+    batches: Sequence[Batch],
+    loaded: Loaded,
+    table: str,
+) -> None:
+    """A delivery none of whose records could be a row is dead; one that lost some says so."""
+    counts = Counter(row.batch for row in loaded.rejected)
     reasons: dict[int, str] = {}
-    for item in loaded.rejected:
-        reasons.setdefault(item.batch, item.reason)
-    return {
-        chosen[index].receipt_id: reasons[index]
-        for index, count in counts.items()
-        if count == len(batches[index].records)
-    }
+    for row in loaded.rejected:
+        reasons.setdefault(row.batch, row.reason)
+    for index, count in counts.items():
+        judgement = judged[items[index].key]
+        total = len(batches[index].records)
+        is_dead = count == total and len(judgement.loads) == 1
+        note = (
+            reasons[index]
+            if is_dead
+            else f"{count} of {total} records for {table} rejected: {reasons[index]}"
+        )
+        both = note if judgement.reason is None else f"{judgement.reason}; {note}"
+        state = DEAD if is_dead else judgement.state
+        judged[items[index].key] = Judgement(
+            state, both[:1000], judgement.form, judgement.loads, judgement.runs, judgement.event
+        )

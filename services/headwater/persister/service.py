@@ -29,7 +29,7 @@ class Persister:
         self._bus = bus
         destination = PostgresDestination()
         definitions = Definitions(database)
-        self._deliveries = DeliveryLoader(database, destination, metrics)
+        self._deliveries = DeliveryLoader(database, destination, bell, metrics)
         self._pages = PageLoader(database, destination, definitions, bell, metrics)
         self._closer = RunCloser(database, definitions, bell)
 

@@ -1,31 +1,82 @@
 """Deliveries: one row per accepted webhook, once each; duplicates are marks on the first one (DESIGN.md §4)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from headwater.contracts.codec import dumps
 from headwater.contracts.webhook import Receipt
+from headwater.model.errors import ConfigError, Later
+from headwater.model.ids import EPOCH
 from headwater.store.queries import queries
 
 _Q = queries("deliveries")
 
 
-async def store(connection: Any, receipts: Sequence[Receipt]) -> list[Receipt]:
-    """Insert what is new, mark what is a duplicate; gives the receipts whose deliveries are new in this transaction."""
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which receipts become deliveries, and which are marks on the first one (with its id and time)."""
+
+    new: Sequence[Receipt]
+    duplicates: Sequence[Receipt]
+
+
+class Raced(Later):
+    """Another handler stored one of these deliveries at the same time; nothing of this transaction may stay."""
+
+    def __init__(self) -> None:
+        super().__init__(0.1, "a delivery was stored by another handler at the same time")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A new delivery's final state, what its body was read as, and why it is so."""
+
+    receipt: Receipt
+    state: str
+    reason: str | None = None
+    form: str | None = None
+
+
+async def choose(connection: Any, receipts: Sequence[Receipt]) -> Chosen:
+    """Claim the receipts' keys; tells what is new in this transaction. `insert` stores it."""
     holders = await _claim(connection, [receipt for receipt in receipts if receipt.key is not None])
-    first = [
-        r for r in receipts if r.key is None or holders.get((r.tenant, r.endpoint, r.key)) == r.receipt_id
-    ]
-    duplicates = [
-        r
-        for r in receipts
-        if r.key is not None and holders.get((r.tenant, r.endpoint, r.key)) != r.receipt_id
-    ]
+    first: dict[UUID, Receipt] = {}
+    duplicates: dict[UUID, Receipt] = {}
+    for r in receipts:
+        is_holder = r.key is None or holders.get((r.tenant, r.endpoint, r.key)) == r.receipt_id
+        (first if is_holder else duplicates)[r.receipt_id] = r
+    known = await _known(connection, list(first.values()))
+    return Chosen([r for r in first.values() if r.receipt_id not in known], list(duplicates.values()))
+
+
+async def insert(connection: Any, outcomes: Sequence[Outcome], duplicates: Sequence[Receipt]) -> None:
+    """Store what `choose` gave, in the same transaction. Raises: Raced; then the transaction must be undone."""
+    if outcomes:
+        inserted = await _insert(connection, outcomes)
+        if len(inserted) < len(outcomes):
+            raise Raced
     await _mark(connection, duplicates)
-    new = await _insert(connection, list({r.receipt_id: r for r in first}.values()))
-    return [receipt for receipt in first if receipt.receipt_id in new]
+
+
+async def store(connection: Any, receipts: Sequence[Receipt]) -> list[Receipt]:
+    """Insert what is new as accepted, mark what is a duplicate; gives the receipts whose deliveries are new.
+
+    For those who settle them afterwards, one by one.
+    """
+    chosen = await choose(connection, receipts)
+    await insert(connection, [Outcome(receipt, "accepted") for receipt in chosen.new], chosen.duplicates)
+    return list(chosen.new)
+
+
+async def _known(connection: Any, receipts: Sequence[Receipt]) -> set[UUID]:
+    """Receipts of those that are stored already: their messages came again."""
+    if not receipts:
+        return set()
+    rows = await connection.fetch(_Q["known"], [r.received_at for r in receipts], [r.id for r in receipts])
+    return {row["receipt_id"] for row in rows}
 
 
 async def _claim(connection: Any, keyed: Sequence[Receipt]) -> dict[tuple[str, str, str], UUID]:
@@ -44,15 +95,15 @@ async def _claim(connection: Any, keyed: Sequence[Receipt]) -> dict[tuple[str, s
     return {(row["tenant"], row["endpoint"], row["key"]): row["receipt_id"] for row in rows}
 
 
-async def _insert(connection: Any, new: Sequence[Receipt]) -> set[UUID]:
-    if not new:
-        return set()
+async def _insert(connection: Any, outcomes: Sequence[Outcome]) -> set[UUID]:
+    new = [outcome.receipt for outcome in outcomes]
     rows = await connection.fetch(
         _Q["insert"],
         [r.id for r in new], [r.received_at for r in new], [r.receipt_id for r in new], [r.tenant for r in new],
         [r.endpoint for r in new], [r.type for r in new], [r.key for r in new], [r.method for r in new],
         [r.url for r in new], [r.remote for r in new], [_json(r.headers) for r in new], [r.body for r in new],
-        [_json(dict(r.verification)) for r in new],
+        [_json(dict(r.verification)) for r in new], [o.state for o in outcomes], [o.reason for o in outcomes],
+        [o.form for o in outcomes],
     )  # fmt: skip
     return {row["receipt_id"] for row in rows}
 
@@ -67,6 +118,7 @@ async def _mark(connection: Any, duplicates: Sequence[Receipt]) -> None:
             _Q["insert_duplicates"],
             [r.receipt_id for r in duplicates], [r.received_at for r in duplicates], [r.tenant for r in duplicates],
             [r.endpoint for r in duplicates], [r.id for r in duplicates], [r.body for r in duplicates],
+            [r.key for r in duplicates],
         )  # fmt: skip
 
 
@@ -84,6 +136,22 @@ async def get(connection: Any, delivery_id: UUID) -> Mapping[str, Any] | None:
     return await connection.fetchrow(_Q["get"], delivery_id)  # type: ignore[no-any-return]
 
 
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What else deliveries are searched by; each looks at every delivery of the time asked for.
+
+    `text` is an id of ours or the provider's, or a text in the body. `header` is (name, value; None: any).
+    `payload` is (keys of a place in a JSON body, its value as text; None: it is there).
+    """
+
+    text: str | None = None
+    header: tuple[str, str | None] | None = None
+    payload: tuple[Sequence[str], str | None] | None = None
+
+
+EVERYTHING = Search()
+
+
 async def list_deliveries(
     connection: Any,
     *,
@@ -94,12 +162,57 @@ async def list_deliveries(
     until: datetime | None,
     limit: int,
     after: tuple[datetime, UUID] | None,
+    search: Search = EVERYTHING,
 ) -> Sequence[Mapping[str, Any]]:
     """Deliveries of the transaction's tenant, newest first, after (received_at, id)."""
     at, identifier = after or (None, None)
+    header, value = search.header or (None, None)
+    place, found = search.payload or (None, None)
     return await connection.fetch(  # type: ignore[no-any-return]
-        _Q["list"], endpoint, state, kind, since, until, limit, at, identifier
+        _Q["list"], endpoint, state, kind, since, until, limit, at, identifier,
+        search.text, header and header.lower(), value, None if place is None else list(place), found,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far somebody has followed the deliveries of an endpoint; its text is a token for people to keep."""
+
+    entered: int
+    received_at: datetime
+    id: UUID
+
+    def __str__(self) -> str:
+        return f"{self.entered}.{self.received_at.timestamp():.6f}.{self.id}"
+
+    @classmethod
+    def of(cls, text: str) -> "Position":
+        """The position in `text`. Raises: ConfigError."""
+        try:
+            entered, seconds, fraction, identifier = text.split(".")
+            at = EPOCH + timedelta(seconds=int(seconds), microseconds=int(fraction))
+            return cls(int(entered), at, UUID(identifier))
+        except (ValueError, OverflowError) as error:
+            raise ConfigError(f"{text[:60]!r} is no position; take one that `listen` gave") from error
+
+
+async def newest_position(connection: Any) -> Position:
+    """Where somebody begins who follows an endpoint from now on (what was stored this moment may be among it)."""
+    entered = await connection.fetchval(_Q["next_position"])
+    return Position(entered, EPOCH, UUID(int=0))
+
+
+async def follow(
+    connection: Any, tenant: str, endpoint: str, after: Position, limit: int
+) -> list[tuple[Position, Mapping[str, Any]]]:
+    """Deliveries that came after `after`, each once, in the order in which they were stored.
+
+    What a transaction that is still open stores is not given yet, so that nothing is ever passed over.
+    """
+    rows = await connection.fetch(
+        _Q["follow"], tenant, endpoint, after.entered, after.received_at, after.id, limit
     )
+    return [(Position(row["entered"], row["received_at"], row["id"]), row) for row in rows]
 
 
 async def count_by_state(connection: Any) -> dict[str, int]:

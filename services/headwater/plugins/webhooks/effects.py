@@ -96,9 +96,9 @@ class Effects:
     filter_first: bool  # whether the filter can say no before that
 
     @property
-    def streams(self) -> frozenset[tuple[str, str]]:
-        """The streams that its deliveries may start."""
-        return frozenset((way.source, way.stream) for way in self.starts)
+    def destinations(self) -> list[Destination]:
+        """The tables that its deliveries may go to."""
+        return [way.destination for way in self.tables]
 
 
 class _FaultError(Exception):

@@ -20,18 +20,24 @@ SELECT c.tenant, c.endpoint, c.key, c.receipt_id, c.delivery_id FROM dedupe_clai
   JOIN unnest($1::text[], $2::text[], $3::text[]) AS d (tenant, endpoint, key)
     ON c.tenant = d.tenant AND c.endpoint = d.endpoint AND c.key = d.key
 
+-- name: known
+-- Which of these deliveries are stored already, by their receipts.
+SELECT v.receipt_id FROM unnest($1::timestamptz[], $2::uuid[]) AS d (received_at, id)
+  JOIN delivery v ON v.received_at = d.received_at AND v.id = d.id
+
 -- name: insert
--- Deliveries, once each; gives the ids that are new.
+-- Deliveries, once each; gives the receipts that are new.
 INSERT INTO delivery (id, received_at, receipt_id, tenant, endpoint, state, reason, type, provider_id, method, url,
-                      remote, headers, body, body_sha256, verification, settled_at)
-SELECT d.id, d.received_at, d.receipt_id, d.tenant, d.endpoint, 'accepted', NULL, d.type, d.provider_id, d.method,
-       d.url, d.remote, d.headers::jsonb, d.body, sha256(d.body), d.verification::jsonb, NULL
+                      remote, headers, body, body_sha256, verification, form, settled_at)
+SELECT d.id, d.received_at, d.receipt_id, d.tenant, d.endpoint, d.state, d.reason, d.type, d.provider_id, d.method,
+       d.url, d.remote, d.headers::jsonb, d.body, sha256(d.body), d.verification::jsonb, d.form,
+       CASE WHEN d.state <> 'accepted' THEN clock_timestamp() END
   FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-              $9::text[], $10::text[], $11::text[], $12::bytea[], $13::text[])
+              $9::text[], $10::text[], $11::text[], $12::bytea[], $13::text[], $14::text[], $15::text[], $16::text[])
        AS d (id, received_at, receipt_id, tenant, endpoint, type, provider_id, method, url, remote, headers, body,
-             verification)
+             verification, state, reason, form)
 ON CONFLICT DO NOTHING
-RETURNING id, receipt_id
+RETURNING receipt_id
 
 -- name: settle
 -- The final state of deliveries of this transaction.
@@ -40,11 +46,14 @@ UPDATE delivery v SET state = d.state, reason = d.reason, settled_at = clock_tim
  WHERE v.received_at = d.received_at AND v.id = d.id AND v.state = 'accepted'
 
 -- name: insert_duplicates
--- Marks on the first delivery.
-INSERT INTO delivery_duplicate (receipt_id, received_at, tenant, endpoint, delivery_id, body_sha256)
-SELECT d.receipt_id, d.received_at, d.tenant, d.endpoint, d.delivery_id, sha256(d.body)
-  FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::uuid[], $6::bytea[])
-       AS d (receipt_id, received_at, tenant, endpoint, delivery_id, body)
+-- Marks on the first delivery, which holds the claim; bytes that differ from its own are a conflict.
+INSERT INTO delivery_duplicate (receipt_id, received_at, tenant, endpoint, delivery_id, body_sha256, is_conflict)
+SELECT d.receipt_id, d.received_at, d.tenant, d.endpoint, d.delivery_id, sha256(d.body),
+       coalesce(v.body_sha256 <> sha256(d.body), false)
+  FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::uuid[], $6::bytea[], $7::text[])
+       AS d (receipt_id, received_at, tenant, endpoint, delivery_id, body, key)
+  LEFT JOIN dedupe_claim c ON c.tenant = d.tenant AND c.endpoint = d.endpoint AND c.key = d.key
+  LEFT JOIN delivery v ON v.received_at = c.received_at AND v.id = c.delivery_id
 ON CONFLICT DO NOTHING
 
 -- name: get
@@ -54,13 +63,31 @@ SELECT *, (SELECT count(*) FROM delivery_duplicate u WHERE u.delivery_id = deliv
 -- name: list
 -- Deliveries of the tenant that the transaction names, newest first; filters are null or apply; after ($7, $8).
 SELECT id, received_at, endpoint, state, reason, type, provider_id, method, url, remote, octet_length(body) AS body_bytes,
-       encode(body_sha256, 'hex') AS body_sha256, settled_at, verification,
+       encode(body_sha256, 'hex') AS body_sha256, settled_at, verification, form, replay_count, replayed_at,
        (SELECT count(*) FROM delivery_duplicate u WHERE u.delivery_id = delivery.id) AS duplicate_count
   FROM delivery
  WHERE ($1::text IS NULL OR endpoint = $1) AND ($2::text IS NULL OR state = $2) AND ($3::text IS NULL OR type = $3)
    AND ($4::timestamptz IS NULL OR received_at >= $4) AND ($5::timestamptz IS NULL OR received_at < $5)
    AND ($7::timestamptz IS NULL OR (received_at, id) < ($7, $8::uuid))
+   AND ($9::text IS NULL OR id::text = $9 OR provider_id = $9 OR position(convert_to($9, 'UTF8') IN body) > 0)
+   AND ($10::text IS NULL OR EXISTS (
+           SELECT 1 FROM jsonb_array_elements(headers) AS h (pair)
+            WHERE lower(pair ->> 0) = $10 AND ($11::text IS NULL OR pair ->> 1 = $11)))
+   AND ($12::text[] IS NULL OR CASE WHEN $13::text IS NULL THEN body_document(body) #> $12 IS NOT NULL
+                                    ELSE body_document(body) #>> $12 = $13 END)
  ORDER BY received_at DESC, id DESC LIMIT $6
+
+-- name: next_position
+-- Everything that is stored from now on comes behind it.
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1
+
+-- name: follow
+-- Deliveries of endpoint $2 behind ($3, $4, $5), stored by transactions before which none is open; at most $6.
+SELECT entered, received_at, id, endpoint, state, type, provider_id, method, url, headers, body
+  FROM delivery
+ WHERE tenant = $1 AND endpoint = $2 AND entered >= $3 AND (entered, received_at, id) > ($3, $4, $5::uuid)
+   AND entered < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+ ORDER BY entered, received_at, id LIMIT $6
 
 -- name: count_by_state
 SELECT state, count(*) AS delivery_count FROM delivery WHERE received_at > now() - interval '1 day' GROUP BY state

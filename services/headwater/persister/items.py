@@ -1,0 +1,118 @@
+"""From messages to the deliveries in hand: fresh ones, those whose turn it is in an order, those to be done again."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from headwater.bus.port import Message
+from headwater.contracts import webhook
+from headwater.contracts.webhook import OrderedKey, Receipt, ReplayOf
+from headwater.model.errors import ContractError, Reject
+from headwater.store import deliveries, ordering, payloads, replays
+from headwater.store.database import Database
+from headwater.store.ordering import Waiting
+
+Key = tuple[UUID, int]  # receipt, number of the replay (0: none)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A delivery in hand. `at` says how new its records are; `position` is its place in an order."""
+
+    receipt: Receipt
+    at: datetime
+    replay: ReplayOf | None = None
+    requested_at: datetime | None = None
+    position: int | None = None
+
+    @property
+    def key(self) -> Key:
+        return self.receipt.receipt_id, 0 if self.replay is None else self.replay.number
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """What a batch of messages is about. `positions` are the ordered items', as they were when they were read."""
+
+    items: Sequence[Item]
+    keys: Sequence[OrderedKey]
+    positions: Sequence[int]
+    superseded: Sequence[ReplayOf]
+    limit: int
+
+
+async def take(database: Database, messages: Sequence[Message], limit: int) -> Hand:
+    """The deliveries of `messages`; at most `limit` of one ordered key. Raises: Reject, Unavailable."""
+    receipts: list[Receipt] = []
+    keys: dict[OrderedKey, None] = {}
+    wanted: dict[ReplayOf, None] = {}
+    for message in messages:
+        receipt, key, replay = _understood(message)
+        if key is not None:
+            keys[key] = None
+        elif replay is not None:
+            wanted[replay] = None
+        elif receipt is not None:
+            receipts.append(receipt)
+    if not (keys or wanted or any(receipt.payload_id for receipt in receipts)):
+        return Hand([Item(receipt, receipt.received_at) for receipt in receipts], (), (), (), limit)
+    async with database.connection() as connection:
+        items = [Item(each, each.received_at) for each in await _with_bodies(connection, receipts)]
+        waiting = await ordering.heads(connection, list(keys), limit) if keys else []
+        items += [_item_of(each) for each in waiting]
+        latest, superseded = _latest(wanted)
+        items += [
+            Item(each.receipt, each.receipt.received_at, replay, each.requested_at)
+            for each in (await replays.originals(connection, latest) if latest else ())
+            for replay in (ReplayOf(each.receipt.id, each.receipt.received_at, each.number),)
+        ]
+    return Hand(items, list(keys), [each.position for each in waiting], superseded, limit)
+
+
+def _understood(message: Message) -> tuple[Receipt | None, OrderedKey | None, ReplayOf | None]:
+    try:
+        key, replay = webhook.ordered_in(message.headers), webhook.replay_in(message.headers)
+        if key is not None or replay is not None:
+            return None, key, replay
+        return webhook.from_headers(message.id, message.headers, message.body), None, None
+    except ContractError as error:
+        raise Reject(str(error)) from error
+
+
+async def _with_bodies(connection: Any, receipts: Sequence[Receipt]) -> list[Receipt]:
+    """The receipts, with the bodies that travelled by reference."""
+    whole = []
+    for receipt in receipts:
+        if receipt.payload_id is None:
+            whole.append(receipt)
+            continue
+        body = await payloads.get(connection, receipt.payload_id)
+        if body is None and await deliveries.get(connection, receipt.id) is None:
+            raise Reject(f"the body of delivery {receipt.id} is gone")
+        whole.append(dataclasses.replace(receipt, body=body or b""))
+    return whole
+
+
+def _item_of(waiting: Waiting) -> Item:
+    """What is newer in an order says the database's clock, not those of the receivers."""
+    try:
+        receipt = webhook.from_headers(str(waiting.receipt_id), waiting.headers, waiting.body)
+    except ContractError as error:
+        raise Reject(str(error)) from error
+    return Item(receipt, waiting.entered_at, position=waiting.position)
+
+
+def _latest(wanted: Mapping[ReplayOf, None]) -> tuple[list[ReplayOf], list[ReplayOf]]:
+    """Of several replays of one delivery the last one counts; the others are passed over."""
+    latest: dict[tuple[UUID, datetime], ReplayOf] = {}
+    for replay in wanted:
+        place = (replay.delivery_id, replay.received_at)
+        if place not in latest or latest[place].number < replay.number:
+            latest[place] = replay
+    chosen = set(latest.values())
+    return sorted(chosen, key=lambda each: (each.received_at, each.delivery_id)), [
+        replay for replay in wanted if replay not in chosen
+    ]

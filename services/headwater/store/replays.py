@@ -1,0 +1,141 @@
+"""Replays of deliveries: the original bytes once more, past the dedupe, claimed by (delivery, replay number).
+
+A replay replaces what the delivery's rows were. It is asked for under the tenant's role and done by the persister.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from headwater.contracts.webhook import Receipt, ReplayOf
+from headwater.store.queries import queries
+
+_Q = queries("replays")
+MOST = 100_000  # deliveries of one request
+DAYS = 90
+SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which deliveries; what is None or empty does not restrict. Deliveries that are not settled are never taken."""
+
+    ids: Sequence[UUID] = ()
+    endpoint: str | None = None
+    states: Sequence[str] = ()
+    type: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def values(self) -> tuple[object, ...]:
+        return (
+            list(self.ids) or None,
+            self.endpoint,
+            list(self.states) or None,
+            self.type,
+            self.since,
+            self.until,
+        )
+
+
+async def count(connection: Any, tenant: str, selection: Selection) -> dict[str, int]:
+    """The dry run: how many deliveries `request` would take, by state."""
+    rows = await connection.fetch(_Q["count"], tenant, *selection.values())
+    return {row["state"]: row["delivery_count"] for row in rows}
+
+
+async def request(
+    connection: Any,
+    tenant: str,
+    selection: Selection,
+    *,
+    requested_by: str | None = None,
+    rate_per_s: float | None = None,
+    most: int = MOST,
+) -> int:
+    """Ask for replays in the caller's transaction, oldest first; gives how many. Ring the bell after the commit.
+
+    `rate_per_s` (above 0) spreads them over time. Asked twice, a delivery is replayed twice.
+    """
+    return int(
+        await connection.fetchval(_Q["request"], tenant, *selection.values(), most, rate_per_s, requested_by)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A delivery as it came, to be done again."""
+
+    receipt: Receipt
+    number: int
+    requested_at: datetime
+
+
+async def originals(connection: Any, wanted: Sequence[ReplayOf]) -> list[Original]:
+    """Those of `wanted` that still wait, with their bytes."""
+    rows = await connection.fetch(_Q["originals"], *_columns(wanted))
+    return [Original(_receipt(row), row["number"], row["requested_at"]) for row in rows]
+
+
+def _columns(wanted: Sequence[ReplayOf]) -> tuple[list[datetime], list[UUID], list[int]]:
+    return [w.received_at for w in wanted], [w.delivery_id for w in wanted], [w.number for w in wanted]
+
+
+def _receipt(row: Mapping[str, Any]) -> Receipt:
+    return Receipt(
+        id=row["id"],
+        receipt_id=row["receipt_id"],
+        received_at=row["received_at"],
+        tenant=row["tenant"],
+        endpoint=row["endpoint"],
+        method=row["method"],
+        url=row["url"],
+        remote=row["remote"],
+        headers=row["headers"],
+        body=bytes(row["body"]),
+        verification=row["verification"],
+        type=row["type"],
+        key=row["provider_id"],
+    )
+
+
+async def claim(connection: Any, wanted: Sequence[ReplayOf]) -> dict[ReplayOf, bool]:
+    """Lock those that still wait, and their deliveries; gives whether a later replay of it was settled already."""
+    rows = await connection.fetch(_Q["claim"], *_columns(wanted))
+    return {ReplayOf(row["id"], row["received_at"], row["number"]): row["is_superseded"] for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of a replay: `state` is the delivery's, or superseded."""
+
+    replay: ReplayOf
+    state: str
+    reason: str | None = None
+    form: str | None = None
+
+
+async def settle(connection: Any, done: Sequence[Done]) -> None:
+    """Settle replays, and with them what their deliveries are."""
+    replays = [each.replay for each in done]
+    await connection.execute(
+        _Q["settle"], *_columns(replays), [each.state for each in done], [each.reason for each in done]
+    )
+    told = [each for each in done if each.state != SUPERSEDED]
+    if told:
+        await connection.execute(
+            _Q["resettle"],
+            [each.replay.received_at for each in told], [each.replay.delivery_id for each in told],
+            [each.state for each in told], [each.reason for each in told], [each.form for each in told],
+        )  # fmt: skip
+
+
+async def of_delivery(connection: Any, tenant: str, delivery_id: UUID) -> Sequence[Mapping[str, Any]]:
+    """The delivery's replays, newest first."""
+    return await connection.fetch(_Q["of_delivery"], tenant, delivery_id)  # type: ignore[no-any-return]
+
+
+async def sweep(connection: Any) -> None:
+    await connection.execute(_Q["sweep"], DAYS)

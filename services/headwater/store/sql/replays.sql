@@ -1,0 +1,74 @@
+-- name: count
+-- Deliveries of tenant $1 that a replay by this filter would take, by state.
+SELECT state, count(*) AS delivery_count FROM delivery
+ WHERE tenant = $1 AND state <> 'accepted' AND ($2::uuid[] IS NULL OR id = ANY($2)) AND ($3::text IS NULL OR endpoint = $3)
+   AND ($4::text[] IS NULL OR state = ANY($4)) AND ($5::text IS NULL OR type = $5)
+   AND ($6::timestamptz IS NULL OR received_at >= $6) AND ($7::timestamptz IS NULL OR received_at < $7)
+ GROUP BY state ORDER BY state
+
+-- name: request
+-- Take the deliveries of this filter, oldest first and at most $8; each has its next number, a row for it, and a message
+-- that names it, $9 of them a second (null: at once). The message's id is a hash of delivery and number.
+WITH chosen AS (
+    SELECT received_at, id, row_number() OVER (ORDER BY received_at, id) AS place FROM delivery
+     WHERE tenant = $1 AND state <> 'accepted' AND ($2::uuid[] IS NULL OR id = ANY($2)) AND ($3::text IS NULL OR endpoint = $3)
+       AND ($4::text[] IS NULL OR state = ANY($4)) AND ($5::text IS NULL OR type = $5)
+       AND ($6::timestamptz IS NULL OR received_at >= $6) AND ($7::timestamptz IS NULL OR received_at < $7)
+     ORDER BY received_at, id LIMIT $8
+), numbered AS (
+    UPDATE delivery d SET replay_count = d.replay_count + 1 FROM chosen c
+     WHERE d.received_at = c.received_at AND d.id = c.id
+    RETURNING d.received_at, d.id, d.replay_count AS number, c.place
+), marks AS (
+    INSERT INTO delivery_replay (tenant, delivery_id, received_at, number, requested_by)
+    SELECT $1, id, received_at, number, $10 FROM numbered
+), owed AS (
+    INSERT INTO outbox (id, tenant, type, headers, body, not_before)
+    SELECT encode(substring(sha256(convert_to('replay/' || id || '/' || received_at || '/' || number, 'UTF8')) FOR 16), 'hex')::uuid,
+           $1, 'webhook.received',
+           jsonb_build_object('tenant', $1::text, 'replay', jsonb_build_array(id, to_char(received_at AT TIME ZONE 'UTC',
+               'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'), number)::text),
+           ''::bytea, clock_timestamp() + coalesce(make_interval(secs => (place - 1) / $9::float8), interval '0')
+      FROM numbered
+    ON CONFLICT DO NOTHING
+)
+SELECT count(*) FROM numbered
+
+-- name: originals
+-- The deliveries that are to be replayed, with their bytes.
+SELECT d.received_at, d.id, d.receipt_id, d.tenant, d.endpoint, d.type, d.provider_id, d.method, d.url, d.remote,
+       d.headers, d.body, d.verification, r.number, r.requested_at
+  FROM unnest($1::timestamptz[], $2::uuid[], $3::int[]) AS w (received_at, id, number)
+  JOIN delivery_replay r ON r.delivery_id = w.id AND r.received_at = w.received_at AND r.number = w.number
+  JOIN delivery d ON d.received_at = w.received_at AND d.id = w.id
+ WHERE r.state = 'waiting'
+
+-- name: claim
+-- These replays and their deliveries, locked; those that wait, with whether a later one of theirs was settled already.
+SELECT r.received_at, r.delivery_id AS id, r.number,
+       EXISTS (SELECT 1 FROM delivery_replay l WHERE l.delivery_id = r.delivery_id AND l.received_at = r.received_at
+                  AND l.number > r.number AND l.state IN ('done', 'filtered', 'dead')) AS is_superseded
+  FROM unnest($1::timestamptz[], $2::uuid[], $3::int[]) AS w (received_at, id, number)
+  JOIN delivery d ON d.received_at = w.received_at AND d.id = w.id
+  JOIN delivery_replay r ON r.delivery_id = w.id AND r.received_at = w.received_at AND r.number = w.number
+ WHERE r.state = 'waiting'
+ ORDER BY r.received_at, r.delivery_id, r.number
+   FOR UPDATE OF d, r
+
+-- name: settle
+UPDATE delivery_replay r SET state = w.state, reason = w.reason, settled_at = clock_timestamp()
+  FROM unnest($1::timestamptz[], $2::uuid[], $3::int[], $4::text[], $5::text[]) AS w (received_at, id, number, state, reason)
+ WHERE r.delivery_id = w.id AND r.received_at = w.received_at AND r.number = w.number AND r.state = 'waiting'
+
+-- name: resettle
+-- What a replay made of its delivery.
+UPDATE delivery d SET state = w.state, reason = w.reason, form = w.form, settled_at = clock_timestamp(), replayed_at = clock_timestamp()
+  FROM unnest($1::timestamptz[], $2::uuid[], $3::text[], $4::text[], $5::text[]) AS w (received_at, id, state, reason, form)
+ WHERE d.received_at = w.received_at AND d.id = w.id
+
+-- name: of_delivery
+SELECT number, state, reason, requested_by, requested_at, settled_at FROM delivery_replay
+ WHERE tenant = $1 AND delivery_id = $2 ORDER BY number DESC LIMIT 100
+
+-- name: sweep
+DELETE FROM delivery_replay WHERE requested_at < clock_timestamp() - make_interval(days => $1)
