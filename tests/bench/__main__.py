@@ -11,7 +11,6 @@ import sys
 import time
 
 import uvloop
-
 from tests.bench.figures import Figure, keep, table
 from tests.bench.house import House
 

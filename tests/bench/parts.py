@@ -5,14 +5,14 @@ import time
 from functools import partial
 
 import asyncpg
-
-from headwater.plugins.signatures import bind, preset
-from headwater.plugins.signatures.presets import preset_row
-from headwater.timer.fire import fire_due
 from tests.bench.figures import Figure
 from tests.bench.house import House, worker
 from tests.bench.load import body_of
 from tests.support import webhook_signer
+
+from headwater.plugins.signatures import bind, preset
+from headwater.plugins.signatures.presets import preset_row
+from headwater.timer.fire import fire_due
 
 PRESETS = ("github", "stripe", "standard_webhooks", "shopify", "slack")
 

@@ -5,7 +5,6 @@ its input walks once, into a table made anew, and answers the seconds.
 """
 
 import argparse
-import asyncio
 import json
 import sys
 import time

@@ -13,6 +13,10 @@ from uuid import uuid4
 import aio_pika
 import asyncpg
 import orjson
+from tests.bench.figures import Figure, ratio
+from tests.bench.house import House, Program, apply, psql, worker
+from tests.bench.load import SECRET, body_of, signed_headers
+from tests.bench.walk import SIZE, finished, manifest, start
 
 from headwater.app.clock import SystemClock
 from headwater.bus.rabbitmq import RabbitBus
@@ -22,10 +26,6 @@ from headwater.plugins.signatures import SignedRequest, Verdict
 from headwater.receiver.endpoints import address_of
 from headwater.receiver.intake import message_of, receipt_of
 from headwater.store.database import Database
-from tests.bench.figures import Figure, ratio
-from tests.bench.house import House, Program, apply, psql, worker
-from tests.bench.load import SECRET, body_of, signed_headers
-from tests.bench.walk import SIZE, finished, manifest, start
 
 LOOK_S = 0.02
 MAX_S = 120.0
@@ -206,8 +206,8 @@ async def _pages(
                     ),
                 ]
                 if mode == "append":
-                    goal = ">= 15 x INSERT"
-                    figures.append(ratio("pages.append.to_insert", rate, [one_by_one] * rounds, goal))
+                    inserts = [one_by_one] * rounds
+                    figures.append(ratio("pages.append.to_insert", rate, inserts, ">= 15 x INSERT"))
     figures.append(Figure("insert_by_message", "rows/s", [one_by_one]))
     return figures
 

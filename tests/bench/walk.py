@@ -7,12 +7,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from tests.bench.figures import Figure, ratio
+from tests.bench.house import House, Program, apply, worker
+
 from headwater.store import runs
 from headwater.store.bell import WORK
 from headwater.store.database import Database
 from headwater.store.runs import NewRun
-from tests.bench.figures import Figure, ratio
-from tests.bench.house import House, Program, apply, worker
 
 SIZE = 100  # records a page
 SERVICES = ("timer", "fetcher", "persister")
