@@ -1,4 +1,6 @@
-"""What RabbitMQ alone can do to us: malformed messages, lost connections, silence, other settings, other users."""
+"""What RabbitMQ alone can do to us: malformed messages, lost connections, silence, other settings, other
+users.
+"""
 
 import asyncio
 import logging
@@ -206,7 +208,9 @@ async def test_another_user_of_the_broker_stays_known_through_retry_and_dead_let
 
 
 async def test_the_brokers_own_limit_ends_in_a_dead_letter_that_says_so(bus: RabbitBus):
-    """The last net: a message that is never answered, here because its handler is always cancelled from within."""
+    """The last net: a message that is never answered, here because its handler is always cancelled from
+    within.
+    """
 
     async def never_answers(messages: Sequence[Message]) -> None:
         raise asyncio.CancelledError
@@ -353,6 +357,34 @@ async def test_a_broker_without_the_topology_is_refused_with_the_mend_and_apply_
     assert found == ["exchange headwater.events is missing", "queue headwater.run.finished is missing"]
     assert "headwater.run.finished" in applied
     assert await check_topology(rabbit) == []
+
+
+async def test_a_queue_that_vanishes_later_is_named_until_it_is_back(
+    far_bus: RabbitBus, proxy: Proxy, rabbit: str
+):
+    connection = pika.BlockingConnection(pika.URLParameters(rabbit))
+    connection.channel().queue_delete("headwater.run.finished")
+    connection.close()
+    try:
+        proxy.cut()
+        async with asyncio.timeout(PATIENCE_S):
+            while "headwater.run.finished" not in await _complaint(far_bus):
+                await asyncio.sleep(0.05)
+    finally:
+        await apply_topology(rabbit)
+
+    async with asyncio.timeout(PATIENCE_S):
+        while await _complaint(far_bus):
+            await asyncio.sleep(0.05)
+    await far_bus.publish(message("run.finished"))
+
+
+async def _complaint(bus: RabbitBus) -> str:
+    try:
+        await bus.check()
+    except BusUnavailable as error:
+        return str(error)
+    return ""
 
 
 async def test_a_queue_with_other_settings_is_named_and_left_as_it_is(rabbit: str):

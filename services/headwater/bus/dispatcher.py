@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeVar
 from headwater.bus.envelope import dead_letter
 from headwater.bus.gate import Gate, Timer
 from headwater.bus.port import MAX_ATTEMPTS, Handler, Message
+from headwater.bus.tasks import end_tasks
 from headwater.bus.topology import DEAD_QUEUE
 from headwater.bus.verdict import DONE, Kind, Verdict, judge
 from headwater.model.backoff import RETRY_DELAYS_S, retry_delay_s
@@ -171,9 +172,7 @@ class Dispatcher:
             if self._calling and not _is_hurried():
                 await asyncio.wait(set(self._calling), timeout=self._options.grace_s)
         finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.wait(workers)
+            await end_tasks(workers)
             await self._release_rest()
 
     async def _release_rest(self) -> None:

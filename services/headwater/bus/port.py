@@ -4,6 +4,10 @@
 (done), raises `Later` (again, costs no attempt), `Reject` (dead letter), `Unavailable` (our own means are
 away: no attempt, the consumer pauses and probes), or fails in any other way (an attempt is spent; at the
 limit the message becomes a dead letter). A handler may run twice, or twice at once, for one message.
+
+An answer is for the whole batch: `Later` delays all of it, at most 120 s; a batch that fails or is rejected
+is tried again by halves, so that only the message at fault bears it. A dead letter keeps everything the
+message had and says why, where and when in headers (`bus/envelope.py`).
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -23,8 +27,9 @@ class Message:
     idempotency key: a message sent twice carries the same id. `headers` are plain text values. `attempt`
     counts failures of this message's own (0 for a fresh one) and travels in our own header. `redelivered` is
     how often the bus had to hand it out again without an answer (set by the consumer side, never sent).
-    `user_id` is the publisher's broker user as verified by the broker, where there is one. `exchange` names
-    an exchange other than the default `headwater` (for example `headwater.events`).
+    `user_id` is the publisher's broker user as verified by the broker, where there is one. `exchange` is
+    where to publish when it is not `headwater` (for example `headwater.events`); a message that was consumed
+    has the default, over which its type leads back to its queue.
     """
 
     type: str
@@ -47,8 +52,9 @@ class Bus(Protocol):
         """Hand `message` over; returns when it is safe.
 
         Raises: BusUnavailable when the broker is away or did not confirm in time (then whether it was taken
-        is unknown), BusFull when the queue's limit refused it, ContractError when no queue takes its type or
-        its body is larger than MAX_BODY_BYTES. Messages to `headwater.events` need no taker.
+        is unknown), BusFull when the queue's limit refused it, ContractError when no queue takes its type,
+        its body is larger than MAX_BODY_BYTES, or its id or headers cannot be carried (texts without NUL,
+        names of at most 255 bytes, headers of at most 64 KiB). Messages to `headwater.events` need no taker.
         """
         ...
 
@@ -66,7 +72,8 @@ class Bus(Protocol):
 
         The handler gets 1 to `batch` messages, waiting at most `linger_s` for the batch to fill, in at most
         `concurrency` calls at once, with at most `prefetch` messages unanswered. On leaving, nothing new is
-        taken, running handlers are given up to 30 s to finish, and the rest is given back.
+        taken, running handlers are given up to 30 s to finish (none when cancelled a second time), and the
+        rest is given back. Raises: ConfigError for an unknown queue or senseless numbers.
         """
         ...
 

@@ -74,7 +74,8 @@ def parse_url(url: Secret) -> URL:
 
 
 class Connection(aio_pika.Connection):
-    """A connection that can say whether it is still there; `guarded`: its reader outlives malformed messages."""
+    """A connection that can say whether it is still there; `guarded`: its reader outlives malformed messages.
+    """
 
     def __init__(self, url: URL, name: str, *, guarded: bool) -> None:
         super().__init__(url.update_query(heartbeat=str(HEARTBEAT_S), name=name))
@@ -128,6 +129,7 @@ class Link(Generic[S]):
         self._session: S | None = None
         self._there = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._has_been_there = False
         self._why = "not opened"
 
     @property
@@ -180,6 +182,10 @@ class Link(Generic[S]):
                     self._why = describe(error) if (error := _error_of(lost)) else "the connection was lost"
             except BusUnavailable as error:
                 self._why = str(error).removeprefix("RabbitMQ: ")
+            except ConfigError as error:
+                if not self._has_been_there:
+                    raise  # at start it is for the operator; later, somebody is mending the broker
+                self._why = str(error)
             if not told:
                 log.warning("RabbitMQ at %s is away: %s; trying again", place(self._url), self._why)
                 told = True
@@ -192,6 +198,7 @@ class Link(Generic[S]):
         try:
             async with faults_are_unavailable():
                 self._session, lost = await self._set_up(connection)
+            self._has_been_there = True
             self._there.set()
             yield lost
         finally:
