@@ -383,3 +383,33 @@ async def test_the_front_page_counts_open_dead_letters(office: Office) -> None:
     await letters(office)
 
     assert (await office.with_key(None).get("/")).json["counts"]["dead_letters"] == 1
+
+
+async def test_a_replayed_webhook_reaches_its_table_through_relay_and_persister(
+    office: Office, database: str
+) -> None:
+    from headwater.model.secret import Secret
+    from headwater.persister.service import Persister
+    from headwater.store.bell import Bell
+    from headwater.telemetry.metrics import Metrics
+    from headwater.timer.service import Timer
+
+    given = receipt(body=b'{"id": 7, "name": "x"}', key="k1")
+    message = Message(webhook.TYPE, str(given.receipt_id), given.body, webhook.to_headers(given))
+    await give_up(office, message, "headwater.webhook.received", "a fault that was mended")
+    (letter,) = await letters(office)
+    stop = asyncio.Event()
+    async with Bell(office.worker).running() as bell, asyncio.TaskGroup() as group:
+        group.create_task(Timer(office.worker, Secret.of(database), office.bus, bell, Metrics()).run(stop))
+        group.create_task(Persister(office.worker, office.bus, bell, Metrics()).run(stop))
+        try:
+            assert (await office.post(f"/dead-letters/{letter['id']}/replay")).status == 200
+            told = await until(office, f"/deliveries/{given.id}", lambda told: told.get("state") == "done")
+        finally:
+            stop.set()
+
+    assert told.json["receipt_id"] == str(given.receipt_id)
+    async with office.worker.transaction() as connection:
+        await connection.execute("SET LOCAL ROLE headwater_loader")
+        rows = await connection.fetch("SELECT id, name FROM hw_default.hooks")
+    assert [dict(row) for row in rows] == [{"id": 7, "name": "x"}]

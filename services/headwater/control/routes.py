@@ -27,7 +27,7 @@ def route_table(overview: home.Overview) -> tuple[Route, ...]:
         Route("GET", "/", home.make_home(overview), "What runs here, how it is, and where to go", None, home.Home,
               tag="service"),
         Route("GET", f"{API}/health", home.show_health, "Whether database and bus answer", None, home.Health,
-              tag="service", problems=(503,)),
+              tag="service"),
 
         Route("GET", f"{API}/tenants", tenants.list_tenants, "Tenants", "read", Page[tenants.Tenant],
               query=ListQuery, tag="tenants"),
