@@ -87,12 +87,34 @@ class Network(Closed):
     allow: tuple[str, ...] = ()
 
 
-class RateLimit(Closed):
-    """At most `requests` in `per_s` seconds over all workers, at most `burst` of them at once."""
+Rate = Annotated[int, Field(ge=1, le=1_000_000)]
 
-    requests: Annotated[int, Field(ge=1, le=1_000_000)]
+
+class RateLimit(Closed):
+    """What a source allows, over all workers and streams. Requests are spread evenly over each window.
+
+    `requests` in `per_s` seconds, and as many `per_second`, `per_minute`, `per_hour`, `per_day` as are given: all
+    hold. `burst` may go at once after quiet. `in_flight`: at most so many requests under way.
+    """
+
+    requests: Rate | None = None
     per_s: Annotated[float, Field(gt=0, le=86_400)] = 1.0
-    burst: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    per_second: Rate | None = None
+    per_minute: Rate | None = None
+    per_hour: Rate | None = None
+    per_day: Rate | None = None
+    burst: Rate = 1
+    in_flight: Annotated[int, Field(ge=1, le=1000)] | None = None
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        if not any(
+            (self.requests, self.per_second, self.per_minute, self.per_hour, self.per_day, self.in_flight)
+        ):
+            raise ValueError(
+                "give `requests` (with `per_s`), `per_second`, `per_minute`, `per_hour`, `per_day` or `in_flight`"
+            )
+        return self
 
 
 class Destination(Closed):

@@ -26,7 +26,9 @@ def _one_or_many(value: object) -> object:
 Statuses = Annotated[
     tuple[Status, ...], BeforeValidator(_one_or_many, json_schema_input_type=Status | tuple[Status, ...])
 ]
-Hosts = Annotated[tuple[str, ...], BeforeValidator(_one_or_many, json_schema_input_type=str | tuple[str, ...])]
+Hosts = Annotated[
+    tuple[str, ...], BeforeValidator(_one_or_many, json_schema_input_type=str | tuple[str, ...])
+]
 
 
 class NoPagination(Closed):

@@ -1,12 +1,11 @@
-"""One page: begin it in the ledger, take a slot of the rate limit, fetch, judge, hand on.
+"""One page: begin it in the ledger, wait for its turn, fetch, judge, hand on.
 
-Nothing is committed after the fetch, so the batch and the page that follows are published directly; a handler
+Nothing is committed after the fetch, so the batch and the pages that follow are published directly; a handler
 that runs twice publishes the same ids.
 """
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,31 +14,35 @@ from headwater.bus.port import MAX_ATTEMPTS, Bus, Message
 from headwater.bus.wire import from_message, to_message
 from headwater.contracts.codec import dumps
 from headwater.contracts.messages import BatchReady, PageDue, RejectedRecord
+from headwater.fetcher.announce import followers, own_token, page_message
+from headwater.fetcher.breaker import Breakers
 from headwater.fetcher.definitions import Definitions, Known
+from headwater.fetcher.pace import Pace, Turn
+from headwater.fetcher.tokens import Held, Tokens
 from headwater.http.client import HttpClient
-from headwater.model.backoff import RETRY_DELAYS_S
 from headwater.model.clock import Clock
 from headwater.model.errors import ConfigError, Later, Reject, SecretError, SourceError
-from headwater.model.http import Response
+from headwater.model.http import Response, origin_of
 from headwater.model.ids import derive_id, time_of
+from headwater.plugins.auth import ACCESS_TOKEN
+from headwater.plugins.secret_text import Secrets
 from headwater.plugins.walk import Page, token_digest
-from headwater.store import ledger, limits, outbox, payloads, runs
+from headwater.store import ledger, limits, payloads, runs
 from headwater.store.bell import Bell
 from headwater.store.database import Database
 from headwater.store.ledger import Begun, PageKey
-from headwater.store.outbox import OutboxRow
 from headwater.telemetry.metrics import Metrics
 
 logger = logging.getLogger("headwater.fetcher")
 MAX_INLINE_BYTES = 1024 * 1024  # records beyond this travel by reference
+BODY_BYTES = 64 * 1024 * 1024  # of answers in hand; beyond, pages wait
+AHEAD = 1000  # pages of a walk that may be fetched and not yet settled; beyond, it waits for the persister
+SLOWEST_BACK_OFF_S = 300.0
 LOOP_WARNING = "pagination_loop"
 LIMIT_WARNING = "limit_reached"
-
-
-def page_message(page: PageDue, *salt: object) -> Message:
-    """`page.due` under its derived id."""
-    identity = ("page.due", page.run_id, page.attempt, page.walk, page.number, *salt)
-    return to_message(page, derive_id(time_of(page.run_id), *identity), page.tenant)
+_GUARDED = frozenset(
+    {"cursor", "next_url", "link", "keyset", "graphql_relay"}
+)  # equal pages of these are a loop
 
 
 class Pages:
@@ -52,6 +55,8 @@ class Pages:
         bell: Bell,
         http: HttpClient,
         definitions: Definitions,
+        tokens: Tokens,
+        pace: Pace,
         clock: Clock,
         metrics: Metrics,
     ) -> None:
@@ -60,19 +65,32 @@ class Pages:
         self._bell = bell
         self._http = http
         self._definitions = definitions
+        self._tokens = tokens
+        self._pace = pace
+        self._breakers = Breakers(clock)
         self._clock = clock
         self._metrics = metrics
+        self._body_bytes = 0
 
     async def handle(self, message: Message) -> None:
         """Fetch the page that `message` names."""
         due = from_message(PageDue, message)
+        try:
+            known = await self._definitions.get(due.stream_version)
+        except ConfigError as error:
+            await self._fail(due, "config", str(error), retryable=False)
+            return
+        with self._pace.share((known.definition.tenant, known.definition.source)):
+            await self._handle(own_token(known, due), known, message.attempt)
+
+    async def _handle(self, due: PageDue, known: Known, failures: int) -> None:
         begun = await self._begin(due)
         if begun.is_settled:
-            await self._announce(due, begun.next_token)
+            await self._announce_unseen(known, due, begun)
         elif begun.same_token_as is not None:
             await self._end(due, "loop", LOOP_WARNING)
         elif begun.is_wanted:
-            await self._fetch_or_fail(due, begun.started_at, message.attempt)
+            await self._fetch_or_fail(Turn(due, begun, known.definition), known, failures)
 
     async def _begin(self, due: PageDue) -> Begun:
         key = PageKey(due.run_id, due.attempt, due.walk, due.number)
@@ -82,20 +100,33 @@ class Pages:
             raise Reject(f"run {due.run_id} does not exist")
         return begun
 
-    async def _fetch_or_fail(self, due: PageDue, started_at: datetime, failures: int) -> None:
+    async def _announce_unseen(self, known: Known, due: PageDue, begun: Begun) -> None:
+        """The page is in its table: what follows is announced, unless it is known to have arrived."""
+        following = followers(known, due, begun.next_token, self._clock.now())
+        if not following:
+            return
+        key = PageKey(due.run_id, due.attempt, due.walk, due.number)
+        async with self._database.connection() as connection:
+            seen = await ledger.begun_of(connection, key, [page.number for page in following])
+        for page in following:
+            if page.number not in seen:
+                await self._bus.publish(page_message(page))
+
+    async def _fetch_or_fail(self, turn: Turn, known: Known, failures: int) -> None:
+        due = turn.due
         try:
-            known = await self._definitions.get(due.stream_version)
             if self._is_late(due, known):
                 await self._end(due, "limit", LIMIT_WARNING)
-                return
-            await self._fetch(due, known, started_at)
+            elif turn.begun.ahead_count > AHEAD or self._body_bytes > BODY_BYTES:
+                raise Later(1.0, f"run {due.run_id} is ahead of its table")
+            elif await self._pace.wait(turn):
+                await self._fetch(turn, known)
         except SourceError as error:
             self._metrics.pages.labels(error.kind).inc()
-            await self._after_fault(due, error, failures)
+            await self._after_fault(turn, error, failures)
         except (ConfigError, SecretError) as error:
-            await self._fail(
-                due, type(error).__name__.removesuffix("Error").lower(), str(error), retryable=False
-            )
+            kind = type(error).__name__.removesuffix("Error").lower()
+            await self._fail(due, kind, str(error), retryable=False)
 
     def _is_late(self, due: PageDue, known: Known) -> bool:
         """Whether a walk that has pages already is over its time, waits included."""
@@ -103,53 +134,77 @@ class Pages:
         late_s = self._clock.now().timestamp() - began_s - known.definition.stream.limits.max_seconds
         return due.number > 1 and began_s > 0 and late_s > 0
 
-    async def _fetch(self, due: PageDue, known: Known, started_at: datetime) -> None:
-        definition = known.definition
-        await self._take_slot(definition.tenant, definition.source)
-        secrets = await self._definitions.secrets(known)
-        request = known.walk.request(due.token, secrets, self._clock.now())
-        response = await self._http.send(
-            request, allow=definition.network.allow, timeout_s=definition.timeout_s
-        )
-        page = known.walk.read(due.token, response, self._clock.now(), secrets)
-        if page.pause_s > 0:
+    async def _fetch(self, turn: Turn, known: Known) -> None:
+        if turn.begun.is_parked:
             async with self._database.connection() as connection:
-                await limits.pause(connection, definition.tenant, definition.source, page.pause_s)
-        await self._hand_on(due, page, response, started_at)
+                await runs.unpark(connection, turn.due.run_id)
+        secrets = await self._definitions.secrets(known)
+        async with self._pace.under_way(turn):
+            response, page = await self._asked(turn, known, secrets)
+        size = len(response.body)
+        self._body_bytes += size
+        try:
+            if page.pause_s > 0:
+                async with self._database.connection() as connection:
+                    await limits.pause(connection, *turn.source, page.pause_s)
+            await self._hand_on(turn, known, page, response)
+        finally:
+            self._body_bytes -= size
         self._metrics.pages.labels("ok").inc()
 
-    async def _take_slot(self, tenant: str, source: str) -> None:
-        async with self._database.connection() as connection:
-            limit = await limits.of_source(connection, tenant, source)
-            if limit is None:
-                wait_s = await limits.paused_s(connection, tenant, source)
-            else:
-                gap_s = float(limit["per_s"]) / int(limit["requests"])
-                wait_s = await limits.take(connection, tenant, source, gap_s, int(limit["burst"]))
-        if wait_s > limits.LONGEST_RESERVED_S:
-            raise Later(wait_s, f"the rate limit of {source} is used up")
-        if wait_s > 0:
-            await asyncio.sleep(wait_s)
+    async def _asked(self, turn: Turn, known: Known, secrets: Secrets) -> tuple[Response, Page]:
+        """The page; a token that the API does not take is renewed once."""
+        held = await self._tokens.held(known, secrets)
+        try:
+            return await self._ask(turn, known, secrets, held)
+        except SourceError as error:
+            if held is None or error.kind != "unauthorized":
+                raise
+        held = await self._tokens.renewed(known, secrets, held)
+        return await self._ask(turn, known, secrets, held)
 
-    async def _hand_on(self, due: PageDue, page: Page, response: Response, started_at: datetime) -> None:
-        """Publish the batch, then the page that follows: a settled page names its successor either way."""
-        body = dumps(page.records)
-        payload_id = None
-        if len(body) > MAX_INLINE_BYTES:
-            payload_id = derive_id(
-                time_of(due.run_id), "payload", due.run_id, due.attempt, due.walk, due.number, body
+    async def _ask(
+        self, turn: Turn, known: Known, secrets: Secrets, held: Held | None
+    ) -> tuple[Response, Page]:
+        if held is not None:
+            secrets = {**secrets, ACCESS_TOKEN: held.token.access}
+        definition = known.definition
+        request = known.walk.request(turn.due.token, secrets, self._clock.now())
+        origin = origin_of(request.url)
+        self._breakers.check(origin)
+        try:
+            response = await self._http.send(
+                request, allow=definition.network.allow, timeout_s=definition.timeout_s
             )
-            async with self._database.connection() as connection:
-                await payloads.put(connection, payload_id, due.tenant, body)
-        batch = _batch(due, page, response, started_at, self._clock.now(), payload_id)
-        identity = ("batch.ready", due.run_id, due.attempt, due.walk, due.number)
-        await self._bus.publish(to_message(batch, derive_id(time_of(due.run_id), *identity), due.tenant))
-        await self._announce(due, page.next_token)
+            page = known.walk.read(turn.due.token, response, self._clock.now(), secrets)
+        except SourceError as error:
+            self._breakers.failed(origin, error)
+            raise
+        self._breakers.answered(origin)
+        return response, page
 
-    async def _announce(self, due: PageDue, token: Mapping[str, Any] | None) -> None:
-        if token is not None:
-            following = due.model_copy(update={"number": due.number + 1, "token": dict(token)})
-            await self._bus.publish(page_message(following))
+    async def _hand_on(self, turn: Turn, known: Known, page: Page, response: Response) -> None:
+        """Publish what follows and the batch: a settled page names its successor either way.
+
+        The page that follows does not wait for the batch: should that not be confirmed, this page is fetched again.
+        """
+        due = turn.due
+        now = self._clock.now()
+        async with asyncio.TaskGroup() as group:
+            for following in followers(known, due, page.next_token, now):
+                group.create_task(self._bus.publish(page_message(following)))
+            await asyncio.sleep(0)  # they are on their way while the records are written down
+            body = dumps(page.records)
+            payload_id = None
+            if len(body) > MAX_INLINE_BYTES:
+                payload_id = derive_id(
+                    time_of(due.run_id), "payload", due.run_id, due.attempt, due.walk, due.number, body
+                )
+                async with self._database.connection() as connection:
+                    await payloads.put(connection, payload_id, due.tenant, body)
+            batch = _batch(turn, page, response, now, payload_id)
+            identity = ("batch.ready", due.run_id, due.attempt, due.walk, due.number)
+            await self._bus.publish(to_message(batch, derive_id(time_of(due.run_id), *identity), due.tenant))
 
     async def _end(self, due: PageDue, reason: str, warning: str) -> None:
         """The walk ends before this page."""
@@ -158,28 +213,27 @@ class Pages:
             await ledger.end_walk(connection, key, due.tenant, reason, [warning])
         self._bell.ring()
 
-    async def _after_fault(self, due: PageDue, error: SourceError, failures: int) -> None:
+    async def _after_fault(self, turn: Turn, error: SourceError, failures: int) -> None:
         """A wait that the API asked for costs no attempt; other faults do, and the last one ends the run."""
-        if error.retryable and error.delay_s is not None and not self._would_be_late(due, error.delay_s):
-            if error.delay_s > RETRY_DELAYS_S[-1]:
-                await self._park(due, error.delay_s, error.kind)
+        if error.retryable and error.delay_s is not None:
+            wait_s = max(error.delay_s, _back_off_s(turn.begun.refused_count))
+            longest_s = turn.definition.stream.limits.request_seconds
+            if (turn.begun.refused_s or 0.0) + wait_s <= longest_s:
+                await self._put_off(turn, error.kind, wait_s)
                 return
-            raise Later(error.delay_s, error.message) from error
+            why = f"{error.message}; this page may be put off for {longest_s} s (limits.request_seconds)"
+            await self._fail(turn.due, error.kind, why, retryable=True)
+            return
         if error.retryable and failures + 1 < MAX_ATTEMPTS:
             raise error
-        await self._fail(due, error.kind, error.message, retryable=error.retryable or error.restart)
+        await self._fail(turn.due, error.kind, error.message, retryable=error.retryable or error.restart)
 
-    def _would_be_late(self, due: PageDue, delay_s: float) -> bool:
-        began_s = float(due.token.get("began_s") or 0.0)
-        return began_s > 0 and self._clock.now().timestamp() + delay_s - began_s > 7 * 86_400
-
-    async def _park(self, due: PageDue, delay_s: float, kind: str) -> None:
-        """A wait longer than the delay queues: a row that the relay publishes then."""
-        message = page_message(due, "parked", self._clock.now().isoformat())
-        row = OutboxRow(UUID(message.id), due.tenant, message.type, message.body)
-        async with self._database.transaction() as connection:
-            await runs.park(connection, due.run_id, delay_s, kind)
-            await outbox.add(connection, row, delay_s=delay_s)
+    async def _put_off(self, turn: Turn, kind: str, wait_s: float) -> None:
+        """The API wants this page, and where it means a rate limit every page of the source, later."""
+        if kind == "rate_limited":
+            async with self._database.connection() as connection:
+                await limits.pause(connection, *turn.source, wait_s)
+        await self._pace.put_off(turn, wait_s, kind, is_refused=True)
 
     async def _fail(self, due: PageDue, kind: str, message: str, *, retryable: bool) -> None:
         logger.warning("run %s failed on page %d: %s: %s", due.run_id, due.number, kind, message)
@@ -188,9 +242,15 @@ class Pages:
         self._bell.ring()
 
 
-def _batch(
-    due: PageDue, page: Page, response: Response, started_at: datetime, now: datetime, payload_id: UUID | None
-) -> BatchReady:
+def _back_off_s(refused_count: int) -> float:
+    """What is waited at least: an API that puts the same page off again and again is believed less and less."""
+    return min(float(2 ** max(refused_count - 2, 0)), SLOWEST_BACK_OFF_S) if refused_count > 2 else 0.0
+
+
+def _batch(turn: Turn, page: Page, response: Response, now: datetime, payload_id: UUID | None) -> BatchReady:
+    due = turn.due
+    is_guarded = turn.definition.stream.pagination.type in _GUARDED
+    records: list[Any] | None = page.records if payload_id is None else None
     return BatchReady(
         run_id=due.run_id,
         attempt=due.attempt,
@@ -208,8 +268,9 @@ def _batch(
         status=response.status,
         body_bytes=len(response.body),
         fetched_at=now,
-        started_at=started_at,
+        started_at=turn.begun.started_at,
         highest=page.highest,
-        records=page.records if payload_id is None else None,
+        content_digest=page.content_digest if is_guarded and page.content_digest else None,
+        records=records,
         payload_id=payload_id,
     )

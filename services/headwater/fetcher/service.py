@@ -9,8 +9,11 @@ from aiohttp import web
 from headwater.bus.port import Bus, Message
 from headwater.bus.wire import from_message
 from headwater.contracts.messages import PageDue, RunDue
+from headwater.fetcher.announce import page_message
 from headwater.fetcher.definitions import Definitions
-from headwater.fetcher.pages import Pages, page_message
+from headwater.fetcher.pace import Pace
+from headwater.fetcher.pages import Pages
+from headwater.fetcher.tokens import Tokens
 from headwater.http.client import HttpClient
 from headwater.model.clock import Clock
 from headwater.model.errors import ConfigError, Reject
@@ -21,7 +24,10 @@ from headwater.store.keyring import Keyring
 from headwater.telemetry.metrics import Metrics
 
 logger = logging.getLogger("headwater.fetcher")
-PAGES_AT_ONCE = 32  # mostly waiting for the network
+PAGES_AT_ONCE = 256  # waiting for the network, or for their turn
+OF_ONE_SOURCE = (
+    128  # so that a slow source leaves room for others; no more connections lead to one host either
+)
 
 
 class Fetcher:
@@ -37,6 +43,7 @@ class Fetcher:
         self._bell = bell
         self._clock = clock
         self._metrics = metrics
+        self._keyring = keyring
         self._definitions = Definitions(database, keyring)
 
     def routes(self) -> Sequence[web.RouteDef]:
@@ -47,9 +54,20 @@ class Fetcher:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop` is set."""
-        async with HttpClient(self._clock) as http:
+        async with (
+            HttpClient(self._clock) as http,
+            Tokens(self._database, http, self._keyring, self._clock) as tokens,
+        ):
             pages = Pages(
-                self._database, self._bus, self._bell, http, self._definitions, self._clock, self._metrics
+                self._database,
+                self._bus,
+                self._bell,
+                http,
+                self._definitions,
+                tokens,
+                Pace(self._database, self._clock, OF_ONE_SOURCE),
+                self._clock,
+                self._metrics,
             )
 
             async def page_due(messages: Sequence[Message]) -> None:

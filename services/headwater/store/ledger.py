@@ -7,6 +7,7 @@ from uuid import UUID
 
 from headwater.model.ids import time_of
 from headwater.store import runs
+from headwater.store.limits import Limit
 from headwater.store.queries import queries
 
 _Q = queries("pages")
@@ -30,18 +31,26 @@ class PageKey:
 class Begun:
     """What the ledger says before a fetch.
 
-    `is_wanted`: fetch it. `is_settled`: it is in the table already; announce `next_token` and fetch nothing.
-    `same_token_as`: an earlier page of the walk had this very token: a loop.
+    `is_wanted`: fetch it. `is_settled`: it is in the table already; announce what follows and fetch nothing.
+    `same_token_as`: another page of the walk has this very token: a loop. `ahead_count`: pages of the walk before
+    this one that are not settled. `wait_s`: until the page may be asked for, below 0 how long ago that was (None: it
+    was never put off); `has_slot`: it waited for a slot of the rate limit that it has. `refused_s`: since when its API
+    puts it off (None: it does not), `refused_count` how often. `pause_s`: the quiet that the API asked for.
     """
 
     is_wanted: bool
     is_settled: bool
     next_token: Mapping[str, Any] | None
     same_token_as: int | None
-    mode: str
-    cursor_from: Any
     started_at: Any
-    is_past_the_end: bool
+    is_parked: bool
+    ahead_count: int
+    wait_s: float | None
+    has_slot: bool
+    refused_s: float | None
+    refused_count: int
+    pause_s: float
+    limit: Limit
 
 
 async def begin_page(connection: Any, key: PageKey, tenant: str, digest: bytes) -> Begun | None:
@@ -58,12 +67,30 @@ async def begin_page(connection: Any, key: PageKey, tenant: str, digest: bytes) 
         is_wanted=runs_now and not past and not row["is_settled"] and row["same_token_as"] is None,
         is_settled=runs_now and row["is_settled"],
         next_token=row["next_token"],
-        same_token_as=row["same_token_as"] if runs_now else None,
-        mode=row["mode"],
-        cursor_from=row["cursor_from"],
+        same_token_as=row["same_token_as"] if runs_now and not past else None,
         started_at=row["started_at"],
-        is_past_the_end=past,
+        is_parked=row["is_parked"],
+        ahead_count=key.number - 1 - (row["settled_count"] or 0),
+        wait_s=row["wait_s"],
+        has_slot=bool(row["has_slot"]),
+        refused_s=row["refused_s"],
+        refused_count=row["refused_count"] or 0,
+        pause_s=max(0.0, row["pause_s"] or 0.0),
+        limit=Limit.of(row["rate_limit"]),
     )
+
+
+async def begun_of(connection: Any, key: PageKey, numbers: Sequence[int]) -> set[int]:
+    """Which of the pages `numbers` of the walk of `key` have begun."""
+    rows = await connection.fetch(_Q["begun_of"], *key.values[:4], list(numbers))
+    return {row["number"] for row in rows}
+
+
+async def put_off(
+    connection: Any, key: PageKey, wait_s: float, *, has_slot: bool = False, is_refused: bool = False
+) -> None:
+    """The page waits `wait_s` seconds: for the slot it has in the rate limit, or because its API refused it."""
+    await connection.execute(_Q["wait"], *key.values, wait_s, has_slot, is_refused)
 
 
 async def lock_pages(connection: Any, keys: Iterable[PageKey]) -> dict[PageKey, bool]:

@@ -1,33 +1,64 @@
-"""Rate limits shared by all workers: one row per key, reserved ahead (GCRA)."""
+"""Limits shared by all workers: slots reserved ahead (GCRA), the quiet an API asked for, requests under way."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from headwater.store.queries import queries
 
 _Q = queries("limits")
-LONGEST_RESERVED_S = 1.0  # what is waited in process; a longer wait frees the worker and reserves nothing
+_WINDOWS_S = {"per_second": 1.0, "per_minute": 60.0, "per_hour": 3600.0, "per_day": 86_400.0}
 
 
-async def take(connection: Any, tenant: str, key: str, gap_s: float, burst: int) -> float:
-    """Seconds to wait before the request; more than LONGEST_RESERVED_S: nothing was reserved, ask again then."""
-    reserved = await connection.fetchval(_Q["take"], tenant, key, gap_s, burst, LONGEST_RESERVED_S)
-    if reserved is not None:
-        return max(0.0, float(reserved))
-    wait = await connection.fetchval(_Q["wait_s"], tenant, key, gap_s, burst)
-    return max(float(wait or 0.0), LONGEST_RESERVED_S + 0.001)
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What a source allows. Bucket i: `gaps_s[i]` seconds between requests, `bursts[i]` of them at once after quiet."""
+
+    gaps_s: tuple[float, ...] = ()
+    bursts: tuple[int, ...] = ()
+    in_flight: int | None = None
+
+    @classmethod
+    def of(cls, wire: Mapping[str, Any] | None) -> "Limit":
+        """The limit as a source's definition writes it (`RateLimit`); without one nothing is limited."""
+        if not wire:
+            return cls()
+        burst = int(wire.get("burst") or 1)
+        windows = [(wire.get("requests"), float(wire.get("per_s") or 1.0))]
+        windows += [(wire.get(name), length_s) for name, length_s in _WINDOWS_S.items()]
+        given = [(int(count), length_s) for count, length_s in windows if count]
+        return cls(
+            tuple(length_s / count for count, length_s in given),
+            tuple(min(burst, count) for count, _ in given),
+            wire.get("in_flight"),
+        )
 
 
-async def pause(connection: Any, tenant: str, key: str, wait_s: float) -> None:
-    """Nothing under this key for `wait_s` seconds: the API asked for it."""
-    await connection.execute(_Q["pause"], tenant, key, wait_s)
+async def reserve(
+    connection: Any, tenant: str, source: str, limit: Limit, weight: int, longest_s: float
+) -> tuple[float, bool]:
+    """Reserve the next slot: seconds until then, and whether it was reserved (not beyond `longest_s`)."""
+    row = await connection.fetchrow(
+        _Q["reserve"], tenant, source, list(limit.gaps_s), list(limit.bursts), weight, longest_s
+    )
+    return max(0.0, float(row["wait_s"])), bool(row["is_reserved"])
 
 
-async def of_source(connection: Any, tenant: str, source: str) -> Mapping[str, Any] | None:
-    """The source's rate limit as it is now; None without one."""
-    return await connection.fetchval(_Q["of_source"], tenant, source)  # type: ignore[no-any-return]
+async def pause(connection: Any, tenant: str, source: str, wait_s: float) -> None:
+    """No request of this source for `wait_s` seconds: its API asked for it."""
+    await connection.execute(_Q["pause"], tenant, source, wait_s)
 
 
-async def paused_s(connection: Any, tenant: str, key: str) -> float:
-    """Seconds of quiet that the API asked for and that are left; for sources without a limit of their own."""
-    return max(0.0, float(await connection.fetchval(_Q["paused_s"], tenant, key) or 0.0))
+async def lease(
+    connection: Any, tenant: str, source: str, most: int, holder: UUID, lease_s: float
+) -> int | None:
+    """A place among the `most` requests that may be under way; None when all are taken."""
+    return await connection.fetchval(  # type: ignore[no-any-return]
+        _Q["lease"], tenant, source, most, holder, lease_s
+    )
+
+
+async def release(connection: Any, tenant: str, source: str, slot: int, holder: UUID) -> None:
+    """Give a place back."""
+    await connection.execute(_Q["release"], tenant, source, slot, holder)

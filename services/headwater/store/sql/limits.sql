@@ -1,25 +1,24 @@
--- name: take
--- GCRA: reserves a slot and gives 0 or the seconds to wait for it; a wait beyond $5 reserves nothing.
--- $1 tenant, $2 key, $3 seconds between requests, $4 burst, $5 longest wait that is reserved.
-INSERT INTO rate_limit AS l (tenant, key, theoretical_at)
-VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3::float8))
-ON CONFLICT (tenant, key) DO UPDATE
-   SET theoretical_at = greatest(l.theoretical_at, clock_timestamp()) + make_interval(secs => $3::float8)
- WHERE l.theoretical_at - make_interval(secs => $3::float8 * ($4::int - 1)) <= clock_timestamp() + make_interval(secs => $5::float8)
-RETURNING extract(epoch FROM theoretical_at - make_interval(secs => $3::float8 * $4::int) - clock_timestamp())::float8
-
--- name: wait_s
--- Seconds until a slot is free.
-SELECT extract(epoch FROM theoretical_at - make_interval(secs => $3::float8 * ($4::int - 1)) - clock_timestamp())::float8
-  FROM rate_limit WHERE tenant = $1 AND key = $2
+-- name: reserve
+-- $1 tenant, $2 key, $3 seconds between requests of each limit, $4 how many of each may go at once, $5 what this
+-- request counts, $6 longest wait that is reserved.
+SELECT wait_s, is_reserved FROM reserve_slot($1, $2, $3, $4, $5, $6)
 
 -- name: pause
 -- The API asked for quiet: nothing before $3 seconds from now.
-INSERT INTO rate_limit AS l (tenant, key, theoretical_at) VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3::float8))
-ON CONFLICT (tenant, key) DO UPDATE SET theoretical_at = greatest(l.theoretical_at, excluded.theoretical_at)
+INSERT INTO rate_limit AS l (tenant, key, paused_until) VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
+ON CONFLICT (tenant, key) DO UPDATE SET paused_until = greatest(l.paused_until, excluded.paused_until)
 
--- name: of_source
-SELECT definition -> 'rate_limit' FROM source WHERE tenant = $1 AND name = $2
+-- name: lease
+-- One of the $3 places for requests under way; no row when all are taken. $4 holder, $5 seconds of the lease.
+INSERT INTO request_lease AS l (tenant, source, slot, holder, leased_until)
+SELECT $1, $2, free.slot, $4, clock_timestamp() + make_interval(secs => $5)
+  FROM (SELECT slot FROM generate_series(1, $3::int) AS slot
+         WHERE NOT EXISTS (SELECT 1 FROM request_lease t
+                            WHERE (t.tenant, t.source, t.slot) = ($1, $2, slot) AND t.leased_until > clock_timestamp())
+         ORDER BY random() LIMIT 1) AS free
+ON CONFLICT (tenant, source, slot) DO UPDATE SET holder = excluded.holder, leased_until = excluded.leased_until
+ WHERE l.leased_until <= clock_timestamp()
+RETURNING slot
 
--- name: paused_s
-SELECT extract(epoch FROM theoretical_at - clock_timestamp())::float8 FROM rate_limit WHERE tenant = $1 AND key = $2
+-- name: release
+DELETE FROM request_lease WHERE tenant = $1 AND source = $2 AND slot = $3 AND holder = $4

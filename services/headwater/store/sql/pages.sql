@@ -1,23 +1,39 @@
 -- name: begin
--- The page ledger before a fetch: begins the page if the run still wants it, and tells what is known of it.
--- $1 run_at, $2 run_id, $3 attempt, $4 walk, $5 number, $6 tenant, $7 digest of the page's token.
+-- The page ledger before a fetch: begins the page if the run still wants it, and tells what is known of it and of what
+-- its source allows. $1 run_at, $2 run_id, $3 attempt, $4 walk, $5 number, $6 tenant, $7 digest of the page's token.
 WITH asked AS (
-    SELECT state, attempt, mode, cursor_from, started_at FROM run WHERE due_at = $1 AND id = $2
+    SELECT state, attempt, mode, cursor_from, started_at, parked_until, tenant, source FROM run WHERE due_at = $1 AND id = $2
 ), begun AS (
     INSERT INTO page (run_at, run_id, attempt, walk, number, tenant, token_digest)
     SELECT $1, $2, $3, $4, $5, $6, $7 FROM asked WHERE state = 'running' AND attempt = $3
     ON CONFLICT DO NOTHING RETURNING number
 )
-SELECT a.state, a.attempt, a.mode, a.cursor_from, a.started_at,
-       EXISTS (SELECT 1 FROM begun) AS is_new,
-       p.settled_at IS NOT NULL AS is_settled, p.next_token, p.stop_reason,
-       w.last_number,
+SELECT a.state, a.attempt, a.started_at, a.parked_until IS NOT NULL AS is_parked,
+       p.settled_at IS NOT NULL AS is_settled, p.next_token, p.has_slot, p.refused_count,
+       extract(epoch FROM p.not_before - clock_timestamp())::float8 AS wait_s,
+       extract(epoch FROM clock_timestamp() - p.refused_at)::float8 AS refused_s,
+       w.last_number, w.settled_count,
+       s.definition -> 'rate_limit' AS rate_limit,
+       extract(epoch FROM l.paused_until - clock_timestamp())::float8 AS pause_s,
        (SELECT o.number FROM page o
          WHERE o.run_at = $1 AND o.run_id = $2 AND o.attempt = $3 AND o.walk = $4
            AND o.token_digest = $7 AND o.number <> $5) AS same_token_as
   FROM asked a
   LEFT JOIN page p ON p.run_at = $1 AND p.run_id = $2 AND p.attempt = $3 AND p.walk = $4 AND p.number = $5
   LEFT JOIN walk w ON w.run_at = $1 AND w.run_id = $2 AND w.attempt = $3 AND w.number = $4
+  LEFT JOIN source s ON s.tenant = a.tenant AND s.name = a.source
+  LEFT JOIN rate_limit l ON l.tenant = a.tenant AND l.key = a.source
+
+-- name: begun_of
+-- Which of these pages of a walk have begun: their messages are known to have arrived.
+SELECT number FROM page WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND walk = $4 AND number = ANY($5::int[])
+
+-- name: wait
+-- The page waits $6 seconds: for the slot it has in the rate limit ($7), or because its API put it off ($8).
+UPDATE page SET not_before = clock_timestamp() + make_interval(secs => $6), has_slot = $7,
+                refused_at = CASE WHEN $8 THEN coalesce(refused_at, clock_timestamp()) ELSE refused_at END,
+                refused_count = refused_count + CASE WHEN $8 THEN 1 ELSE 0 END
+ WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND walk = $4 AND number = $5
 
 -- name: lock
 -- The pages of a batch, locked in the one order that all loaders keep.
