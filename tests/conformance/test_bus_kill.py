@@ -1,6 +1,5 @@
 """kill -9 of the broker or the database under load: nothing that was confirmed is lost."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
@@ -23,23 +22,20 @@ async def _load_and_crash(
     publishing: Bus, consuming: Bus, kill: Callable[[], Awaitable[None]], start: Callable[[], Awaitable[None]]
 ) -> Ledger:
     """Publish and consume, crash and restart in the midst of it, go on, and wait for what was confirmed."""
-    ledger, stop = Ledger(), asyncio.Event()
+    ledger = Ledger()
     async with (
         consuming.consume(QUEUE, ledger.receive, prefetch=100, batch=20, linger_s=0.01),
         consuming.consume(QUEUE, ledger.receive, prefetch=10),
-        asyncio.TaskGroup() as group,
     ):
-        for _ in range(PUBLISHERS):
-            group.create_task(ledger.publish(publishing, TYPE, stop))
-        await ledger.until(lambda: len(ledger.received) >= BEFORE, PATIENCE_S)
+        async with ledger.publishing(publishing, TYPE, publishers=PUBLISHERS):
+            await ledger.until(lambda: len(ledger.received) >= BEFORE, PATIENCE_S)
 
-        await kill()
-        await ledger.until(lambda: ledger.refused_count >= PUBLISHERS, PATIENCE_S)
-        before = len(ledger.confirmed)
-        await start()
+            await kill()
+            await ledger.until(lambda: ledger.refused_count >= PUBLISHERS, PATIENCE_S)
+            before = len(ledger.confirmed)
+            await start()
 
-        await ledger.until(lambda: len(ledger.confirmed) >= before + AFTER, PATIENCE_S)
-        stop.set()
+            await ledger.until(lambda: len(ledger.confirmed) >= before + AFTER, PATIENCE_S)
         await ledger.until(lambda: not ledger.lost, PATIENCE_S)
     print(ledger)
     return ledger

@@ -248,17 +248,15 @@ async def test_an_unroutable_message_among_many_is_the_only_one_refused(rabbit: 
 
 
 async def test_a_cut_connection_is_told_as_unavailable_and_mends_itself(far_bus: RabbitBus, proxy: Proxy):
-    ledger, stop = Ledger(), asyncio.Event()
-    async with far_bus.consume("headwater.page.due", ledger.receive), asyncio.TaskGroup() as group:
-        for _ in range(8):
-            group.create_task(ledger.publish(far_bus, "page.due", stop))
-        for number in range(1, 4):
-            await ledger.until(lambda number=number: len(ledger.received) >= number * 50, PATIENCE_S)
-            refused = ledger.refused_count
-            proxy.cut()
-            await ledger.until(lambda refused=refused: ledger.refused_count > refused, PATIENCE_S)
-        await ledger.until(lambda: len(ledger.received) >= 250, PATIENCE_S)
-        stop.set()
+    ledger = Ledger()
+    async with far_bus.consume("headwater.page.due", ledger.receive):
+        async with ledger.publishing(far_bus, "page.due", publishers=8):
+            for number in range(1, 4):
+                await ledger.until(lambda number=number: len(ledger.received) >= number * 50, PATIENCE_S)
+                refused = ledger.refused_count
+                proxy.cut()
+                await ledger.until(lambda refused=refused: ledger.refused_count > refused, PATIENCE_S)
+            await ledger.until(lambda: len(ledger.received) >= 250, PATIENCE_S)
         await ledger.until(lambda: not ledger.lost, PATIENCE_S)
 
     assert not ledger.lost

@@ -3,7 +3,8 @@
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from headwater.bus.port import Bus, Message
@@ -42,7 +43,19 @@ class Ledger:
             f"unexpected {len(self.unexpected)}"
         )
 
-    async def publish(self, bus: Bus, type_: str, stop: asyncio.Event) -> None:
+    @asynccontextmanager
+    async def publishing(self, bus: Bus, type_: str, *, publishers: int) -> AsyncIterator[None]:
+        """Publish while the context is open; on leaving, every publish has been answered."""
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(publishers):
+                group.create_task(self._publish(bus, type_, stop))
+            try:
+                yield
+            finally:
+                stop.set()
+
+    async def _publish(self, bus: Bus, type_: str, stop: asyncio.Event) -> None:
         """Publish until `stop`; what is not confirmed is not sent again, so that loss cannot hide."""
         while not stop.is_set():
             identity = f"l-{next(self._numbers)}"

@@ -74,8 +74,7 @@ def parse_url(url: Secret) -> URL:
 
 
 class Connection(aio_pika.Connection):
-    """A connection that can say whether it is still there; `guarded`: its reader outlives malformed messages.
-    """
+    """A connection that tells whether it is there; `guarded`: its reader outlives malformed messages."""
 
     def __init__(self, url: URL, name: str, *, guarded: bool) -> None:
         super().__init__(url.update_query(heartbeat=str(HEARTBEAT_S), name=name))
