@@ -15,16 +15,22 @@ StreamVersionId = NewType("StreamVersionId", UUID)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_VERSION = (8 << 76) | (2 << 62)
+_FREE = ~((15 << 76) | (3 << 62))
 
 
 def _digest(parts: tuple[object, ...]) -> bytes:
     """A SHA-256 over the parts, each with its length, so that no two lists of parts collide."""
-    hashed = hashlib.sha256()
+    hashed = b""
     for part in parts:
         raw = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
-        hashed.update(len(raw).to_bytes(8, "big"))
-        hashed.update(raw)
-    return hashed.digest()
+        hashed += len(raw).to_bytes(8, "big") + raw
+    return hashlib.sha256(hashed).digest()
+
+
+def _uuid(raw: bytes) -> UUID:
+    """The UUID of these 16 bytes, with the bits set that make it version 8, variant 10."""
+    return UUID(int=int.from_bytes(raw, "big") & _FREE | _VERSION)
 
 
 def to_millisecond(moment: datetime) -> datetime:
@@ -35,18 +41,12 @@ def to_millisecond(moment: datetime) -> datetime:
 def derive_id(moment: datetime, *parts: object) -> UUID:
     """The id of what `parts` name at `moment` (aware; milliseconds count)."""
     milliseconds = (moment - EPOCH) // _MILLISECOND
-    raw = bytearray(milliseconds.to_bytes(6, "big") + _digest(parts)[:10])
-    raw[6] = (raw[6] & 0x0F) | 0x80
-    raw[8] = (raw[8] & 0x3F) | 0x80
-    return UUID(bytes=bytes(raw))
+    return _uuid(milliseconds.to_bytes(6, "big") + _digest(parts)[:10])
 
 
 def derive_key_id(*parts: object) -> UUID:
     """The id of what `parts` name, whenever it is seen: a hash without a time."""
-    raw = bytearray(_digest(parts)[:16])
-    raw[6] = (raw[6] & 0x0F) | 0x80
-    raw[8] = (raw[8] & 0x3F) | 0x80
-    return UUID(bytes=bytes(raw))
+    return _uuid(_digest(parts)[:16])
 
 
 def time_of(identifier: UUID) -> datetime:
