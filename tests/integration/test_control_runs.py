@@ -32,7 +32,7 @@ async def test_a_run_that_is_started_is_queued_with_all_that_was_asked(office: O
     asked = {
         "stream": "shop.orders",
         "mode": "full",
-        "force": True,
+        "force": False,
         "parameters": {"day": "2026-01-01", "n": 10**30},
     }
 
@@ -53,6 +53,12 @@ async def test_a_run_that_is_started_is_queued_with_all_that_was_asked(office: O
     )
     assert run["timings"]["created_at"] is not None
     assert run["timings"]["ran_s"] is None
+
+
+async def test_what_would_have_no_effect_is_not_accepted(office: Office) -> None:
+    for place, value in {"window": {"from": 1}, "force": True, "parameters": {"a": "x" * 70_000}}.items():
+        answered = await office.post("/runs", {"stream": "shop.orders", place: value})
+        assert (answered.status, answered.pointers) == (422, [f"/{place}"])
 
 
 async def test_the_same_idempotency_key_gives_the_same_run_also_at_once(office: Office) -> None:
@@ -320,3 +326,15 @@ async def test_a_wrong_specification_is_told_with_field_position_cause_and_mend(
     assert (
         await office.post("/schedules/preview", {"cron": "0 1 * * *", "after": "0001-01-01T00:00:00+14:00"})
     ).status == 422
+
+
+async def test_a_key_gives_its_run_also_when_the_stream_has_gone_since(office: Office) -> None:
+    headers = {"Idempotency-Key": "once"}
+    first = await office.post("/runs", {"stream": "shop.refunds"}, headers=headers)
+    without = MANIFEST.replace("- name: refunds", "- name: returns")
+    await office.post("/config/import", data=without, headers={"Content-Type": "application/yaml"})
+
+    again = await office.post("/runs", {"stream": "shop.refunds"}, headers=headers)
+
+    assert (again.status, again.json) == (202, first.json)
+    assert (await office.post("/runs", {"stream": "shop.refunds"})).status == 422

@@ -12,7 +12,8 @@ from headwater.bus.port import Message
 from headwater.bus.topology import Binding, Topology, load_topology
 from headwater.bus.wire import to_message
 from headwater.contracts.messages import RunFinished
-from headwater.notifier.events import event_of, routing_key, word
+from headwater.model.topics import routing_key, word
+from headwater.notifier.events import event_of
 from headwater.notifier.service import Notifier
 from headwater.telemetry.metrics import Metrics
 

@@ -13,7 +13,13 @@ from headwater.contracts.messages import RunRequest
 from headwater.control.broker_users import tenant_of
 from headwater.control.caller import TENANT_FORM
 from headwater.control.reading import faults_in
-from headwater.control.starting import KeyReusedError, Starter, UnknownStreamError, start_run
+from headwater.control.starting import (
+    KeyReusedError,
+    NotStartableError,
+    Starter,
+    UnknownStreamError,
+    start_run,
+)
 from headwater.model.errors import Reject
 from headwater.model.run import Trigger
 from headwater.store import config
@@ -57,6 +63,8 @@ class Door:
                 if not await config.has_tenant(connection, tenant):
                     raise Reject(f"there is no tenant {tenant!r}")
                 await start_run(connection, tenant, request, starter)
+        except NotStartableError as error:
+            raise Reject(f"run.request: /{error.place}: {error}") from error
         except (UnknownStreamError, KeyReusedError) as error:
             raise Reject(str(error)) from error
 

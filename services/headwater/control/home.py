@@ -114,9 +114,13 @@ def make_home(overview: Overview) -> Any:
     return show_home
 
 
-async def show_health(desk: Desk, _: Call[NoQuery, None]) -> Reply:
-    """Always 200: who wants a status to act on asks /readyz."""
-    return Reply(await health_of(desk))
+def make_health(overview: Overview) -> Any:
+    """The handler of `/health`. Always 200: who wants a status to act on asks /readyz."""
+
+    async def show_health(desk: Desk, _: Call[NoQuery, None]) -> Reply:
+        return Reply((await overview.look(desk))["health"])
+
+    return show_health
 
 
 def prefers_html(accept: str) -> bool:

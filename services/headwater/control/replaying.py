@@ -13,6 +13,7 @@ from headwater.control.paging import run_id
 from headwater.control.starting import (
     KeyReusedError,
     NotFinalError,
+    NotStartableError,
     Starter,
     UnknownStreamError,
     rerun,
@@ -51,7 +52,14 @@ async def replay(connection: Any, letter: Mapping[str, Any], starter: Starter) -
         if kind == RunRequest.type:
             request = RunRequest.model_validate(loads(bytes(letter["body"])))
             return await start_run(connection, letter["tenant"], request, starter)
-    except (ContractError, ValueError, UnknownStreamError, NotFinalError, KeyReusedError) as error:
+    except (
+        ContractError,
+        ValueError,
+        UnknownStreamError,
+        NotStartableError,
+        NotFinalError,
+        KeyReusedError,
+    ) as error:
         raise CannotReplayError(f"it would be given up again: {str(error)[:500]}") from error
     raise CannotReplayError(f"messages of type {kind[:80]!r} are not replayed")
 

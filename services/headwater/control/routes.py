@@ -26,7 +26,7 @@ def route_table(overview: home.Overview) -> tuple[Route, ...]:
     return (
         Route("GET", "/", home.make_home(overview), "What runs here, how it is, and where to go", None, home.Home,
               tag="service"),
-        Route("GET", f"{API}/health", home.show_health, "Whether database and bus answer", None, home.Health,
+        Route("GET", f"{API}/health", home.make_health(overview), "Whether database and bus answer", None, home.Health,
               tag="service"),
 
         Route("GET", f"{API}/tenants", tenants.list_tenants, "Tenants", "read", Page[tenants.Tenant],

@@ -23,6 +23,7 @@ from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
 from headwater.control.starting import (
     KeyReusedError,
     NotFinalError,
+    NotStartableError,
     Starter,
     UnknownStreamError,
     rerun,
@@ -167,6 +168,8 @@ async def create_run(desk: Desk, call: Call[NoQuery, RunRequest]) -> Reply:
             run_id = await start_run(connection, call.tenant, call.body, starter)
     except UnknownStreamError as error:
         raise invalid_at("/stream", str(error)) from error
+    except NotStartableError as error:
+        raise invalid_at(f"/{error.place}", str(error)) from error
     except KeyReusedError as error:
         raise key_reused(error) from error
     desk.bell.ring()

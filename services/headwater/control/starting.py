@@ -14,10 +14,19 @@ from headwater.store import catalogue, config, idempotency, runs, schedules
 from headwater.store.runs import NewRun
 
 MANUAL = 0  # before what schedules start
+MAX_PARAMETERS_BYTES = 64 * 1024  # they stand in the run's row, and lists of runs show them
 
 
 class UnknownStreamError(HeadwaterError):
     """A run was asked for of a stream that the tenant does not have."""
+
+
+class NotStartableError(HeadwaterError):
+    """A request asks for what no run can do; `place` is the member of it."""
+
+    def __init__(self, place: str, what: str) -> None:
+        super().__init__(what)
+        self.place = place
 
 
 class KeyReusedError(HeadwaterError):
@@ -43,21 +52,17 @@ class Starter:
 async def start_run(connection: Any, tenant: str, request: RunRequest, starter: Starter) -> UUID:
     """Insert the run that `request` asks for, in the caller's transaction; ring the bell after the commit.
 
-    Raises: UnknownStreamError, KeyReusedError.
+    Raises: NotStartableError, UnknownStreamError, KeyReusedError.
     """
+    _check(request)
     source, _, stream = request.stream.partition(".")
-    if not await config.has_stream(connection, tenant, source, stream):
-        raise UnknownStreamError(
-            f"{request.stream[:140]!r} names no stream of this tenant (write source.stream)"
-        )
-    if starter.key is None:
-        key, due_at = uuid4().hex, await schedules.now(connection)
-    else:
+    key, due_at, is_known = uuid4().hex, await schedules.now(connection), False
+    if starter.key is not None:
         digest = hashlib.sha256(dumps(request.model_dump(mode="python"))).digest()
         first = await idempotency.claim(connection, tenant, "runs", starter.key, digest)
         if first.digest != digest:
             raise KeyReusedError
-        key, due_at = starter.key, first.at
+        key, due_at, is_known = starter.key, first.at, not first.is_now
     new = NewRun(
         tenant=tenant,
         source=source,
@@ -72,7 +77,25 @@ async def start_run(connection: Any, tenant: str, request: RunRequest, starter: 
         priority=MANUAL,
         started_by=starter.started_by,
     )
+    if is_known:
+        return new.id  # its run was inserted with the key, whatever became of the stream since
+    if not await config.has_stream(connection, tenant, source, stream):
+        raise UnknownStreamError(
+            f"{request.stream[:140]!r} names no stream of this tenant (write source.stream)"
+        )
     return await runs.insert(connection, new)
+
+
+def _check(request: RunRequest) -> None:
+    """Nothing is accepted that would have no effect."""
+    if len(dumps(request.parameters)) > MAX_PARAMETERS_BYTES:
+        raise NotStartableError("parameters", f"is larger than {MAX_PARAMETERS_BYTES} bytes")
+    if request.window is not None:
+        raise NotStartableError("window", "runs of a window are not supported yet")
+    if request.force:
+        raise NotStartableError(
+            "force", "forced rebuilds are not supported yet; mode full reads everything again"
+        )
 
 
 async def rerun(connection: Any, run: Mapping[str, Any], starter: Starter) -> UUID:

@@ -145,7 +145,8 @@ def _destinations(manifest: Manifest) -> Iterator[tuple[Path, str, Destination]]
     for i, source in enumerate(manifest.sources):
         for j, stream in enumerate(source.streams):
             path = ("sources", i, "streams", j, "destination")
-            yield path, f"{source.name}.{stream.name}", stream.destination
+            if stream.destination is not None:
+                yield path, f"{source.name}.{stream.name}", stream.destination
     for i, endpoint in enumerate(manifest.endpoints):
         if endpoint.destination is not None:
             yield ("endpoints", i, "destination"), f"endpoint {endpoint.name}", endpoint.destination
