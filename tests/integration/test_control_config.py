@@ -220,3 +220,47 @@ async def test_presets_of_both_kinds_are_listed(office: Office) -> None:
     names = {(preset["kind"], preset["name"]) for preset in found}
     assert {("signature", "github"), ("signature", "stripe"), ("schedule", "daily_2am")} <= names
     assert len(names) == len(found)
+
+
+async def test_a_secret_written_in_place_is_sealed_wherever_it_stands(office: Office) -> None:
+    text = """
+version: 1
+sources:
+  - name: login
+    base_url: https://api.example.com
+    auth:
+      type: session
+      login_url: https://api.example.com/login
+      json: {user: me, password: hidden-1, nested: {client_secret: hidden-2}}
+      headers: {X-Api-Key: hidden-3, Accept: text/plain}
+      token_path: token
+    streams: [{name: a, destination: {table: a}}]
+  - name: oauth
+    base_url: https://api.example.com
+    auth: {type: oauth2, token_url: https://api.example.com/token, client_id: me, client_secret: hidden-4}
+    streams: [{name: a, destination: {table: a}}]
+endpoints:
+  - {name: hooks, scheme: github, secrets: [{value: hidden-5, not_after: 2030-01-01T00:00:00Z}, hidden-6]}
+"""
+    applied = await office.post("/config/import", data=text, headers=YAML)
+    assert applied.status == 200, applied.body
+
+    told = b"".join([(await office.get(path)).body for path in ("/sources", "/endpoints", "/config/export")])
+    rows = await office.worker.fetch(
+        "SELECT definition::text FROM stream_version UNION ALL SELECT definition::text FROM source"
+        " UNION ALL SELECT definition::text FROM endpoint"
+    )
+    sealed = await office.worker.fetchval("SELECT array_agg(name ORDER BY name) FROM secret")
+
+    assert b"hidden" not in told
+    assert not any("hidden" in row["definition"] for row in rows)
+    assert sealed == [
+        "endpoint/hooks/secrets/0",
+        "endpoint/hooks/secrets/1",
+        "source/login/auth/headers/X-Api-Key",
+        "source/login/auth/json/nested/client_secret",
+        "source/login/auth/json/password",
+        "source/oauth/auth/client_secret",
+    ]
+    again = (await office.get("/config/export?format=yaml")).body
+    assert (await office.post("/config/import", data=again, headers=YAML)).status == 200

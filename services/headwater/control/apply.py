@@ -4,10 +4,12 @@ What the manifest names is written; streams of a named source that it no longer 
 are sealed into the table `secret`, and the definitions keep only their names.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from headwater.contracts.auth import SessionAuth
 from headwater.contracts.codec import dumps
 from headwater.contracts.endpoints import SecretWindow
 from headwater.contracts.manifest import Auth, Endpoint, Manifest, Schedule, Source, Stream, StreamDefinition
@@ -15,8 +17,12 @@ from headwater.contracts.timetable import timetable_of
 from headwater.model.ids import derive_key_id
 from headwater.model.schedule import next_after
 from headwater.model.secret import Secret
+from headwater.plugins.secret_text import names_in
 from headwater.store import config, schedules
 from headwater.store.keyring import Keyring
+
+_SOUNDS_SECRET = re.compile(r"pass|secret|token|api.?key|credential|authorization|pin$", re.IGNORECASE)
+_NO_NAME = re.compile(r"[^A-Za-z0-9_.-]")
 
 
 @dataclass(slots=True)
@@ -72,19 +78,37 @@ async def _stream(connection: Any, tenant: str, source: Source, stream: Stream) 
 
 
 async def _sealed_auth(connection: Any, keyring: Keyring, tenant: str, source: str, auth: Auth) -> Auth:
-    """The auth with its secrets replaced by their names."""
-    names: dict[str, str] = {}
+    """The auth with its secrets replaced by their names; also passwords and the like within a login's fields."""
+    changed: dict[str, Any] = {}
     for name, described in type(auth).model_fields.items():
-        extra = described.json_schema_extra
-        value = getattr(auth, name)
+        extra, value = described.json_schema_extra, getattr(auth, name)
+        place = f"source/{source}/auth/{described.alias or name}"
         if isinstance(extra, Mapping) and extra.get("x-secret") and isinstance(value, str) and value:
-            names[name] = await _sealed(connection, keyring, tenant, f"source/{source}/auth/{name}", value)
-    return auth.model_copy(update=names)
+            changed[name] = await _sealed(connection, keyring, tenant, place, value)
+        elif isinstance(auth, SessionAuth) and isinstance(value, Mapping):
+            changed[name] = await _sealed_fields(connection, keyring, tenant, place, value)
+    return auth.model_copy(update=changed)
+
+
+async def _sealed_fields(
+    connection: Any, keyring: Keyring, tenant: str, place: str, fields: Mapping[str, Any]
+) -> dict[str, Any]:
+    """`fields` with the texts whose names sound secret replaced by the names of secrets."""
+    sealed: dict[str, Any] = {}
+    for key, value in fields.items():
+        here = f"{place}/{_NO_NAME.sub('_', key)[:60]}"
+        if isinstance(value, Mapping):
+            sealed[key] = await _sealed_fields(connection, keyring, tenant, here, value)
+        elif isinstance(value, str) and value and _SOUNDS_SECRET.search(key):
+            sealed[key] = await _sealed(connection, keyring, tenant, here, value)
+        else:
+            sealed[key] = value
+    return sealed
 
 
 async def _sealed(connection: Any, keyring: Keyring, tenant: str, name: str, value: str) -> str:
     """`${secret:NAME}` for a value written in place; a text that already names a secret stays as it is."""
-    if value.startswith("${secret:"):
+    if names_in(value):
         return value
     await config.put_secret(connection, keyring, tenant, name, Secret.of(value))
     return f"${{secret:{name}}}"
