@@ -24,6 +24,7 @@ class PageDue(Closed):
     """One page is to be fetched. `token` says where it is to be had (plain JSON, made by the paginator).
 
     A token also tells how far the walk is, for the limits; what it is compared by is its place alone.
+    `not_before` is there where the stream waits between its pages.
     """
 
     type: ClassVar[str] = "page.due"
@@ -34,6 +35,7 @@ class PageDue(Closed):
     walk: int = 0
     number: int
     token: dict[str, Any]
+    not_before: datetime | None = None
 
 
 class RejectedRecord(Closed):
@@ -49,7 +51,9 @@ class BatchReady(Closed):
     `next_token` is the token of the page that follows, None at the end; then `stop_reason` says why.
     `records` are the selected records; with `payload_id` they stand in table `payload` instead (JSON list).
     `started_at` is when the run's attempt began: by it, newer records replace older ones. `highest` is the
-    highest cursor value among them, where the stream has a cursor.
+    highest cursor value among them, where the stream has a cursor; where they ascend and a limit ends the walk,
+    `below` is the highest one below it. `content_digest` is there where equal pages of one walk are a loop.
+    `resume_token` is where the next run goes on after a limit.
     """
 
     type: ClassVar[str] = "batch.ready"
@@ -71,6 +75,9 @@ class BatchReady(Closed):
     fetched_at: datetime
     started_at: datetime
     highest: Any = None
+    below: Any = None
+    content_digest: str | None = None
+    resume_token: dict[str, Any] | None = None
     records: list[Any] | None = None
     payload_id: UUID | None = None
 

@@ -20,7 +20,10 @@ class Graphql(Closed):
 
 
 class Request(Closed):
-    """What one page is asked by. `path` is appended to `base_url`; `json` is the body of a POST."""
+    """What one page is asked by. `path` is appended to `base_url`; `json` is the body of a POST.
+
+    `weight` is how many requests of the source's rate limit one of these counts.
+    """
 
     method: Literal["GET", "POST"] = "GET"
     path: str = ""
@@ -28,6 +31,7 @@ class Request(Closed):
     headers: dict[str, str] = Field(default={})
     body: dict[str, Any] | None = Field(default=None, alias="json")
     graphql: Graphql | None = None
+    weight: Annotated[int, Field(ge=1, le=1000)] = 1
 
     @model_validator(mode="after")
     def _bodies_fit(self) -> Self:
@@ -64,11 +68,15 @@ class Errors(Closed):
 
 
 class Limits(Closed):
-    """Built-in limits always apply: a walk that meets one ends `partial` with the warning `limit_reached`."""
+    """Built-in limits always apply: a walk that meets one ends `partial` with the warning `limit_reached`.
+
+    `request_seconds` is how long an API may put off one page (429, Retry-After) before the run fails.
+    """
 
     max_pages: Annotated[int, Field(ge=1)] = 100_000
     max_records: Annotated[int, Field(ge=1)] = 100_000_000
     max_seconds: Annotated[int, Field(ge=1, le=7 * 86_400)] = 86_400
+    request_seconds: Annotated[int, Field(ge=1, le=7 * 86_400)] = 21_600
 
 
 class Incremental(Closed):
