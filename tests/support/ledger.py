@@ -36,12 +36,19 @@ class Ledger:
     def duplicated(self) -> set[str]:
         return {identity for identity, count in self.received.items() if count > 1}
 
+    def summary(self) -> dict[str, int]:
+        return {
+            "attempted": len(self.attempted),
+            "acknowledged": len(self.confirmed),
+            "refused": self.refused_count,
+            "received": len(self.received),
+            "lost": len(self.lost),
+            "duplicated": len(self.duplicated),
+            "unexpected": len(self.unexpected),
+        }
+
     def __str__(self) -> str:
-        return (
-            f"attempted {len(self.attempted)}, confirmed {len(self.confirmed)}, refused {self.refused_count}, "
-            f"received {len(self.received)}, lost {len(self.lost)}, duplicated {len(self.duplicated)}, "
-            f"unexpected {len(self.unexpected)}"
-        )
+        return ", ".join(f"{name} {count}" for name, count in self.summary().items())
 
     @asynccontextmanager
     async def publishing(self, bus: Bus, type_: str, *, publishers: int) -> AsyncIterator[None]:
