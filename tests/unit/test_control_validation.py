@@ -1,13 +1,18 @@
 """The checks of a manifest beyond its form: each mistake at its place, with a mend."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+import yaml
 
+from headwater.contracts.manifest import Manifest
 from headwater.contracts.manifest_text import Problem, parse_manifest
+from headwater.control.export import lean
 from headwater.control.finding import Surroundings, header_fault
 from headwater.control.validation import check
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 GOOD = """
 version: 1
@@ -148,3 +153,18 @@ def test_headers_that_can_be_sent() -> None:
         assert header_fault("X-A", value) is None
     for value in (" a", "a ", "a\x7fb", "a\0"):
         assert header_fault("X-A", value) is not None
+
+
+def test_a_manifest_without_its_defaults_is_the_same_manifest() -> None:
+    texts = [GOOD, *(path.read_text(encoding="utf-8") for path in sorted(EXAMPLES.glob("*.yml")))]
+
+    assert len(texts) > 1
+    for text in texts:
+        manifest = parse_manifest(text, "test.yml", AnyEnvironment())[0]
+        told = yaml.safe_load(yaml.safe_dump(lean(manifest)))
+        assert Manifest.model_validate(told) == manifest
+
+
+class AnyEnvironment(dict[str, str]):
+    def get(self, name: str, default: str | None = None) -> str:
+        return "https://api.example.com" if name.endswith("URL") else f"value of {name}"
