@@ -124,7 +124,7 @@ async def _until_the_end(
     routes = [*probes.routes(), *(route for service in services for route in service.routes())]
     async with asyncio.TaskGroup() as group:
         try:
-            async with serving(routes, settings.bind_host, settings.bind_port) as port:
+            async with serving(routes, settings.bind_host, settings.bind_port, ground.metrics) as port:
                 for service in services:
                     group.create_task(supervise(service, stop, ground.metrics), name=service.name)
                 host = f"[{settings.bind_host}]" if ":" in settings.bind_host else settings.bind_host

@@ -1,5 +1,6 @@
 """The one HTTP port of a process: the services' routes, `/healthz`, `/readyz`, `/metrics`."""
 
+import asyncio
 import errno
 import logging
 from collections.abc import AsyncIterator, Sequence
@@ -8,8 +9,9 @@ from contextlib import asynccontextmanager
 import orjson
 from aiohttp import web
 
-from headwater.app.service import Service
+from headwater.app.service import Informative, Service
 from headwater.bus.port import Bus
+from headwater.http.incoming import Guard, GuardedRunner
 from headwater.model.errors import ConfigError, Unavailable
 from headwater.store.database import Database
 from headwater.telemetry.metrics import Metrics
@@ -37,7 +39,9 @@ class Probes:
         faults = {name: fault for name, fault in missing.items() if fault is not None}
         checks = {name: fault or "ok" for name, fault in missing.items()}
         status = "ok" if not faults else "not ready"
-        return _json({"status": status, "checks": checks}, 200 if not faults else 503)
+        facts = {each.name: each.facts() for each in self._services if isinstance(each, Informative)}
+        told = {"status": status, "checks": checks, **({"facts": facts} if facts else {})}
+        return _json(told, 200 if not faults else 503)
 
     async def metrics(self, _: web.Request) -> web.Response:
         try:
@@ -70,12 +74,16 @@ def _json(value: object, status: int = 200) -> web.Response:
 
 
 @asynccontextmanager
-async def serving(routes: Sequence[web.RouteDef], host: str, port: int) -> AsyncIterator[int]:
+async def serving(
+    routes: Sequence[web.RouteDef], host: str, port: int, metrics: Metrics | None = None
+) -> AsyncIterator[int]:
     """Serve while the context is open; gives the port. Raises: ConfigError when it is taken."""
     application = web.Application(client_max_size=MAX_BODY_BYTES)
     application.add_routes(routes)
-    runner = web.AppRunner(application, access_log=None, auto_decompress=False, shutdown_timeout=10.0)
+    guard = Guard(lambda fault: metrics.malformed.labels(fault).inc() if metrics is not None else None)
+    runner = GuardedRunner(application, guard, shutdown_timeout=10.0)
     await runner.setup()
+    watch = asyncio.create_task(guard.watch(), name="http.guard")
     try:
         site = web.TCPSite(runner, host, port, backlog=1024)
         try:
@@ -84,6 +92,7 @@ async def serving(routes: Sequence[web.RouteDef], host: str, port: int) -> Async
             raise ConfigError(_why_not(host, port, error)) from error
         yield _port_of(runner, port)
     finally:
+        watch.cancel()
         await runner.cleanup()
 
 

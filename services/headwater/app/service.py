@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from aiohttp import web
 
@@ -31,6 +31,15 @@ class Service(Protocol):
     async def ready(self) -> str | None:
         """None when it can do its work now, else what is missing."""
         ...
+
+
+@runtime_checkable
+class Informative(Protocol):
+    """A service that has numbers to tell in `/readyz`, ready or not."""
+
+    name: str
+
+    def facts(self) -> Mapping[str, float | int | None]: ...
 
 
 async def supervise(service: Service, stop: asyncio.Event, metrics: Metrics) -> None:

@@ -8,8 +8,9 @@ from headwater.app.service import Service
 
 
 def _receiver(ground: Ground) -> Service:
-    from headwater.receiver.service import Receiver
+    from headwater.receiver.service import Place, Receiver
 
+    settings = ground.settings
     return Receiver(
         ground.worker,
         ground.spool,
@@ -19,7 +20,12 @@ def _receiver(ground: Ground) -> Service:
         ground.bell,
         ground.clock,
         ground.metrics,
-        ground.settings.public_url,
+        Place(
+            f"http://{settings.bind_host}:{settings.bind_port}",
+            settings.public_url if settings.public_url_is_set else None,
+            settings.trusted_proxies,
+            settings.snapshot_max_age_s,
+        ),
     )
 
 

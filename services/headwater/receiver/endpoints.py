@@ -1,56 +1,56 @@
 """The receiver's snapshot of all endpoints, with their secrets opened once.
 
-It is read anew when the configuration changes, after every reconnect and every 30 s; while the database is away
-the last one serves. An endpoint that it does not know costs one look-up, rate-limited, before 404.
+It is read anew when the configuration changes, after every reconnect and every 30 s; while the database is away the
+last one serves, up to an age. An endpoint that it does not know costs one look-up, rate-limited, before 404; so does a
+signature that does not verify, since its secret may be newer than the snapshot.
 """
 
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
+from headwater.contracts.endpoints import InboundRate
 from headwater.contracts.manifest import Endpoint
 from headwater.model.clock import Clock
 from headwater.model.errors import ConfigError, SecretError, Unavailable
 from headwater.model.secret import Secret
-from headwater.plugins.secret_text import names_in
-from headwater.plugins.signatures import Scheme, Verifier, bind, check_secrets, compile_definition, preset
-from headwater.store import config
+from headwater.receiver.address import Address, address_of, secret_names
+from headwater.receiver.bucket import Bucket
+from headwater.receiver.ledger import Ledger
+from headwater.store import config, endpoints
 from headwater.store.database import Database
 from headwater.store.keyring import Keyring
 
 logger = logging.getLogger("headwater.receiver")
 RELOAD_S = 30.0
-DEFAULT_TOLERANCE_S = 300.0
+LOOK_UP_S = 0.5
 LOOK_UPS_PER_S = 20  # of unknown endpoints, so that guessing names does not become a load on the database
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """An endpoint as the receiver needs it."""
-
-    tenant: str
-    endpoint: Endpoint
-    scheme: Scheme
-    verifier: Verifier
-
-    @property
-    def tolerance_s(self) -> float:
-        """The endpoint's own, else the provider's advice, else 5 minutes."""
-        return self.endpoint.tolerance_s or self.scheme.tolerance_s or DEFAULT_TOLERANCE_S
+LOOK_AGAIN_S = 1.0  # between two looks after signatures that do not verify, of one endpoint
+Name = tuple[str, str]  # tenant, endpoint
 
 
 class Endpoints:
-    """All endpoints by (tenant, name)."""
+    """All endpoints by (tenant, name). `max_age_s`: how old a snapshot may be to serve."""
 
-    def __init__(self, database: Database, keyring: Keyring, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, keyring: Keyring, clock: Clock, ledger: Ledger, max_age_s: float
+    ) -> None:
         self._database = database
         self._keyring = keyring
         self._clock = clock
-        self._known: Mapping[tuple[str, str], Address] = {}
+        self._ledger = ledger
+        self._max_age_s = max_age_s
+        self._known: Mapping[Name, Address] = {}
+        self._buckets: dict[Name, tuple[InboundRate, Bucket]] = {}
         self._loaded_at: float | None = None
         self._look_ups: list[float] = []
+        self._looked_again: dict[Name, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
 
     @property
     def age_s(self) -> float | None:
@@ -61,23 +61,49 @@ class Endpoints:
         """Read the snapshot. Raises: Unavailable; then the last one stays."""
         started = self._clock.monotonic()
         async with self._database.connection() as connection:
-            self._known = await self._read(connection, await config.all_endpoints(connection))
+            self._known = await self._read(connection, await endpoints.all_enabled(connection))
         self._loaded_at = started
+        self._looked_again.clear()
+        self._buckets = {name: pair for name, pair in self._buckets.items() if name in self._known}
+        self._ledger.keep_only(self._known)
 
     async def find(self, tenant: str, name: str) -> Address | None:
+        """The endpoint; None when there is none. Raises: Unavailable when that is not known."""
         found = self._known.get((tenant, name))
-        if found is not None or not self._may_look_up():
+        if found is not None:
+            if self._clock.monotonic() - (self._loaded_at or 0.0) > self._max_age_s:
+                raise Unavailable("the endpoints are older than they may be")
             return found
+        if not self._may_look_up():
+            if self._loaded_at is None:
+                raise Unavailable("no endpoint is known yet")
+            return None
         try:
-            async with asyncio.timeout(0.5), self._database.connection() as connection:
-                row = await config.one_endpoint(connection, tenant, name)
-                more = {} if row is None else await self._read(connection, [row])
+            return await self._look_up(tenant, name)
         except (Unavailable, TimeoutError):
             if self._loaded_at is None:
                 raise Unavailable("no endpoint is known yet, and the database is away") from None
             return None
-        self._known = {**self._known, **more}
-        return more.get((tenant, name))
+
+    async def look_again(self, address: Address) -> Address | None:
+        """The endpoint as the database has it now; None when it was looked at a moment ago, or cannot be."""
+        name, now = (address.tenant, address.name), self._clock.monotonic()
+        if now - self._looked_again.get(name, float("-inf")) < LOOK_AGAIN_S or not self._may_look_up():
+            return None
+        self._looked_again[name] = now
+        try:
+            return await self._look_up(*name)
+        except (Unavailable, TimeoutError):
+            return None
+
+    async def _look_up(self, tenant: str, name: str) -> Address | None:
+        async with asyncio.timeout(LOOK_UP_S), self._database.connection() as connection:
+            row = await endpoints.one_enabled(connection, tenant, name)
+            found = {} if row is None else await self._read(connection, [row])
+        self._known = {**self._known, **found}
+        if self._loaded_at is None:
+            self._loaded_at = self._clock.monotonic()
+        return found.get((tenant, name))
 
     def _may_look_up(self) -> bool:
         now = self._clock.monotonic()
@@ -87,19 +113,36 @@ class Endpoints:
         self._look_ups.append(now)
         return True
 
-    async def _read(
-        self, connection: Any, rows: Sequence[Mapping[str, Any]]
-    ) -> dict[tuple[str, str], Address]:
-        endpoints = [(row["tenant"], Endpoint.model_validate(row["definition"])) for row in rows]
-        wanted = [(t, name) for t, e in endpoints for text in e.secrets for name in names_in(text)]
+    async def _read(self, connection: Any, rows: Sequence[Mapping[str, Any]]) -> dict[Name, Address]:
+        read: list[tuple[str, Endpoint, str | None]] = []
+        for row in rows:
+            try:
+                read.append(
+                    (row["tenant"], Endpoint.model_validate(row["definition"]), row["handshake_secret"])
+                )
+            except ValidationError as error:
+                logger.error("endpoint %s/%s is out of service: %s", row["tenant"], row["name"], error)
+        wanted = [(tenant, name) for tenant, each, learnt in read for name in secret_names(each, learnt)]
         secrets = await self._open(connection, wanted)
         found = {}
-        for tenant, endpoint in endpoints:
+        for tenant, endpoint, learnt in read:
+            tally = self._ledger.tally(tenant, endpoint.name)
             try:
-                found[tenant, endpoint.name] = address_of(tenant, endpoint, secrets)
+                bucket = self._bucket(tenant, endpoint)
+                found[tenant, endpoint.name] = address_of(tenant, endpoint, secrets, tally, bucket, learnt)
             except (ConfigError, SecretError) as error:
                 logger.error("endpoint %s/%s is out of service: %s", tenant, endpoint.name, error)
         return found
+
+    def _bucket(self, tenant: str, endpoint: Endpoint) -> Bucket | None:
+        """The endpoint's bucket, the same one as before unless its rate changed."""
+        rate, name = endpoint.limits.rate, (tenant, endpoint.name)
+        if rate is None:
+            return None
+        known = self._buckets.get(name)
+        if known is None or known[0] != rate:
+            known = self._buckets[name] = (rate, Bucket(rate.requests, rate.per_s, rate.burst))
+        return known[1]
 
     async def _open(
         self, connection: Any, wanted: Sequence[tuple[str, str]]
@@ -115,24 +158,3 @@ class Endpoints:
             except SecretError:
                 continue
         return opened
-
-
-def scheme_of(endpoint: Endpoint) -> Scheme:
-    """The endpoint's signature scheme. Raises: ConfigError."""
-    if endpoint.definition is not None:
-        return compile_definition(endpoint.definition)
-    return preset(endpoint.scheme or "")
-
-
-def address_of(tenant: str, endpoint: Endpoint, secrets: Mapping[tuple[str, str], Secret]) -> Address:
-    """The endpoint ready to verify. Raises: ConfigError, SecretError when a secret is missing or unusable."""
-    opened = []
-    for text in endpoint.secrets:
-        names = names_in(text)
-        secret = secrets.get((tenant, names[0])) if names else Secret.of(text)
-        if secret is None:
-            raise SecretError(f"secret {names[0]!r} is not there: set it, or correct the name")
-        opened.append(secret)
-    scheme = scheme_of(endpoint)
-    check_secrets(scheme, opened)
-    return Address(tenant, endpoint, scheme, bind(scheme, opened))

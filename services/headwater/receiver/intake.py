@@ -10,26 +10,32 @@ from headwater.bus.port import Message
 from headwater.contracts import webhook
 from headwater.contracts.webhook import Receipt
 from headwater.model.ids import derive_id, derive_key_id, to_millisecond
-from headwater.plugins.signatures import SignedRequest, Verdict, delivery_id, event_type
-from headwater.receiver.endpoints import Address
+from headwater.plugins.signatures import SignedRequest, Verdict
+from headwater.plugins.webhooks.facts import Known
+from headwater.receiver.address import Address
 
 MAX_MESSAGE_BODY_BYTES = 1024 * 1024  # larger ones travel by reference
-MAX_KEY_CHARACTERS = 512
 REMEMBERED_HEADERS_BYTES = 48 * 1024  # with the rest of the envelope within a message's header limit
+_MAX_ESCAPE = 6  # bytes that one byte may become in JSON
 SHIELDED_HEADERS = frozenset({b"authorization", b"proxy-authorization", b"cookie"})
 
 
 def receipt_of(
     address: Address,
     request: SignedRequest,
+    known: Known,
     verdict: Verdict,
     *,
+    secret_index: int | None,
     now: datetime,
     nonce: bytes,
     remote: str | None,
 ) -> Receipt:
-    """The receipt of a verified request. `nonce` tells apart two receipts of one millisecond."""
-    key = _key(address, request)
+    """The receipt of a verified request. `nonce` tells apart two receipts of one millisecond.
+
+    `secret_index` is the place of the secret that verified in the endpoint's list.
+    """
+    key = known.key
     at = to_millisecond(now)
     receipt_id = derive_id(at, "receipt", address.tenant, address.endpoint.name, nonce)
     identity = (address.tenant, address.endpoint.name, key)
@@ -40,25 +46,15 @@ def receipt_of(
         tenant=address.tenant,
         endpoint=address.endpoint.name,
         method=request.method,
-        url=request.url[:8192],
+        url=request.url[:8192].encode("utf-8", "replace").decode("utf-8").replace("\0", "?"),
         remote=remote,
         headers=_headers(request),
         body=request.body,
-        verification=_verification(address, verdict),
-        type=event_type(address.scheme, request),
+        verification=_verification(address, verdict, secret_index),
+        type=known.type,
         key=key,
         dedupe_s=address.endpoint.dedupe.window_s,
     )
-
-
-def _key(address: Address, request: SignedRequest) -> str | None:
-    header = address.endpoint.dedupe.header
-    if header is None:
-        return delivery_id(address.scheme, request)
-    wanted = header.lower().encode("latin-1")
-    values = [value for name, value in request.headers if name.lower() == wanted]
-    text = values[0].decode("latin-1") if len(values) == 1 else ""
-    return text if 0 < len(text) <= MAX_KEY_CHARACTERS and "\0" not in text else None
 
 
 def _headers(request: SignedRequest) -> list[list[str]]:
@@ -69,10 +65,10 @@ def _headers(request: SignedRequest) -> list[list[str]]:
     ]
 
 
-def _verification(address: Address, verdict: Verdict) -> Mapping[str, Any]:
+def _verification(address: Address, verdict: Verdict, secret_index: int | None) -> Mapping[str, Any]:
     return {
         "scheme": address.endpoint.scheme or "definition",
-        "secret": verdict.secret_index,
+        "secret": secret_index,
         "timestamp": verdict.timestamp_s,
     }
 
@@ -87,5 +83,8 @@ def message_of(receipt: Receipt, payload_id: UUID | None) -> Message:
 
 
 def header_bytes(request: SignedRequest) -> int:
-    """How much of a message's headers the request's headers take, escapes included."""
+    """How much of a message's headers the request's headers take, escapes included; small ones are estimated."""
+    size = sum(len(name) + len(value) for name, value in request.headers) + 8 * len(request.headers)
+    if size * _MAX_ESCAPE <= REMEMBERED_HEADERS_BYTES:
+        return size
     return len(json.dumps(_headers(request), separators=(",", ":")))

@@ -1,19 +1,26 @@
 """Confirm or spool: what a 202 rests on.
 
 Publish within its budget; else a spool row in PostgreSQL within its own, relayed later under the same id; else
-nothing is known and the caller is told so (503). Stragglers run on in a bounded set.
+nothing is known and the caller is told so (503). Stragglers run on in a bounded set. Spool rows of one moment share a
+commit. Deliveries that have an order, and large ones, go into the database at once.
 """
 
 import asyncio
+import contextlib
 import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from enum import Enum
 
 from headwater.bus.port import Bus, Message
+from headwater.bus.postgres.group_commit import GroupCommit
 from headwater.contracts.webhook import Receipt
-from headwater.model.errors import BusFull, ContractError, HeadwaterError, Unavailable
+from headwater.model.clock import Clock
+from headwater.model.errors import BusFull, BusUnavailable, ContractError, HeadwaterError, Unavailable
 from headwater.model.ids import derive_id
+from headwater.receiver.breaker import Breaker
 from headwater.receiver.intake import MAX_MESSAGE_BODY_BYTES, message_of
-from headwater.store import outbox, payloads
+from headwater.store import ordering, outbox, payloads
 from headwater.store.bell import Bell
 from headwater.store.database import Database
 from headwater.store.outbox import OutboxRow
@@ -22,6 +29,8 @@ logger = logging.getLogger("headwater.receiver")
 PUBLISH_S = 1.0
 SPOOL_S = 0.6
 MAX_STRAGGLERS = 1000
+SPOOL_BYTES = 64 * 1024 * 1024  # waiting for a commit
+SPOOL_WRITERS = 2
 
 
 class Kept(Enum):
@@ -31,20 +40,40 @@ class Kept(Enum):
 
 
 class Safekeeping:
-    """Where receipts are made safe."""
+    """Where receipts are made safe. `database` is a pool of its own."""
 
-    def __init__(self, bus: Bus, database: Database, bell: Bell) -> None:
+    def __init__(self, bus: Bus, database: Database, bell: Bell, clock: Clock) -> None:
         self._bus = bus
         self._database = database
         self._bell = bell
+        self._clock = clock
+        self._breaker = Breaker()
         self._stragglers: set[asyncio.Task[None]] = set()
+        self._spool: GroupCommit[OutboxRow] = GroupCommit(self._write, lambda row: len(row.body))
 
-    async def keep(self, receipt: Receipt) -> Kept:
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """While open, the spool is written."""
+        writers = [asyncio.create_task(self._spool.run(), name="spool") for _ in range(SPOOL_WRITERS)]
+        try:
+            yield
+        finally:
+            for writer in writers:
+                writer.cancel()
+            await asyncio.gather(*writers, return_exceptions=True)
+
+    async def keep(self, receipt: Receipt, order_key: str | None = None) -> Kept:
         """Make the receipt safe, or say that it is not known to be."""
+        if order_key is not None:
+            return await self._keep_in_order(receipt, order_key)
         if len(receipt.body) > MAX_MESSAGE_BODY_BYTES:
             return await self._keep_large(receipt)
         message = message_of(receipt, None)
-        if len(self._stragglers) < MAX_STRAGGLERS and await self._published(message):
+        if (
+            len(self._stragglers) < MAX_STRAGGLERS
+            and self._breaker.may_try(self._clock.monotonic())
+            and await self._published(message)
+        ):
             return Kept.QUEUED
         return await self._spooled(receipt, message)
 
@@ -54,7 +83,13 @@ class Safekeeping:
         self._stragglers.add(task)
         task.add_done_callback(self._forget)
         done, _ = await asyncio.wait({task}, timeout=PUBLISH_S)
-        return bool(done) and not task.cancelled() and task.exception() is None
+        if not done:
+            self._breaker.failed(self._clock.monotonic())
+            return False
+        if task.cancelled() or task.exception() is not None:
+            return False
+        self._breaker.succeeded()
+        return True
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._stragglers.discard(task)
@@ -67,20 +102,22 @@ class Safekeeping:
             logger.debug("a webhook goes to the spool: %s", fault)
 
     async def _spooled(self, receipt: Receipt, message: Message) -> Kept:
+        if self._spool.pending_bytes + len(message.body) > SPOOL_BYTES:
+            return Kept.NOWHERE
         row = OutboxRow(receipt.receipt_id, receipt.tenant, message.type, message.body, message.headers)
         try:
-            async with asyncio.timeout(SPOOL_S), self._database.transaction() as connection:
-                await outbox.add(connection, row)
+            async with asyncio.timeout(SPOOL_S):
+                await self._spool.add(row)
         except (Unavailable, TimeoutError) as error:
-            logger.warning(
-                "neither broker nor spool took a webhook for %s/%s: %s",
-                receipt.tenant,
-                receipt.endpoint,
-                error,
-            )
+            _warn("neither broker nor spool took a webhook", receipt, error)
             return Kept.NOWHERE
         self._bell.ring()
         return Kept.SPOOLED
+
+    async def _write(self, rows: Sequence[OutboxRow]) -> Sequence[Exception | None]:
+        async with self._database.transaction() as connection:
+            await outbox.add_many(connection, rows)
+        return [None] * len(rows)
 
     async def _keep_large(self, receipt: Receipt) -> Kept:
         """Body and spool row in one transaction; the relay publishes the reference."""
@@ -92,17 +129,32 @@ class Safekeeping:
                 await payloads.put(connection, payload_id, receipt.tenant, receipt.body)
                 await outbox.add(connection, row)
         except (Unavailable, TimeoutError) as error:
-            logger.warning(
-                "the database took no large webhook for %s/%s: %s", receipt.tenant, receipt.endpoint, error
-            )
+            _warn("the database took no large webhook", receipt, error)
+            return Kept.NOWHERE
+        self._bell.ring()
+        return Kept.SPOOLED
+
+    async def _keep_in_order(self, receipt: Receipt, order_key: str) -> Kept:
+        """Behind its predecessors of the same key."""
+        try:
+            async with asyncio.timeout(PUBLISH_S + SPOOL_S), self._database.transaction() as connection:
+                await ordering.add(connection, receipt, order_key)
+        except (Unavailable, TimeoutError) as error:
+            _warn("the database took no webhook that has an order", receipt, error)
             return Kept.NOWHERE
         self._bell.ring()
         return Kept.SPOOLED
 
     async def close(self) -> None:
         """Give stragglers 2 s, then let them go: their callers were told that nothing is known."""
+        self._spool.close()
         if self._stragglers:
             await asyncio.wait(self._stragglers, timeout=2.0)
         for task in list(self._stragglers):
             task.cancel()
-        await asyncio.gather(*self._stragglers, return_exceptions=True)
+        with contextlib.suppress(BusUnavailable):
+            await asyncio.gather(*self._stragglers, return_exceptions=True)
+
+
+def _warn(what: str, receipt: Receipt, error: Exception) -> None:
+    logger.warning("%s for %s/%s: %s", what, receipt.tenant, receipt.endpoint, error)

@@ -1,16 +1,24 @@
-"""The receiver as a service: keeps its snapshot fresh and offers its route."""
+"""The receiver as a service: keeps its snapshot fresh, writes down what came, and offers its route."""
 
 import asyncio
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from aiohttp import web
 
 from headwater.bus.port import Bus
+from headwater.http.client import HttpClient, HttpLimits
 from headwater.model.clock import Clock
-from headwater.model.errors import Unavailable
+from headwater.model.errors import SourceError, Unavailable
+from headwater.model.http import HttpRequest
 from headwater.model.secret import Secret
+from headwater.receiver.certificates import FETCH_S, MAX_BYTES, Certificates
 from headwater.receiver.endpoints import RELOAD_S, Endpoints
+from headwater.receiver.ledger import Ledger
 from headwater.receiver.safekeeping import Safekeeping
+from headwater.receiver.senders import Senders
+from headwater.receiver.shaking import Handshakes
 from headwater.receiver.web import PATH, Intake
 from headwater.store.bell import Bell, listening
 from headwater.store.config import CONFIG_CHANNEL
@@ -19,7 +27,18 @@ from headwater.store.keyring import Keyring
 from headwater.telemetry.metrics import Metrics
 
 logger = logging.getLogger("headwater.receiver")
+WRITE_EVERY_S = 5.0
 MAX_SNAPSHOT_AGE_S = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the receiver stands. `bound_url` is its own address; `public_url` what the operator set, or None."""
+
+    bound_url: str
+    public_url: str | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    max_snapshot_age_s: float = MAX_SNAPSHOT_AGE_S
 
 
 class Receiver:
@@ -37,42 +56,93 @@ class Receiver:
         bell: Bell,
         clock: Clock,
         metrics: Metrics,
-        public_url: str,
+        place: Place,
     ) -> None:
+        self._database = database
         self._url = url
-        self._endpoints = Endpoints(database, keyring, clock)
-        self._safekeeping = Safekeeping(bus, spool, bell)
-        self._intake = Intake(self._endpoints, self._safekeeping, clock, metrics, public_url)
+        self._metrics = metrics
+        self._max_age_s = place.max_snapshot_age_s
+        self._http = HttpClient(clock, HttpLimits(redirects=0, body_bytes=MAX_BYTES, connections=16))
+        self._ledger = Ledger()
+        self._endpoints = Endpoints(database, keyring, clock, self._ledger, place.max_snapshot_age_s)
+        self._safekeeping = Safekeeping(bus, spool, bell, clock)
+        self._certificates = Certificates(self._fetch, clock)
+        self._intake = Intake(
+            self._endpoints,
+            Senders(place.bound_url, place.public_url, place.trusted_proxies),
+            self._safekeeping,
+            Handshakes(database, keyring, self._http),
+            self._certificates,
+            self._ledger,
+            clock,
+            metrics,
+        )
 
     def routes(self) -> list[web.RouteDef]:
-        return [web.post(PATH, self._intake.handle)]
+        return [web.route("*", PATH, self._intake.handle)]
 
     async def ready(self) -> str | None:
         """None when ready, else what is missing."""
         age_s = self._endpoints.age_s
         if age_s is None:
             return "the endpoints are not loaded yet"
-        return None if age_s < MAX_SNAPSHOT_AGE_S else f"the endpoints are {age_s:.0f} s old"
+        return None if age_s < self._max_age_s else f"the endpoints are {age_s:.0f} s old"
+
+    def facts(self) -> Mapping[str, float | int | None]:
+        """For `/readyz`: how old the snapshot of the endpoints is, and how old it may be."""
+        age_s = self._endpoints.age_s
+        return {
+            "endpoints": len(self._endpoints),
+            "snapshot_age_s": None if age_s is None else round(age_s, 1),
+            "snapshot_max_age_s": self._max_age_s,
+        }
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Keep the snapshot fresh until `stop` is set."""
-        async with listening(self._url, CONFIG_CHANNEL) as changed:
-            ending = asyncio.ensure_future(stop.wait())
-            try:
-                while not stop.is_set():
-                    changed.clear()
-                    await self._reload()
-                    ringing = asyncio.ensure_future(changed.wait())
-                    await asyncio.wait(
-                        {ringing, ending}, timeout=RELOAD_S, return_when=asyncio.FIRST_COMPLETED
-                    )
-                    ringing.cancel()
-            finally:
-                ending.cancel()
+        """Work until `stop` is set."""
+        try:
+            async with (
+                listening(self._url, CONFIG_CHANNEL) as changed,
+                self._safekeeping.running(),
+                asyncio.TaskGroup() as group,
+            ):
+                group.create_task(self._keep_fresh(stop, changed), name="receiver.snapshot")
+                group.create_task(self._keep_books(stop), name="receiver.books")
+                await stop.wait()
                 await self._safekeeping.close()
+        finally:
+            await self._certificates.close()
+            await self._http.close()
+
+    async def _keep_fresh(self, stop: asyncio.Event, changed: asyncio.Event) -> None:
+        ending = asyncio.ensure_future(stop.wait())
+        try:
+            while not stop.is_set():
+                changed.clear()
+                await self._reload()
+                ringing = asyncio.ensure_future(changed.wait())
+                await asyncio.wait({ringing, ending}, timeout=RELOAD_S, return_when=asyncio.FIRST_COMPLETED)
+                ringing.cancel()
+        finally:
+            ending.cancel()
 
     async def _reload(self) -> None:
         try:
             await self._endpoints.load()
         except Unavailable as error:
             logger.warning("the endpoints could not be read anew; the last ones serve: %s", error)
+
+    async def _keep_books(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                async with asyncio.timeout(WRITE_EVERY_S):
+                    await stop.wait()
+            except TimeoutError:
+                pass
+            await self._ledger.write(self._database)
+            self._metrics.snapshot_age_seconds.set(self._endpoints.age_s or 0.0)
+
+    async def _fetch(self, url: str) -> bytes:
+        answer = await self._http.send(HttpRequest("GET", url), timeout_s=FETCH_S, max_body_bytes=MAX_BYTES)
+        if answer.status != 200:
+            raise SourceError("certificate", f"the certificate's address answered {answer.status}")
+        return answer.body

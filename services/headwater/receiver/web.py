@@ -1,152 +1,280 @@
-"""`/in/{tenant}/{endpoint}`: read within limits, verify over the raw bytes, make safe, 202."""
+"""`/in/{tenant}/{endpoint}`: judge within limits, verify over the raw bytes, make safe, answer.
 
-import asyncio
+In this order: the endpoint, its senders' addresses and methods, the body within its cap, the handshake that comes
+unsigned, the signature, the handshake that comes signed, the rate, safekeeping.
+"""
+
+import hashlib
 import logging
 import os
 import re
+import traceback
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
-import orjson
 from aiohttp import web
 
 from headwater.model.clock import Clock
 from headwater.model.errors import Unavailable
-from headwater.plugins.signatures import SignedRequest
-from headwater.receiver.endpoints import Address, Endpoints
+from headwater.model.ids import derive_id
+from headwater.plugins.signatures import SignedRequest, Verdict, certificate_url
+from headwater.plugins.signatures.handshake import HandshakeAnswer
+from headwater.receiver.address import Address
+from headwater.receiver.certificates import Certificates
+from headwater.receiver.endpoints import Endpoints
 from headwater.receiver.intake import REMEMBERED_HEADERS_BYTES, header_bytes, receipt_of
+from headwater.receiver.keys import ActiveKeys
+from headwater.receiver.ledger import HANDSHAKE, Ledger
+from headwater.receiver.reading import Body, Budget, check_encoding, check_unfolds
+from headwater.receiver.refused import Refused, too_many, unavailable
 from headwater.receiver.safekeeping import Kept, Safekeeping
+from headwater.receiver.senders import Senders, is_within
+from headwater.receiver.shaking import Handshakes, response_of
+from headwater.store.refusals import Refusal
 from headwater.telemetry.metrics import Metrics
 
 logger = logging.getLogger("headwater.receiver")
 PATH = "/in/{tenant}/{endpoint}"
-_NAME = re.compile(r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")
-READ_S = 10.0  # between two pieces of a body
-BODY_S = 60.0  # for a whole body
-BUDGET_BYTES = 64 * 1024 * 1024  # bodies in flight in one process
-RETRY_AFTER_S = 5
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
+_MAYBE_NEWER = frozenset(
+    {"mismatch", "no_secret"}
+)  # a secret, or a definition, that the snapshot has not yet
+_SHOWN_PATH = 512
+_MAX_SAMPLED_HEADERS = 100
 
 
-class Answer(Exception):
-    """Ends a request with this status; the caller learns no more than the status says."""
+@dataclass(slots=True)
+class _Visit:
+    """One request on its way through, and what is known of it so far."""
 
-    def __init__(self, status: int, title: str, outcome: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(title)
-        self.status = status
-        self.title = title
-        self.outcome = outcome
-        self.headers = headers or {}
+    request: web.Request
+    at_s: float
+    remote: str | None = None
+    address: Address | None = None
+    body: bytes | None = None
+
+
+@dataclass(slots=True)
+class _Verified:
+    address: Address
+    keys: ActiveKeys
+    verdict: Verdict
 
 
 class Intake:
     """The handler of the path, and what it holds."""
 
     def __init__(
-        self, endpoints: Endpoints, safekeeping: Safekeeping, clock: Clock, metrics: Metrics, public_url: str
+        self,
+        endpoints: Endpoints,
+        senders: Senders,
+        safekeeping: Safekeeping,
+        handshakes: Handshakes,
+        certificates: Certificates,
+        ledger: Ledger,
+        clock: Clock,
+        metrics: Metrics,
     ) -> None:
         self._endpoints = endpoints
+        self._senders = senders
         self._safekeeping = safekeeping
+        self._handshakes = handshakes
+        self._certificates = certificates
+        self._ledger = ledger
         self._clock = clock
         self._metrics = metrics
-        self._public_url = public_url.rstrip("/")
-        self._in_flight = 0
+        self._budget = Budget()
 
     async def handle(self, request: web.Request) -> web.Response:
         started = self._clock.monotonic()
+        visit = _Visit(request, self._clock.now().timestamp())
+        body = Body(self._budget)
         try:
-            delivery, outcome = await self._receive(request)
-        except Answer as answer:
-            self._metrics.received.labels(answer.outcome).inc()
-            return _refusal(answer)
-        except Unavailable:
-            self._metrics.received.labels("unavailable").inc()
-            return _refusal(_unavailable())
+            response, outcome = await self._receive(visit, body)
+        except Refused as refused:
+            response, outcome = refused.response(), self._note_refused(visit, refused)
+        except Unavailable as error:
+            logger.debug("not accepted now: %s", error)
+            response, outcome = unavailable().response(), "unavailable"
+        except Exception as error:  # noqa: BLE001 - the caller learns nothing, and no trace with its bytes is logged
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            logger.error("a webhook met a fault: %s in %s:%s", type(error).__name__, place.name, place.lineno)
+            response, outcome = unavailable().response(), "fault"
+        finally:
+            body.done()
         self._metrics.received.labels(outcome).inc()
         self._metrics.answer_seconds.observe(self._clock.monotonic() - started)
-        return web.Response(status=202, body=orjson.dumps({"id": delivery}), content_type="application/json")
+        return response
 
-    async def _receive(self, request: web.Request) -> tuple[str, str]:
-        address = await self._address(request)
-        cap = address.endpoint.limits.body_bytes
-        length = request.content_length
-        if length is not None and length > cap:
-            raise _too_large(cap)
-        if request.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
-            raise Answer(415, "Compressed bodies are not accepted", "unsupported")
-        expected = min(cap, length if length is not None else 64 * 1024)
-        if self._in_flight + expected > BUDGET_BYTES:
-            raise _unavailable()
-        self._in_flight += expected
-        try:
-            body = await _read(request, cap)
-            return await self._accept(request, address, body)
-        finally:
-            self._in_flight -= expected
+    async def _receive(self, visit: _Visit, body: Body) -> tuple[web.Response, str]:
+        request = visit.request
+        address = visit.address = await self._address(request)
+        visit.remote = self._senders.address(request)
+        if address.allowed and (visit.remote is None or not is_within(visit.remote, address.allowed)):
+            raise Refused(403, "Not from this address", "address")
+        self._check_method(address, request.method)
+        limits = address.endpoint.limits
+        encoding = check_encoding(request, allowed=limits.compressed)
+        visit.body = await body.read(request, limits.body_bytes)
+        url = self._senders.url(request, address.endpoint.public_url)
+        signed = SignedRequest(request.method, url, request.raw_headers, visit.body)
+        if header_bytes(signed) > REMEMBERED_HEADERS_BYTES:
+            raise Refused(431, "The headers are too large", "headers_too_large")
+        answer = await self._handshakes.answer(address, signed, address.keys.at(visit.at_s), None)
+        if answer is not None and not answer.is_delivery:
+            return self._shaken(address, visit, answer)
+        if request.method not in address.methods and not self._has_signed_handshake(address, request.method):
+            raise _not_allowed(address)
+        verified = await self._verified(address, signed, visit.at_s)
+        address = visit.address = verified.address
+        answer = await self._handshakes.answer(
+            address, signed, verified.keys, verified.verdict.secret_index or 0
+        )
+        if answer is not None and not answer.is_delivery:
+            return self._shaken(address, visit, answer)
+        if request.method not in address.methods:
+            raise _not_allowed(address)
+        wait_s = 0.0 if address.bucket is None else address.bucket.take(self._clock.monotonic())
+        if wait_s > 0:
+            raise too_many(wait_s)
+        if encoding:
+            await check_unfolds(visit.body, encoding, limits.body_bytes)
+        return await self._accept(visit, signed, verified, answer)
 
     async def _address(self, request: web.Request) -> Address:
         tenant, name = request.match_info["tenant"], request.match_info["endpoint"]
         address = None
-        if _NAME.match(tenant) and _NAME.match(name):
+        if _NAME.fullmatch(tenant) and _NAME.fullmatch(name):
             address = await self._endpoints.find(tenant, name)
         if address is None:
-            raise Answer(404, "There is no such endpoint", "unknown")
+            raise Refused(404, "There is no such endpoint", "unknown")
         return address
 
-    async def _accept(self, request: web.Request, address: Address, body: bytes) -> tuple[str, str]:
-        signed = SignedRequest(request.method, self._public_url + request.raw_path, request.raw_headers, body)
-        if header_bytes(signed) > REMEMBERED_HEADERS_BYTES:
-            raise Answer(431, "The headers are too large", "headers_too_large")
-        now = self._clock.now()
-        verdict = address.verifier.verify(
-            signed, at_s=now.timestamp(), tolerance_s=address.tolerance_s, context=address.endpoint.context
+    def _check_method(self, address: Address, method: str) -> None:
+        if method not in address.methods and (
+            address.handshake is None or method not in address.handshake.methods
+        ):
+            raise _not_allowed(address)
+
+    def _has_signed_handshake(self, address: Address, method: str) -> bool:
+        return (
+            address.handshake is not None and address.handshake.signed and method in address.handshake.methods
         )
-        if not verdict.valid:
-            self._metrics.refused.labels(verdict.reason).inc()
-            logger.info(
-                "refused a webhook for %s/%s: %s %s",
-                address.tenant,
-                address.endpoint.name,
-                verdict.reason,
-                verdict.detail,
-            )
-            raise Answer(401, "The signature does not verify", "refused")
-        receipt = receipt_of(address, signed, verdict, now=now, nonce=os.urandom(16), remote=request.remote)
-        kept = await self._safekeeping.keep(receipt)
+
+    def _shaken(self, address: Address, visit: _Visit, answer: HandshakeAnswer) -> tuple[web.Response, str]:
+        address.tally.note(HANDSHAKE, visit.at_s)
+        return response_of(answer), HANDSHAKE
+
+    async def _verified(self, address: Address, request: SignedRequest, at_s: float) -> _Verified:
+        """The endpoint under which the request verifies. Raises: Refused (401)."""
+        verified = await self._judged(address, request, at_s)
+        if not verified.verdict.valid and verified.verdict.reason in _MAYBE_NEWER:
+            newer = await self._endpoints.look_again(address)
+            if newer is not None:
+                verified = await self._judged(newer, request, at_s)
+        verdict = verified.verdict
+        if verdict.valid:
+            return verified
+        self._metrics.refused.labels(verdict.reason).inc()
+        handshake = address.handshake
+        raise Refused(
+            401,
+            "The signature does not verify",
+            verdict.reason,
+            detail=verdict.detail,
+            skew_s=None if verdict.timestamp_s is None else at_s - verdict.timestamp_s,
+            is_plain=handshake is not None and handshake.empty_refusal,
+        )
+
+    async def _judged(self, address: Address, request: SignedRequest, at_s: float) -> _Verified:
+        keys = address.keys.at(at_s)
+        verifier = keys.verifier
+        if address.by_certificate:
+            url = certificate_url(address.scheme, request)
+            if url is not None:
+                verifier = await self._certificates.verifier(address.scheme, url)
+        verdict = verifier.verify(
+            request, at_s=at_s, tolerance_s=address.tolerance_s, context=address.endpoint.context
+        )
+        return _Verified(address, keys, verdict)
+
+    async def _accept(
+        self, visit: _Visit, signed: SignedRequest, verified: _Verified, answer: HandshakeAnswer | None
+    ) -> tuple[web.Response, str]:
+        address, keys, verdict = verified.address, verified.keys, verified.verdict
+        place = verdict.secret_index or 0
+        known = address.facts.read(signed)
+        receipt = receipt_of(
+            address,
+            signed,
+            known,
+            verdict,
+            secret_index=keys.indexes[place] if place < len(keys.indexes) else None,
+            now=self._clock.now(),
+            nonce=os.urandom(16),
+            remote=visit.remote,
+        )
+        kept = await self._safekeeping.keep(receipt, known.order_key)
         if kept is Kept.NOWHERE:
-            raise _unavailable()
-        return str(receipt.id), kept.value
+            raise unavailable()
+        address.tally.accept(visit.at_s, keys.secrets[place].name if place < len(keys.secrets) else None)
+        if verdict.timestamp_s is not None:
+            self._metrics.provider_lag_seconds.observe(max(0.0, visit.at_s - verdict.timestamp_s))
+        if answer is not None:
+            return response_of(answer), kept.value
+        success = address.success
+        body = success.body(str(receipt.id))
+        return web.Response(status=success.status, headers=success.headers, body=body), kept.value
+
+    def _note_refused(self, visit: _Visit, refused: Refused) -> str:
+        """Count it, and keep a sample; gives the outcome for the metrics. Never a header's value or a body."""
+        address = visit.address
+        if address is None:
+            return refused.reason
+        address.tally.note(f"refused:{refused.reason}", visit.at_s)
+        if address.tally.may_sample(visit.at_s):
+            self._ledger.sample(_sample(address, visit, refused))
+            logger.info(
+                "refused a webhook for %s/%s: %d %s %s",
+                address.tenant,
+                address.name,
+                refused.status,
+                refused.reason,
+                refused.detail,
+            )
+        return "refused" if refused.status == 401 else refused.reason
 
 
-async def _read(request: web.Request, cap: int) -> bytes:
-    """The raw body, byte for byte, of at most `cap` bytes."""
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(BODY_S):
-            while True:
-                async with asyncio.timeout(READ_S):
-                    part = await request.content.readany()
-                if not part:
-                    break
-                size += len(part)
-                if size > cap:
-                    raise _too_large(cap)
-                parts.append(part)
-    except TimeoutError:
-        raise Answer(408, "The body did not arrive in time", "slow", {"Connection": "close"}) from None
-    except (web.RequestPayloadError, ValueError, ConnectionError) as error:
-        raise Answer(400, "The body is cut or malformed", "malformed", {"Connection": "close"}) from error
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def _too_large(cap: int) -> Answer:
-    return Answer(413, f"The body is larger than {cap} bytes", "too_large", {"Connection": "close"})
-
-
-def _unavailable() -> Answer:
-    return Answer(503, "Not accepted now; send it again", "unavailable", {"Retry-After": str(RETRY_AFTER_S)})
-
-
-def _refusal(answer: Answer) -> web.Response:
-    body = orjson.dumps({"type": "about:blank", "title": answer.title, "status": answer.status})
-    return web.Response(
-        status=answer.status, body=body, content_type="application/problem+json", headers=answer.headers
+def _not_allowed(address: Address) -> Refused:
+    return Refused(
+        405, "This method is not accepted here", "method", headers={"Allow": address.answered_methods}
     )
+
+
+def _sample(address: Address, visit: _Visit, refused: Refused) -> Refusal:
+    request = visit.request
+    at = datetime.fromtimestamp(visit.at_s, UTC)
+    return Refusal(
+        id=derive_id(at, "refusal", address.tenant, address.name, os.urandom(16)),
+        tenant=address.tenant,
+        endpoint=address.name,
+        refused_at=at,
+        status=refused.status,
+        reason=refused.reason,
+        detail=refused.detail[:200],
+        skew_s=refused.skew_s,
+        method=_plain(request.method, 20),
+        path=_plain(request.raw_path.partition("?")[0], _SHOWN_PATH),
+        remote=visit.remote,
+        headers=[
+            (_plain(name.decode("latin-1"), 128), len(value))
+            for name, value in request.raw_headers[:_MAX_SAMPLED_HEADERS]
+        ],
+        body_bytes=request.content_length if visit.body is None else len(visit.body),
+        body_sha256=None if visit.body is None else hashlib.sha256(visit.body).digest(),
+    )
+
+
+def _plain(text: str, most: int) -> str:
+    """A text from outside as a row and a log line can hold it."""
+    return "".join(each if each.isprintable() else "?" for each in text[:most])

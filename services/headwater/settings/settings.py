@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,9 +18,9 @@ LOG_FORMATS = ("text", "json")
 class Settings:
     """What an operator can set by environment variable (`HEADWATER_` + the name in capitals).
 
-    `database_url` and `amqp_url` are None for the embedded default. `bind` is host and port of the HTTP
-    services; `public_url`
-    is the address under which third parties reach them, for schemes that sign it.
+    `database_url` and `amqp_url` are None for the embedded default. `bind` is host and port of the HTTP services;
+    `public_url` is the address under which third parties reach them, for schemes that sign it. `trusted_proxies` are
+    address ranges whose forwarded headers count; `snapshot_max_age_s` is how long endpoints serve from memory.
     """
 
     database_url: Secret | None
@@ -34,6 +35,9 @@ class Settings:
     log_format: str
     data_dir: Path
     start_timeout_s: float
+    public_url_is_set: bool = False
+    trusted_proxies: tuple[str, ...] = ()
+    snapshot_max_age_s: float = 86_400.0
 
 
 def data_dir(environment: Mapping[str, str]) -> Path:
@@ -65,6 +69,18 @@ def _seconds(name: str, text: str) -> float:
         return float(text)
     except ValueError:
         raise ConfigError(f"{name}={text!r}: give a number of seconds") from None
+
+
+def _proxies(text: str) -> tuple[str, ...]:
+    ranges = tuple(part.strip() for part in text.split(",") if part.strip())
+    for part in ranges:
+        try:
+            ip_network(part)
+        except ValueError:
+            raise ConfigError(
+                f"HEADWATER_TRUSTED_PROXIES={part!r}: give addresses or ranges such as 10.0.0.0/8, separated by commas"
+            ) from None
+    return ranges
 
 
 def _secret(environment: Mapping[str, str], name: str) -> Secret | None:
@@ -120,4 +136,9 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         log_format=_one_of("HEADWATER_LOG_FORMAT", env.get("HEADWATER_LOG_FORMAT") or "text", LOG_FORMATS),
         data_dir=data_dir(env),
         start_timeout_s=_seconds("HEADWATER_START_TIMEOUT_S", env.get("HEADWATER_START_TIMEOUT_S") or "60"),
+        public_url_is_set=bool(env.get("HEADWATER_PUBLIC_URL")),
+        trusted_proxies=_proxies(env.get("HEADWATER_TRUSTED_PROXIES") or ""),
+        snapshot_max_age_s=_seconds(
+            "HEADWATER_SNAPSHOT_MAX_AGE_S", env.get("HEADWATER_SNAPSHOT_MAX_AGE_S") or "86400"
+        ),
     )

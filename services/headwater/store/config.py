@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from headwater.model.errors import SecretError
 from headwater.model.secret import Secret
 from headwater.store.keyring import Keyring
 from headwater.store.queries import queries
@@ -89,9 +90,22 @@ async def count_keys(connection: Any) -> int:
 
 
 async def put_secret(connection: Any, keyring: Keyring, tenant: str, name: str, plain: Secret) -> None:
+    """Seal and keep it. A value that is there already stays, so that `updated_at` tells since when it is the one."""
+    known = await connection.fetchrow(_Q["get_secrets"], [tenant], [name])
+    if known is not None and _is_same(keyring, tenant, name, bytes(known["sealed"]), plain):
+        return
     await connection.execute(
         _Q["put_secret"], tenant, name, keyring.seal(tenant, name, plain), keyring.active_id
     )
+
+
+def _is_same(keyring: Keyring, tenant: str, name: str, sealed: bytes, plain: Secret) -> bool:
+    if sealed[1 : 1 + len(keyring.active)] != keyring.active:
+        return False
+    try:
+        return hmac.compare_digest(keyring.open(tenant, name, sealed).reveal(), plain.reveal())
+    except SecretError:
+        return False
 
 
 async def get_secrets(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from headwater.contracts.codec import dumps
 from headwater.store.queries import queries
 
 _Q = queries("outbox")
@@ -27,6 +28,15 @@ async def add(connection: Any, row: OutboxRow, *, delay_s: float = 0.0) -> None:
     await connection.execute(
         _Q["add"], row.id, row.tenant, row.exchange, row.type, dict(row.headers), row.body, delay_s
     )
+
+
+async def add_many(connection: Any, rows: Sequence[OutboxRow]) -> None:
+    """As `add`, many at once."""
+    await connection.execute(
+        _Q["add_many"],
+        [row.id for row in rows], [row.tenant for row in rows], [row.exchange for row in rows],
+        [row.type for row in rows], [dumps(dict(row.headers)).decode() for row in rows], [row.body for row in rows],
+    )  # fmt: skip
 
 
 async def claim(connection: Any, limit: int) -> list[OutboxRow]:

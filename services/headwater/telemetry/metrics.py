@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _ANSWER_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
+_LAG_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 
 
 class Metrics:
@@ -23,6 +24,29 @@ class Metrics:
             "headwater_webhook_answer_seconds",
             "Time to the answer",
             buckets=_ANSWER_SECONDS,
+            registry=self.registry,
+        )
+        self.provider_lag_seconds = Histogram(
+            "headwater_webhook_provider_lag_seconds",
+            "From the signed time to the receipt",
+            buckets=_LAG_SECONDS,
+            registry=self.registry,
+        )
+        self.snapshot_age_seconds = Gauge(
+            "headwater_receiver_snapshot_age_seconds",
+            "Age of the receiver's snapshot of the endpoints",
+            registry=self.registry,
+        )
+        self.endpoint_alarms = Gauge(
+            "headwater_endpoint_alarms",
+            "Endpoints that are quiet for longer than their habit, or refuse too much",
+            ["tenant", "endpoint", "kind"],
+            registry=self.registry,
+        )
+        self.malformed = Counter(
+            "headwater_http_malformed_total",
+            "Requests that are no HTTP, by fault",
+            ["fault"],
             registry=self.registry,
         )
         self.pages = Counter(

@@ -4,6 +4,14 @@ INSERT INTO outbox (id, tenant, exchange, type, headers, body, not_before)
 VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp() + make_interval(secs => $7))
 ON CONFLICT DO NOTHING
 
+-- name: add_many
+-- Many messages of one transaction; ids that are there already change nothing.
+INSERT INTO outbox (id, tenant, exchange, type, headers, body)
+SELECT d.id, d.tenant, d.exchange, d.type, d.headers::jsonb, d.body
+  FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[])
+       AS d (id, tenant, exchange, type, headers, body)
+ON CONFLICT DO NOTHING
+
 -- name: claim
 -- Messages that are due, oldest first, locked; other relays skip them. At most $1.
 SELECT id, tenant, exchange, type, headers, body FROM outbox

@@ -1,0 +1,170 @@
+"""The HTTP server's side of the wire, made safe against what connects to it.
+
+Heads that do not come to an end are cut, requests that are no HTTP are one log line without their bytes, and a fault
+of a handler is one line and a plain 500. Bodies are read by the rooms, within limits of their own.
+"""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+logger = logging.getLogger("headwater.http")
+HEAD_S = 15.0  # from the first byte of a request to the end of its head
+IDLE_S = 75.0  # between two requests of a connection; longer than proxies keep theirs
+SWEEP_S = 1.0
+MAX_CONNECTIONS = 10_000
+MAX_LINE_BYTES = 16 * 1024  # the request line: some providers sign long queries
+MAX_HEADER_BYTES = 16 * 1024  # one header
+MAX_HEADERS = 128
+LINGER_S = 2.0  # a refused body is read on for so long, so that the sender sees the answer
+LINES_PER_S = 10  # about malformed requests
+Count = Callable[[str], None]
+_LIMITS: Final[dict[str, Any]] = {
+    "access_log": None,
+    "auto_decompress": False,
+    "keepalive_timeout": IDLE_S,
+    "lingering_time": LINGER_S,
+    "max_line_size": MAX_LINE_BYTES,
+    "max_field_size": MAX_HEADER_BYTES,
+    "max_headers": MAX_HEADERS,
+}
+
+
+def problem(status: int, title: str) -> web.Response:
+    """An answer that says no more than its status does; the connection ends."""
+    body = orjson.dumps({"type": "about:blank", "title": title, "status": status})
+    response = web.Response(status=status, body=body, content_type="application/problem+json")
+    response.force_close()
+    return response
+
+
+class _Connection(web.RequestHandler):
+    """One connection. `head_since` is when the first byte of an unfinished head came; 0 when there is none."""
+
+    __slots__ = ("_guard", "head_since")
+
+    def __init__(self, manager: web.Server, *, guard: "Guard", **limits: Any) -> None:
+        super().__init__(manager, **limits)
+        self._guard = guard
+        self.head_since = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if not self._guard.admits(self):
+            self.force_close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._guard.forget(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        waiter = self._waiter
+        if waiter is None or waiter.done():  # a request is under way, or was just completed
+            self.head_since = 0.0
+        elif self.head_since == 0.0:
+            self.head_since = self._loop.time()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - it may hold the bytes of the request
+    ) -> web.StreamResponse:
+        """Answer what is no HTTP (400), or a handler's fault (500); one log line, without the request's bytes."""
+        if status < 500:
+            self._guard.tell_malformed(request.remote, exc)
+            title = "This is no HTTP request"
+        else:
+            _tell_fault(request, exc)
+            title = "Something went wrong here"
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun already")
+        return problem(status, title)
+
+    def log_exception(self, *args: Any, **_: Any) -> None:
+        """Whatever else the protocol meets is a line without a trace."""
+        logger.warning("a connection ended early: %s", str(args[0])[:200] if args else "")
+
+
+def _tell_fault(request: web.BaseRequest, exc: BaseException | None) -> None:
+    """Which fault and where, never its text: that may hold what the caller sent."""
+    frames = traceback.extract_tb(exc.__traceback__) if exc is not None else []
+    place = f"{frames[-1].name}:{frames[-1].lineno}" if frames else "unknown"
+    logger.error("a request (%s) met a fault: %s in %s", request.method, type(exc).__name__, place)
+
+
+class Guard:
+    """Watches the connections of one server."""
+
+    def __init__(
+        self, count: Count, *, head_s: float = HEAD_S, max_connections: int = MAX_CONNECTIONS
+    ) -> None:
+        self._count = count
+        self._head_s = head_s
+        self._max_connections = max_connections
+        self._connections: set[_Connection] = set()
+        self._lines = 0
+        self._silent = 0
+
+    def admits(self, connection: _Connection) -> bool:
+        if len(self._connections) >= self._max_connections:
+            self._count("too_many_connections")
+            return False
+        self._connections.add(connection)
+        return True
+
+    def forget(self, connection: _Connection) -> None:
+        self._connections.discard(connection)
+
+    def tell_malformed(self, remote: str | None, fault: BaseException | None) -> None:
+        """One line, as long as there are not too many of them."""
+        kind = type(fault).__name__
+        self._count(kind)
+        self._lines += 1
+        if self._lines <= LINES_PER_S:
+            logger.info("a request from %s is no HTTP: %s", remote, kind)
+        else:
+            self._silent += 1
+
+    async def watch(self) -> None:
+        """Cut heads that take too long, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(min(SWEEP_S, self._head_s / 4))
+            late = loop.time() - self._head_s
+            for connection in [each for each in self._connections if 0.0 < each.head_since < late]:
+                self._count("slow_head")
+                connection.force_close()
+            if self._silent:
+                logger.info("%d more requests were no HTTP", self._silent)
+            self._lines = self._silent = 0
+
+
+class _GuardedServer(web.Server):
+    def __init__(self, handler: Any, *, guard: Guard, **more: Any) -> None:
+        super().__init__(handler, **more)
+        self._guard = guard
+
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(self, loop=self._loop, guard=self._guard, **self._kwargs)
+
+
+class GuardedRunner(web.AppRunner):
+    """An application runner whose connections are watched by `guard`; run `guard.watch()` beside it."""
+
+    def __init__(self, application: web.Application, guard: Guard, *, shutdown_timeout: float) -> None:
+        super().__init__(application, shutdown_timeout=shutdown_timeout)
+        self._guard = guard
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()  # starts the application, and knows its handler
+        return _GuardedServer(
+            made.request_handler, request_factory=made.request_factory, guard=self._guard, **_LIMITS
+        )

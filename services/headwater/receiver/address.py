@@ -1,0 +1,173 @@
+"""An endpoint ready to receive: everything about it that does not depend on a request is decided here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from headwater.contracts.endpoints import SecretWindow
+from headwater.contracts.manifest import Endpoint
+from headwater.model.errors import ConfigError, SecretError
+from headwater.model.secret import Secret
+from headwater.plugins.secret_text import names_in
+from headwater.plugins.signatures import (
+    Handshake,
+    Scheme,
+    check_secrets,
+    compile_definition,
+    compile_handshake,
+    preset,
+)
+from headwater.plugins.webhooks import Facts, compile_facts
+from headwater.receiver.bucket import Bucket
+from headwater.receiver.keys import Keys, NamedSecret
+from headwater.receiver.ledger import Tally
+from headwater.receiver.senders import Network, networks
+from headwater.store.endpoints import handshake_secret_name
+
+DEFAULT_TOLERANCE_S = 300.0
+LEARNING: Final = frozenset(
+    {"asana_x_hook_secret", "notion_verification_token"}
+)  # the provider hands a secret over
+NO_CONTENT = 204
+_ID = "{delivery_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """The answer to an accepted delivery; `pieces` of its body stand around the delivery's id."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    pieces: tuple[str, ...]
+
+    def body(self, delivery: str) -> bytes:
+        return delivery.join(self.pieces).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An endpoint as the receiver needs it.
+
+    `is_awaiting`: its provider is to hand a secret over. `by_certificate`: requests name their signing certificate,
+    and the operator has pinned none.
+    """
+
+    tenant: str
+    endpoint: Endpoint
+    scheme: Scheme
+    facts: Facts
+    keys: Keys
+    handshake: Handshake | None
+    methods: frozenset[str]
+    allowed: tuple[Network, ...]
+    bucket: Bucket | None
+    success: Success
+    tally: Tally
+    tolerance_s: float
+    is_awaiting: bool
+    by_certificate: bool
+
+    @property
+    def name(self) -> str:
+        return self.endpoint.name
+
+    @property
+    def answered_methods(self) -> str:
+        """For the header Allow."""
+        more = frozenset() if self.handshake is None else self.handshake.methods
+        return ", ".join(sorted(self.methods | more))
+
+
+def scheme_of(endpoint: Endpoint) -> Scheme:
+    """The endpoint's signature scheme. Raises: ConfigError."""
+    if endpoint.definition is not None:
+        return compile_definition(endpoint.definition)
+    return preset(endpoint.scheme or "")
+
+
+def handshake_of(endpoint: Endpoint, scheme: Scheme) -> Handshake | None:
+    """The endpoint's handshake: its own, else the preset's. Raises: ConfigError."""
+    wanted = endpoint.handshake if endpoint.handshake is not None else scheme.handshake
+    return None if wanted is None or wanted == "none" else compile_handshake(wanted)
+
+
+def windows(endpoint: Endpoint) -> tuple[SecretWindow, ...]:
+    """The endpoint's secrets, each with its window."""
+    return tuple(
+        each if isinstance(each, SecretWindow) else SecretWindow(value=each) for each in endpoint.secrets
+    )
+
+
+def secret_names(endpoint: Endpoint, handshake_secret: str | None) -> list[str]:
+    """The names of the secrets that the endpoint needs."""
+    names = [name for each in windows(endpoint) for name in names_in(each.value)]
+    return names if handshake_secret is None else [*names, handshake_secret]
+
+
+def address_of(
+    tenant: str,
+    endpoint: Endpoint,
+    secrets: Mapping[tuple[str, str], Secret],
+    tally: Tally,
+    bucket: Bucket | None,
+    handshake_secret: str | None = None,
+) -> Address:
+    """The endpoint ready to receive. Raises: ConfigError, SecretError when a secret is missing or unusable."""
+    scheme = scheme_of(endpoint)
+    handshake = handshake_of(endpoint, scheme)
+    named = [_opened(tenant, each, secrets) for each in windows(endpoint)]
+    learns = handshake is not None and handshake.name in LEARNING
+    if learns and handshake_secret == handshake_secret_name(endpoint.name):
+        named.append(_opened(tenant, SecretWindow(value=f"${{secret:{handshake_secret}}}"), secrets))
+    by_certificate = not named and scheme.definition.key.certificate_from is not None
+    is_awaiting = learns and not named
+    if not (is_awaiting or by_certificate):
+        check_secrets(scheme, [each.secret for each in named])
+    return Address(
+        tenant=tenant,
+        endpoint=endpoint,
+        scheme=scheme,
+        facts=compile_facts(endpoint, scheme),
+        keys=Keys(scheme, named),
+        handshake=handshake,
+        methods=frozenset(endpoint.methods),
+        allowed=networks(endpoint.allow, "allow"),
+        bucket=bucket,
+        success=_success(endpoint),
+        tally=tally,
+        tolerance_s=endpoint.tolerance_s or scheme.tolerance_s or DEFAULT_TOLERANCE_S,
+        is_awaiting=is_awaiting,
+        by_certificate=by_certificate,
+    )
+
+
+def _opened(tenant: str, window: SecretWindow, secrets: Mapping[tuple[str, str], Secret]) -> NamedSecret:
+    names = names_in(window.value)
+    secret = secrets.get((tenant, names[0])) if names else Secret.of(window.value)
+    if secret is None:
+        raise SecretError(f"secret {names[0]!r} is not there: set it, or correct the name")
+    return NamedSecret(
+        names[0] if names else None,
+        secret,
+        None if window.not_before is None else window.not_before.timestamp(),
+        None if window.not_after is None else window.not_after.timestamp(),
+    )
+
+
+def _success(endpoint: Endpoint) -> Success:
+    respond = endpoint.respond
+    kind, text = "application/json", '{"id":"' + _ID + '"}'
+    if isinstance(respond.body, str):
+        kind, text = "text/plain; charset=utf-8", respond.body
+    elif respond.body is not None:
+        try:
+            text = orjson.dumps(respond.body).decode()
+        except TypeError as error:
+            raise ConfigError("respond.body: cannot be written as JSON") from error
+    pieces = tuple(text.split(_ID)) if respond.status != NO_CONTENT else ("",)
+    headers = dict(respond.headers)
+    if respond.status != NO_CONTENT and not any(name.lower() == "content-type" for name in headers):
+        headers["Content-Type"] = kind
+    return Success(respond.status, tuple(headers.items()), pieces)

@@ -1,0 +1,102 @@
+"""Where a request comes from, and which address its sender used: forwarded headers count from trusted proxies only.
+
+Without trusted proxies the peer of the connection is the sender, and HEADWATER_PUBLIC_URL is what it used.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from headwater.model.errors import ConfigError
+
+Network = IPv4Network | IPv6Network
+MAX_HOPS = 50
+_HOST = re.compile(r"[A-Za-z0-9.-]{1,255}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?")
+_FOR = re.compile(r"(?:^|[;,])\s*for=(\"[^\"]*\"|[^;,\s]*)", re.IGNORECASE)
+
+
+def networks(texts: Sequence[str], what: str) -> tuple[Network, ...]:
+    """The ranges in `texts`. Raises: ConfigError, naming `what`."""
+    try:
+        return tuple(ip_network(text) for text in texts)
+    except ValueError as error:
+        raise ConfigError(f"{what}: {error}; give addresses or ranges such as 10.0.0.0/8") from error
+
+
+@lru_cache(maxsize=4096)
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    plain = text.strip().strip('"')
+    if plain.startswith("["):
+        plain = plain[1:].partition("]")[0]
+    elif plain.count(":") == 1:
+        plain = plain.partition(":")[0]  # IPv4 with its port
+    try:
+        found = ip_address(plain.partition("%")[0])
+    except ValueError:
+        return None
+    return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
+
+
+@lru_cache(maxsize=8192)
+def is_within(text: str, ranges: tuple[Network, ...]) -> bool:
+    """Whether the address in `text` lies in one of `ranges`; no address lies in none."""
+    address = _address(text)
+    return address is not None and any(address.version == each.version and address in each for each in ranges)
+
+
+class Senders:
+    """What is known of senders. `public_url` is None where the operator set none."""
+
+    def __init__(self, bound_url: str, public_url: str | None, trusted_proxies: Sequence[str] = ()) -> None:
+        self._bound_url = bound_url.rstrip("/")
+        self._public_url = None if public_url is None else public_url.rstrip("/")
+        self._trusted = networks(trusted_proxies, "HEADWATER_TRUSTED_PROXIES")
+
+    def address(self, request: web.BaseRequest) -> str | None:
+        """The sender's address: the last one before the proxies that are trusted. Text as the proxy wrote it."""
+        peer = request.remote
+        if not self._trusted or peer is None or not is_within(peer, self._trusted):
+            return peer
+        found = peer
+        for hop in reversed(_hops(request.headers)):
+            address = _address(hop)
+            if address is None:
+                return found  # what a proxy cannot name does not count
+            found = str(address)
+            if not is_within(found, self._trusted):
+                return found
+        return found
+
+    def url(self, request: web.BaseRequest, base: str | None) -> str:
+        """The URL that the sender used, as schemes sign it. `base` is the endpoint's own setting."""
+        path = request.raw_path
+        if not path.startswith("/"):  # absolute form (RFC 9112 §3.2.2)
+            split = urlsplit(path)
+            path = split.path + (f"?{split.query}" if split.query else "")
+        return (base or self._base(request)) + path
+
+    def _base(self, request: web.BaseRequest) -> str:
+        if self._public_url is not None:
+            return self._public_url
+        if not self._trusted or request.remote is None or not is_within(request.remote, self._trusted):
+            return self._bound_url
+        headers = request.headers
+        scheme = headers.get("X-Forwarded-Proto", "").partition(",")[0].strip().lower()
+        host = str(headers.get("X-Forwarded-Host") or headers.get("Host", "")).partition(",")[0].strip()
+        if scheme not in ("http", "https") or _HOST.fullmatch(host) is None:
+            return self._bound_url
+        return f"{scheme}://{host}"
+
+
+def _hops(headers: Mapping[str, str]) -> list[str]:
+    """The addresses that proxies noted, nearest last. All values of a repeated header count, in order."""
+    values = headers.getall("X-Forwarded-For", []) if hasattr(headers, "getall") else []
+    hops = [hop for value in values for hop in value.split(",")]
+    if not hops:
+        values = headers.getall("Forwarded", []) if hasattr(headers, "getall") else []
+        hops = [hop for value in values for hop in _FOR.findall(value)]
+    return hops[-MAX_HOPS:]

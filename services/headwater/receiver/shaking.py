@@ -1,0 +1,96 @@
+"""Handshakes: what a provider asks before it sends is answered, and what follows from the answer is done."""
+
+import logging
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from headwater.http.client import HttpClient
+from headwater.model.errors import SourceError
+from headwater.model.http import HttpRequest
+from headwater.model.secret import Secret
+from headwater.plugins.signatures import HandshakeAnswer, SignedRequest, handshake_for
+from headwater.receiver.address import Address
+from headwater.receiver.keys import ActiveKeys
+from headwater.receiver.refused import Refused, unavailable
+from headwater.store import endpoints
+from headwater.store.database import Database
+from headwater.store.keyring import Keyring
+
+logger = logging.getLogger("headwater.receiver")
+CONFIRM_S = 2.0  # providers wait for 3 s and more
+MAX_ANSWER_BYTES = 64 * 1024
+
+
+class Handshakes:
+    """Answers them. `http` follows no redirects."""
+
+    def __init__(self, database: Database, keyring: Keyring, http: HttpClient) -> None:
+        self._database = database
+        self._keyring = keyring
+        self._http = http
+
+    async def answer(
+        self, address: Address, request: SignedRequest, keys: ActiveKeys, verified_by: int | None
+    ) -> HandshakeAnswer | None:
+        """The answer, with its effects done; None: the request is no handshake.
+
+        `verified_by` is the place of the secret that verified, None before verification.
+        Raises: Refused where the handshake is turned away, or its effects cannot be had now.
+        """
+        handshake = address.handshake
+        if handshake is None or request.method not in handshake.methods:
+            return None
+        if verified_by is None and handshake.signed:
+            return None
+        secret = keys.newest if verified_by is None else _secret_at(keys, verified_by)
+        found = handshake_for(
+            handshake,
+            request,
+            verified=verified_by is not None,
+            secret=secret,
+            context=address.endpoint.context,
+            awaiting=address.is_awaiting,
+        )
+        if found is None:
+            return None
+        if found.status >= 400:
+            raise Refused(
+                found.status, "The handshake is refused", "handshake", detail=handshake.name, is_plain=True
+            )
+        await self._do(address, found)
+        return found
+
+    async def _do(self, address: Address, answer: HandshakeAnswer) -> None:
+        if answer.new_secret is not None:
+            async with self._database.transaction() as connection:
+                kept = await endpoints.keep_handshake_secret(
+                    connection, self._keyring, address.tenant, address.name, answer.new_secret
+                )
+            if not kept:
+                raise Refused(409, "The handshake was made already", "handshake", detail="made already")
+            logger.info("endpoint %s/%s has the secret of its provider", address.tenant, address.name)
+        if answer.fetch_url is not None:
+            try:
+                confirmed = await self._http.send(
+                    HttpRequest("GET", answer.fetch_url), timeout_s=CONFIRM_S, max_body_bytes=MAX_ANSWER_BYTES
+                )
+            except SourceError as error:
+                logger.warning(
+                    "the subscription of %s/%s could not be confirmed: %s",
+                    address.tenant,
+                    address.name,
+                    error.kind,
+                )
+                raise unavailable("confirmation") from error
+            if confirmed.status >= 300:
+                raise unavailable("confirmation")
+
+
+def _secret_at(keys: ActiveKeys, place: int) -> Secret | None:
+    return keys.secrets[place].secret if place < len(keys.secrets) else keys.newest
+
+
+def response_of(answer: HandshakeAnswer) -> web.Response:
+    """The handshake's answer as a response."""
+    return web.Response(status=answer.status, headers=CIMultiDict(answer.headers), body=answer.body or None)
