@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator, 
 
 from headwater.contracts.auth import ApiKeyAuth, Auth, BasicAuth, BearerAuth, NoAuth, SecretText
 from headwater.contracts.base import Closed
+from headwater.contracts.destination import Destination
 from headwater.contracts.endpoints import (
     AddressRange,
     Alarms,
@@ -48,6 +49,7 @@ __all__ = [
     "BasicAuth",
     "BearerAuth",
     "CursorPagination",
+    "Destination",
     "Errors",
     "Expression",
     "Incremental",
@@ -69,7 +71,6 @@ __all__ = [
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]
 FieldName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
-TableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
 
 
 def _http_url(text: str) -> str:
@@ -117,25 +118,6 @@ class RateLimit(Closed):
         return self
 
 
-class Destination(Closed):
-    """Where records go: a table of the tenant's schema in headwater's own database."""
-
-    table: TableName
-    mode: Literal["append", "merge"] = "append"
-    key: tuple[str, ...] = ()
-
-    @field_validator("key", mode="before", json_schema_input_type=str | tuple[str, ...])
-    @classmethod
-    def _one_or_many(cls, value: object) -> object:
-        return (value,) if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _merge_needs_a_key(self) -> Self:
-        if self.mode == "merge" and not self.key:
-            raise ValueError("mode merge needs `key`: the field or fields that identify a record")
-        return self
-
-
 class Stream(Closed):
     name: Name
     request: Request = Request()
@@ -144,7 +126,7 @@ class Stream(Closed):
     errors: Errors = Errors()
     limits: Limits = Limits()
     incremental: Incremental | None = None
-    destination: Destination
+    destination: Destination | None = None
 
 
 class Source(Closed):

@@ -53,7 +53,8 @@ class BatchReady(Closed):
     `started_at` is when the run's attempt began: by it, newer records replace older ones. `highest` is the
     highest cursor value among them, where the stream has a cursor; where they ascend and a limit ends the walk,
     `below` is the highest one below it. `content_digest` is there where equal pages of one walk are a loop.
-    `resume_token` is where the next run goes on after a limit.
+    `resume_token` is where the next run goes on after a limit. `sample` is the beginning of the answer, secrets
+    starred out, where the stream has no destination.
     """
 
     type: ClassVar[str] = "batch.ready"
@@ -78,6 +79,7 @@ class BatchReady(Closed):
     below: Any = None
     content_digest: str | None = None
     resume_token: dict[str, Any] | None = None
+    sample: str | None = None
     records: list[Any] | None = None
     payload_id: UUID | None = None
 

@@ -93,8 +93,23 @@ def _in_stream(path: Path, stream: Stream) -> Iterator[Finding]:
     for name, text in (("if", stream.errors.when), ("message", stream.errors.message)):
         if text is not None:
             yield from wrong_expression((*path, "errors", name), text)
+    if stream.destination is not None:
+        yield from _in_destination((*path, "destination"), stream)
     if stream.incremental is not None:
         yield from wrong_expression((*path, "incremental", "field"), stream.incremental.field)
+
+
+def _in_destination(path: Path, stream: Stream) -> Iterator[Finding]:
+    if (
+        stream.destination is not None
+        and stream.destination.mode == "replace"
+        and stream.incremental is not None
+    ):
+        yield Finding(
+            (*path, "mode"),
+            "mode replace keeps only what a run brings, and an incremental run brings only what is new",
+            "use mode merge, or leave out incremental",
+        )
 
 
 def _pages(path: Path, pagination: Pagination) -> Iterator[Finding]:
@@ -123,17 +138,29 @@ def _as_a_whole(tenant: str, path: Path, source: Source, stream: Stream) -> Iter
         yield Finding(path, *split_sentence(str(error)))
 
 
+_TOGETHER = ("mode", "key", "order_by", "contract", "soft_delete", "deleted_field", "children")
+
+
 def _in_tables(manifest: Manifest) -> Iterator[Finding]:
-    """Two that write to one table must agree how."""
+    """Two that write to one table must agree how, and none of them may stand for all of its rows."""
     first: dict[str, tuple[str, Destination]] = {}
     for path, name, destination in _destinations(manifest):
         holder, held = first.setdefault(destination.table, (name, destination))
-        if (held.mode, held.key) != (destination.mode, destination.key):
+        if held is destination:
+            continue
+        other = next((part for part in _TOGETHER if getattr(held, part) != getattr(destination, part)), None)
+        if other is not None:
             yield Finding(
                 path,
                 f"table {destination.table} is loaded by {holder} in mode {_manner(held)}, "
-                f"here in mode {_manner(destination)}",
-                "give both the same mode and key, or name another table",
+                f"here in mode {_manner(destination)}: {other} differs",
+                "give both the same mode, key and options, or name another table",
+            )
+        elif destination.mode == "replace" or {held.delete_missing, destination.delete_missing} != {None}:
+            yield Finding(
+                path,
+                f"table {destination.table} is loaded by {holder} too, and each would take the other's rows away",
+                "name another table, or use mode merge without delete_missing",
             )
 
 

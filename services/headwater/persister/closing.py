@@ -7,8 +7,10 @@ from typing import Any
 from headwater.bus.port import Message
 from headwater.bus.wire import from_message
 from headwater.contracts.messages import RunClose
+from headwater.model.errors import DestinationError
 from headwater.model.run import RunState, StopReason
 from headwater.persister.definitions import Definitions
+from headwater.persister.tables import RunTables
 from headwater.plugins.walk import order_of
 from headwater.store import cursors, ledger, runs
 from headwater.store.bell import Bell
@@ -21,14 +23,28 @@ logger = logging.getLogger("headwater.persister")
 class RunCloser:
     """The handler of `run.close`. Again, or too early: nothing happens."""
 
-    def __init__(self, database: Database, definitions: Definitions, bell: Bell) -> None:
+    def __init__(self, database: Database, definitions: Definitions, tables: RunTables, bell: Bell) -> None:
         self._database = database
+        self._tables = tables
         self._definitions = definitions
         self._bell = bell
 
     async def handle(self, messages: Sequence[Message]) -> None:
         for message in messages:
-            await self._close(from_message(RunClose, message))
+            close = from_message(RunClose, message)
+            try:
+                await self._close(close)
+            except DestinationError as error:
+                await self._fail(close, error)
+
+    async def _fail(self, close: RunClose, error: DestinationError) -> None:
+        """What the run brought cannot be put into its table."""
+        logger.warning("run %s cannot be closed: %s", close.run_id, error)
+        async with self._database.transaction() as connection:
+            await runs.fail_attempt(
+                connection, close.run_id, close.attempt, "destination", str(error), retryable=False
+            )
+        self._bell.ring()
 
     async def _close(self, close: RunClose) -> None:
         async with self._database.transaction() as connection:
@@ -51,11 +67,13 @@ class RunCloser:
         walks = await ledger.walks(connection, run["id"], run["attempt"])
         reasons = [StopReason(walk["stop_reason"]) for walk in walks]
         cut = next((reason for reason in reasons if not reason.is_complete), None)
+        closed = await self._tables.close(connection, run, walks, is_complete=cut is None)
         if cut is None:
             await self._move_cursor(connection, run, [walk["highest"] for walk in walks])
         await ledger.clear_residue(connection, run["id"])
         state = RunState.SUCCEEDED if cut is None else RunState.PARTIAL
-        await runs.finish(connection, run["id"], Outcome(state, stop_reason=(cut or reasons[0]).value))
+        outcome = Outcome(state, (cut or reasons[0]).value, sorted(closed.warnings), deleted=closed.deleted)
+        await runs.finish(connection, run["id"], outcome)
 
     async def _move_cursor(self, connection: Any, run: Mapping[str, Any], marks: Sequence[Any]) -> None:
         """Only a complete walk moves it, and never back."""

@@ -6,19 +6,47 @@ inside the caller's transaction.
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
-from headwater.contracts.manifest import Destination
+from headwater.contracts.manifest import Destination, StreamDefinition
 from headwater.model.names import schema_for
-from headwater.plugins.destinations import Batch, Loaded, Mode, Plan, PostgresDestination, Table
+from headwater.plugins.destinations import Batch, Contract, Loaded, Mode, Plan, PostgresDestination, Table
 from headwater.store.database import Database
+from headwater.store.staging import Manner
 
 MAX_PREPARES = 5  # how often a table may change under one load before it is tried again later
 
 
 def table_of(tenant: str, destination: Destination) -> Table:
     """The destination's table; it lives in a schema derived from the tenant."""
-    return Table(schema_for(tenant), destination.table, Mode(destination.mode), tuple(destination.key))
+    return Table(
+        schema_for(tenant),
+        destination.table,
+        Mode(destination.mode),
+        destination.key,
+        order_by=destination.order_by,
+        contract=Contract(destination.contract),
+        soft_delete=destination.soft_delete,
+        deleted_field=destination.deleted_field,
+        delete_missing=destination.delete_missing,
+        children=destination.children,
+    )
+
+
+def table_of_run(definition: StreamDefinition, manner: Manner) -> Table | None:
+    """The table of a run as this run treats it; None where nothing is to be loaded.
+
+    A full run that is forced stands for all rows, whatever the mode. A run that reads only what is new says nothing
+    of what it did not bring.
+    """
+    if definition.stream.destination is None or manner.mode == "dry_run":
+        return None
+    table = table_of(definition.tenant, definition.stream.destination)
+    if manner.force and manner.mode == "full":
+        return table.rebuilt()
+    reads_new = definition.stream.incremental is not None and manner.has_cursor and manner.mode != "full"
+    return replace(table, delete_missing=None) if reads_new else table
 
 
 @asynccontextmanager

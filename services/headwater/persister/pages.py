@@ -6,23 +6,24 @@ the transaction is undone and tried again without it (DESIGN.md §2.4).
 """
 
 import logging
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 from headwater.bus.port import Message
 from headwater.bus.wire import from_message
-from headwater.contracts.codec import dumps, loads
+from headwater.contracts.codec import loads
 from headwater.contracts.manifest import StreamDefinition
 from headwater.contracts.messages import BatchReady
 from headwater.model.errors import ContractError, DestinationError, Later, Reject
 from headwater.persister.definitions import Definitions
-from headwater.persister.loading import MAX_PREPARES, as_loader, load, prepare, table_of
+from headwater.persister.loading import MAX_PREPARES, as_loader, load, table_of_run
+from headwater.persister.rejections import rejection_warnings, rejections_of
 from headwater.plugins.destinations import Batch, Loaded, Mode, Plan, PostgresDestination, StalePlan, Table
 from headwater.plugins.walk import order_of, token_digest
-from headwater.store import ledger, payloads, runs
+from headwater.store import ledger, payloads, runs, staging
 from headwater.store.bell import Bell
 from headwater.store.database import Database
 from headwater.store.ledger import PageKey, Settled, WalkAdvance
@@ -38,9 +39,12 @@ class _RunEndedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Pages on their way to one table. `records` stand apart, since large ones came by reference."""
+    """Pages on their way to one table; None: nothing of them is loaded, they only settle.
 
-    table: Table
+    `records` stand apart, since large ones came by reference. `table` is the run's own where its mode needs one.
+    """
+
+    table: Table | None
     work: Sequence[Work]
     records: Mapping[PageKey, list[Any]]
 
@@ -65,12 +69,21 @@ class PageLoader:
     async def handle(self, messages: Sequence[Message]) -> None:
         """Load what `messages` carry, one transaction for each table."""
         work = [await self._understood(message) for message in messages]
-        groups: dict[Table, list[Work]] = defaultdict(list)
-        for item in work:
-            groups[table_of(item[1].tenant, item[2].stream.destination)].append(item)
-        for table, items in groups.items():
+        for table, items in (await self._by_table(work)).items():
             unique = list({item[0]: item for item in items}.values())
             await self._load_group(_Group(table, unique, await self._records(unique)))
+
+    async def _by_table(self, work: Sequence[Work]) -> dict[Table | None, list[Work]]:
+        """The pages by the table that they load into. Late pages are looked at again when all is locked."""
+        async with self._database.connection() as connection:
+            manners = await staging.manners(connection, [key.run_id for key, _, _ in work])
+        groups: dict[Table | None, list[Work]] = defaultdict(list)
+        for item in work:
+            key, _, definition = item
+            manner = manners.get((key.run_id, key.attempt))
+            table = None if manner is None else table_of_run(definition, manner)
+            groups[None if table is None else table.for_run(key.run_id, key.attempt)].append(item)
+        return groups
 
     async def _understood(self, message: Message) -> Work:
         batch = from_message(BatchReady, message)
@@ -111,7 +124,10 @@ class PageLoader:
                 for key, batch, _ in group.work
                 if key in group.records
             }
-            plan = await self._plan(group, list(batches.values()))
+            plan = None
+            if group.table is not None:
+                of = sorted({(key.run_id, key.attempt, batch.tenant) for key, batch, _ in group.work})
+                plan = await self._plan(group.table, of, list(batches.values()))
             try:
                 async with self._database.transaction() as connection:
                     is_closing = await self._load(connection, group, plan, batches)
@@ -120,27 +136,39 @@ class PageLoader:
             if is_closing:
                 self._bell.ring()
             return
-        raise Later(1.0, f"table {group.table.name} keeps changing")
+        raise Later(1.0, "the table of these pages keeps changing")
 
-    async def _plan(self, group: _Group, batches: Sequence[Batch]) -> Plan:
-        return await prepare(self._database, self._destination, group.table, batches)
+    async def _plan(
+        self, table: Table, of: Iterable[tuple[UUID, int, str]], batches: Sequence[Batch]
+    ) -> Plan:
+        """The plan of the load. Tables that it makes for one attempt are noted as they are made."""
+        async with self._database.transaction() as connection:
+            if table.is_of_run:
+                for run_id, attempt, tenant in of:
+                    await staging.note(connection, run_id, attempt, tenant)
+            async with as_loader(connection):
+                return await self._destination.prepare(connection, table, batches)
 
     async def _load(
-        self, connection: Any, group: _Group, plan: Plan, batches: Mapping[PageKey, Batch]
+        self, connection: Any, group: _Group, plan: Plan | None, batches: Mapping[PageKey, Batch]
     ) -> bool:
         """One transaction: rows, pages, walks, runs. True when a run may be closed now."""
         open_work, states = await self._still_open(connection, group.work)
         if not open_work:
             return False
-        for key, batch, _ in open_work:
+        for key, batch, definition in open_work:
             if key not in batches:
                 raise Reject(f"the body of page {key.number} of run {batch.run_id} is gone")
-        wet = [key for key, _, _ in open_work if states[key.run_id]["mode"] != "dry_run"]
-        await self._remove_residue(connection, group.table, [item for item in open_work if item[0] in wet])
-        chosen = [batches[key] for key in wet]
-        loaded = await load(connection, self._destination, plan, chosen) if wet else Loaded()
-        await self._settle(connection, open_work, wet, loaded)
-        closing = await self._advance(connection, open_work, loaded)
+            is_wanted = definition.stream.destination is not None and states[key.run_id]["mode"] != "dry_run"
+            if plan is None and is_wanted:
+                raise _RunEndedError  # its run began this attempt after the look at it
+        loaded = Loaded()
+        if plan is not None:
+            await self._remove_residue(connection, plan.table, open_work)
+            chosen = [batches[key] for key, _, _ in open_work]
+            loaded = await load(connection, self._destination, plan, chosen)
+        await self._settle(connection, open_work, loaded)
+        closing = await self._advance(connection, plan, open_work, loaded)
         bodies = [batch.payload_id for _, batch, _ in open_work if batch.payload_id is not None]
         if bodies:
             await payloads.remove(connection, bodies)
@@ -166,8 +194,10 @@ class PageLoader:
         return wanted, states
 
     async def _remove_residue(self, connection: Any, table: Table, work: Sequence[Work]) -> None:
-        """The first append of an attempt removes what unfinished runs and attempts of the stream left."""
-        if table.mode is not Mode.APPEND:
+        """Where loading again adds rows, the first load of an attempt removes what unfinished runs and attempts of the
+        stream left.
+        """
+        if table.mode not in {Mode.APPEND, Mode.DELETE_INSERT} or table.is_of_run:
             return
         seen: set[tuple[UUID, int]] = set()
         for key, batch, definition in work:
@@ -179,38 +209,37 @@ class PageLoader:
             for name in {name for _, name in left or ()}:
                 gone = [run_id for run_id, of_table in left or () if of_table == name]
                 async with as_loader(connection):
-                    await self._destination.remove_unfinished(connection, Table(table.schema, name), gone)
+                    await self._destination.remove_unfinished(connection, replace(table, name=name), gone)
 
-    async def _settle(
-        self, connection: Any, work: Sequence[Work], wet: Sequence[PageKey], loaded: Loaded
-    ) -> None:
-        rejected: Counter[PageKey] = Counter()
-        for item in loaded.rejected:
-            key = wet[item.batch]
-            rejected[key] += 1
-            text = _shown(item.record)
-            tenant = next(batch.tenant for other, batch, _ in work if other == key)
-            await ledger.keep_rejected(connection, key, tenant, [(item.index, item.reason, text)])
+    async def _settle(self, connection: Any, work: Sequence[Work], loaded: Loaded) -> None:
+        found = rejections_of([(key, batch) for key, batch, _ in work], loaded)
         for key, batch, _ in work:
-            rows = [(1_000_000 + item.position, item.reason, "") for item in batch.rejected]
-            if rows:
-                await ledger.keep_rejected(connection, key, batch.tenant, rows)
-        await ledger.settle_pages(connection, [_settled(key, batch, rejected[key]) for key, batch, _ in work])
+            if found[key]:
+                await ledger.keep_rejected(connection, key, batch.tenant, found[key])
+            if batch.sample is not None:
+                await staging.keep_sample(connection, key, batch.sample)
+        await ledger.settle_pages(
+            connection, [_settled(key, batch, len(found[key])) for key, batch, _ in work]
+        )
 
-    async def _advance(self, connection: Any, work: Sequence[Work], loaded: Loaded) -> bool:
+    async def _advance(
+        self, connection: Any, plan: Plan | None, work: Sequence[Work], loaded: Loaded
+    ) -> bool:
         """Walks first, runs last, in id order."""
         for (run_id, attempt, walk), items in _grouped(work, lambda key: (key.run_id, key.attempt, key.walk)):
             highest = await ledger.walk_highest(connection, run_id, attempt, walk)
             await ledger.advance_walk(connection, run_id, attempt, walk, _walk_advance(items, highest))
         closing = False
+        pages = [(key, batch) for key, batch, _ in work]
         for (run_id, attempt), items in _grouped(work, lambda key: (key.run_id, key.attempt)):
             counts = _run_counts(items, loaded, run_id)
-            warnings = sorted({code for _, batch, _ in items for code in batch.warnings} | loaded.warnings)
-            if counts["rejected"]:
-                warnings.append("rows_rejected")
-            if not await ledger.advance_run(connection, run_id, attempt, counts, warnings):
+            warnings = {code for _, batch, _ in items for code in batch.warnings} | loaded.warnings
+            warnings |= rejection_warnings(plan, pages, loaded, items[0][0])
+            if not await ledger.advance_run(connection, run_id, attempt, counts, sorted(warnings)):
                 raise _RunEndedError
-            for name in ("inserted", "updated", "unchanged", "rejected"):
+            if counts["deleted"]:
+                await staging.add_deleted(connection, run_id, counts["deleted"])
+            for name in ("inserted", "updated", "unchanged", "rejected", "deleted"):
                 self._metrics.records.labels(name).inc(counts[name])
             tenant = items[0][1].tenant
             closing |= await ledger.owe_close_if_complete(connection, run_id, attempt, tenant)
@@ -237,7 +266,7 @@ def _settled(key: PageKey, batch: BatchReady, rejected: int) -> Settled:
         batch.status,
         batch.body_bytes,
         batch.received,
-        rejected + len(batch.rejected),
+        rejected,
     )
 
 
@@ -276,13 +305,5 @@ def _run_counts(items: Sequence[Work], loaded: Loaded, run_id: UUID) -> dict[str
         counts["updated"] = became.updated
         counts["unchanged"] = became.unchanged + became.deduplicated
         counts["rejected"] += became.rejected
-    return {"inserted": 0, "updated": 0, "unchanged": 0, **counts}
-
-
-def _shown(record: Any) -> str:
-    """The record as JSON text that a row can hold."""
-    try:
-        text = dumps(record).decode()
-    except ContractError:
-        text = ascii(record)
-    return text.replace("\0", "\\u0000")[:65_536]
+        counts["deleted"] = became.deleted
+    return {"inserted": 0, "updated": 0, "unchanged": 0, "deleted": 0, **counts}

@@ -10,6 +10,7 @@ from headwater.persister.closing import RunCloser
 from headwater.persister.definitions import Definitions
 from headwater.persister.deliveries import DeliveryLoader
 from headwater.persister.pages import PageLoader
+from headwater.persister.tables import RunTables
 from headwater.plugins.destinations import PostgresDestination
 from headwater.store.bell import Bell
 from headwater.store.database import Database
@@ -31,7 +32,8 @@ class Persister:
         definitions = Definitions(database)
         self._deliveries = DeliveryLoader(database, destination, bell, metrics)
         self._pages = PageLoader(database, destination, definitions, bell, metrics)
-        self._closer = RunCloser(database, definitions, bell)
+        self._tables = RunTables(database, destination, definitions)
+        self._closer = RunCloser(database, definitions, self._tables, bell)
 
     def routes(self) -> Sequence[web.RouteDef]:
         return ()
@@ -61,4 +63,4 @@ class Persister:
             ),
             consume("headwater.run.close", self._closer.handle, prefetch=16, concurrency=4),
         ):
-            await stop.wait()
+            await self._tables.keep_clean(stop)

@@ -12,7 +12,7 @@ from typing import Any
 from headwater.model.infer import Kind
 from headwater.model.names import quote_identifier
 from headwater.plugins.destinations.catalogue import read_catalogue
-from headwater.plugins.destinations.ddl import OWN_TYPES, converted, names, relation
+from headwater.plugins.destinations.ddl import converted, names, own_columns, relation
 from headwater.plugins.destinations.evolve import evolve
 from headwater.plugins.destinations.patience import LONG_S, patient
 from headwater.plugins.destinations.planning import Catalogue, Column, make_plan
@@ -54,8 +54,9 @@ async def _move(connection: Any, table: Table, staging: Table, brought: Catalogu
         for column in brought.columns
         if column.field is not None and column.field in plan.columns
     ]
-    targets = [names([target.name]) for target, _ in pairs] + list(OWN_TYPES)
-    sources = [_as(column, target) for target, column in pairs] + list(OWN_TYPES)
+    own = [name for name in own_columns(staging) if brought.column(name) is not None]
+    targets = [names([target.name]) for target, _ in pairs] + own
+    sources = [_as(column, target) for target, column in pairs] + own
     await connection.execute(
         f"INSERT INTO {relation(table)} ({', '.join(targets)}) SELECT {', '.join(sources)} FROM {relation(staging)}",
         timeout=LONG_S,

@@ -60,6 +60,9 @@ class Table:
     delete_missing: float | None = None
     children: tuple[str, ...] = ()
     like: str | None = None  # the table whose columns this one starts with
+    stages: Mode | None = (
+        None  # how the table of a run of mode replace is loaded; None: by its key, if it has one
+    )
     seen: str | None = None  # the table that notes the keys which the run brought
 
     def __post_init__(self) -> None:
@@ -96,13 +99,25 @@ class Table:
         """Whether runs load into a table of their own, and closing one does the rest."""
         return self.mode is Mode.REPLACE or self.delete_missing is not None
 
+    @property
+    def is_of_run(self) -> bool:
+        """Whether this is what `for_run` gives: a table of one attempt, or one with notes of it."""
+        return self.like is not None or self.seen is not None
+
+    def rebuilt(self) -> "Table":
+        """The same table, for a run whose rows stand for all rows there were."""
+        if self.mode is Mode.REPLACE:
+            return self
+        key = () if self.mode is Mode.APPEND else self.key
+        return replace(self, mode=Mode.REPLACE, stages=self.mode, key=key, delete_missing=None)
+
     def for_run(self, run_id: UUID, attempt: int) -> "Table":
         """The table that the pages of this attempt load into: this one, unless the mode needs another."""
         if self.mode is Mode.REPLACE:
             return replace(
                 self,
                 name=self._helper("staging", run_id, attempt),
-                mode=Mode.MERGE if self.key else Mode.APPEND,
+                mode=self.stages or (Mode.MERGE if self.key else Mode.APPEND),
                 like=self.name,
                 soft_delete=False,
                 delete_missing=None,

@@ -145,6 +145,8 @@ def _table(place: str, table: EndpointTable) -> _TableWay:
     mode = str(table.destination.mode)
     if mode not in _TABLE_MODES:
         raise ConfigError(f"{place}destination.mode: {mode} needs runs that end; use append or merge")
+    if table.destination.delete_missing is not None:
+        raise ConfigError(f"{place}destination.delete_missing: a delivery does not bring all rows; leave it out")
     if REQUEST_NAME in table.fields:
         raise ConfigError(f"{place}fields: {REQUEST_NAME!r} stands for the request; choose another column")
     return _TableWay(

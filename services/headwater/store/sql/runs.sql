@@ -117,7 +117,7 @@ RETURNING *
 UPDATE run SET state = 'queued', attempt = attempt + 1, admitted_at = NULL, published_at = NULL, progress_at = NULL, started_at = NULL,
                parked_until = clock_timestamp() + make_interval(secs => $3), waits_for = 'retry',
                error_kind = $4, error_message = $5,
-               pages = 0, requests = 0, received = 0, inserted = 0, updated = 0, unchanged = 0, rejected = 0, warnings = '{}'
+               pages = 0, requests = 0, received = 0, inserted = 0, updated = 0, unchanged = 0, rejected = 0, deleted = 0, warnings = '{}'
  WHERE due_at = $1 AND id = $2 AND state = 'running'
 RETURNING *
 

@@ -1,0 +1,272 @@
+"""What a walk's records become, by the mode of its destination; what a run's end does to the table; and what is left."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from tests.support.spine import Spine, open_spine, working
+
+from headwater.store import runs
+from headwater.store.runs import NewRun
+
+MANIFEST = """
+version: 1
+sources:
+  - name: shop
+    base_url: {base}
+    network: {{allow: ["127.0.0.0/8"]}}
+    streams:
+      - name: things
+        request: {{path: /things}}
+        pagination: {{type: offset, size: 2}}
+        limits: {{max_pages: {max_pages}}}
+        records: {{path: items}}
+        destination: {destination}
+"""
+
+
+class Shop:
+    """An API whose rows a test sets; `fails_from`: the offset at which it refuses."""
+
+    def __init__(self, rows: Sequence[Any]) -> None:
+        self.rows = list(rows)
+        self.fails_from: int | None = None
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_get("/things", self._things)
+        return app
+
+    async def _things(self, request: web.Request) -> web.Response:
+        offset, limit = int(request.query["offset"]), int(request.query["limit"])
+        if self.fails_from is not None and offset >= self.fails_from:
+            return web.Response(status=400, text="no")
+        return web.json_response({"items": self.rows[offset : offset + limit]})
+
+
+async def run(spine: Spine, *, mode: str = "auto", force: bool = False) -> Mapping[str, Any]:
+    """One run, to its end."""
+    new = NewRun("default", "shop", "things", datetime.now(UTC), "api", priority=0, mode=mode, force=force)
+    async with spine.worker.transaction() as connection:
+        run_id = await runs.insert(connection, new)
+    return await spine.until("SELECT * FROM run WHERE id = $1 AND finished_at IS NOT NULL", run_id)
+
+
+async def apply(spine: Spine, server: TestServer, destination: str, max_pages: int = 100) -> None:
+    await spine.apply(
+        MANIFEST.format(base=server.make_url("/"), destination=destination, max_pages=max_pages)
+    )
+
+
+async def helpers(spine: Spine) -> list[str]:
+    """The tables of runs that are there."""
+    rows = await spine.fetch(
+        "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = 'hw_default' AND c.relkind = 'r' AND (relname LIKE '%staging%' OR relname LIKE '%seen%')"
+    )
+    return [row["relname"] for row in rows]
+
+
+def counts(ended: Mapping[str, Any]) -> tuple[int, int, int, int]:
+    return ended["inserted"], ended["updated"], ended["unchanged"], ended["deleted"]
+
+
+def row(number: int, name: str = "x", **more: Any) -> dict[str, Any]:
+    return {"id": number, "name": name, **more}
+
+
+@pytest.mark.parametrize("key", ["", ", key: id"])
+async def test_replace_shows_the_rows_of_the_last_complete_run_and_no_others(database: str, key: str) -> None:
+    shop = Shop([row(n) for n in range(1, 6)])
+    async with TestServer(shop.app()) as server, open_spine(database) as spine:
+        await apply(spine, server, "{table: things, mode: replace%s}" % key)  # noqa: UP031 - braces stand in it
+        async with working(spine):
+            first = await run(spine)
+            shop.rows = [row(2, "two"), row(9, "nine")]
+            second = await run(spine)
+
+        assert (first["state"], counts(first)) == ("succeeded", (5, 0, 0, 0))
+        assert (second["state"], counts(second)) == ("succeeded", (2, 0, 0, 5))
+        rows = await spine.rows_of("things", "id")
+        assert [(one["id"], one["name"]) for one in rows] == [(2, "two"), (9, "nine")]
+        assert await helpers(spine) == []
+        assert await spine.fetch("SELECT * FROM run_staging") == []
+
+
+async def test_a_replacing_run_that_fails_or_is_cut_leaves_the_rows_as_they_were_and_no_tables(
+    database: str,
+) -> None:
+    shop = Shop([row(n) for n in range(1, 6)])
+    async with TestServer(shop.app()) as server, open_spine(database) as spine:
+        await apply(spine, server, "{table: things, mode: replace}")
+        async with working(spine):
+            await run(spine)
+            shop.rows, shop.fails_from = [row(n) for n in range(20, 26)], 4
+            failed = await run(spine)
+            shop.fails_from = None
+            await apply(spine, server, "{table: things, mode: replace}", max_pages=2)
+            cut = await run(spine)
+            await spine.until("SELECT 1 WHERE NOT EXISTS (SELECT FROM run_staging)")
+
+        assert failed["state"] == "failed"
+        assert (cut["state"], cut["warnings"]) == ("partial", ["limit_reached", "replacement_held_back"])
+        assert [one["id"] for one in await spine.rows_of("things", "id")] == [1, 2, 3, 4, 5]
+        assert await helpers(spine) == []
+
+
+async def test_delete_missing_takes_away_what_a_complete_run_did_not_bring(database: str) -> None:
+    shop = Shop([row(n) for n in range(1, 6)])
+    async with TestServer(shop.app()) as server, open_spine(database) as spine:
+        await apply(spine, server, "{table: things, mode: merge, key: id, delete_missing: 0.5}")
+        async with working(spine):
+            await run(spine)
+            shop.rows = shop.rows[:4]
+            gone = await run(spine)
+            shop.rows = shop.rows[:1]
+            held = await run(spine)
+
+        assert (counts(gone), gone["warnings"]) == ((0, 0, 4, 1), [])
+        assert (counts(held), held["warnings"]) == ((0, 0, 1, 0), ["deletions_held_back"])
+        assert [one["id"] for one in await spine.rows_of("things", "id")] == [1, 2, 3, 4]
+        assert await helpers(spine) == []
+
+
+async def test_nothing_is_deleted_when_a_record_came_without_its_key(database: str) -> None:
+    shop = Shop([row(n) for n in range(1, 6)])
+    async with TestServer(shop.app()) as server, open_spine(database) as spine:
+        await apply(spine, server, "{table: things, mode: merge, key: id, delete_missing: 1}")
+        async with working(spine):
+            await run(spine)
+            shop.rows = [row(1), {"name": "whose?"}]
+            held = await run(spine)
+
+        assert held["warnings"] == ["deletions_held_back", "records_without_key", "rows_rejected"]
+        assert (held["rejected"], held["deleted"]) == (1, 0)
+        assert len(await spine.rows_of("things", "id")) == 5
+
+
+async def test_soft_delete_marks_the_rows_whose_record_says_that_it_is_gone(database: str) -> None:
+    shop = Shop([row(1), row(2)])
+    async with TestServer(shop.app()) as server, open_spine(database) as spine:
+        await apply(
+            spine, server, "{table: things, mode: merge, key: id, soft_delete: true, deleted_field: removed}"
+        )
+        async with working(spine):
+            await run(spine)
+            shop.rows = [row(1), row(2, removed=True)]
+            ended = await run(spine)
+
+        assert counts(ended) == (0, 0, 1, 1)
+        rows = await spine.rows_of("things", "id")
+        assert [(one["id"], one["_deleted_at"] is None) for one in rows] == [(1, True), (2, False)]
+
+
+async def test_scd2_keeps_every_version(database: str) -> None:
+    shop = Shop([row(1, "old")])
+    async with TestServer(shop.app()) as server, open_spine(database) as spine:
+        await apply(spine, server, "{table: things, mode: scd2, key: id}")
+        async with working(spine):
+            await run(spine)
+            shop.rows = [row(1, "new")]
+            await run(spine)
+
+        rows = await spine.rows_of("things", "_valid_from")
+        assert [(one["name"], one["_valid_to"] is None) for one in rows] == [("old", False), ("new", True)]
+
+
+async def test_delete_insert_puts_a_keys_records_in_the_place_of_its_rows(database: str) -> None:
+    shop = Shop([row(1, "a"), row(1, "b"), row(2, "c")])
+    async with TestServer(shop.app()) as server, open_spine(database) as spine:
+        await apply(spine, server, "{table: things, mode: delete_insert, key: id}")
+        async with working(spine):
+            await run(spine)
+            shop.rows = [row(1, "z")]
+            await run(spine)
+
+        assert [(one["id"], one["name"]) for one in await spine.rows_of("things", "id")] == [
+            (1, "z"),
+            (2, "c"),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("destination", "is_compared"),
+    [
+        ("{table: things}", False),
+        ("{table: things, mode: merge, key: id}", True),
+        ("{table: things, mode: delete_insert, key: id}", False),
+        ("{table: things, mode: scd2, key: id}", True),
+    ],
+)
+async def test_a_forced_full_run_rebuilds_the_table_in_every_mode(
+    database: str, destination: str, is_compared: bool
+) -> None:
+    shop = Shop([row(n, "old") for n in range(1, 6)])
+    async with TestServer(shop.app()) as server, open_spine(database) as spine:
+        await apply(spine, server, destination)
+        async with working(spine):
+            await run(spine)
+            shop.rows = [row(2, "new"), row(3, "new"), row(7, "new")]
+            forced = await run(spine, mode="full", force=True)
+            again = await run(spine)
+
+        assert (forced["state"], forced["error_message"]) == ("succeeded", None)
+        assert (forced["inserted"], forced["deleted"]) == (3, 5)
+        assert (again["state"], again["inserted"]) == ("succeeded", 0 if is_compared else 3)
+        names = {one["name"] for one in await spine.rows_of("things", "id")}
+        assert names == {"new"}
+        assert await helpers(spine) == []
+
+
+async def test_lists_become_child_tables_and_a_record_with_two_bad_elements_is_kept_once(
+    database: str,
+) -> None:
+    shop = Shop(
+        [
+            row(1, lines=[{"sku": "a"}, {"sku": "b"}]),
+            row(2, lines=[{"sku": "c"}, {"sku": {"deep": 1}}, {"sku": [2]}]),
+        ]
+    )
+    async with TestServer(shop.app()) as server, open_spine(database) as spine:
+        await apply(spine, server, "{table: things, mode: merge, key: id, children: lines}")
+        async with working(spine):
+            ended = await run(spine)
+            await apply(
+                spine, server, "{table: things, mode: merge, key: id, children: lines, contract: discard_row}"
+            )
+            shop.rows = [row(3, lines=[{"sku": "d", "more": 1}, {"sku": "e", "more": 2}])]
+            second = await run(spine)
+
+        assert ended["state"] == "succeeded"
+        assert len(await spine.rows_of("things__lines", "1")) == 5
+        kept = await spine.fetch(
+            "SELECT position, reason FROM rejected_record WHERE run_id = $1", second["id"]
+        )
+        assert (len(kept), second["warnings"]) == (1, ["rows_rejected"])
+
+
+async def test_a_frozen_table_fails_the_run_and_says_which_field(database: str) -> None:
+    shop = Shop([row(1)])
+    async with TestServer(shop.app()) as server, open_spine(database) as spine:
+        await apply(spine, server, "{table: things, mode: merge, key: id, contract: freeze}")
+        async with working(spine):
+            await run(spine)
+            shop.rows = [row(1, fresh=True)]
+            ended = await run(spine)
+
+        assert (ended["state"], ended["error_kind"]) == ("failed", "destination")
+        assert "fresh" in ended["error_message"]
+
+
+async def test_a_dry_run_makes_no_table(database: str) -> None:
+    shop = Shop([row(1)])
+    async with TestServer(shop.app()) as server, open_spine(database) as spine:
+        await apply(spine, server, "{table: things, mode: merge, key: id}")
+        async with working(spine):
+            ended = await run(spine, mode="dry_run")
+
+        assert (ended["state"], ended["received"], ended["inserted"]) == ("succeeded", 1, 0)
+        assert await spine.fetch("SELECT 1 FROM pg_class WHERE relname = 'things'") == []
