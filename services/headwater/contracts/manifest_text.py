@@ -146,7 +146,7 @@ class _Builder:
 
     def _scalar(self, node: yaml.Node, path: Path) -> Any:
         try:
-            value = self._scalars.construct_object(node)  # type: ignore[no-untyped-call]
+            value = self._scalars.construct_object(node)
         except (yaml.YAMLError, ValueError) as error:
             self.problems.append(self._document.problem(path, f"cannot be read: {error}", "put it in quotes"))
             return None

@@ -59,7 +59,20 @@ async def faults_are_unavailable() -> AsyncIterator[None]:
     except (asyncpg.exceptions.InterfaceWarning, asyncpg.exceptions.UnsupportedClientFeatureError):
         raise
     except _OURS as error:
+        if _stands_for_cancellation(error):
+            raise asyncio.CancelledError from error
         raise Unavailable(f"the database is not at hand: {type(error).__name__}: {error}") from error
+
+
+def _stands_for_cancellation(error: BaseException) -> bool:
+    """Whether the fault came from giving a broken connection back while the task was being cancelled."""
+    task = asyncio.current_task()
+    if task is None or not task.cancelling():
+        return False
+    context = error.__context__
+    while context is not None and not isinstance(context, asyncio.CancelledError):
+        context = context.__context__
+    return context is not None
 
 
 async def _set_up(connection: asyncpg.Connection) -> None:

@@ -1,0 +1,40 @@
+"""Faults of the database become Unavailable, and never swallow a cancellation."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from headwater.model.errors import Unavailable
+from headwater.store.database import faults_are_unavailable
+
+
+async def test_a_fault_of_the_database_is_unavailable() -> None:
+    with pytest.raises(Unavailable, match="connection is closed"):
+        async with faults_are_unavailable():
+            raise asyncpg.InterfaceError("connection is closed")
+
+
+async def test_a_fault_that_stands_in_for_a_cancellation_stays_one() -> None:
+    started = asyncio.Event()
+
+    async def work() -> None:
+        async with faults_are_unavailable():
+            try:
+                started.set()
+                await asyncio.Event().wait()
+            finally:
+                raise asyncpg.InterfaceError("the connection broke while it was given back")
+
+    task = asyncio.create_task(work())
+    await started.wait()
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_fault_of_content_passes() -> None:
+    with pytest.raises(asyncpg.UniqueViolationError):
+        async with faults_are_unavailable():
+            raise asyncpg.UniqueViolationError("taken")
