@@ -67,7 +67,9 @@ def manifest(**endpoint: Any) -> str:
 
 
 @asynccontextmanager
-async def receiving(spine: Spine, place: Place | None = None, bus: Bus | None = None) -> AsyncIterator[Door]:
+async def receiving(
+    spine: Spine, place: Place | None = None, bus: Bus | None = None, *, head_s: float = 15.0
+) -> AsyncIterator[Door]:
     """A receiver at work, its snapshot loaded."""
     stop = asyncio.Event()
     spool = Database(Secret.of(spine.url), "headwater_worker", size=4)
@@ -92,7 +94,9 @@ async def receiving(spine: Spine, place: Place | None = None, bus: Bus | None = 
                 task = group.create_task(receiver.run(stop), name="receiver")
                 try:
                     await loaded(receiver, task)
-                    async with serving(receiver.routes(), "127.0.0.1", 0, spine.metrics) as port:
+                    async with serving(
+                        receiver.routes(), "127.0.0.1", 0, spine.metrics, head_s=head_s
+                    ) as port:
                         yield Door(port, receiver, session)
                 finally:
                     stop.set()

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from headwater.app.service import Informative, Service
 from headwater.bus.port import Bus
-from headwater.http.incoming import Guard, GuardedRunner
+from headwater.http.incoming import HEAD_S, Guard, GuardedRunner
 from headwater.model.errors import ConfigError, Unavailable
 from headwater.store.database import Database
 from headwater.telemetry.metrics import Metrics
@@ -75,12 +75,22 @@ def _json(value: object, status: int = 200) -> web.Response:
 
 @asynccontextmanager
 async def serving(
-    routes: Sequence[web.RouteDef], host: str, port: int, metrics: Metrics | None = None
+    routes: Sequence[web.RouteDef],
+    host: str,
+    port: int,
+    metrics: Metrics | None = None,
+    *,
+    head_s: float = HEAD_S,
 ) -> AsyncIterator[int]:
-    """Serve while the context is open; gives the port. Raises: ConfigError when it is taken."""
+    """Serve while the context is open; gives the port. A request's head must be there within `head_s` seconds.
+
+    Raises: ConfigError when the port is taken.
+    """
     application = web.Application(client_max_size=MAX_BODY_BYTES)
     application.add_routes(routes)
-    guard = Guard(lambda fault: metrics.malformed.labels(fault).inc() if metrics is not None else None)
+    guard = Guard(
+        lambda fault: metrics.malformed.labels(fault).inc() if metrics is not None else None, head_s=head_s
+    )
     runner = GuardedRunner(application, guard, shutdown_timeout=10.0)
     await runner.setup()
     watch = asyncio.create_task(guard.watch(), name="http.guard")

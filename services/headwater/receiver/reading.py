@@ -1,6 +1,7 @@
 """Bodies, read within limits of size, time and memory."""
 
 import asyncio
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -11,6 +12,7 @@ from headwater.receiver.refused import Refused, too_large, unavailable
 
 READ_S = 10.0  # between two pieces of a body
 BODY_S = 60.0  # for a whole body
+
 BUDGET_BYTES = 64 * 1024 * 1024  # bodies in flight in one process
 _IN_THREAD_BYTES = 64 * 1024  # larger ones are unfolded off the loop
 CLOSE = {"Connection": "close"}
@@ -33,11 +35,20 @@ class Budget:
         self.used -= size
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a body may take."""
+
+    read_s: float = READ_S
+    body_s: float = BODY_S
+
+
 class Body:
     """One body on its way in; `size` of it counts in the budget until `done`."""
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, patience: Patience) -> None:
         self._budget = budget
+        self._patience = patience
         self.size = 0
 
     def done(self) -> None:
@@ -51,9 +62,9 @@ class Body:
             raise too_large(cap, length)
         parts: list[bytes] = []
         try:
-            async with asyncio.timeout(BODY_S):
+            async with asyncio.timeout(self._patience.body_s):
                 while True:
-                    async with asyncio.timeout(READ_S):
+                    async with asyncio.timeout(self._patience.read_s):
                         part = await request.content.readany()
                     if not part:
                         break

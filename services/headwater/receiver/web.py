@@ -25,7 +25,7 @@ from headwater.receiver.endpoints import Endpoints
 from headwater.receiver.intake import REMEMBERED_HEADERS_BYTES, header_bytes, receipt_of
 from headwater.receiver.keys import ActiveKeys
 from headwater.receiver.ledger import HANDSHAKE, Ledger
-from headwater.receiver.reading import Body, Budget, check_encoding, check_unfolds
+from headwater.receiver.reading import Body, Budget, Patience, check_encoding, check_unfolds
 from headwater.receiver.refused import Refused, too_many, unavailable
 from headwater.receiver.safekeeping import Kept, Safekeeping
 from headwater.receiver.senders import Senders, is_within
@@ -74,7 +74,9 @@ class Intake:
         ledger: Ledger,
         clock: Clock,
         metrics: Metrics,
+        patience: Patience,
     ) -> None:
+        self._patience = patience
         self._endpoints = endpoints
         self._senders = senders
         self._safekeeping = safekeeping
@@ -88,7 +90,7 @@ class Intake:
     async def handle(self, request: web.Request) -> web.Response:
         started = self._clock.monotonic()
         visit = _Visit(request, self._clock.now().timestamp())
-        body = Body(self._budget)
+        body = Body(self._budget, self._patience)
         try:
             response, outcome = await self._receive(visit, body)
         except Refused as refused:
