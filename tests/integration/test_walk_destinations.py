@@ -1,5 +1,6 @@
 """What a walk's records become, by the mode of its destination; what a run's end does to the table; and what is left."""
 
+import hmac
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +10,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from tests.support.spine import Spine, open_spine, working
 
-from headwater.store import runs
+from headwater.model.secret import Secret
+from headwater.store import config, runs
 from headwater.store.runs import NewRun
 
 MANIFEST = """
@@ -26,6 +28,16 @@ sources:
         records: {{path: items}}
         destination: {destination}
 """
+CALL = """
+version: 1
+sources:
+  - name: shop
+    base_url: {base}
+    network: {{allow: ["127.0.0.0/8"]}}
+    auth: {{type: bearer, token: very-secret-token}}
+    streams:
+      - {{name: things, request: {{path: /echo, method: POST, json: {{wake: up}}}}}}
+"""
 
 
 class Shop:
@@ -38,6 +50,7 @@ class Shop:
     def app(self) -> web.Application:
         app = web.Application()
         app.router.add_get("/things", self._things)
+        app.router.add_post("/echo", self._echo)
         return app
 
     async def _things(self, request: web.Request) -> web.Response:
@@ -45,6 +58,9 @@ class Shop:
         if self.fails_from is not None and offset >= self.fails_from:
             return web.Response(status=400, text="no")
         return web.json_response({"items": self.rows[offset : offset + limit]})
+
+    async def _echo(self, request: web.Request) -> web.Response:
+        return web.Response(text=f"no JSON, {request.headers['Authorization']}, {await request.text()}")
 
 
 async def run(spine: Spine, *, mode: str = "auto", force: bool = False) -> Mapping[str, Any]:
@@ -270,3 +286,71 @@ async def test_a_dry_run_makes_no_table(database: str) -> None:
 
         assert (ended["state"], ended["received"], ended["inserted"]) == ("succeeded", 1, 0)
         assert await spine.fetch("SELECT 1 FROM pg_class WHERE relname = 'things'") == []
+
+
+async def test_rows_have_the_fields_that_were_asked_for_and_a_record_that_cannot_have_them_is_kept(
+    database: str,
+) -> None:
+    shop = Shop(
+        [
+            {"id": "1", "user": {"mail": "a@b"}, "cents": "990", "at": 1714550400},
+            {"id": "2", "user": {"mail": "c@d"}, "cents": "a lot", "at": None},
+            {"id": "3", "user": {"mail": "e@f"}, "cents": "5", "skip": True},
+        ]
+    )
+    manifest = MANIFEST.replace(
+        "records: {{path: items}}",
+        "records: {{path: items, filter: '!skip'}}\n"
+        "        fields:\n"
+        "          id: {{type: integer}}\n"
+        "          mail: {{path: user.mail, hash: '${{secret:PEPPER}}'}}\n"
+        "          price: {{path: cents, type: decimal}}\n"
+        "          at: {{type: timestamp}}\n"
+        "          shop: {{constant: north}}",
+    )
+    async with TestServer(shop.app()) as server, open_spine(database) as spine:
+        destination = "{table: things, mode: merge, key: id}"
+        await spine.apply(manifest.format(base=server.make_url("/"), destination=destination, max_pages=9))
+        async with spine.api.as_tenant("default", admin=True) as connection:
+            await config.put_secret(connection, spine.keyring, "default", "PEPPER", Secret.of("pepper"))
+        async with working(spine):
+            ended = await run(spine)
+
+        assert (ended["state"], ended["received"], ended["rejected"]) == ("succeeded", 3, 1)
+        (only,) = await spine.rows_of("things", "id")
+        mail = hmac.new(b"pepper", b"a@b", "sha256").hexdigest()
+        assert {name: value for name, value in only.items() if not name.startswith("_")} == {
+            "id": 1,
+            "mail": mail,
+            "price": 990,
+            "at": datetime(2024, 5, 1, 8, tzinfo=UTC),
+            "shop": "north",
+        }
+        (kept,) = await spine.fetch("SELECT reason FROM rejected_record")
+        assert kept["reason"] == "field 'price': 'a lot' is no decimal"
+
+
+async def test_a_stream_without_records_and_destination_makes_its_call_and_keeps_a_masked_sample(
+    database: str,
+) -> None:
+    async with TestServer(Shop([]).app()) as server, open_spine(database) as spine:
+        await spine.apply(CALL.format(base=server.make_url("/")))
+        async with working(spine):
+            ended = await run(spine)
+
+        assert (ended["state"], ended["error_message"]) == ("succeeded", None)
+        assert (ended["pages"], ended["received"], ended["warnings"]) == (1, 0, [])
+        (page,) = await spine.fetch("SELECT * FROM page")
+        assert (page["status"], page["body_bytes"]) == (200, 48)
+        assert page["sample"] == 'no JSON, Bearer ***, {"wake":"up"}'
+
+
+async def test_records_without_a_destination_are_counted_and_go_nowhere(database: str) -> None:
+    async with TestServer(Shop([row(n) for n in range(1, 6)]).app()) as server, open_spine(database) as spine:
+        await apply(spine, server, "null")
+        async with working(spine):
+            ended = await run(spine)
+
+        assert (ended["state"], ended["received"], ended["inserted"]) == ("succeeded", 5, 0)
+        pages = await spine.fetch("SELECT sample FROM page ORDER BY number")
+        assert pages[0]["sample"].startswith('{"items": [')

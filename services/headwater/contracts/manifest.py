@@ -27,6 +27,7 @@ from headwater.contracts.endpoints import (
     Start,
     spelled_out,
 )
+from headwater.contracts.fields import FieldsForm, RecordFields, spelled_out_fields
 from headwater.contracts.pagination import (
     CursorPagination,
     Expression,
@@ -119,14 +120,37 @@ class RateLimit(Closed):
 
 
 class Stream(Closed):
+    """One collection of a source.
+
+    Without `destination` nothing is loaded: the call is made, and status, size and the beginning of the answer are
+    kept; without `records` as well, its body may be anything. `fields` are the fields of a row (`rest: keep`: beside
+    the others of its record), as a list of names or rules or as a mapping of names to paths or rules; without them a
+    row is the record.
+    """
+
     name: Name
     request: Request = Request()
     pagination: Pagination = NoPagination()
-    records: Records = Records()
+    records: Records | None = None
+    fields: RecordFields = ()
+    rest: Literal["drop", "keep"] = "drop"
     errors: Errors = Errors()
     limits: Limits = Limits()
     incremental: Incremental | None = None
     destination: Destination | None = None
+
+    @field_validator("fields", mode="before", json_schema_input_type=FieldsForm)
+    @classmethod
+    def _fields_spelled_out(cls, value: object) -> object:
+        return spelled_out_fields(value)
+
+    @model_validator(mode="after")
+    def _fields_go_somewhere(self) -> Self:
+        if self.destination is None and self.fields:
+            raise ValueError("`fields` are those of a table: give a `destination`, or leave them out")
+        if self.rest == "keep" and not self.fields:
+            raise ValueError("`rest` is what stays beside `fields`: give these, or leave it out")
+        return self
 
 
 class Source(Closed):

@@ -46,9 +46,11 @@ class Records(Closed):
     """Where the records are in the answer (JMESPath); without a path the body itself is the list.
 
     `format` is what the body is written in; CSV has a header line, XML becomes objects (`@name` for attributes).
+    `filter`: an expression over a record; those for which it is not true are left out.
     """
 
     path: Expression | None = None
+    filter: Expression | None = None
     format: Literal["json", "ndjson", "csv", "xml"] = "json"
     delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] = ","
 

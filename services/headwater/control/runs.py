@@ -107,7 +107,7 @@ class Run(Answer):
 
 
 class RunPage(Answer):
-    """One page of a run."""
+    """One page of a run. `sample`: the beginning of the answer, where the stream has no destination."""
 
     attempt: int
     walk: int
@@ -119,6 +119,7 @@ class RunPage(Answer):
     stop_reason: str | None
     begun_at: datetime
     settled_at: datetime | None
+    sample: str | None
 
 
 def run_view(row: Mapping[str, Any]) -> dict[str, Any]:

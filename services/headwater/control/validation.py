@@ -39,8 +39,25 @@ def check(
         ]
         if around.secrets is not None:
             found += unknown_secrets(document.value, around.secrets)
-    problems = [document.problem(each.path, each.what, each.mend) for each in found[:MAX_PROBLEMS]]
+    problems = [
+        document.problem(_as_written(each.path, document.value), each.what, each.mend)
+        for each in found[:MAX_PROBLEMS]
+    ]
     return sorted(problems, key=lambda problem: (problem.line, problem.column))
+
+
+def _as_written(path: Path, node: Any) -> Path:
+    """The path in the document: the items of a list may be written as a mapping of their names."""
+    written: Path = ()
+    for part in path:
+        if isinstance(node, dict) and isinstance(part, int) and 0 <= part < len(node):
+            part = list(node)[part]  # noqa: PLW2901 - the same part, by its name
+        written = (*written, part)
+        try:
+            node = node[part]
+        except (KeyError, IndexError, TypeError):
+            node = None
+    return written
 
 
 async def surroundings(connection: Any, tenant: str) -> Surroundings:

@@ -1,5 +1,6 @@
 """Checks of sources and streams that need more than their form."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -10,9 +11,11 @@ from headwater.http.addresses import parse_ranges
 from headwater.model.errors import ConfigError, SourceError
 from headwater.model.http import parse_url
 from headwater.plugins.expressions import compile_path
+from headwater.plugins.mapping import Mapper
 from headwater.plugins.secret_text import names_in
 from headwater.plugins.walk import Walk
 
+_PLACE = re.compile(r"([a-z_]+(?:\.[a-z0-9_]+)*): ")
 _EXPRESSIONS = ("cursor_path", "next_path", "total", "total_pages", "has_more", "key_path", "page_info")
 
 
@@ -87,8 +90,12 @@ def _headers(path: Path, headers: dict[str, str]) -> Iterator[Finding]:
 
 def _in_stream(path: Path, stream: Stream) -> Iterator[Finding]:
     yield from _headers((*path, "request", "headers"), stream.request.headers)
-    if stream.records.path:
-        yield from wrong_expression((*path, "records", "path"), stream.records.path)
+    if stream.records is not None:
+        for name in ("path", "filter"):
+            text = getattr(stream.records, name)
+            if text is not None:
+                yield from wrong_expression((*path, "records", name), text)
+    yield from _fields(path, stream)
     yield from _pages((*path, "pagination"), stream.pagination)
     for name, text in (("if", stream.errors.when), ("message", stream.errors.message)):
         if text is not None:
@@ -97,6 +104,34 @@ def _in_stream(path: Path, stream: Stream) -> Iterator[Finding]:
         yield from _in_destination((*path, "destination"), stream)
     if stream.incremental is not None:
         yield from wrong_expression((*path, "incremental", "field"), stream.incremental.field)
+
+
+def _fields(path: Path, stream: Stream) -> Iterator[Finding]:
+    """Fields that cannot be, and a destination that names one which its rows do not have."""
+    try:
+        Mapper(stream.fields, keep_rest=stream.rest == "keep")
+    except ConfigError as error:
+        match = _PLACE.match(str(error))
+        what, mend = split_sentence(str(error)[match.end() if match else 0 :])
+        place = (
+            [int(part) if part.isdigit() else part for part in match[1].split(".")] if match else ["fields"]
+        )
+        yield Finding((*path, *place), what, mend or "see https://jmespath.org for its rules")
+        return
+    destination = stream.destination
+    if destination is None or not stream.fields or stream.rest == "keep":
+        return
+    there = {rule.name for rule in stream.fields}
+    named: list[tuple[str, str | None]] = [("key", name) for name in destination.key]
+    named += [("children", name) for name in destination.children]
+    named += [("order_by", destination.order_by), ("deleted_field", destination.deleted_field)]
+    for option, name in named:
+        if name is not None and name not in there:
+            yield Finding(
+                (*path, "destination", option),
+                f"no field {name!r} is in `fields`",
+                "add it, or correct the name",
+            )
 
 
 def _in_destination(path: Path, stream: Stream) -> Iterator[Finding]:

@@ -271,6 +271,7 @@ def _batch(turn: Turn, page: Page, response: Response, now: datetime, payload_id
         started_at=turn.begun.started_at,
         highest=page.highest,
         content_digest=page.content_digest if is_guarded and page.content_digest else None,
+        sample=page.sample,
         records=records,
         payload_id=payload_id,
     )

@@ -95,3 +95,8 @@ def _search(expression: str, search: Getter, prefix: Getter | None) -> Getter:
         return MISSING if found is None and prefix is None else found
 
     return get
+
+
+def is_true(value: Any) -> bool:
+    """JMESPath's truth: everything but false, null, nothing, and empty texts, lists and objects (0 is true)."""
+    return value is not MISSING and value is not None and value is not False and value not in ("", [], {})

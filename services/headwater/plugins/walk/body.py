@@ -90,8 +90,8 @@ def _is_text_codec(name: str) -> bool:
         return False
 
 
-def sample_of(body: bytes, secrets: tuple[Secret, ...] = ()) -> str:
+def sample_of(body: bytes, secrets: tuple[Secret, ...] = (), characters: int = _SAMPLE_CHARACTERS) -> str:
     """The beginning of a body for people: one line, secrets starred out before it is cut."""
-    text = masked(body[: 20 * _SAMPLE_CHARACTERS].decode("utf-8", "replace"), secrets)
+    text = masked(body[: 20 * characters].decode("utf-8", "replace"), secrets)
     text = _CONTROL.sub(" ", text).strip()
-    return text if len(text) <= _SAMPLE_CHARACTERS else f"{text[:_SAMPLE_CHARACTERS]}…"
+    return text if len(text) <= characters else f"{text[:characters]}…"

@@ -9,19 +9,21 @@ Everything here is pure; fetcher and preview act by it:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from headwater.contracts.manifest import StreamDefinition
+from headwater.contracts.walking import Records
 from headwater.model.http import HttpRequest, Response
 from headwater.model.run import StopReason
 from headwater.plugins.auth import authenticator_for, token_authenticator_for
 from headwater.plugins.expressions import compile_path
+from headwater.plugins.mapping import Mapper
 from headwater.plugins.paginators import Answer, Begin, Next, Progress, paginator_for
 from headwater.plugins.paginators.base import WARNING_LIMIT, WARNING_LOOP, advanced, is_short
 from headwater.plugins.secret_text import Secrets
-from headwater.plugins.walk.body import NO_CONTENT, document_of
+from headwater.plugins.walk.body import NO_CONTENT, document_of, sample_of
 from headwater.plugins.walk.check import check_fit
 from headwater.plugins.walk.cursor import CursorField, Mark
 from headwater.plugins.walk.hidden import HiddenErrors, cost_wait_s
@@ -35,6 +37,8 @@ from headwater.plugins.walk.waits import pause_s
 _NO_SECRETS: Mapping[str, Any] = {}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COUNTING = frozenset({"offset", "page"})
+_BODY_ITSELF = Records()
+SAMPLE_CHARACTERS = 2000  # of an answer that is kept instead of its records
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,8 @@ class Page:
     Exactly one of `next_token` and `stop_reason` is None. `content_digest` is equal for pages of equal
     records ("" for empty ones). `highest` is the highest cursor value on the page, where the stream has a
     cursor. `pause_s` is how long the API wants no further request, although it served this one. `total` is the
-    number of records that the API last said there are.
+    number of records that the API last said there are. `sample` is the beginning of the answer, secrets starred out,
+    where the stream has no destination.
     """
 
     number: int
@@ -59,6 +64,7 @@ class Page:
     highest: Mark | None = None
     pause_s: float = 0.0
     total: int | None = None
+    sample: str | None = None
 
 
 class Walk:
@@ -77,7 +83,14 @@ class Walk:
         self._countable = countable(self._paginator, stream.pagination)
         self.tokens = token_authenticator_for(definition.auth)
         self._requester = Requester(definition, authenticator_for(definition.auth))
-        self._records = compile_path(stream.records.path) if stream.records.path else None
+        self._form = stream.records or _BODY_ITSELF
+        self._records = compile_path(self._form.path) if self._form.path else None
+        self._mapper = Mapper(stream.fields, keep_rest=stream.rest == "keep", only=self._form.filter)
+        self._has_records = stream.records is not None or stream.destination is not None
+        self._is_sampled = stream.destination is None
+        self._needs_document = (
+            pages.type != "none" or stream.errors.when is not None or stream.request.graphql is not None
+        )
         self._cursor = CursorField(stream.incremental) if stream.incremental else None
         self._hidden_errors = HiddenErrors(stream)
         self._stop_on_status = pages.stop_on_status
@@ -129,7 +142,8 @@ class Walk:
     ) -> Page:
         """What `response`, the answer to `request(token)`, means.
 
-        Raises: SourceError, retryable or not; see `judge`, `document_of`, `select_records`, `HiddenErrors`.
+        Raises: SourceError, retryable or not; see `judge`, `document_of`, `select_records`, `HiddenErrors`; SecretError
+        when the key of a hash is not there.
         """
         told = Token.from_wire(token)
         verdict = self._judge(told, response, now, secrets)
@@ -138,11 +152,35 @@ class Walk:
         document: Any = None
         selected = NOTHING
         if verdict is Verdict.OK and (response.body or response.status not in NO_CONTENT):
-            records = self._definition.stream.records
-            document = document_of(response, tuple(secrets.values()), records)
-            self._hidden_errors.check(document, secrets)
-            selected = select_records(document, self._records, records.path, one_page=self._is_one_page)
-        return self._page(told, response, document, selected, now)
+            document, selected = self._understood(response, secrets)
+        page = self._mapped(self._page(told, response, document, selected, now), secrets)
+        if not self._is_sampled:
+            return page
+        return replace(page, sample=sample_of(response.body, tuple(secrets.values()), SAMPLE_CHARACTERS))
+
+    def _understood(self, response: Response, secrets: Secrets) -> tuple[Any, Selected]:
+        """The document and its records. A stream that asks for none may be answered with anything."""
+        if not (self._has_records or self._needs_document):
+            return None, NOTHING
+        document = document_of(response, tuple(secrets.values()), self._form)
+        self._hidden_errors.check(document, secrets)
+        if not self._has_records:
+            return document, NOTHING
+        return document, select_records(document, self._records, self._form.path, one_page=self._is_one_page)
+
+    def _mapped(self, page: Page, secrets: Secrets) -> Page:
+        """The page with rows for records. Everything about the walk was read from the records themselves."""
+        if not self._mapper.is_needed or not page.records:
+            return page
+        mapped = self._mapper.apply(page.records, secrets)
+        out = {item.index for item in page.rejected}
+        places = [index for index in range(len(page.records) + len(out)) if index not in out]
+        rejected = [Rejected(places[index], reason) for index, reason in mapped.rejected]
+        return replace(
+            page,
+            records=mapped.rows,
+            rejected=tuple(sorted((*page.rejected, *rejected), key=lambda item: item.index)),
+        )
 
     def _judge(self, told: Token, response: Response, now: datetime, secrets: Secrets) -> Verdict:
         before = told.progress

@@ -10,9 +10,9 @@ from typing import Any, Final
 from headwater.contracts.manifest import Destination, Endpoint, EndpointTable
 from headwater.contracts.webhook import Receipt
 from headwater.model.errors import ConfigError, ContractError, SourceError
-from headwater.plugins.expressions import MISSING, Getter, compile_path
+from headwater.plugins.expressions import MISSING, Getter, compile_path, is_true
 from headwater.plugins.webhooks.parsing import Parsed, parse
-from headwater.plugins.webhooks.request import is_true, request_document
+from headwater.plugins.webhooks.request import request_document
 
 DONE: Final = "done"
 FILTERED: Final = "filtered"

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from headwater.plugins.expressions import MISSING
 from headwater.plugins.webhooks.multipart import add_field
 
 MAX_QUERY_FIELDS = 1000
@@ -32,8 +31,3 @@ def _query(url: str) -> dict[str, Any]:
         for name, value in pairs:
             add_field(fields, name, value)
     return fields
-
-
-def is_true(value: Any) -> bool:
-    """JMESPath's truth: everything but false, null, nothing, and empty texts, lists and objects (0 is true)."""
-    return value is not MISSING and value is not None and value is not False and value not in ("", [], {})

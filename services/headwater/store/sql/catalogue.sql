@@ -65,7 +65,7 @@ SELECT name, definition, enabled, created_at, updated_at FROM endpoint
 
 -- name: pages
 -- The pages of a run after (attempt $3, walk $4, number $5); at most $6.
-SELECT attempt, walk, number, status, received, rejected, body_bytes, stop_reason, begun_at, settled_at
+SELECT attempt, walk, number, status, received, rejected, body_bytes, stop_reason, begun_at, settled_at, sample
   FROM page WHERE run_at = $1 AND run_id = $2 AND (attempt, walk, number) > ($3, $4, $5)
  ORDER BY attempt, walk, number LIMIT $6
 
