@@ -6,8 +6,10 @@ signature that does not verify, since its secret may be newer than the snapshot.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -28,8 +30,17 @@ logger = logging.getLogger("headwater.receiver")
 RELOAD_S = 30.0
 LOOK_UP_S = 0.5
 LOOK_UPS_PER_S = 20  # of unknown endpoints, so that guessing names does not become a load on the database
-LOOK_AGAIN_S = 1.0  # between two looks after signatures that do not verify, of one endpoint
+LOOK_AGAIN_S = 0.1  # between two looks after signatures that do not verify, of one endpoint
+MAX_LOOKS = 16  # such looks under way, of all endpoints
 Name = tuple[str, str]  # tenant, endpoint
+
+
+@dataclass(slots=True)
+class _Look:
+    """A look at an endpoint that several requests wait for. One that reads already is too late to join."""
+
+    task: asyncio.Task[Address | None] | None = None
+    is_reading: bool = False
 
 
 class Endpoints:
@@ -47,7 +58,8 @@ class Endpoints:
         self._buckets: dict[Name, tuple[InboundRate, Bucket]] = {}
         self._loaded_at: float | None = None
         self._look_ups: list[float] = []
-        self._looked_again: dict[Name, float] = {}
+        self._read_at: dict[Name, float] = {}  # endpoints that were read alone, since the snapshot
+        self._looks: dict[Name, _Look] = {}
 
     def __len__(self) -> int:
         return len(self._known)
@@ -61,9 +73,11 @@ class Endpoints:
         """Read the snapshot. Raises: Unavailable; then the last one stays."""
         started = self._clock.monotonic()
         async with self._database.connection() as connection:
-            self._known = await self._read(connection, await endpoints.all_enabled(connection))
+            read = await self._read(connection, await endpoints.all_enabled(connection))
+        newer = {name for name, at in self._read_at.items() if at >= started}
+        self._read_at = {name: self._read_at[name] for name in newer}
+        self._known = {**read, **{name: self._known[name] for name in newer if name in self._known}}
         self._loaded_at = started
-        self._looked_again.clear()
         self._buckets = {name: pair for name, pair in self._buckets.items() if name in self._known}
         self._ledger.keep_only(self._known)
 
@@ -71,7 +85,7 @@ class Endpoints:
         """The endpoint; None when there is none. Raises: Unavailable when that is not known."""
         found = self._known.get((tenant, name))
         if found is not None:
-            if self._clock.monotonic() - (self._loaded_at or 0.0) > self._max_age_s:
+            if self._loaded_at is not None and self._clock.monotonic() - self._loaded_at > self._max_age_s:
                 raise Unavailable("the endpoints are older than they may be")
             return found
         if not self._may_look_up():
@@ -86,23 +100,45 @@ class Endpoints:
             return None
 
     async def look_again(self, address: Address) -> Address | None:
-        """The endpoint as the database has it now; None when it was looked at a moment ago, or cannot be."""
-        name, now = (address.tenant, address.name), self._clock.monotonic()
-        if now - self._looked_again.get(name, float("-inf")) < LOOK_AGAIN_S or not self._may_look_up():
-            return None
-        self._looked_again[name] = now
+        """The endpoint as the database has it after this moment; None when that cannot be known.
+
+        Requests that ask in the same moment share a look.
+        """
+        name = (address.tenant, address.name)
+        look = self._looks.get(name)
+        if look is None or look.is_reading:
+            if len(self._looks) >= MAX_LOOKS:
+                return None
+            look = self._looks[name] = _Look()
+            look.task = asyncio.create_task(self._look(name, look), name="endpoint.look")
+        assert look.task is not None
+        return await asyncio.shield(look.task)
+
+    async def refresh(self, address: Address) -> None:
+        """Read an endpoint anew that this receiver changed itself."""
+        with contextlib.suppress(Unavailable, TimeoutError):
+            await self._look_up(address.tenant, address.name)
+
+    async def _look(self, name: Name, look: _Look) -> Address | None:
+        await asyncio.sleep(max(0.0, self._read_at.get(name, 0.0) + LOOK_AGAIN_S - self._clock.monotonic()))
+        look.is_reading = True
         try:
             return await self._look_up(*name)
         except (Unavailable, TimeoutError):
             return None
+        finally:
+            if self._looks.get(name) is look:
+                del self._looks[name]
 
     async def _look_up(self, tenant: str, name: str) -> Address | None:
+        started = self._clock.monotonic()
         async with asyncio.timeout(LOOK_UP_S), self._database.connection() as connection:
             row = await endpoints.one_enabled(connection, tenant, name)
             found = {} if row is None else await self._read(connection, [row])
-        self._known = {**self._known, **found}
-        if self._loaded_at is None:
-            self._loaded_at = self._clock.monotonic()
+        if started >= self._read_at.get((tenant, name), 0.0):
+            self._known = {**self._known, **found}
+            if found:
+                self._read_at[tenant, name] = started
         return found.get((tenant, name))
 
     def _may_look_up(self) -> bool:

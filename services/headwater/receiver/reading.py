@@ -43,6 +43,9 @@ class Patience:
     body_s: float = BODY_S
 
 
+PATIENCE = Patience()
+
+
 class Body:
     """One body on its way in; `size` of it counts in the budget until `done`."""
 

@@ -16,7 +16,7 @@ from headwater.model.secret import Secret
 from headwater.receiver.certificates import FETCH_S, MAX_BYTES, Certificates
 from headwater.receiver.endpoints import RELOAD_S, Endpoints
 from headwater.receiver.ledger import Ledger
-from headwater.receiver.reading import Patience
+from headwater.receiver.reading import PATIENCE, Patience
 from headwater.receiver.safekeeping import Safekeeping
 from headwater.receiver.senders import Senders
 from headwater.receiver.shaking import Handshakes
@@ -40,7 +40,7 @@ class Place:
     public_url: str | None = None
     trusted_proxies: tuple[str, ...] = ()
     max_snapshot_age_s: float = MAX_SNAPSHOT_AGE_S
-    patience: Patience = Patience()
+    patience: Patience = PATIENCE
 
 
 class Receiver:

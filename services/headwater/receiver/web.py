@@ -124,7 +124,7 @@ class Intake:
             raise Refused(431, "The headers are too large", "headers_too_large")
         answer = await self._handshakes.answer(address, signed, address.keys.at(visit.at_s), None)
         if answer is not None and not answer.is_delivery:
-            return self._shaken(address, visit, answer)
+            return await self._shaken(address, visit, answer)
         if request.method not in address.methods and not self._has_signed_handshake(address, request.method):
             raise _not_allowed(address)
         verified = await self._verified(address, signed, visit.at_s)
@@ -133,7 +133,7 @@ class Intake:
             address, signed, verified.keys, verified.verdict.secret_index or 0
         )
         if answer is not None and not answer.is_delivery:
-            return self._shaken(address, visit, answer)
+            return await self._shaken(address, visit, answer)
         if request.method not in address.methods:
             raise _not_allowed(address)
         wait_s = 0.0 if address.bucket is None else address.bucket.take(self._clock.monotonic())
@@ -163,8 +163,12 @@ class Intake:
             address.handshake is not None and address.handshake.signed and method in address.handshake.methods
         )
 
-    def _shaken(self, address: Address, visit: _Visit, answer: HandshakeAnswer) -> tuple[web.Response, str]:
+    async def _shaken(
+        self, address: Address, visit: _Visit, answer: HandshakeAnswer
+    ) -> tuple[web.Response, str]:
         address.tally.note(HANDSHAKE, visit.at_s)
+        if answer.new_secret is not None:
+            await self._endpoints.refresh(address)
         return response_of(answer), HANDSHAKE
 
     async def _verified(self, address: Address, request: SignedRequest, at_s: float) -> _Verified:
