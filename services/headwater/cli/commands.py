@@ -19,12 +19,12 @@ from headwater.control.validation import check
 from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret
 from headwater.settings import Settings, read_settings
-from headwater.store import maintenance
+from headwater.store import endpoints, maintenance
 from headwater.store.database import Database
 from headwater.store.keyring import Keyring
 from headwater.store.migrate import status
 from headwater.telemetry.logs import set_up_logs
-from headwater.timer.service import DELIVERY_DAYS, RUN_DAYS
+from headwater.timer.service import RUN_DAYS
 
 Command = Callable[[argparse.Namespace, Settings], Awaitable[int]]
 
@@ -152,13 +152,14 @@ async def _clean_up(url: Secret) -> None:
     try:
         async with worker.transaction() as connection:
             made = await maintenance.make_partitions(connection)
+            delivery_days = await endpoints.longest_retention_days(connection)
             dropped = await maintenance.drop_partitions(
-                connection, run_days=RUN_DAYS, delivery_days=DELIVERY_DAYS
+                connection, run_days=RUN_DAYS, delivery_days=delivery_days
             )
     finally:
         await worker.close()
     print(
-        f"{made} partitions made, {dropped} dropped (runs after {RUN_DAYS} days, deliveries after {DELIVERY_DAYS})"
+        f"{made} partitions made, {dropped} dropped (runs after {RUN_DAYS} days, deliveries after {delivery_days})"
     )
 
 

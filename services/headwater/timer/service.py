@@ -9,11 +9,12 @@ from aiohttp import web
 from headwater.bus.port import Bus
 from headwater.model.errors import Unavailable
 from headwater.model.secret import Secret
-from headwater.store import deliveries, maintenance, outbox, payloads, schedules
+from headwater.store import deliveries, endpoints, maintenance, outbox, payloads, schedules
 from headwater.store.bell import WORK, Bell, listening
 from headwater.store.config import CONFIG_CHANNEL
 from headwater.store.database import Database
 from headwater.telemetry.metrics import Metrics
+from headwater.timer.endpoints import sweep, watch
 from headwater.timer.fire import BATCH, fire_due
 from headwater.timer.reaper import reap
 from headwater.timer.relay import Relay
@@ -24,7 +25,7 @@ REAP_EVERY_S = 30.0
 HOUSE_EVERY_S = 3600.0
 PAYLOAD_DAYS = 14
 RUN_DAYS = 90
-DELIVERY_DAYS = 30
+WATCH_EVERY_S = 30.0
 
 
 class Timer:
@@ -56,6 +57,9 @@ class Timer:
             group.create_task(self._loop(stop, self._relay_round, work), name="timer.relay")
             group.create_task(self._loop(stop, self._reap, asyncio.Event()), name="timer.reap")
             group.create_task(self._loop(stop, self._keep_house, asyncio.Event()), name="timer.house")
+            group.create_task(
+                self._loop(stop, self._watch_endpoints, asyncio.Event()), name="timer.endpoints"
+            )
 
     async def _loop(
         self, stop: asyncio.Event, step: Callable[[], Awaitable[float]], rung: asyncio.Event
@@ -100,10 +104,18 @@ class Timer:
             self._bell.ring()
         return REAP_EVERY_S
 
+    async def _watch_endpoints(self) -> float:
+        async with self._database.transaction() as connection:
+            owes = await watch(connection, self._metrics)
+        if owes:
+            self._bell.ring()
+        return WATCH_EVERY_S
+
     async def _keep_house(self) -> float:
         async with self._database.transaction() as connection:
             await maintenance.make_partitions(connection)
-            await maintenance.drop_partitions(connection, run_days=RUN_DAYS, delivery_days=DELIVERY_DAYS)
+            delivery_days = await endpoints.longest_retention_days(connection)
+            await maintenance.drop_partitions(connection, run_days=RUN_DAYS, delivery_days=delivery_days)
             for table, count in (await maintenance.default_rows(connection)).items():
                 logger.error(
                     "table %s has %d rows outside of every day's partition; check the clocks", table, count
@@ -111,6 +123,8 @@ class Timer:
         async with self._database.transaction() as connection:
             await payloads.sweep(connection, PAYLOAD_DAYS)
             await deliveries.sweep_claims(connection)
+        async with self._database.transaction() as connection:
+            await sweep(connection)
         return HOUSE_EVERY_S
 
 
