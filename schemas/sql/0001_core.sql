@@ -374,7 +374,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = headwater, pg_temp AS $$
     SELECT * FROM headwater.api_key WHERE id = wanted
 $$;
 
-SELECT make_partitions(7, 7);
+SELECT make_partitions(1, 7);
 
 -- Row-level security. `api` sees the tenant that its transaction names (and everything where it says that it acts
 -- for an admin key); `worker` serves all tenants; `owner` maintains.
