@@ -119,6 +119,16 @@ async def _deliveries(chosen: argparse.Namespace, settings: Settings) -> int:
         return await looking.DELIVERY_VERBS[chosen.verb](chosen, api)
 
 
+async def _preview(chosen: argparse.Namespace, settings: Settings) -> int:
+    from headwater.cli.previewing import preview_stream  # noqa: PLC0415 - only this command needs it
+
+    if chosen.manifest is None:
+        return await preview_stream(chosen, settings, None)
+    chosen.file = chosen.manifest
+    manifest, _ = _checked(chosen)
+    return await preview_stream(chosen, settings, manifest)
+
+
 async def _topology(chosen: argparse.Namespace, settings: Settings) -> int:
     if settings.amqp_url is None:
         raise ConfigError("HEADWATER_AMQP_URL is not set: the embedded bus needs no topology")
@@ -193,6 +203,7 @@ async def _config(chosen: argparse.Namespace, settings: Settings) -> int:
 _COMMANDS: dict[str, Command] = {
     "validate": _validate,
     "apply": _apply,
+    "preview": _preview,
     "runs": _runs,
     "deliveries": _deliveries,
     "topology": _topology,

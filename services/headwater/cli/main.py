@@ -42,6 +42,17 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("file", help="the manifest (YAML or JSON); - reads standard input")
         command.add_argument("--json", action="store_true", help="print JSON")
 
+    preview = commands.add_parser(
+        "preview", help="ask for a stream's first pages and show them; nothing is written"
+    )
+    preview.add_argument("stream", help="source.stream")
+    preview.add_argument("--pages", type=int, default=3, help="how many at most (default 3)")
+    preview.add_argument(
+        "--manifest", metavar="FILE", help="the stream as this manifest has it; - reads standard input"
+    )
+    preview.add_argument("--tenant", default="default", help="whose (default: default)")
+    preview.add_argument("--json", action="store_true", help="print JSON")
+
     _runs(commands)
     _deliveries(commands)
 
