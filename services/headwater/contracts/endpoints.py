@@ -121,9 +121,13 @@ class Respond(Closed):
 
 
 class DeliveryRecords(Closed):
-    """Where the records are in the body; without a path the body is the record, or the list of records."""
+    """Where the records are in the body; without a path the body is the record, or the list of records.
+
+    `filter`: an expression over a record; those for which it is not true are left out.
+    """
 
     path: Expression | None = None
+    filter: Expression | None = None
 
 
 class Start(Closed):

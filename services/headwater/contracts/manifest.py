@@ -71,7 +71,6 @@ __all__ = [
 ]  # what is made elsewhere and read from here; the classes below need no entry
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]
-FieldName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
 def _http_url(text: str) -> str:
@@ -208,13 +207,19 @@ class Schedule(Closed):
 class EndpointTable(Closed):
     """A table that deliveries go to: which (`when`), which records of theirs, which fields of these.
 
-    `fields`: column → expression over the record, in which `_` is the request; without it every field is a column.
+    `fields` and `rest` as for a stream; in their paths `_` is the request.
     """
 
     when: Expression | None = None
     records: DeliveryRecords = DeliveryRecords()
-    fields: dict[FieldName, Expression] = Field(default={}, max_length=1000)
+    fields: RecordFields = ()
+    rest: Literal["drop", "keep"] = "drop"
     destination: Destination
+
+    @field_validator("fields", mode="before", json_schema_input_type=FieldsForm)
+    @classmethod
+    def _fields_spelled_out(cls, value: object) -> object:
+        return spelled_out_fields(value)
 
 
 class Endpoint(Closed):
@@ -246,13 +251,19 @@ class Endpoint(Closed):
     parse: Form = "auto"
     filter: Expression | None = None
     records: DeliveryRecords = DeliveryRecords()
-    fields: dict[FieldName, Expression] = Field(default={}, max_length=1000)
+    fields: RecordFields = ()
+    rest: Literal["drop", "keep"] = "drop"
     destination: Destination | None = None
     tables: tuple[EndpointTable, ...] = Field(default=(), max_length=20)
     starts: tuple[Start, ...] = Field(default=(), max_length=20)
     publish: Publish | None = None
     retention: Retention = Retention()
     alarms: Alarms = Alarms()
+
+    @field_validator("fields", mode="before", json_schema_input_type=FieldsForm)
+    @classmethod
+    def _fields_spelled_out(cls, value: object) -> object:
+        return spelled_out_fields(value)
 
     @field_validator("dedupe", mode="before", json_schema_input_type=Dedupe | Literal["none"])
     @classmethod
@@ -272,7 +283,7 @@ class Endpoint(Closed):
 
     @model_validator(mode="after")
     def _fields_have_a_table(self) -> Self:
-        if self.destination is None and (self.fields or self.records.path is not None):
+        if self.destination is None and (self.fields or self.records != DeliveryRecords()):
             raise ValueError("`records` and `fields` need a `destination`; in `tables` each has its own")
         return self
 

@@ -1,17 +1,20 @@
 """Checks of endpoints: schemes that compile, secrets that can be used, values that schemes name."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from headwater.contracts.endpoints import SecretWindow
+from headwater.contracts.endpoints import DeliveryRecords, SecretWindow
+from headwater.contracts.fields import RecordField
 from headwater.contracts.manifest import Endpoint, Manifest
 from headwater.control.finding import Finding, Path, split_sentence
 from headwater.control.validation_sources import twice, wrong_expression
 from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret
 from headwater.plugins.secret_text import names_in
-from headwater.plugins.signatures import Scheme, compile_definition, preset
+from headwater.plugins.signatures import Scheme
 from headwater.plugins.signatures.keys import load_key
+from headwater.plugins.webhooks import compile_effects
+from headwater.plugins.webhooks.schemes import handshake_of, needs_secret, scheme_of
 
 _PLACE = re.compile(r"([a-z_]+(?:\.[a-z_]+)*): ")
 
@@ -25,16 +28,18 @@ def in_endpoints(manifest: Manifest) -> Iterator[Finding]:
 
 def _in_endpoint(path: Path, endpoint: Endpoint) -> Iterator[Finding]:
     try:
-        scheme = (
-            preset(endpoint.scheme or "")
-            if endpoint.definition is None
-            else compile_definition(endpoint.definition)
-        )
+        scheme = scheme_of(endpoint)
     except ConfigError as error:
         yield _scheme_fault(path, endpoint, str(error))
         return
-    yield from _secrets(path, endpoint, scheme)
-    yield from _expressions(path, endpoint)
+    try:
+        handshake = handshake_of(endpoint, scheme)
+    except ConfigError as error:
+        yield Finding((*path, "handshake"), *split_sentence(str(error).removeprefix("handshake: ")))
+        return
+    yield from _secrets(path, endpoint, scheme, is_needed=needs_secret(scheme, handshake))
+    wrong = list(_expressions(path, endpoint))
+    yield from wrong or _effects(path, endpoint)
     for name in sorted(scheme.context_names - set(endpoint.context)):
         yield Finding(
             (*path, "context"),
@@ -53,8 +58,8 @@ def _scheme_fault(path: Path, endpoint: Endpoint, text: str) -> Finding:
     return Finding((*path, "definition", *parts), what, mend)
 
 
-def _secrets(path: Path, endpoint: Endpoint, scheme: Scheme) -> Iterator[Finding]:
-    if not endpoint.secrets:
+def _secrets(path: Path, endpoint: Endpoint, scheme: Scheme, *, is_needed: bool) -> Iterator[Finding]:
+    if not endpoint.secrets and is_needed:
         yield Finding(
             (*path, "secrets"), f"scheme {scheme.name} needs a secret", "give at least one under `secrets`"
         )
@@ -78,11 +83,11 @@ def _expressions(path: Path, endpoint: Endpoint) -> Iterator[Finding]:
         (("order_by",), endpoint.order_by),
         (("dedupe", "expression"), endpoint.dedupe.expression),
         (("publish", "type"), endpoint.publish.type if endpoint.publish else None),
-        *_table((), endpoint.records.path, endpoint.fields),
+        *_table((), endpoint.records, endpoint.fields),
     ]
     for index, table in enumerate(endpoint.tables):
         here: Path = ("tables", index)
-        named += [((*here, "when"), table.when), *_table(here, table.records.path, table.fields)]
+        named += [((*here, "when"), table.when), *_table(here, table.records, table.fields)]
     for index, start in enumerate(endpoint.starts):
         here = ("starts", index)
         named.append(((*here, "when"), start.when))
@@ -92,8 +97,21 @@ def _expressions(path: Path, endpoint: Endpoint) -> Iterator[Finding]:
             yield from wrong_expression((*path, *place), text)
 
 
-def _table(path: Path, records: str | None, fields: Mapping[str, str]) -> list[tuple[Path, str | None]]:
+def _table(
+    path: Path, records: DeliveryRecords, fields: tuple[RecordField, ...]
+) -> list[tuple[Path, str | None]]:
     return [
-        ((*path, "records", "path"), records),
-        *(((*path, "fields", name), text) for name, text in fields.items()),
+        ((*path, "records", "path"), records.path),
+        ((*path, "records", "filter"), records.filter),
+        *(((*path, "fields", index, "path"), rule.path) for index, rule in enumerate(fields)),
     ]
+
+
+def _effects(path: Path, endpoint: Endpoint) -> Iterator[Finding]:
+    """What deliveries do holds together."""
+    try:
+        compile_effects(endpoint)
+    except ConfigError as error:
+        place, _, sentence = str(error).partition(": ")
+        parts = tuple(int(part) if part.isdigit() else part for part in place.split("."))
+        yield Finding((*path, *parts), *split_sentence(sentence))

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import orjson
 
@@ -11,15 +10,9 @@ from headwater.contracts.manifest import Endpoint
 from headwater.model.errors import ConfigError, SecretError
 from headwater.model.secret import Secret
 from headwater.plugins.secret_text import names_in
-from headwater.plugins.signatures import (
-    Handshake,
-    Scheme,
-    check_secrets,
-    compile_definition,
-    compile_handshake,
-    preset,
-)
+from headwater.plugins.signatures import Handshake, Scheme, check_secrets
 from headwater.plugins.webhooks import Facts, compile_facts
+from headwater.plugins.webhooks.schemes import handshake_of, learns, scheme_of, windows
 from headwater.receiver.bucket import Bucket
 from headwater.receiver.keys import Keys, NamedSecret
 from headwater.receiver.ledger import Tally
@@ -27,9 +20,6 @@ from headwater.receiver.senders import Network, networks
 from headwater.store.endpoints import handshake_secret_name
 
 DEFAULT_TOLERANCE_S = 300.0
-LEARNING: Final = frozenset(
-    {"asana_x_hook_secret", "notion_verification_token"}
-)  # the provider hands a secret over
 NO_CONTENT = 204
 _ID = "{delivery_id}"
 
@@ -80,26 +70,6 @@ class Address:
         return ", ".join(sorted(self.methods | more))
 
 
-def scheme_of(endpoint: Endpoint) -> Scheme:
-    """The endpoint's signature scheme. Raises: ConfigError."""
-    if endpoint.definition is not None:
-        return compile_definition(endpoint.definition)
-    return preset(endpoint.scheme or "")
-
-
-def handshake_of(endpoint: Endpoint, scheme: Scheme) -> Handshake | None:
-    """The endpoint's handshake: its own, else the preset's. Raises: ConfigError."""
-    wanted = endpoint.handshake if endpoint.handshake is not None else scheme.handshake
-    return None if wanted is None or wanted == "none" else compile_handshake(wanted)
-
-
-def windows(endpoint: Endpoint) -> tuple[SecretWindow, ...]:
-    """The endpoint's secrets, each with its window."""
-    return tuple(
-        each if isinstance(each, SecretWindow) else SecretWindow(value=each) for each in endpoint.secrets
-    )
-
-
 def secret_names(endpoint: Endpoint, handshake_secret: str | None) -> list[str]:
     """The names of the secrets that the endpoint needs."""
     names = [name for each in windows(endpoint) for name in names_in(each.value)]
@@ -118,11 +88,11 @@ def address_of(
     scheme = scheme_of(endpoint)
     handshake = handshake_of(endpoint, scheme)
     named = [_opened(tenant, each, secrets) for each in windows(endpoint)]
-    learns = handshake is not None and handshake.name in LEARNING
-    if learns and handshake_secret == handshake_secret_name(endpoint.name):
+    is_learning = learns(handshake)
+    if is_learning and handshake_secret == handshake_secret_name(endpoint.name):
         named.append(_opened(tenant, SecretWindow(value=f"${{secret:{handshake_secret}}}"), secrets))
     by_certificate = not named and scheme.definition.key.certificate_from is not None
-    is_awaiting = learns and not named
+    is_awaiting = is_learning and not named
     if not (is_awaiting or by_certificate):
         check_secrets(scheme, [each.secret for each in named])
     return Address(

@@ -11,6 +11,7 @@ from headwater.contracts.manifest import Destination, Endpoint, EndpointTable
 from headwater.contracts.webhook import Receipt
 from headwater.model.errors import ConfigError, ContractError, SourceError
 from headwater.plugins.expressions import MISSING, Getter, compile_path, is_true
+from headwater.plugins.mapping import Mapper
 from headwater.plugins.webhooks.parsing import Parsed, parse
 from headwater.plugins.webhooks.request import request_document
 
@@ -25,10 +26,11 @@ _TABLE_MODES = frozenset({"append", "merge", "delete_insert", "scd2"})  # replac
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Records of one delivery on their way to one table."""
+    """Records of one delivery on their way to one table; `rejected_count` of them could not be mapped."""
 
     destination: Destination
     records: tuple[Any, ...]
+    rejected_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,8 @@ class _TableWay:
     place: str
     when: Getter | None
     records: Getter | None
-    fields: tuple[tuple[str, Getter], ...]
+    mapper: Mapper
+    maps_nothing: bool  # fields may come from the request alone
     destination: Destination
 
 
@@ -145,15 +148,25 @@ def _table(place: str, table: EndpointTable) -> _TableWay:
     mode = str(table.destination.mode)
     if mode not in _TABLE_MODES:
         raise ConfigError(f"{place}destination.mode: {mode} needs runs that end; use append or merge")
-    if table.destination.delete_missing is not None:
-        raise ConfigError(f"{place}destination.delete_missing: a delivery does not bring all rows; leave it out")
-    if REQUEST_NAME in table.fields:
-        raise ConfigError(f"{place}fields: {REQUEST_NAME!r} stands for the request; choose another column")
+    for index, rule in enumerate(table.fields):
+        if rule.name == REQUEST_NAME:
+            raise ConfigError(
+                f"{place}fields.{index}: {REQUEST_NAME!r} stands for the request; rename the column"
+            )
+        if isinstance(rule.hash, str):
+            raise ConfigError(
+                f"{place}fields.{index}.hash: webhooks are hashed without a key; write hash: true"
+            )
+    try:
+        mapper = Mapper(table.fields, keep_rest=table.rest == "keep", only=table.records.filter)
+    except ConfigError as error:
+        raise ConfigError(f"{place}{error}") from error
     return _TableWay(
         place,
         _compiled(f"{place}when", table.when),
         _compiled(f"{place}records.path", table.records.path),
-        tuple((name, _compile(f"{place}fields.{name}", text)) for name, text in table.fields.items()),
+        mapper,
+        bool(table.fields),
         table.destination,
     )
 
@@ -196,10 +209,18 @@ def _judged(effects: Effects, receipt: Receipt) -> Judgement:
         and not is_true(_ask("filter", effects.filter, request))
     ):
         return Judgement(FILTERED, form=parsed.form)
-    loads = tuple(_load(way, request) for way in effects.tables if _applies(way, request))
+    notes = [*_noted(parsed.faults)]
+    loads = []
+    for way in effects.tables:
+        if _applies(way, request):
+            load, faults = _load(way, request)
+            notes += faults
+            loads.append(load)
+    if len(loads) == 1 and not loads[0].records and loads[0].rejected_count:
+        raise _FaultError(notes[-1])
     return Judgement(
         DONE,
-        _noted(parsed.faults),
+        "; ".join(notes)[:1000] or None,
         parsed.form,
         tuple(load for load in loads if load.records),
         tuple(
@@ -221,11 +242,10 @@ def _read(effects: Effects, receipt: Receipt) -> Parsed:
         raise _FaultError(f"body: {error}") from error
 
 
-def _noted(faults: Sequence[str]) -> str | None:
+def _noted(faults: Sequence[str]) -> list[str]:
     if not faults:
-        return None
-    shown = "; ".join(faults[:_NOTED_FAULTS])
-    return f"{len(faults)} lines could not be read: {shown}"[:1000]
+        return []
+    return [f"{len(faults)} lines could not be read: {'; '.join(faults[:_NOTED_FAULTS])}"[:400]]
 
 
 def _ask(place: str, getter: Getter, document: Any) -> Any:
@@ -239,8 +259,25 @@ def _applies(way: _TableWay | _StartWay, request: Mapping[str, Any]) -> bool:
     return way.when is None or is_true(_ask(f"{way.place}when", way.when, request))
 
 
-def _load(way: _TableWay, request: Mapping[str, Any]) -> Load:
-    return Load(way.destination, tuple(_mapped(way, record, request) for record in _records(way, request)))
+def _load(way: _TableWay, request: Mapping[str, Any]) -> tuple[Load, list[str]]:
+    """The rows for a table, and what is to be said about records that have none."""
+    records = _records(way, request)
+    if not way.mapper.is_needed:
+        return Load(way.destination, tuple(records)), []
+    seen = [
+        {**record, REQUEST_NAME: request}
+        if isinstance(record, dict)
+        else {"value": record, REQUEST_NAME: request}
+        for record in records
+    ]
+    mapped = way.mapper.apply(seen, {})
+    for row in mapped.rows:
+        row.pop(REQUEST_NAME, None)
+    load = Load(way.destination, tuple(mapped.rows), len(mapped.rejected))
+    if not mapped.rejected:
+        return load, []
+    table, first = way.destination.table, mapped.rejected[0][1]
+    return load, [f"{len(mapped.rejected)} of {len(records)} records for {table} rejected: {first}"[:400]]
 
 
 def _records(way: _TableWay, request: Mapping[str, Any]) -> Sequence[Any]:
@@ -249,28 +286,12 @@ def _records(way: _TableWay, request: Mapping[str, Any]) -> Sequence[Any]:
     if found is MISSING:
         raise _FaultError(f"{way.place}records.path: leads to nothing in the body")
     if found is None:
-        if way.records is None and way.fields:
+        if way.records is None and way.maps_nothing:
             return ({},)  # an empty body: the fields may come from the request
         if way.records is None:
             raise _FaultError("body: it is empty, so there is no record in it")
         return ()
     return found if isinstance(found, list) else (found,)
-
-
-def _mapped(way: _TableWay, record: Any, request: Mapping[str, Any]) -> Any:
-    if not way.fields:
-        return record
-    seen = (
-        {**record, REQUEST_NAME: request}
-        if isinstance(record, dict)
-        else {"value": record, REQUEST_NAME: request}
-    )
-    mapped = {}
-    for name, getter in way.fields:
-        value = _ask(f"{way.place}fields.{name}", getter, seen)
-        if value is not MISSING:
-            mapped[name] = value
-    return mapped
 
 
 def _started(number: int, way: _StartWay, request: Mapping[str, Any]) -> StartedRun:
