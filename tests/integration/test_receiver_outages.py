@@ -1,0 +1,97 @@
+"""What is accepted while broker or database are away: nothing is lost, answers stay below two seconds."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tests.support.receiving import Door, manifest, queued, receiving
+from tests.support.spine import Spine, open_spine, working
+
+from headwater.app.embedded import EmbeddedPostgres
+from headwater.bus.memory import MemoryBus
+from headwater.bus.port import Message
+from headwater.model.errors import BusUnavailable
+
+ORDERS = "/in/default/orders"
+
+
+class FickleBus(MemoryBus):
+    """A memory bus whose broker goes away (`is_away`) or stops to confirm (`is_stuck`)."""
+
+    is_away = False
+    is_stuck = False
+
+    async def publish(self, message: Message) -> None:
+        if self.is_stuck:
+            await asyncio.Event().wait()
+        if self.is_away:
+            raise BusUnavailable("the broker is away")
+        await super().publish(message)
+
+
+@asynccontextmanager
+async def with_fickle_bus(database: str) -> AsyncIterator[tuple[Spine, FickleBus, Door]]:
+    bus = FickleBus()
+    async with open_spine(database, bus) as spine:
+        await spine.apply(manifest(destination={"table": "orders"}))
+        async with receiving(spine) as door:
+            yield spine, bus, door
+
+
+async def test_what_comes_while_the_broker_is_away_is_spooled_and_loaded_when_it_is_back(
+    database: str,
+) -> None:
+    async with with_fickle_bus(database) as (spine, bus, door):
+        await door.send(ORDERS, {"n": 0})
+        bus.is_away = True
+        answers = await asyncio.gather(*(door.send(ORDERS, {"n": n}) for n in range(1, 101)))
+        spooled = await spine.row("SELECT count(*) AS rows FROM outbox")
+        bus.is_away = False
+
+        async with working(spine, "timer", "persister"):
+            await spine.until("SELECT 1 FROM delivery HAVING count(*) = 101")
+
+        assert {status for status, _, _ in answers} == {202}
+        assert spooled["rows"] == 100
+        assert [row["n"] for row in await spine.rows_of("orders", "n")] == list(range(101))
+
+
+async def test_a_broker_that_does_not_confirm_costs_only_the_first_ones_their_time(database: str) -> None:
+    async with with_fickle_bus(database) as (spine, bus, door):
+        bus.is_stuck = True
+        for _ in range(3):
+            await door.send(ORDERS, {"n": 1})
+        began = time.monotonic()
+        answers = [(await door.send(ORDERS, {"n": 2}))[0] for _ in range(5)]
+        took = time.monotonic() - began
+        bus.is_stuck = False
+        async with asyncio.timeout(10):
+            while await queued(spine) == 0:
+                await door.send(ORDERS, {"n": 3})
+                await asyncio.sleep(0.1)
+
+        assert answers == [202] * 5
+        assert took < 2.0
+
+
+async def test_endpoints_serve_from_memory_while_the_database_is_away(
+    killable_postgres: EmbeddedPostgres,
+) -> None:
+    async with with_fickle_bus(killable_postgres.url) as (spine, bus, door):
+        await door.send(ORDERS, {"n": 1})
+        await killable_postgres.kill()
+
+        status, _, _ = await door.send(ORDERS, {"n": 2})
+        unknown, _, _ = await door.send("/in/default/nothing")
+        wrong, _, _ = await door.send(ORDERS, secret="wrong")
+        bus.is_away = True
+        began = time.monotonic()
+        nowhere, headers, _ = await door.send(ORDERS, {"n": 3})
+        took = time.monotonic() - began
+        assert await queued(spine) == 2
+        await killable_postgres.start()
+
+    assert (status, unknown, wrong) == (202, 404, 401)
+    assert (nowhere, headers["Retry-After"]) == (503, "5")
+    assert took < 2.0
