@@ -134,7 +134,8 @@ async def walk_under_kills(
 ) -> dict[str, Any]:
     """Walk the flights; `crash` after so many pages, and again, while the walk goes on."""
     run_id = await asyncio.to_thread(fleet.begin_run, f"flights.{stream}")
-    done = 0
+    started = time.monotonic()
+    stood_s = []  # from each crash to the next settled page
     for kill in range(kills):
         reached = first_page + kill * pages_between
         row = await fleet.until(
@@ -146,12 +147,25 @@ async def walk_under_kills(
         )
         if row["state"] in FINAL:
             break
+        at_s, pages = time.monotonic(), row["pages"]
         await crash()
-        done += 1
+        await fleet.until(
+            "SELECT 1 FROM run WHERE id = $1 AND (pages > $2 OR state = ANY($3))",
+            run_id,
+            pages,
+            list(FINAL),
+            timeout_s=timeout_s,
+        )
+        stood_s.append(round(time.monotonic() - at_s, 1))
     run = await fleet.final(run_id, timeout_s)
-    return {"kills": done, "state": run["state"], "error": run["error_message"]} | await table_ledger(
-        fleet.database_url, f"hw_default.{table_of(stream)}", flights
-    )
+    told = {
+        "kills": len(stood_s),
+        "state": run["state"],
+        "error": run["error_message"],
+        "took_s": round(time.monotonic() - started, 1),
+        "stood_s": stood_s,
+    }
+    return told | await table_ledger(fleet.database_url, f"hw_default.{table_of(stream)}", flights)
 
 
 async def table_ledger(database_url: str, table: str, flights: Flights) -> dict[str, Any]:

@@ -1,0 +1,64 @@
+"""Two timers side by side on one database: each due time is one run, announced once."""
+
+import asyncio
+import base64
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from tests.support.fleet import Fleet
+from tests.support.processes import Children
+
+SCHEDULES = 120
+OVER_S = 6
+
+HEAD = """
+version: 1
+sources:
+  - name: far
+    base_url: https://api.example.com
+    streams:
+"""
+STREAM = "      - {{name: s{number}, destination: {{table: t{number}}}}}\n"
+SCHEDULE = '  - {{name: c{number}, streams: [far.s{number}], cron: "{cron}"}}\n'
+
+
+def _manifest(begin: datetime) -> str:
+    """Schedules that are due once each, twenty a second, from `begin` on."""
+
+    def cron(number: int) -> str:
+        at = begin + timedelta(seconds=number % OVER_S)
+        return f"{at.second} {at.minute} {at.hour} * * *"
+
+    streams = "".join(STREAM.format(number=number) for number in range(SCHEDULES))
+    due = "".join(SCHEDULE.format(number=number, cron=cron(number)) for number in range(SCHEDULES))
+    return f"{HEAD}{streams}schedules:\n{due}"
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, database: str) -> Iterator[Fleet]:
+    key = base64.b64encode(os.urandom(32)).decode()
+    with Children(tmp_path, HEADWATER_DATABASE_URL=database, HEADWATER_SECRET_KEY=key) as children:
+        yield Fleet(children, database)
+
+
+async def test_two_timers_side_by_side_make_each_run_once(fleet: Fleet):
+    timers = [fleet.children.start("run", "timer") for _ in range(2)]
+    for timer in timers:
+        await asyncio.to_thread(timer.ready)
+
+    await asyncio.to_thread(fleet.apply, _manifest(datetime.now(UTC) + timedelta(seconds=4)))
+    await fleet.until(
+        "SELECT 1 FROM run WHERE published_at IS NOT NULL HAVING count(*) >= $1", SCHEDULES, timeout_s=40
+    )
+
+    runs = await fleet.fetch(
+        "SELECT schedule, count(*) AS run_count, min(state) AS state FROM run GROUP BY 1"
+    )
+    assert len(runs) == SCHEDULES
+    assert {(run["run_count"], run["state"]) for run in runs} == {(1, "queued")}
+    announced = await fleet.fetch("SELECT * FROM headwater_bus.message WHERE queue = 'headwater.run.due'")
+    assert len(announced) == SCHEDULES
+    assert {timer.end() for timer in timers} == {0}
