@@ -77,6 +77,10 @@ ALTER TABLE page
     ADD COLUMN content_digest bytea;
 CREATE INDEX page_content ON page (run_at, run_id, attempt, walk, content_digest) WHERE content_digest IS NOT NULL;
 
+-- A walk keeps its two highest cursor values (below the lower one everything was seen, where records ascend), and
+-- the token at which the next run goes on when a limit ends it.
+ALTER TABLE walk ADD COLUMN below jsonb, ADD COLUMN resume jsonb;
+
 -- Where the next run goes on after a walk that a limit ended: {"token", "highest", "stream_version"}.
 ALTER TABLE stream_cursor ADD COLUMN resume jsonb;
 

@@ -27,7 +27,7 @@ from headwater.model.ids import derive_id, time_of
 from headwater.plugins.auth import ACCESS_TOKEN
 from headwater.plugins.secret_text import Secrets
 from headwater.plugins.walk import Page, token_digest
-from headwater.store import ledger, limits, payloads, runs
+from headwater.store import cursors, ledger, limits, payloads, runs
 from headwater.store.bell import Bell
 from headwater.store.database import Database
 from headwater.store.ledger import Begun, PageKey
@@ -210,7 +210,8 @@ class Pages:
         """The walk ends before this page."""
         key = PageKey(due.run_id, due.attempt, due.walk, due.number)
         async with self._database.transaction() as connection:
-            await ledger.end_walk(connection, key, due.tenant, reason, [warning])
+            resume = due.token if reason == "limit" else None
+            await ledger.end_walk(connection, key, due.tenant, reason, [warning], resume)
         self._bell.ring()
 
     async def _after_fault(self, turn: Turn, error: SourceError, failures: int) -> None:
@@ -226,7 +227,8 @@ class Pages:
             return
         if error.retryable and failures + 1 < MAX_ATTEMPTS:
             raise error
-        await self._fail(turn.due, error.kind, error.message, retryable=error.retryable or error.restart)
+        retryable = error.retryable or error.restart
+        await self._fail(turn.due, error.kind, error.message, retryable=retryable, from_start=error.restart)
 
     async def _put_off(self, turn: Turn, kind: str, wait_s: float) -> None:
         """The API wants this page, and where it means a rate limit every page of the source, later."""
@@ -235,9 +237,14 @@ class Pages:
                 await limits.pause(connection, *turn.source, wait_s)
         await self._pace.put_off(turn, wait_s, kind, is_refused=True)
 
-    async def _fail(self, due: PageDue, kind: str, message: str, *, retryable: bool) -> None:
+    async def _fail(
+        self, due: PageDue, kind: str, message: str, *, retryable: bool, from_start: bool = False
+    ) -> None:
+        """End the attempt. `from_start`: the next walk must not go on where an earlier one was cut."""
         logger.warning("run %s failed on page %d: %s: %s", due.run_id, due.number, kind, message)
         async with self._database.transaction() as connection:
+            if from_start and (run := await runs.lock(connection, due.run_id)) is not None:
+                await cursors.forget_resume(connection, (run["tenant"], run["source"], run["stream"]))
             await runs.fail_attempt(connection, due.run_id, due.attempt, kind, message, retryable=retryable)
         self._bell.ring()
 
@@ -270,6 +277,8 @@ def _batch(turn: Turn, page: Page, response: Response, now: datetime, payload_id
         fetched_at=now,
         started_at=turn.begun.started_at,
         highest=page.highest,
+        below=page.below,
+        resume_token=page.resume_token,
         content_digest=page.content_digest if is_guarded and page.content_digest else None,
         sample=page.sample,
         records=records,

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from aiohttp import web
 
@@ -10,7 +11,7 @@ from headwater.bus.port import Bus, Message
 from headwater.bus.wire import from_message
 from headwater.contracts.messages import PageDue, RunDue
 from headwater.fetcher.announce import page_message
-from headwater.fetcher.definitions import Definitions
+from headwater.fetcher.definitions import Definitions, Known
 from headwater.fetcher.pace import Pace
 from headwater.fetcher.pages import Pages
 from headwater.fetcher.tokens import Tokens
@@ -96,6 +97,10 @@ class Fetcher:
             return
         try:
             known = await self._definitions.get(due.stream_version)
+            if run["mode"] == "incremental" and known.definition.stream.incremental is None:
+                raise ConfigError(
+                    "mode incremental needs `incremental` in the stream: the field of its cursor"
+                )
         except ConfigError as error:
             async with self._database.transaction() as connection:
                 await runs.fail_attempt(
@@ -103,10 +108,9 @@ class Fetcher:
                 )
             self._bell.ring()
             return
-        cursor = None if run["mode"] == "full" else run["cursor_from"]
-        token = known.walk.first(cursor, self._clock.now())
+        token, highest = self._first(known, run)
         async with self._database.connection() as connection:
-            stored = await runs.open_walk(connection, due.run_id, due.attempt, 0, due.tenant, token)
+            stored = await runs.open_walk(connection, due.run_id, due.attempt, 0, due.tenant, token, highest)
         page = PageDue(
             run_id=due.run_id,
             attempt=due.attempt,
@@ -116,3 +120,14 @@ class Fetcher:
             token=dict(stored),
         )
         await self._bus.publish(page_message(page))
+
+    def _first(self, known: Known, run: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+        """The first token, and the highest cursor value that is known of the walk already.
+
+        Where a limit ended the walk of the run before, the same version goes on there.
+        """
+        now, resume = self._clock.now(), run["resume"]
+        is_wanted = run["mode"] in {"auto", "incremental"} and run["time_window"] is None
+        if is_wanted and resume is not None and resume["stream_version"] == str(run["stream_version"]):
+            return known.walk.resumed(resume["token"], now), resume["highest"]
+        return known.walk.first(None if run["mode"] == "full" else run["cursor_from"], now), None

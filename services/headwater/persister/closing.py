@@ -10,14 +10,15 @@ from headwater.contracts.messages import RunClose
 from headwater.model.errors import DestinationError
 from headwater.model.run import RunState, StopReason
 from headwater.persister.definitions import Definitions
+from headwater.persister.progress import move_cursor
 from headwater.persister.tables import RunTables
-from headwater.plugins.walk import order_of
-from headwater.store import cursors, ledger, runs
+from headwater.store import ledger, runs
 from headwater.store.bell import Bell
 from headwater.store.database import Database
 from headwater.store.runs import Outcome
 
 logger = logging.getLogger("headwater.persister")
+INCOMPLETE = frozenset({"total_not_met"})  # warnings which say that the API had more than it gave
 
 
 class RunCloser:
@@ -67,21 +68,11 @@ class RunCloser:
         walks = await ledger.walks(connection, run["id"], run["attempt"])
         reasons = [StopReason(walk["stop_reason"]) for walk in walks]
         cut = next((reason for reason in reasons if not reason.is_complete), None)
-        closed = await self._tables.close(connection, run, walks, is_complete=cut is None)
-        if cut is None:
-            await self._move_cursor(connection, run, [walk["highest"] for walk in walks])
+        is_complete = cut is None and not INCOMPLETE & set(run["warnings"])
+        closed = await self._tables.close(connection, run, walks, is_complete=is_complete)
+        definition = await self._definitions.get(run["stream_version"])
+        await move_cursor(connection, definition, run, walks, is_complete=is_complete)
         await ledger.clear_residue(connection, run["id"])
-        state = RunState.SUCCEEDED if cut is None else RunState.PARTIAL
+        state = RunState.SUCCEEDED if is_complete else RunState.PARTIAL
         outcome = Outcome(state, (cut or reasons[0]).value, sorted(closed.warnings), deleted=closed.deleted)
         await runs.finish(connection, run["id"], outcome)
-
-    async def _move_cursor(self, connection: Any, run: Mapping[str, Any], marks: Sequence[Any]) -> None:
-        """Only a complete walk moves it, and never back."""
-        definition = await self._definitions.get(run["stream_version"])
-        seen = [mark for mark in (run["cursor_from"], *marks) if mark is not None]
-        if definition.stream.incremental is None or run["mode"] == "dry_run" or not seen:
-            return
-        highest = max(seen, key=order_of)
-        of = (run["tenant"], run["source"], run["stream"])
-        if not await cursors.move(connection, of, highest, run["id"], run["cursor_from"]):
-            logger.warning("run %s leaves the cursor of %s.%s: it was moved meanwhile", run["id"], *of[1:])

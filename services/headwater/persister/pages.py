@@ -18,7 +18,9 @@ from headwater.contracts.codec import loads
 from headwater.contracts.manifest import StreamDefinition
 from headwater.contracts.messages import BatchReady
 from headwater.model.errors import ContractError, DestinationError, Later, Reject
+from headwater.model.run import StopReason
 from headwater.persister.definitions import Definitions
+from headwater.persister.guard import WARNING_LOOP, Loops, find_loops
 from headwater.persister.loading import MAX_PREPARES, as_loader, load, table_of_run
 from headwater.persister.rejections import rejection_warnings, rejections_of
 from headwater.plugins.destinations import Batch, Loaded, Mode, Plan, PostgresDestination, StalePlan, Table
@@ -162,13 +164,14 @@ class PageLoader:
             is_wanted = definition.stream.destination is not None and states[key.run_id]["mode"] != "dry_run"
             if plan is None and is_wanted:
                 raise _RunEndedError  # its run began this attempt after the look at it
+        loops = await find_loops(connection, open_work)
         loaded = Loaded()
         if plan is not None:
             await self._remove_residue(connection, plan.table, open_work)
-            chosen = [batches[key] for key, _, _ in open_work]
+            chosen = [_unless_repeated(batches[key], key, loops) for key, _, _ in open_work]
             loaded = await load(connection, self._destination, plan, chosen)
         await self._settle(connection, open_work, loaded)
-        closing = await self._advance(connection, plan, open_work, loaded)
+        closing = await self._advance(connection, plan, open_work, loaded, loops)
         bodies = [batch.payload_id for _, batch, _ in open_work if batch.payload_id is not None]
         if bodies:
             await payloads.remove(connection, bodies)
@@ -223,18 +226,21 @@ class PageLoader:
         )
 
     async def _advance(
-        self, connection: Any, plan: Plan | None, work: Sequence[Work], loaded: Loaded
+        self, connection: Any, plan: Plan | None, work: Sequence[Work], loaded: Loaded, loops: Loops
     ) -> bool:
         """Walks first, runs last, in id order."""
         for (run_id, attempt, walk), items in _grouped(work, lambda key: (key.run_id, key.attempt, key.walk)):
-            highest = await ledger.walk_highest(connection, run_id, attempt, walk)
-            await ledger.advance_walk(connection, run_id, attempt, walk, _walk_advance(items, highest))
+            marks = await ledger.walk_marks(connection, run_id, attempt, walk)
+            advance = _walk_advance(items, marks, loops.first.get((run_id, attempt, walk)))
+            await ledger.advance_walk(connection, run_id, attempt, walk, advance)
         closing = False
         pages = [(key, batch) for key, batch, _ in work]
         for (run_id, attempt), items in _grouped(work, lambda key: (key.run_id, key.attempt)):
             counts = _run_counts(items, loaded, run_id)
             warnings = {code for _, batch, _ in items for code in batch.warnings} | loaded.warnings
             warnings |= rejection_warnings(plan, pages, loaded, items[0][0])
+            if loops.of_run(run_id, attempt):
+                warnings.add(WARNING_LOOP)
             if not await ledger.advance_run(connection, run_id, attempt, counts, sorted(warnings)):
                 raise _RunEndedError
             if counts["deleted"]:
@@ -267,7 +273,12 @@ def _settled(key: PageKey, batch: BatchReady, rejected: int) -> Settled:
         batch.body_bytes,
         batch.received,
         rejected,
+        bytes.fromhex(batch.content_digest) if batch.content_digest else None,
     )
+
+
+def _unless_repeated(batch: Batch, key: PageKey, loops: Loops) -> Batch:
+    return replace(batch, records=[]) if key in loops.repeated else batch
 
 
 def _grouped(work: Sequence[Work], by: Any) -> list[tuple[Any, list[Work]]]:
@@ -278,17 +289,39 @@ def _grouped(work: Sequence[Work], by: Any) -> list[tuple[Any, list[Work]]]:
     return sorted(groups.items(), key=lambda pair: pair[0])
 
 
-def _walk_advance(items: Sequence[Work], highest: Any) -> WalkAdvance:
-    marks = [mark for mark in (highest, *(batch.highest for _, batch, _ in items)) if mark is not None]
-    ends = [(key.number, batch.stop_reason) for key, batch, _ in items if batch.next_token is None]
-    last_number, stop_reason = min(ends, default=(None, None))
+def _walk_advance(items: Sequence[Work], known: Sequence[Any], loop: int | None) -> WalkAdvance:
+    """What the pages do for their walk. `known` are its highest marks so far, `loop` a page of it that repeats another.
+
+    Of several ends the first one counts.
+    """
+    ends = [
+        (key.number, batch.stop_reason, batch.resume_token)
+        for key, batch, _ in items
+        if batch.next_token is None
+    ]
+    if loop is not None:
+        ends.append((loop, StopReason.LOOP.value, None))
+    last_number, stop_reason, resume = min(ends, key=lambda end: end[0], default=(None, None, None))
+    highest, below = _two_highest(
+        [*known, *(mark for _, batch, _ in items for mark in (batch.highest, batch.below))]
+    )
     return WalkAdvance(
         settled=len(items),
         records=sum(batch.received for _, batch, _ in items),
         last_number=last_number,
         stop_reason=stop_reason,
-        highest=max(marks, key=order_of, default=None),
+        highest=highest,
+        below=below,
+        resume=resume,
     )
+
+
+def _two_highest(marks: Iterable[Any]) -> tuple[Any, Any]:
+    """The highest mark and the highest one below it; None where there is none."""
+    by_order = {order_of(mark): mark for mark in marks if mark is not None}
+    orders = sorted(by_order, reverse=True)[:2]
+    top = [by_order[order] for order in orders]
+    return top[0] if top else None, top[1] if len(top) > 1 else None
 
 
 def _run_counts(items: Sequence[Work], loaded: Loaded, run_id: UUID) -> dict[str, int]:

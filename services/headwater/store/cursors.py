@@ -31,3 +31,15 @@ async def lock(connection: Any, tenant: str, source: str, stream: str) -> None:
 async def reset(connection: Any, tenant: str, source: str, stream: str) -> None:
     """Forget how far the stream was read: the next run begins at the beginning."""
     await connection.execute(_Q["reset"], tenant, source, stream)
+
+
+async def keep_resume(
+    connection: Any, of: tuple[str, str, str], resume: Mapping[str, Any], came_from: Any
+) -> bool:
+    """Let the next run go on where a limit ended this one; False when the cursor was moved meanwhile."""
+    return await connection.fetchval(_Q["keep_resume"], *of, dict(resume), came_from) is not None
+
+
+async def forget_resume(connection: Any, of: tuple[str, str, str]) -> None:
+    """The next run begins at the cursor, wherever one was cut."""
+    await connection.execute(_Q["forget_resume"], *of)

@@ -122,6 +122,7 @@ class Settled:
     body_bytes: int
     received: int
     rejected: int
+    content_digest: bytes | None = None
 
 
 async def settle_pages(connection: Any, pages: Sequence[Settled]) -> None:
@@ -130,7 +131,7 @@ async def settle_pages(connection: Any, pages: Sequence[Settled]) -> None:
         _Q["settle"],
         [
             (*page.key.values, page.next_token, page.next_digest, page.stop_reason, page.status, page.body_bytes,
-             page.received, page.rejected)
+             page.received, page.rejected, page.content_digest)
             for page in pages
         ],
     )  # fmt: skip
@@ -138,25 +139,56 @@ async def settle_pages(connection: Any, pages: Sequence[Settled]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class WalkAdvance:
-    """What one load did for one walk. `last_number` is set when it found the end."""
+    """What one load did for one walk. `last_number` is set when it found the end, `resume` when that was a limit.
+
+    `highest` and `below` are the two highest cursor values of the walk so far.
+    """
 
     settled: int
     records: int
     last_number: int | None
     stop_reason: str | None
     highest: Any = None
+    below: Any = None
+    resume: Mapping[str, Any] | None = None
 
 
 async def advance_walk(connection: Any, run_id: UUID, attempt: int, walk: int, advance: WalkAdvance) -> None:
     await connection.execute(
         _Q["advance_walk"], time_of(run_id), run_id, attempt, walk, advance.settled, advance.records,
-        advance.last_number, advance.stop_reason, advance.highest,
+        advance.last_number, advance.stop_reason, advance.highest, advance.below, advance.resume,
     )  # fmt: skip
 
 
-async def walk_highest(connection: Any, run_id: UUID, attempt: int, walk: int) -> Any:
-    """The highest cursor value of the walk so far; the walk's row stays locked."""
-    return await connection.fetchval(_Q["lock_walk"], time_of(run_id), run_id, attempt, walk)
+async def walk_marks(connection: Any, run_id: UUID, attempt: int, walk: int) -> list[Any]:
+    """The two highest cursor values of the walk so far; the walk's row stays locked."""
+    row = await connection.fetchrow(_Q["lock_walk"], time_of(run_id), run_id, attempt, walk)
+    return [] if row is None else [mark for mark in row if mark is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A settled page with records that another page of its walk has too."""
+
+    key: PageKey
+    digest: bytes
+    stop_reason: str | None
+
+
+async def same_content(connection: Any, digests: Sequence[tuple[PageKey, bytes]]) -> list[Content]:
+    """The settled pages of the walks of these pages that have one of their digests."""
+    if not digests:
+        return []
+    columns = zip(*((*key.values[:4], digest) for key, digest in digests), strict=True)
+    rows = await connection.fetch(_Q["same_content"], *(list(column) for column in columns))
+    return [
+        Content(
+            PageKey(row["run_id"], row["attempt"], row["walk"], row["number"]),
+            bytes(row["content_digest"]),
+            row["stop_reason"],
+        )
+        for row in rows
+    ]
 
 
 async def advance_run(
@@ -185,13 +217,18 @@ async def owe_close_if_complete(connection: Any, run_id: UUID, attempt: int, ten
 
 
 async def end_walk(
-    connection: Any, key: PageKey, tenant: str, stop_reason: str, warnings: Sequence[str]
+    connection: Any,
+    key: PageKey,
+    tenant: str,
+    stop_reason: str,
+    warnings: Sequence[str],
+    resume: Mapping[str, Any] | None = None,
 ) -> bool:
-    """End the walk before page `key.number`, which is never fetched (loop, limit).
+    """End the walk before page `key.number`, which is never fetched (loop, limit: `resume` is its token then).
 
     False when the run no longer runs.
     """
-    advance = WalkAdvance(0, 0, key.number - 1, stop_reason)
+    advance = WalkAdvance(0, 0, key.number - 1, stop_reason, resume=resume)
     await advance_walk(connection, key.run_id, key.attempt, key.walk, advance)
     if not await advance_run(connection, key.run_id, key.attempt, {}, warnings):
         return False

@@ -118,11 +118,20 @@ async def begin(connection: Any, run_id: UUID, attempt: int) -> Mapping[str, Any
 
 
 async def open_walk(
-    connection: Any, run_id: UUID, attempt: int, number: int, tenant: str, token: Mapping[str, Any]
+    connection: Any,
+    run_id: UUID,
+    attempt: int,
+    number: int,
+    tenant: str,
+    token: Mapping[str, Any],
+    highest: Any = None,
 ) -> Mapping[str, Any]:
-    """Make walk `number`; gives its first token, which is the stored one when it was there already."""
+    """Make walk `number`; gives its first token, which is the stored one when it was there already.
+
+    `highest` is the highest cursor value of the walk that this one goes on with.
+    """
     at = time_of(run_id)
-    await connection.execute(_Q["insert_walk"], run_id, at, attempt, number, tenant, dict(token))
+    await connection.execute(_Q["insert_walk"], run_id, at, attempt, number, tenant, dict(token), highest)
     stored: Mapping[str, Any] = await connection.fetchval(_Q["first_token"], at, run_id, attempt, number)
     return stored
 
@@ -230,8 +239,12 @@ async def stalled(connection: Any, quiet_s: float) -> Sequence[Mapping[str, Any]
     return await connection.fetch(_Q["stalled"], quiet_s)  # type: ignore[no-any-return]
 
 
-async def open_walks(connection: Any, run_id: UUID, attempt: int) -> Sequence[Mapping[str, Any]]:
-    return await connection.fetch(_Q["open_walks"], time_of(run_id), run_id, attempt)  # type: ignore[no-any-return]
+async def missing_pages(
+    connection: Any, run_id: UUID, attempt: int, limit: int
+) -> Sequence[Mapping[str, Any]]:
+    """Pages that have not settled, as (walk, number, token); at most `limit`, the first ones."""
+    rows = await connection.fetch(_Q["missing_pages"], time_of(run_id), run_id, attempt, limit)
+    return [row for row in rows if row["token"] is not None]
 
 
 async def park(connection: Any, run_id: UUID, delay_s: float, waits_for: str) -> None:

@@ -13,6 +13,7 @@ from headwater.store.outbox import OutboxRow
 from headwater.store.runs import Outcome
 
 logger = logging.getLogger("headwater.timer")
+AT_ONCE = 100  # missing pages of one run that are announced again in one look
 QUIET_S = 300.0  # longer than the longest delay queue and the slowest page
 
 
@@ -30,25 +31,22 @@ async def reap(connection: Any, quiet_s: float = QUIET_S) -> int:
 
 
 async def _announce_again(connection: Any, run: Mapping[str, Any]) -> None:
-    """The next page of every open walk, or the closing; handlers drop what they know already."""
+    """The first pages that are missing, or the closing; handlers drop what they know already."""
     run_id, attempt, tenant = run["id"], run["attempt"], run["tenant"]
     if await ledger.owe_close_if_complete(connection, run_id, attempt, tenant):
         return
-    for walk in await runs.open_walks(connection, run_id, attempt):
-        settled = walk["settled_number"] or 0
-        token = walk["next_token"] if settled else walk["first_token"]
-        if token is None or (walk["last_number"] is not None and settled >= walk["last_number"]):
-            continue
+    for missing in await runs.missing_pages(connection, run_id, attempt, AT_ONCE):
+        walk, number = missing["walk"], missing["number"]
         page = PageDue(
             run_id=run_id,
             attempt=attempt,
             tenant=tenant,
             stream_version=run["stream_version"],
-            walk=walk["number"],
-            number=settled + 1,
-            token=token,
+            walk=walk,
+            number=number,
+            token=missing["token"],
         )
-        logger.warning("run %s had no progress: its page %d is announced again", run_id, settled + 1)
-        identifier = derive_id(time_of(run_id), "page.due", run_id, attempt, walk["number"], settled + 1)
+        logger.warning("run %s had no progress: its page %d is announced again", run_id, number)
+        identifier = derive_id(time_of(run_id), "page.due", run_id, attempt, walk, number)
         body = dumps(page.model_dump(mode="json"))
         await outbox.add(connection, OutboxRow(identifier, tenant, PageDue.type, body))

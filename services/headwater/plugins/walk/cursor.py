@@ -84,6 +84,14 @@ class CursorField:
             return top
         return highest(mark for mark in marks if _is_mark(mark) and not self._is_after(mark, latest))
 
+    def below(self, records: Iterable[Any], top: Mark | None) -> Mark | None:
+        """Where records ascend: the highest mark in `records` below `top`; None elsewhere, or when there is none."""
+        if self._config.order != "asc" or top is None:
+            return None
+        bound = order_of(top)
+        marks = [self._field(record) for record in records]
+        return highest(mark for mark in marks if _is_mark(mark) and order_of(mark) < bound)
+
     def parameters(self, since: Mark | None) -> dict[str, Any]:
         """The parameter that asks for what is newer than `since`, where the stream has one.
 

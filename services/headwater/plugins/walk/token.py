@@ -19,7 +19,8 @@ class Token:
     of the records of the first page and of the page before ("" where there is none). `began_s` is when the
     walk began (seconds since 1970). `since` is the cursor's value that the request asks to go on from.
     `planned` is the last page of a walk whose pages can be asked for in any order, each of `step` records
-    (0: one page follows from the other).
+    (0: one page follows from the other). `base_number` and `base_received` are the pages and records of earlier
+    runs, where a walk goes on that a limit had ended.
     """
 
     place: Place
@@ -30,6 +31,8 @@ class Token:
     since: Any = None
     planned: int = 0
     step: int = 0
+    base_number: int = 0
+    base_received: int = 0
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> "Token":
@@ -47,6 +50,8 @@ class Token:
             "since": self.since,
             "planned": self.planned,
             "step": self.step,
+            "base_number": self.base_number,
+            "base_received": self.base_received,
         }
 
 

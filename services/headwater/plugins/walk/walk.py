@@ -21,7 +21,7 @@ from headwater.plugins.auth import authenticator_for, token_authenticator_for
 from headwater.plugins.expressions import compile_path
 from headwater.plugins.mapping import Mapper
 from headwater.plugins.paginators import Answer, Begin, Next, Progress, paginator_for
-from headwater.plugins.paginators.base import WARNING_LIMIT, WARNING_LOOP, advanced, is_short
+from headwater.plugins.paginators.base import WARNING_LIMIT, WARNING_LOOP, WARNING_TOTAL, advanced, is_short
 from headwater.plugins.secret_text import Secrets
 from headwater.plugins.walk.body import NO_CONTENT, document_of, sample_of
 from headwater.plugins.walk.check import check_fit
@@ -48,9 +48,10 @@ class Page:
     `records` are to be loaded; `received_count` counts what the API sent (rejected and repeated ones too).
     Exactly one of `next_token` and `stop_reason` is None. `content_digest` is equal for pages of equal
     records ("" for empty ones). `highest` is the highest cursor value on the page, where the stream has a
-    cursor. `pause_s` is how long the API wants no further request, although it served this one. `total` is the
-    number of records that the API last said there are. `sample` is the beginning of the answer, secrets starred out,
-    where the stream has no destination.
+    cursor; `below` the highest one below that, where the stream's records ascend. `pause_s` is how long the API wants
+    no further request, although it served this one. `total` is the number of records that the API last said there
+    are. `sample` is the beginning of the answer, secrets starred out, where the stream has no destination.
+    `resume_token` is there when a limit ended the walk: see `Walk.resumed`.
     """
 
     number: int
@@ -65,6 +66,8 @@ class Page:
     pause_s: float = 0.0
     total: int | None = None
     sample: str | None = None
+    below: Mark | None = None
+    resume_token: dict[str, Any] | None = None
 
 
 class Walk:
@@ -96,6 +99,7 @@ class Walk:
         self._stop_on_status = pages.stop_on_status
         self._is_one_page = pages.type == "none"
         self._is_counting = pages.type in _COUNTING
+        self._by_position = pages.type == "offset"
         check_fit(definition, self._paginator, Begin(_EPOCH))
 
     def first(self, cursor: Mark | None, now: datetime) -> dict[str, Any]:
@@ -104,6 +108,18 @@ class Walk:
         since_at = self._cursor.since_at(since) if self._cursor is not None else None
         place = self._paginator.first(Begin(now, since_at))
         return Token(place, began_s=round(now.timestamp(), 3), since=since).to_wire()
+
+    def resumed(self, token: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+        """The first token of a walk that goes on at `token` of one that a limit ended, with limits of its own."""
+        told = Token.from_wire(token)
+        return Token(
+            told.place,
+            told.progress,
+            began_s=round(now.timestamp(), 3),
+            since=told.since,
+            base_number=told.progress.number,
+            base_received=told.progress.received,
+        ).to_wire()
 
     def token_at(self, token: Mapping[str, Any], number: int) -> dict[str, Any]:
         """The token of page `number` (2 to `token["planned"]`) of the walk that `token` belongs to.
@@ -206,8 +222,8 @@ class Walk:
         """A page that is not there: the walk, or one of its slices, is over."""
         answer = Answer(response.url, self._definition.base_url, {}, None, 0)
         progress = advanced(told.progress, answer, self._paginator.facts)
-        following = self._paginator.after_end(told.place, StopReason.STATUS_END)
-        following, _ = self._limited(following, [], told, progress, now)
+        there = self._paginator.after_end(told.place, StopReason.STATUS_END)
+        following, _ = self._limited(there, [], told, progress, now)
         return Page(
             progress.number,
             [],
@@ -216,6 +232,7 @@ class Walk:
             following.stop_reason,
             following.warnings,
             pause_s=pause_s(response, now),
+            resume_token=_resume_token(told, there, following, progress, 0),
         )
 
     def _page(
@@ -231,20 +248,23 @@ class Walk:
             hidden_names=self._requester.hidden_names,
         )
         progress = advanced(told.progress, answer, self._paginator.facts)
-        following, records = self._following(told, answer, progress, selected)
-        following, records = self._limited(following, records, told, progress, now)
+        there, new = self._following(told, answer, progress, selected)
+        following, records = self._limited(there, new, told, progress, now)
+        top = self._cursor.highest(records, now) if self._cursor else None
         return Page(
             number=progress.number,
             records=records,
             received_count=selected.received_count,
             next_token=self._next_token(told, following, progress, selected),
             stop_reason=following.stop_reason,
-            warnings=selected.warnings + following.warnings,
+            warnings=selected.warnings + following.warnings + self._gap(told, following, progress),
             rejected=selected.rejected,
             content_digest=selected.digest,
-            highest=self._cursor.highest(records, now) if self._cursor else None,
+            highest=top,
             pause_s=max(pause_s(response, now), cost_wait_s(document)),
             total=progress.total,
+            below=self._cursor.below(records, top) if self._cursor else None,
+            resume_token=_resume_token(told, there, following, progress, len(new) - len(records)),
         )
 
     def _following(
@@ -263,6 +283,12 @@ class Walk:
             return _repeated(told, selected, answer, progress), []
         return following, records
 
+    def _gap(self, told: Token, following: Next, progress: Progress) -> tuple[str, ...]:
+        """A warning where a planned position was not filled, so that records may lie between it and the next one."""
+        is_open = following.place is not None and progress.number < told.planned
+        is_gap = is_open and progress.last_count < told.step and self._by_position
+        return (WARNING_TOTAL,) if is_gap else ()
+
     def _next_token(
         self, told: Token, following: Next, progress: Progress, selected: Selected
     ) -> dict[str, Any] | None:
@@ -278,7 +304,7 @@ class Walk:
     ) -> tuple[Next, list[Any]]:
         """The limits that always apply: records, pages, seconds, empty pages in a row."""
         limits = self._limits
-        surplus = progress.received - limits.max_records
+        surplus = progress.received - told.base_received - limits.max_records
         if surplus > 0:
             kept = records[: max(len(records) - surplus, 0)]
             return Next.stop(StopReason.LIMIT, WARNING_LIMIT), kept
@@ -287,7 +313,7 @@ class Walk:
         if progress.empty_count >= self._paginator.facts.max_empty_pages:
             return Next.stop(StopReason.LOOP, WARNING_LOOP), records
         is_late = now.timestamp() - told.began_s >= limits.max_seconds
-        if surplus == 0 or progress.number >= limits.max_pages or is_late:
+        if surplus == 0 or progress.number - told.base_number >= limits.max_pages or is_late:
             return Next.stop(StopReason.LIMIT, WARNING_LIMIT), records
         return following, records
 
@@ -326,4 +352,17 @@ def _token_after(
         last_digest=selected.digest or told.last_digest,
         began_s=told.began_s,
         since=told.since,
+        base_number=told.base_number,
+        base_received=told.base_received,
     ).to_wire()
+
+
+def _resume_token(
+    told: Token, there: Next, following: Next, progress: Progress, cut_count: int
+) -> dict[str, Any] | None:
+    """Where the next run goes on after a limit: at the page that follows, or at this one when it was cut."""
+    if following.stop_reason is not StopReason.LIMIT:
+        return None
+    if cut_count:
+        return told.to_wire()
+    return None if there.place is None else Token(there.place, progress, since=told.since).to_wire()

@@ -6,21 +6,35 @@ SELECT value, record_id, synced_at, run_id, version FROM stream_cursor WHERE (te
 INSERT INTO stream_cursor AS c (tenant, source, stream, value, synced_at, run_id)
 VALUES ($1, $2, $3, $4, clock_timestamp(), $5)
 ON CONFLICT (tenant, source, stream) DO UPDATE
-   SET value = excluded.value, synced_at = excluded.synced_at, run_id = excluded.run_id, version = c.version + 1
+   SET value = excluded.value, synced_at = excluded.synced_at, run_id = excluded.run_id, resume = NULL,
+       version = c.version + 1
  WHERE c.value IS NOT DISTINCT FROM $6::jsonb
 RETURNING version
 
 -- name: reset
 -- Back to the beginning. The row stays, so that a run that read the old value cannot move it any more.
-UPDATE stream_cursor SET value = NULL, record_id = NULL, synced_at = NULL, run_id = NULL, version = version + 1
+UPDATE stream_cursor SET value = NULL, record_id = NULL, synced_at = NULL, run_id = NULL, resume = NULL,
+                         version = version + 1
  WHERE (tenant, source, stream) = ($1, $2, $3)
 
 -- name: put
 -- Where a person says that the next run begins.
 INSERT INTO stream_cursor AS c (tenant, source, stream, value, synced_at) VALUES ($1, $2, $3, $4, clock_timestamp())
 ON CONFLICT (tenant, source, stream) DO UPDATE
-   SET value = excluded.value, record_id = NULL, synced_at = excluded.synced_at, run_id = NULL, version = c.version + 1
+   SET value = excluded.value, record_id = NULL, synced_at = excluded.synced_at, run_id = NULL, resume = NULL,
+       version = c.version + 1
 
 -- name: lock
 -- One person at a time changes the cursor of a stream; the stream's row stands for it, since it may have none.
 SELECT 1 FROM stream WHERE (tenant, source, name) = ($1, $2, $3) FOR NO KEY UPDATE
+
+-- name: keep_resume
+-- Where the next run goes on after a walk that a limit ended; only if nobody moved the cursor meanwhile ($5).
+INSERT INTO stream_cursor AS c (tenant, source, stream, resume) VALUES ($1, $2, $3, $4)
+ON CONFLICT (tenant, source, stream) DO UPDATE SET resume = excluded.resume
+ WHERE c.value IS NOT DISTINCT FROM $5::jsonb
+RETURNING version
+
+-- name: forget_resume
+-- The next run begins at the cursor.
+UPDATE stream_cursor SET resume = NULL WHERE (tenant, source, stream) = ($1, $2, $3) AND resume IS NOT NULL

@@ -36,38 +36,54 @@ UPDATE page SET not_before = clock_timestamp() + make_interval(secs => $6), has_
  WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND walk = $4 AND number = $5
 
 -- name: lock
--- The pages of a batch, locked in the one order that all loaders keep.
-SELECT p.run_id, p.attempt, p.walk, p.number, p.settled_at IS NOT NULL AS is_settled
-  FROM page p JOIN unnest($1::timestamptz[], $2::uuid[], $3::int[], $4::int[], $5::int[])
-                   AS d (run_at, run_id, attempt, walk, number)
-    ON p.run_at = d.run_at AND p.run_id = d.run_id AND p.attempt = d.attempt AND p.walk = d.walk AND p.number = d.number
- ORDER BY p.run_at, p.run_id, p.attempt, p.walk, p.number FOR UPDATE OF p
+-- The pages of a batch, locked one after the other as they are given: in the one order that all loaders keep.
+SELECT d.run_id, d.attempt, d.walk, d.number, p.is_settled
+  FROM unnest($1::timestamptz[], $2::uuid[], $3::int[], $4::int[], $5::int[])
+       AS d (run_at, run_id, attempt, walk, number)
+ CROSS JOIN LATERAL (
+       SELECT settled_at IS NOT NULL AS is_settled FROM page
+        WHERE run_at = d.run_at AND run_id = d.run_id AND attempt = d.attempt AND walk = d.walk AND number = d.number
+          FOR UPDATE) AS p
 
 -- name: settle
 -- The page's records are in the table, in this transaction.
 UPDATE page SET settled_at = clock_timestamp(), next_token = $6, next_digest = $7, stop_reason = $8, status = $9,
-                body_bytes = $10, received = $11, rejected = $12
+                body_bytes = $10, received = $11, rejected = $12, content_digest = $13
  WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND walk = $4 AND number = $5
 
 -- name: states
 -- State and attempt of the runs of a batch.
-SELECT id, state, attempt, source, stream, mode, due_at, started_at FROM run
-  JOIN unnest($1::timestamptz[], $2::uuid[]) AS d (at, run_id) ON due_at = d.at AND id = d.run_id
+SELECT r.* FROM unnest($1::timestamptz[], $2::uuid[]) AS d (at, run_id)
+ CROSS JOIN LATERAL (
+       SELECT id, state, attempt, source, stream, mode, due_at, started_at FROM run
+        WHERE due_at = d.at AND id = d.run_id LIMIT 1) AS r
 
 -- name: count_late
 UPDATE run SET late = late + $3 WHERE due_at = $1 AND id = $2
 
 -- name: advance_walk
--- $5 pages settled, $6 records, $7 the last page's number when this batch found the end (else null), $8 its reason.
+-- $5 pages settled, $6 records, $7 the last page's number when this batch found the end (else null), $8 its reason,
+-- $9 and $10 the highest cursor values, $11 where the next run goes on after a limit.
 UPDATE walk SET settled_count = settled_count + $5, record_count = record_count + $6,
                 last_number = least(last_number, $7),
                 stop_reason = CASE WHEN $7::int IS NOT NULL AND (last_number IS NULL OR $7 < last_number) THEN $8
                                    ELSE stop_reason END,
-                highest = coalesce($9, highest)
+                resume = CASE WHEN $7::int IS NOT NULL AND (last_number IS NULL OR $7 < last_number) THEN $11 ELSE resume END,
+                highest = coalesce($9, highest), below = coalesce($10, below)
  WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND number = $4
 
+-- name: same_content
+-- Settled pages whose records are those of other pages of their walk: digests by walk, and where the API itself said
+-- that the page is its last.
+SELECT p.run_id, p.attempt, p.walk, p.number, p.content_digest, p.stop_reason
+  FROM page p JOIN unnest($1::timestamptz[], $2::uuid[], $3::int[], $4::int[], $5::bytea[])
+                   AS d (run_at, run_id, attempt, walk, content_digest)
+    ON p.run_at = d.run_at AND p.run_id = d.run_id AND p.attempt = d.attempt AND p.walk = d.walk
+       AND p.content_digest = d.content_digest
+ WHERE p.settled_at IS NOT NULL
+
 -- name: lock_walk
-SELECT highest FROM walk WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND number = $4 FOR UPDATE
+SELECT highest, below FROM walk WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND number = $4 FOR UPDATE
 
 -- name: advance_run
 -- Last of a load: only a run that still runs takes it; no row means that the load must be undone.
@@ -89,7 +105,7 @@ SELECT count(*) > 0 AND bool_and(
 
 -- name: walks
 -- The walks of an attempt, for closing.
-SELECT number, first_token, last_number, stop_reason, highest FROM walk
+SELECT number, first_token, last_number, stop_reason, highest, below, resume FROM walk
  WHERE run_at = $1 AND run_id = $2 AND attempt = $3 ORDER BY number
 
 -- name: chain_breaks

@@ -68,9 +68,7 @@ SELECT id, due_at, tenant, attempt, stream_version FROM run
  ORDER BY admitted_at LIMIT $1 FOR UPDATE SKIP LOCKED
 
 -- name: mark_published
-UPDATE run SET published_at = clock_timestamp()
-  FROM unnest($1::timestamptz[], $2::uuid[]) AS d (due_at, id)
- WHERE run.due_at = d.due_at AND run.id = d.id
+UPDATE run SET published_at = clock_timestamp() WHERE due_at = ANY($1::timestamptz[]) AND id = ANY($2::uuid[])
 
 -- name: without_stream
 -- Queued runs whose stream is gone: they can never be admitted.
@@ -90,12 +88,14 @@ RETURNING r.id
 
 -- name: brief
 -- What a worker needs of a run.
-SELECT state, attempt, attempts_max, tenant, source, stream, stream_version, mode, cursor_from, started_at, parameters
-  FROM run WHERE due_at = $1 AND id = $2
+SELECT r.state, r.attempt, r.attempts_max, r.tenant, r.source, r.stream, r.stream_version, r.mode, r.cursor_from,
+       r.started_at, r.parameters, r.time_window, c.resume
+  FROM run r LEFT JOIN stream_cursor c ON (c.tenant, c.source, c.stream) = (r.tenant, r.source, r.stream)
+ WHERE r.due_at = $1 AND r.id = $2
 
 -- name: insert_walk
-INSERT INTO walk (run_id, run_at, attempt, number, tenant, first_token)
-VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING
+INSERT INTO walk (run_id, run_at, attempt, number, tenant, first_token, highest)
+VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING
 
 -- name: first_token
 SELECT first_token FROM walk WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND number = $4
@@ -139,14 +139,25 @@ UPDATE run r SET progress_at = clock_timestamp()
  WHERE r.due_at = still.due_at AND r.id = still.id
 RETURNING r.id, r.due_at, r.tenant, r.attempt, r.stream_version, r.started_at
 
--- name: open_walks
--- The walks of an attempt with the last page that settled (0: none) and the token of the page that follows it.
-SELECT w.number, w.first_token, w.last_number, p.number AS settled_number, p.next_token, w.record_count
-  FROM walk w LEFT JOIN LATERAL (
-       SELECT number, next_token FROM page p
+-- name: missing_pages
+-- The first pages of an attempt that have not settled, at most $4, with the token of each where it is known: from the
+-- page before, or from the plan that the first page made.
+SELECT w.number AS walk, g.number, coalesce(before.next_token, CASE WHEN g.number = 1 THEN w.first_token ELSE plan.next_token END) AS token
+  FROM walk w
+  LEFT JOIN page plan ON plan.run_at = w.run_at AND plan.run_id = w.run_id AND plan.attempt = w.attempt AND plan.walk = w.number
+       AND plan.number = 1 AND plan.settled_at IS NOT NULL AND (plan.next_token ->> 'planned')::int > 0
+ CROSS JOIN LATERAL (
+       SELECT coalesce(max(p.number), 0) AS number FROM page p
         WHERE p.run_at = w.run_at AND p.run_id = w.run_id AND p.attempt = w.attempt AND p.walk = w.number
-          AND p.settled_at IS NOT NULL ORDER BY number DESC LIMIT 1) AS p ON true
- WHERE w.run_at = $1 AND w.run_id = $2 AND w.attempt = $3
+          AND p.settled_at IS NOT NULL) AS top
+ CROSS JOIN LATERAL generate_series(
+       1, coalesce(w.last_number, greatest((plan.next_token ->> 'planned')::int, top.number + 1))) AS g (number)
+  LEFT JOIN page there ON there.run_at = w.run_at AND there.run_id = w.run_id AND there.attempt = w.attempt
+       AND there.walk = w.number AND there.number = g.number AND there.settled_at IS NOT NULL
+  LEFT JOIN page before ON before.run_at = w.run_at AND before.run_id = w.run_id AND before.attempt = w.attempt
+       AND before.walk = w.number AND before.number = g.number - 1 AND before.settled_at IS NOT NULL
+ WHERE w.run_at = $1 AND w.run_id = $2 AND w.attempt = $3 AND there.number IS NULL
+ ORDER BY w.number, g.number LIMIT $4
 
 -- name: park
 -- The run waits for its API until then; shown to people, and cleared by its next page.
