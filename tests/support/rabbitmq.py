@@ -81,6 +81,15 @@ def rabbit_url(request: pytest.FixtureRequest) -> str:
     return node.amqp_url
 
 
+@pytest.fixture(scope="session")
+def rabbit_broker(request: pytest.FixtureRequest, rabbit_url: str) -> Broker:
+    """The session's broker with its management API."""
+    if os.environ.get("HEADWATER_TEST_AMQP_URL"):
+        return Broker(rabbit_url, os.environ.get("HEADWATER_TEST_MANAGEMENT_URL"))
+    node: PrivateRabbit = request.getfixturevalue("rabbit_node")
+    return Broker(rabbit_url, node.management_url)
+
+
 @pytest.fixture
 def rabbit(rabbit_url: str) -> str:
     """The AMQP address of the session's broker, its queues empty."""
