@@ -4,10 +4,21 @@ JSON Schemas with examples stand in `schemas/messages/`; they are generated from
 """
 
 from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
+from pydantic import AfterValidator
+
 from headwater.contracts.base import Closed
+
+
+def _names_a_place(token: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(token.get("place"), dict):
+        raise ValueError("a token names its `place`, an object")  # noqa: TRY004 - pydantic expects it
+    return token
+
+
+Token = Annotated[dict[str, Any], AfterValidator(_names_a_place)]
 
 
 class RunDue(Closed):
@@ -34,7 +45,7 @@ class PageDue(Closed):
     stream_version: UUID
     walk: int = 0
     number: int
-    token: dict[str, Any]
+    token: Token
     not_before: datetime | None = None
 
 
@@ -64,8 +75,8 @@ class BatchReady(Closed):
     stream_version: UUID
     walk: int = 0
     number: int
-    token: dict[str, Any]
-    next_token: dict[str, Any] | None = None
+    token: Token
+    next_token: Token | None = None
     stop_reason: str | None = None
     warnings: tuple[str, ...] = ()
     requests: int = 1
