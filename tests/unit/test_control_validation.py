@@ -99,7 +99,16 @@ def test_a_good_manifest_has_no_problems() -> None:
         ("mode: merge, key: [id]}", "mode: replace}", "/sources/0/streams/0/destination/mode", "only what is new"),
         ("{table: refunds}", "{table: orders, mode: merge, key: id, delete_missing: 0.1}", "/sources/0/streams/1/destination", "take the other's rows away"),
         ("{table: refunds}", "{table: orders, mode: merge, key: id, order_by: at}", "/sources/0/streams/1/destination", "order_by differs"),
-        ("path: /orders", "path: 'https://elsewhere.example/x'", "/sources/0/streams/0", "names a host"),
+        ("path: /orders", "path: 'https://elsewhere.example/x'", "/sources/0/streams/0/request/path", "names a host"),
+        ("path: /orders", "path: '/orders/{id}'", "/sources/0/streams/0/request/path", "nothing fills {id}"),
+        ("cursor_path: meta.next", "cursor_path: meta.next, in: json", "/sources/0/streams/0/pagination", "JSON body"),
+        ("path: /orders", "path: /orders, params: {since: 1}", "/sources/0/streams/0/request/params/since", "from the second run on"),
+        ("{path: /orders, headers: {Accept: application/json}}\n        pagination: {type: cursor, cursor_path: meta.next}", "{path: /orders, params: {page: 1}}\n        pagination: {type: page}", "/sources/0/streams/0/request/params/page", "on every page"),
+        ("{type: cursor, cursor_path: meta.next}", "{type: page, page_param: since}", "/sources/0/streams/0/incremental/param", "sets 'since' too"),
+        ("field: updated_at", "field: updated_at, start: soon, format: iso", "/sources/0/streams/0/incremental/start", "format iso"),
+        ("field: updated_at", "field: updated_at, start: x1, format: integer", "/sources/0/streams/0/incremental/start", "format integer"),
+        ("field: updated_at", "field: updated_at, format: integer, lookback_s: 5", "/sources/0/streams/0/incremental/lookback_s", "means nothing"),
+        ("mode: merge, key: [id]}\n      - {name: refunds, destination: {table: refunds}}", "mode: merge, key: [id], children: lines}\n      - {name: refunds, destination: {table: orders__lines}}", "/sources/0/streams/0/destination/children/0", "another destination's"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_at_its_place(old: str, new: str, pointer: str, words: str) -> None:

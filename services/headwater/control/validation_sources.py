@@ -7,6 +7,7 @@ from typing import Any
 
 from headwater.contracts.manifest import Destination, Manifest, Pagination, Source, Stream, StreamDefinition
 from headwater.control.finding import Finding, Path, header_fault, split_sentence
+from headwater.control.validation_streams import parts_that_clash
 from headwater.http.addresses import parse_ranges
 from headwater.model.errors import ConfigError, SourceError
 from headwater.model.http import parse_url
@@ -45,8 +46,10 @@ def _in_source(tenant: str, path: Path, source: Source) -> Iterator[Finding]:
         here = (*path, "streams", index)
         faults = list(_in_stream(here, stream))
         yield from faults
-        if not faults and not found:
-            yield from _as_a_whole(tenant, here, source, stream)
+        if faults or found:
+            continue
+        clashes = list(parts_that_clash(here, stream))
+        yield from clashes or _as_a_whole(tenant, here, source, stream)
 
 
 def _base_url(path: Path, source: Source) -> Iterator[Finding]:
@@ -170,16 +173,27 @@ def _as_a_whole(tenant: str, path: Path, source: Source, stream: Stream) -> Iter
     try:
         Walk(StreamDefinition(tenant=tenant, source=source.name, stream=stream, **shared))
     except (ConfigError, SourceError) as error:
-        yield Finding(path, *split_sentence(str(error)))
+        text = str(error)
+        place = next((place for word, place in _SPOKEN_OF if text.startswith(word)), ())
+        yield Finding((*path, *place), *split_sentence(text))
 
 
+_SPOKEN_OF: tuple[tuple[str, Path], ...] = (
+    ("request.path", ("request", "path")),
+    ("pagination", ("pagination",)),
+)
 _TOGETHER = ("mode", "key", "order_by", "contract", "soft_delete", "deleted_field", "children")
 
 
 def _in_tables(manifest: Manifest) -> Iterator[Finding]:
     """Two that write to one table must agree how, and none of them may stand for all of its rows."""
     first: dict[str, tuple[str, Destination]] = {}
+    tables = {destination.table for _, _, destination in _destinations(manifest)}
     for path, name, destination in _destinations(manifest):
+        for index, child in enumerate(destination.children):
+            if f"{destination.table}__{child}" in tables:
+                what = f"its child table {destination.table}__{child} is another destination's table"
+                yield Finding((*path, "children", index), what, "rename that table")
         holder, held = first.setdefault(destination.table, (name, destination))
         if held is destination:
             continue

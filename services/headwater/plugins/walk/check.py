@@ -14,6 +14,8 @@ def check_fit(definition: StreamDefinition, paginator: Paginator, begin: Begin) 
     if pages.type == "graphql_relay" and request.graphql is None:
         raise ConfigError("pagination graphql_relay needs a query: give `request.graphql`")
     has_body = request.method == "POST" or request.graphql is not None
+    if getattr(pages, "place", "query") == "json" and not has_body:
+        raise ConfigError("pagination puts its parameters into a JSON body: set `request.method: POST`")
     for place, name, _ in paginator.asked(paginator.first(begin)).parameters:
         if place == "json" and not has_body:
             raise ConfigError(f"pagination puts {name!r} into a JSON body: set `request.method: POST`")
