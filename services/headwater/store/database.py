@@ -18,6 +18,7 @@ from headwater.model.secret import Secret
 COMMAND_TIMEOUT_S = 10
 CONNECT_TIMEOUT_S = 5
 ACQUIRE_TIMEOUT_S = 2
+WORKER = "headwater_worker"
 _SERVER_SETTINGS = {
     "application_name": "headwater",
     "statement_timeout": "30000",
@@ -27,6 +28,9 @@ _SERVER_SETTINGS = {
     "jit": "off",
     "timezone": "UTC",
 }
+# Services send the same few statements again and again, each by a full key. Planned anew for each use, over a partition
+# for each day that is kept, they take longer to plan than to run.
+_PLANNED_ONCE = {"plan_cache_mode": "force_generic_plan"}
 
 # What the database's own trouble looks like. The message that met it is innocent: it spends no attempt.
 _OURS = (
@@ -97,7 +101,7 @@ class Database:
 
     def __init__(self, url: Secret, role: str, *, size: int = 8) -> None:
         self._url = url
-        self._role = role
+        self._settings = {**_SERVER_SETTINGS, "role": role} | (_PLANNED_ONCE if role == WORKER else {})
         self._size = size
         self._pool: asyncpg.Pool | None = None
 
@@ -115,7 +119,7 @@ class Database:
                 max_inactive_connection_lifetime=300,
                 init=_set_up,
                 reset=_as_it_was,
-                server_settings={**_SERVER_SETTINGS, "role": self._role},
+                server_settings=self._settings,
             )
 
     async def close(self) -> None:

@@ -90,8 +90,10 @@ async def _claim(connection: Any, keyed: Sequence[Receipt]) -> dict[tuple[str, s
     await connection.execute(
         _Q["claim"], tenants, endpoints, keys, [r.id for r in keyed], receipts, times, expiries
     )
-    await connection.execute(_Q["renew_claims"], tenants, endpoints, keys, receipts, times, expiries)
     rows = await connection.fetch(_Q["claims"], tenants, endpoints, keys)
+    if any(row["expires_at"] <= max(times) for row in rows):
+        await connection.execute(_Q["renew_claims"], tenants, endpoints, keys, receipts, times, expiries)
+        rows = await connection.fetch(_Q["claims"], tenants, endpoints, keys)
     return {(row["tenant"], row["endpoint"], row["key"]): row["receipt_id"] for row in rows}
 
 

@@ -15,15 +15,18 @@ UPDATE dedupe_claim c SET receipt_id = d.receipt_id, received_at = d.received_at
  WHERE c.tenant = d.tenant AND c.endpoint = d.endpoint AND c.key = d.key AND c.expires_at <= d.received_at
 
 -- name: claims
--- Who holds each of these keys.
-SELECT c.tenant, c.endpoint, c.key, c.receipt_id, c.delivery_id FROM dedupe_claim c
-  JOIN unnest($1::text[], $2::text[], $3::text[]) AS d (tenant, endpoint, key)
-    ON c.tenant = d.tenant AND c.endpoint = d.endpoint AND c.key = d.key
+-- Who holds each of these keys, and until when.
+SELECT d.tenant, d.endpoint, d.key, c.receipt_id, c.expires_at
+  FROM unnest($1::text[], $2::text[], $3::text[]) AS d (tenant, endpoint, key)
+ CROSS JOIN LATERAL (
+       SELECT receipt_id, expires_at FROM dedupe_claim
+        WHERE tenant = d.tenant AND endpoint = d.endpoint AND key = d.key LIMIT 1) AS c
 
 -- name: known
 -- Which of these deliveries are stored already, by their receipts.
 SELECT v.receipt_id FROM unnest($1::timestamptz[], $2::uuid[]) AS d (received_at, id)
-  JOIN delivery v ON v.received_at = d.received_at AND v.id = d.id
+ CROSS JOIN LATERAL (
+       SELECT receipt_id FROM delivery WHERE received_at = d.received_at AND id = d.id LIMIT 1) AS v
 
 -- name: insert
 -- Deliveries, once each; gives the receipts that are new.
@@ -52,8 +55,11 @@ SELECT d.receipt_id, d.received_at, d.tenant, d.endpoint, d.delivery_id, sha256(
        coalesce(v.body_sha256 <> sha256(d.body), false)
   FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::uuid[], $6::bytea[], $7::text[])
        AS d (receipt_id, received_at, tenant, endpoint, delivery_id, body, key)
-  LEFT JOIN dedupe_claim c ON c.tenant = d.tenant AND c.endpoint = d.endpoint AND c.key = d.key
-  LEFT JOIN delivery v ON v.received_at = c.received_at AND v.id = c.delivery_id
+  LEFT JOIN LATERAL (
+       SELECT received_at, delivery_id FROM dedupe_claim
+        WHERE tenant = d.tenant AND endpoint = d.endpoint AND key = d.key LIMIT 1) AS c ON true
+  LEFT JOIN LATERAL (
+       SELECT body_sha256 FROM delivery WHERE received_at = c.received_at AND id = c.delivery_id LIMIT 1) AS v ON true
 ON CONFLICT DO NOTHING
 
 -- name: get

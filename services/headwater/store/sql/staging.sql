@@ -15,8 +15,10 @@ SELECT s.run_at, s.run_id, s.attempt, s.tenant, r.stream_version, r.mode, r.forc
 
 -- name: manners
 -- How runs load: what they were asked for, and whether their attempt reads only what is new.
-SELECT id, state = 'running' AS is_running, attempt, mode, force, cursor_from IS NOT NULL AS has_cursor FROM run
-  JOIN unnest($1::timestamptz[], $2::uuid[]) AS d (at, run_id) ON due_at = d.at AND id = d.run_id
+SELECT r.* FROM unnest($1::timestamptz[], $2::uuid[]) AS d (at, run_id)
+ CROSS JOIN LATERAL (
+       SELECT id, state = 'running' AS is_running, attempt, mode, force, cursor_from IS NOT NULL AS has_cursor FROM run
+        WHERE due_at = d.at AND id = d.run_id LIMIT 1) AS r
 
 -- name: add_deleted
 UPDATE run SET deleted = deleted + $3 WHERE due_at = $1 AND id = $2
