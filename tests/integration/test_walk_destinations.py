@@ -1,5 +1,6 @@
 """What a walk's records become, by the mode of its destination; what a run's end does to the table; and what is left."""
 
+import asyncio
 import hmac
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,9 +11,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from tests.support.spine import Spine, open_spine, working
 
+from headwater.model.run import RunState
 from headwater.model.secret import Secret
 from headwater.store import config, runs
-from headwater.store.runs import NewRun
+from headwater.store.runs import NewRun, Outcome
 
 MANIFEST = """
 version: 1
@@ -46,6 +48,8 @@ class Shop:
     def __init__(self, rows: Sequence[Any]) -> None:
         self.rows = list(rows)
         self.fails_from: int | None = None
+        self.waits_from: int | None = None
+        self.is_asked, self.may_answer = asyncio.Event(), asyncio.Event()
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -57,15 +61,18 @@ class Shop:
         offset, limit = int(request.query["offset"]), int(request.query["limit"])
         if self.fails_from is not None and offset >= self.fails_from:
             return web.Response(status=400, text="no")
+        if self.waits_from is not None and offset >= self.waits_from:
+            self.is_asked.set()
+            await self.may_answer.wait()
         return web.json_response({"items": self.rows[offset : offset + limit]})
 
     async def _echo(self, request: web.Request) -> web.Response:
         return web.Response(text=f"no JSON, {request.headers['Authorization']}, {await request.text()}")
 
 
-async def run(spine: Spine, *, mode: str = "auto", force: bool = False) -> Mapping[str, Any]:
+async def run(spine: Spine, **options: Any) -> Mapping[str, Any]:
     """One run, to its end."""
-    new = NewRun("default", "shop", "things", datetime.now(UTC), "api", priority=0, mode=mode, force=force)
+    new = NewRun("default", "shop", "things", datetime.now(UTC), "api", priority=0, **options)
     async with spine.worker.transaction() as connection:
         run_id = await runs.insert(connection, new)
     return await spine.until("SELECT * FROM run WHERE id = $1 AND finished_at IS NOT NULL", run_id)
@@ -131,6 +138,50 @@ async def test_a_replacing_run_that_fails_or_is_cut_leaves_the_rows_as_they_were
         assert (cut["state"], cut["warnings"]) == ("partial", ["limit_reached", "replacement_held_back"])
         assert [one["id"] for one in await spine.rows_of("things", "id")] == [1, 2, 3, 4, 5]
         assert await helpers(spine) == []
+
+
+@pytest.mark.parametrize(
+    "destination",
+    ["{table: things, mode: replace}", "{table: things, mode: merge, key: id, delete_missing: 1}"],
+)
+async def test_a_run_that_is_cancelled_in_mid_walk_takes_no_row_away_and_leaves_no_table(
+    database: str, destination: str
+) -> None:
+    shop = Shop([row(n) for n in range(1, 6)])
+    async with TestServer(shop.app()) as server, open_spine(database) as spine:
+        await apply(spine, server, destination)
+        async with working(spine):
+            await run(spine)
+            shop.rows, shop.waits_from = [row(n) for n in range(3, 9)], 4
+            new = NewRun("default", "shop", "things", datetime.now(UTC), "api", priority=0)
+            async with spine.worker.transaction() as connection:
+                run_id = await runs.insert(connection, new)
+            await shop.is_asked.wait()
+            await spine.until("SELECT 1 FROM run_staging WHERE run_id = $1", run_id)
+            async with spine.worker.transaction() as connection:
+                await runs.finish(connection, run_id, Outcome(RunState.CANCELLED))
+            shop.may_answer.set()
+            await spine.until("SELECT 1 WHERE NOT EXISTS (SELECT FROM run_staging)")
+
+        ids = [one["id"] for one in await spine.rows_of("things", "id")]
+        assert ids[:5] == [1, 2, 3, 4, 5]
+        assert await helpers(spine) == []
+
+
+async def test_a_run_of_a_window_deletes_nothing(database: str) -> None:
+    shop = Shop([row(n) for n in range(1, 6)])
+    async with TestServer(shop.app()) as server, open_spine(database) as spine:
+        await apply(spine, server, "{table: things, mode: merge, key: id, delete_missing: 1}")
+        async with working(spine):
+            await run(spine)
+            shop.rows = [row(1)]
+            ended = await run(spine, window={"start": "2024-01-01T00:00:00Z", "end": "2024-02-01T00:00:00Z"})
+
+        assert (ended["state"], ended["deleted"], ended["warnings"]) == (
+            "succeeded",
+            0,
+            ["deletions_held_back"],
+        )
 
 
 async def test_delete_missing_takes_away_what_a_complete_run_did_not_bring(database: str) -> None:

@@ -45,14 +45,14 @@ class RunTables:
     ) -> Closed:
         """Bring the table to what the run found, in the transaction that ends it; nothing for most modes.
 
-        A walk that was cut, or that went on where another one was cut, did not see everything: then nothing is replaced
-        and nothing deleted. `run` is its row. Raises: Later, Unavailable, DestinationError.
+        A walk that was cut, that went on where another one was cut, or that had a window did not see everything: then
+        nothing is replaced and nothing deleted. `run` is its row. Raises: Later, Unavailable, DestinationError.
         """
         definition = await self._definitions.get(run["stream_version"])
         table = table_of_run(definition, Manner.of(_named(run)))
         if table is None or not table.is_by_run:
             return Closed()
-        saw_all = is_complete and all(_is_whole(walk) for walk in walks)
+        saw_all = is_complete and run["time_window"] is None and all(_is_whole(walk) for walk in walks)
         if table.mode is Mode.REPLACE:
             if not saw_all:
                 return Closed(warnings=frozenset({REPLACEMENT_HELD_BACK}))
