@@ -61,6 +61,13 @@ async def test_what_would_have_no_effect_is_not_accepted(office: Office) -> None
         assert (answered.status, answered.pointers) == (422, [f"/{place}"])
 
 
+async def test_a_full_run_may_be_forced(office: Office) -> None:
+    started = await office.post("/runs", {"stream": "shop.orders", "mode": "full", "force": True})
+
+    run = (await office.get(f"/runs/{started.json['id']}")).json
+    assert (started.status, run["mode"], run["force"]) == (202, "full", True)
+
+
 async def test_the_same_idempotency_key_gives_the_same_run_also_at_once(office: Office) -> None:
     asked = {"stream": "shop.orders", "parameters": {"a": 1}}
     headers = {"Idempotency-Key": "order-4711"}

@@ -135,6 +135,8 @@ async def _show_run(chosen: argparse.Namespace, api: Database) -> int:
 
 
 async def _start_run(chosen: argparse.Namespace, api: Database) -> int:
+    if chosen.force and chosen.mode != "full":
+        raise ConfigError("--force rebuilds the table from what the run brings: give --mode full with it")
     source, _, stream = chosen.stream.partition(".")
     async with api.as_tenant(chosen.tenant) as connection:
         if not await config.has_stream(connection, chosen.tenant, source, stream):
@@ -147,6 +149,7 @@ async def _start_run(chosen: argparse.Namespace, api: Database) -> int:
             trigger="cli",
             key=os.urandom(8).hex(),
             mode=chosen.mode,
+            force=chosen.force,
             priority=0,
             started_by=os.environ.get("USER", "cli"),
         )

@@ -90,6 +90,9 @@ def _runs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     start.add_argument("stream", help="source.stream")
     start.add_argument("--mode", choices=("auto", "incremental", "full", "dry_run"), default="auto")
     start.add_argument(
+        "--force", action="store_true", help="with --mode full: rebuild the table from what the run brings"
+    )
+    start.add_argument(
         "--wait", action="store_true", help="wait until the run is final; exit 1 unless it succeeded"
     )
     start.add_argument("--tenant", default="default")

@@ -92,9 +92,9 @@ def _check(request: RunRequest) -> None:
         raise NotStartableError("parameters", f"is larger than {MAX_PARAMETERS_BYTES} bytes")
     if request.window is not None:
         raise NotStartableError("window", "runs of a window are not supported yet")
-    if request.force:
+    if request.force and request.mode != "full":
         raise NotStartableError(
-            "force", "forced rebuilds are not supported yet; mode full reads everything again"
+            "force", "rebuilds the table from what a run brings, so it needs everything: set mode to full"
         )
 
 
