@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
-from aiohttp import web
+from aiohttp import http_parser, web
 
 logger = logging.getLogger("headwater.http")
 HEAD_S = 15.0  # from the first byte of a request to the end of its head
@@ -156,6 +156,14 @@ class _GuardedServer(web.Server):
         return _Connection(self, loop=self._loop, guard=self._guard, **self._kwargs)
 
 
+def warn_of_slow_parser() -> None:
+    """The parser in Python is several times as slow, and more lenient."""
+    if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
+        logger.warning(
+            "aiohttp runs without its C parser: install a wheel of it, or a compiler before building"
+        )
+
+
 class GuardedRunner(web.AppRunner):
     """An application runner whose connections are watched by `guard`; run `guard.watch()` beside it."""
 
@@ -164,6 +172,7 @@ class GuardedRunner(web.AppRunner):
         self._guard = guard
 
     async def _make_server(self) -> web.Server:
+        warn_of_slow_parser()
         made = await super()._make_server()  # starts the application, and knows its handler
         return _GuardedServer(
             made.request_handler, request_factory=made.request_factory, guard=self._guard, **_LIMITS

@@ -64,27 +64,37 @@ class Body:
         if length is not None and length > cap:
             raise too_large(cap, length)
         parts: list[bytes] = []
+        content = request.content
         try:
+            if content.is_eof():  # the whole body came with the head
+                whole = content.read_nowait(-1)
+                self._take(whole, cap, parts)
+                return whole
             async with asyncio.timeout(self._patience.body_s):
                 while True:
                     async with asyncio.timeout(self._patience.read_s):
-                        part = await request.content.readany()
+                        part = await content.readany()
                     if not part:
                         break
-                    if self.size + len(part) > cap:
-                        raise too_large(cap, self.size + len(part))
-                    self._budget.add(len(part))
-                    self.size += len(part)
-                    parts.append(part)
+                    self._take(part, cap, parts)
         except TimeoutError:
             raise Refused(408, "The body did not arrive in time", "slow_body", headers=CLOSE) from None
         except (web.RequestPayloadError, ValueError, ConnectionError) as error:
             raise Refused(400, "The body is cut or malformed", "cut_body", headers=CLOSE) from error
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def _take(self, part: bytes, cap: int, parts: list[bytes]) -> None:
+        if self.size + len(part) > cap:
+            raise too_large(cap, self.size + len(part))
+        self._budget.add(len(part))
+        self.size += len(part)
+        parts.append(part)
+
 
 def check_encoding(request: web.BaseRequest, *, allowed: bool) -> str:
     """The body's encoding, empty when it has none. Raises: Refused (415)."""
+    if "Content-Encoding" not in request.headers:
+        return ""
     values = request.headers.getall("Content-Encoding", [])
     encoding = ",".join(values).strip().lower()
     if encoding in ("", "identity"):

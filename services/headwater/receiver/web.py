@@ -122,18 +122,20 @@ class Intake:
         signed = SignedRequest(request.method, url, request.raw_headers, visit.body)
         if header_bytes(signed) > REMEMBERED_HEADERS_BYTES:
             raise Refused(431, "The headers are too large", "headers_too_large")
-        answer = await self._handshakes.answer(address, signed, address.keys.at(visit.at_s), None)
-        if answer is not None and not answer.is_delivery:
-            return await self._shaken(address, visit, answer)
+        if address.handshake is not None:
+            answer = await self._handshakes.answer(address, signed, address.keys.at(visit.at_s), None)
+            if answer is not None and not answer.is_delivery:
+                return await self._shaken(address, visit, answer)
         if request.method not in address.methods and not self._has_signed_handshake(address, request.method):
             raise _not_allowed(address)
         verified = await self._verified(address, signed, visit.at_s)
         address = visit.address = verified.address
-        answer = await self._handshakes.answer(
-            address, signed, verified.keys, verified.verdict.secret_index or 0
-        )
-        if answer is not None and not answer.is_delivery:
-            return await self._shaken(address, visit, answer)
+        answer = None
+        if address.handshake is not None:
+            place = verified.verdict.secret_index or 0
+            answer = await self._handshakes.answer(address, signed, verified.keys, place)
+            if answer is not None and not answer.is_delivery:
+                return await self._shaken(address, visit, answer)
         if request.method not in address.methods:
             raise _not_allowed(address)
         wait_s = 0.0 if address.bucket is None else address.bucket.take(self._clock.monotonic())
