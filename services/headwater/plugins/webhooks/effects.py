@@ -113,7 +113,10 @@ def compile_effects(endpoint: Endpoint) -> Effects:
     tables = [_table(f"tables.{index}.", table) for index, table in enumerate(endpoint.tables)]
     if endpoint.destination is not None:
         own = EndpointTable(
-            records=endpoint.records, fields=endpoint.fields, destination=endpoint.destination
+            records=endpoint.records,
+            fields=endpoint.fields,
+            rest=endpoint.rest,
+            destination=endpoint.destination,
         )
         tables.insert(0, _table("", own))
     starts = tuple(

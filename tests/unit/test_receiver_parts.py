@@ -1,0 +1,247 @@
+"""The receiver's small parts: buckets, breaker, keys, senders, certificates, ledger."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+from tests.support.virtual_time import VirtualTime
+
+from headwater.contracts.signatures import SchemeDefinition
+from headwater.model.errors import ConfigError, SourceError, Unavailable
+from headwater.model.secret import Secret
+from headwater.plugins.signatures import compile_definition, preset
+from headwater.receiver.breaker import Breaker
+from headwater.receiver.bucket import Bucket
+from headwater.receiver.certificates import FETCHES_PER_MINUTE, Certificates
+from headwater.receiver.keys import Keys, NamedSecret
+from headwater.receiver.ledger import SAMPLES_PER_MINUTE, Tally
+from headwater.receiver.senders import Senders
+
+
+def test_a_bucket_lets_its_burst_pass_and_then_its_rate() -> None:
+    bucket = Bucket(10, 1.0, 3)
+
+    first = [bucket.take(100.0) for _ in range(4)]
+    later = [bucket.take(100.1), bucket.take(100.1)]
+
+    assert first[:3] == [0.0, 0.0, 0.0]
+    assert first[3] == pytest.approx(0.1)
+    assert later[0] == 0.0
+    assert later[1] == pytest.approx(0.1)
+
+
+def test_a_bucket_never_gives_more_than_its_rate_over_time() -> None:
+    bucket = Bucket(5, 1.0, None)
+
+    passed = sum(bucket.take(step / 100) == 0.0 for step in range(1000))
+
+    assert passed == 5 + 49  # the burst, and 5 a second for the 9.99 s behind it
+
+
+def test_a_breaker_opens_after_three_time_outs_and_probes_once_a_second() -> None:
+    breaker = Breaker()
+    for moment in (0.0, 4.0, 8.0):
+        assert breaker.may_try(moment)
+        breaker.failed(moment)
+
+    tried = [breaker.may_try(8.5), breaker.may_try(9.1), breaker.may_try(9.2), breaker.may_try(10.2)]
+    breaker.succeeded()
+
+    assert tried == [False, True, False, True]
+    assert breaker.may_try(10.3)
+
+
+def test_time_outs_far_apart_do_not_open_it() -> None:
+    breaker = Breaker()
+    for moment in (0.0, 8.0, 16.0, 24.0):
+        breaker.failed(moment)
+
+    assert not breaker.is_open
+
+
+def test_keys_change_at_the_edges_of_their_windows_and_only_there() -> None:
+    keys = Keys(
+        preset("github"),
+        [
+            NamedSecret("old", Secret.of("a"), None, 200.0),
+            NamedSecret("new", Secret.of("b"), 100.0, None),
+        ],
+    )
+
+    def names(at_s: float) -> list[str | None]:
+        return [each.name for each in keys.at(at_s).secrets]
+
+    assert names(50.0) == ["old"]
+    assert names(100.0) == ["old", "new"]
+    assert keys.at(150.0) is keys.at(199.9)
+    assert names(200.0) == ["new"]
+    assert keys.at(250.0).indexes == (1,)
+    assert names(99.9) == ["old"], "a clock that goes back finds its keys"
+    newest = keys.at(150.0).newest
+    assert newest is not None
+    assert newest.text() == "b"
+
+
+def asked(peer: str | None, **headers: str) -> Any:
+    told = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = make_mocked_request("POST", "/in/default/e?a=1", headers=told)
+    return request.clone(remote=peer)
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "address"),
+    [
+        ("198.51.100.1", {"X_Forwarded_For": "6.6.6.6"}, "198.51.100.1"),
+        ("10.0.0.1", {"X_Forwarded_For": "6.6.6.6, 198.51.100.9"}, "198.51.100.9"),
+        ("10.0.0.1", {"X_Forwarded_For": "198.51.100.9, 10.0.0.2, 10.0.0.3"}, "198.51.100.9"),
+        ("10.0.0.1", {"X_Forwarded_For": "198.51.100.9:4711"}, "198.51.100.9"),
+        ("10.0.0.1", {"X_Forwarded_For": "[2001:db8::1]:4711"}, "2001:db8::1"),
+        ("10.0.0.1", {"X_Forwarded_For": "::ffff:198.51.100.9"}, "198.51.100.9"),
+        ("::ffff:10.0.0.1", {"X_Forwarded_For": "198.51.100.9"}, "198.51.100.9"),
+        ("10.0.0.1", {"X_Forwarded_For": "evil<script>"}, "10.0.0.1"),
+        ("10.0.0.1", {}, "10.0.0.1"),
+        ("10.0.0.1", {"Forwarded": 'for=6.6.6.6, for="[2001:db8::7]:1";proto=https'}, "2001:db8::7"),
+        ("10.0.0.1", {"X_Forwarded_For": ",".join(["6.6.6.6"] * 500)}, "6.6.6.6"),
+    ],
+)
+def test_the_sender_is_the_last_one_before_the_proxies_that_are_trusted(
+    peer: str, headers: dict[str, str], address: str
+) -> None:
+    senders = Senders("http://127.0.0.1:8080", None, ["10.0.0.0/8"])
+
+    assert senders.address(asked(peer, **headers)) == address
+
+
+FORWARDED = {"X_Forwarded_Proto": "https", "X_Forwarded_Host": "hooks.example"}
+
+
+@pytest.mark.parametrize(
+    ("public", "peer", "headers", "base", "url"),
+    [
+        (None, "198.51.100.1", FORWARDED, None, "http://127.0.0.1:8080/in/default/e?a=1"),
+        (None, "10.0.0.1", FORWARDED, None, "https://hooks.example/in/default/e?a=1"),
+        ("https://set.example/", "10.0.0.1", FORWARDED, None, "https://set.example/in/default/e?a=1"),
+        (
+            "https://set.example",
+            "10.0.0.1",
+            FORWARDED,
+            "https://own.example",
+            "https://own.example/in/default/e?a=1",
+        ),
+        (
+            None,
+            "10.0.0.1",
+            {**FORWARDED, "X_Forwarded_Host": "a b/../"},
+            None,
+            "http://127.0.0.1:8080/in/default/e?a=1",
+        ),
+        (
+            None,
+            "10.0.0.1",
+            {**FORWARDED, "X_Forwarded_Proto": "gopher"},
+            None,
+            "http://127.0.0.1:8080/in/default/e?a=1",
+        ),
+    ],
+)
+def test_the_url_that_is_signed_comes_from_the_setting_or_a_trusted_proxy(
+    public: str | None, peer: str, headers: dict[str, str], base: str | None, url: str
+) -> None:
+    senders = Senders("http://127.0.0.1:8080", public, ["10.0.0.0/8"])
+
+    assert senders.url(asked(peer, **headers), base) == url
+
+
+def test_proxies_that_are_none_are_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="HEADWATER_TRUSTED_PROXIES"):
+        Senders("http://x", None, ["10.0.0.0/33"])
+
+
+BY_CERTIFICATE = compile_definition(
+    SchemeDefinition.model_validate(
+        {
+            "kind": "rsa-pkcs1v15",
+            "key": {
+                "encoding": "pem",
+                "certificate_from": "header:X-Cert",
+                "certificate_hosts": ["certs.example"],
+            },
+            "signature": {"header": "X-Sig", "encoding": "base64"},
+        }
+    )
+)
+
+
+def pem() -> bytes:
+    from tests.support.webhook_signer import _certificate
+
+    return _certificate("one")
+
+
+async def test_a_certificate_is_fetched_once_for_all_who_ask() -> None:
+    urls: list[str] = []
+
+    async def fetch(url: str) -> bytes:
+        urls.append(url)
+        await asyncio.sleep(0)
+        return pem()
+
+    certificates = Certificates(fetch, VirtualTime())
+    url = "https://certs.example/a.pem"
+
+    found = await asyncio.gather(*(certificates.verifier(BY_CERTIFICATE, url) for _ in range(5)))
+    await certificates.verifier(BY_CERTIFICATE, url)
+
+    assert urls == [url]
+    assert len(set(map(id, found))) == 1
+
+
+async def test_a_certificate_that_is_not_to_be_had_is_not_asked_for_again_at_once() -> None:
+    count = 0
+
+    async def fetch(_: str) -> bytes:
+        nonlocal count
+        count += 1
+        raise SourceError("http_500", "no")
+
+    certificates = Certificates(fetch, VirtualTime())
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await certificates.verifier(BY_CERTIFICATE, "https://certs.example/a.pem")
+
+    assert count == 1
+
+
+async def test_strangers_cannot_make_the_receiver_fetch_without_end() -> None:
+    count = 0
+
+    async def fetch(_: str) -> bytes:
+        nonlocal count
+        count += 1
+        return b"no certificate"
+
+    certificates = Certificates(fetch, VirtualTime())
+    for number in range(200):
+        with pytest.raises(Unavailable):
+            await certificates.verifier(BY_CERTIFICATE, f"https://certs.example/{number}.pem")
+
+    assert count == FETCHES_PER_MINUTE
+
+
+def test_a_tally_counts_by_slot_and_samples_the_first_of_a_minute() -> None:
+    tally = Tally("default", "e")
+    for step in range(100):
+        tally.accept(1000.0 + step, "a")
+    tally.note("refused:mismatch", 1000.0)
+    sampled = [tally.may_sample(1020.0 + step / 100) for step in range(100)]
+
+    counts, uses = tally.take()
+
+    assert {(count.outcome, count.request_count) for count in counts} == {
+        ("accepted", 100),
+        ("refused:mismatch", 1),
+    }
+    assert [(use[2], use[4]) for use in uses] == [("a", 100)]
+    assert sum(sampled) == SAMPLES_PER_MINUTE
+    assert tally.take() == ([], [])
