@@ -1,0 +1,112 @@
+"""What an endpoint would do with a request, with nothing received and nothing written: for `endpoints/{name}/test`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from headwater.contracts.manifest import Endpoint
+from headwater.contracts.webhook import Receipt
+from headwater.model.secret import Secret
+from headwater.model.topics import routing_key
+from headwater.plugins.signatures import SignedRequest, Verdict, handshake_for, verify
+from headwater.plugins.webhooks.effects import Judgement, compile_effects, judge
+from headwater.plugins.webhooks.facts import Known, compile_facts
+from headwater.plugins.webhooks.schemes import handshake_of, scheme_of
+
+DEFAULT_TOLERANCE_S = 300.0
+_SHOWN_RECORDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """How the endpoint would take the request.
+
+    `verdict` tells of the signature; `known` of key, order key and type; `judgement` of the effects, whatever the
+    verdict; `handshake_status` is the status of the handshake's answer, None when the request is none.
+    """
+
+    verdict: Verdict
+    known: Known
+    judgement: Judgement
+    handshake_status: int | None
+
+    def told(self, tenant: str, endpoint: str) -> dict[str, Any]:
+        """As JSON for people; at most some records of each table are shown."""
+        judgement = self.judgement
+        event = judgement.event
+        return {
+            "verification": {
+                "valid": self.verdict.valid,
+                "reason": self.verdict.reason,
+                "detail": self.verdict.detail,
+                "secret": self.verdict.secret_index,
+            },
+            "handshake_status": self.handshake_status,
+            "key": self.known.key,
+            "order_key": self.known.order_key,
+            "type": self.known.type,
+            "state": judgement.state,
+            "reason": judgement.reason,
+            "parsed_as": judgement.form,
+            "tables": [
+                {
+                    "table": load.destination.table,
+                    "records": list(load.records[:_SHOWN_RECORDS]),
+                    "record_count": len(load.records),
+                    "rejected_count": load.rejected_count,
+                }
+                for load in judgement.loads
+            ],
+            "starts": [
+                {"stream": f"{run.source}.{run.stream}", "mode": run.mode, "parameters": dict(run.parameters)}
+                for run in judgement.runs
+            ],
+            "event": None if event is None else routing_key(tenant, "webhook", endpoint, event.type),
+        }
+
+
+def rehearse(
+    tenant: str, endpoint: Endpoint, secrets: Sequence[Secret], request: SignedRequest, at: datetime
+) -> Rehearsal:
+    """What would become of `request` at `at`. `secrets` are those that count then. Raises: ConfigError."""
+    scheme = scheme_of(endpoint)
+    verdict = verify(
+        scheme,
+        secrets,
+        request,
+        at_s=at.timestamp(),
+        tolerance_s=endpoint.tolerance_s or scheme.tolerance_s or DEFAULT_TOLERANCE_S,
+        context=endpoint.context,
+    )
+    known = compile_facts(endpoint, scheme).read(request)
+    receipt = Receipt(
+        id=UUID(int=0),
+        receipt_id=UUID(int=0),
+        received_at=at,
+        tenant=tenant,
+        endpoint=endpoint.name,
+        method=request.method,
+        url=request.url,
+        remote=None,
+        headers=[[name.decode("latin-1"), value.decode("latin-1")] for name, value in request.headers],
+        body=request.body,
+        verification={},
+        type=known.type,
+        key=known.key,
+    )
+    handshake = handshake_of(endpoint, scheme)
+    answer = None
+    if handshake is not None:
+        answer = handshake_for(
+            handshake,
+            request,
+            verified=verdict.valid,
+            secret=secrets[0] if secrets else None,
+            context=endpoint.context,
+            awaiting=not secrets,
+        )
+    return Rehearsal(
+        verdict, known, judge(compile_effects(endpoint), receipt), None if answer is None else answer.status
+    )

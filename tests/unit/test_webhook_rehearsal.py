@@ -1,0 +1,60 @@
+"""What an endpoint would do with a request, told and not done."""
+
+import hashlib
+import hmac
+from datetime import UTC, datetime
+
+from headwater.contracts.codec import dumps
+from headwater.contracts.manifest import Endpoint
+from headwater.model.secret import Secret
+from headwater.plugins.signatures import SignedRequest
+from headwater.plugins.webhooks.rehearsal import rehearse
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+ENDPOINT = Endpoint.model_validate(
+    {
+        "name": "orders",
+        "scheme": "github",
+        "secrets": ["s"],
+        "dedupe": {"path": "id"},
+        "order_by": "body.account",
+        "filter": "body.id",
+        "fields": {"n": "id"},
+        "destination": {"table": "orders"},
+        "starts": [{"stream": "shop.orders", "parameters": {"id": "body.id"}}],
+        "publish": True,
+    }
+)
+
+
+def request(body: bytes, secret: bytes) -> SignedRequest:
+    mac = hmac.new(secret, body, hashlib.sha256).hexdigest().encode()
+    headers = ((b"X-Hub-Signature-256", b"sha256=" + mac), (b"X-GitHub-Event", b"push"))
+    return SignedRequest("POST", "https://h.example/in/default/orders", headers, body)
+
+
+def test_everything_that_would_happen_is_told() -> None:
+    found = rehearse("default", ENDPOINT, [Secret.of("s")], request(b'{"id": 7, "account": "a"}', b"s"), AT)
+
+    told = found.told("default", "orders")
+    assert told["verification"] == {"valid": True, "reason": "ok", "detail": "", "secret": 0}
+    assert (told["key"], told["order_key"], told["type"]) == ("7", "a", "push")
+    assert (told["state"], told["parsed_as"], told["event"]) == (
+        "done",
+        "json",
+        "default.webhook.orders.push",
+    )
+    assert told["tables"] == [
+        {"table": "orders", "records": [{"n": 7}], "record_count": 1, "rejected_count": 0}
+    ]
+    assert told["starts"] == [{"stream": "shop.orders", "mode": "auto", "parameters": {"id": 7}}]
+    assert dumps(told)
+
+
+def test_a_wrong_signature_does_not_hide_what_the_rest_would_do() -> None:
+    told = rehearse("default", ENDPOINT, [Secret.of("s")], request(b"{}", b"wrong"), AT).told(
+        "default", "orders"
+    )
+
+    assert (told["verification"]["valid"], told["verification"]["reason"]) == (False, "mismatch")
+    assert told["state"] == "filtered"
