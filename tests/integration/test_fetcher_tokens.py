@@ -25,7 +25,9 @@ REFRESH = CLIENT | {"grant": "refresh_token", "refresh_token": "first-refresh-to
 def manifest(api: TokenApi, auth: dict[str, Any], streams: int = 1) -> str:
     import json
 
-    place = {"login_url": api.url("/login")} if auth["type"] == "session" else {"token_url": api.url("/token")}
+    place = (
+        {"login_url": api.url("/login")} if auth["type"] == "session" else {"token_url": api.url("/token")}
+    )
     stream = {
         "request": {"path": "things"},
         "pagination": {"type": "offset", "size": 10},
@@ -37,7 +39,8 @@ def manifest(api: TokenApi, auth: dict[str, Any], streams: int = 1) -> str:
         "auth": auth | place,
         "network": {"allow": ["127.0.0.0/8"]},
         "streams": [
-            stream | {"name": f"s{number}", "destination": {"table": f"s{number}", "mode": "merge", "key": "id"}}
+            stream
+            | {"name": f"s{number}", "destination": {"table": f"s{number}", "mode": "merge", "key": "id"}}
             for number in range(streams)
         ],
     }
@@ -192,7 +195,10 @@ async def test_a_lease_that_ran_out_is_taken_over(database: str) -> None:
         known = await definitions.get(version)
         secrets = await definitions.secrets(known)
         api.held.clear()
-        async with HttpClient(clock) as http, Tokens(spine.worker, http, spine.keyring, clock, lease_s=0.2) as dead:
+        async with (
+            HttpClient(clock) as http,
+            Tokens(spine.worker, http, spine.keyring, clock, lease_s=0.2) as dead,
+        ):
             lost = asyncio.create_task(dead.held(known, secrets))
             async with asyncio.timeout(20):
                 await api.arrived.wait()
@@ -243,7 +249,9 @@ async def test_no_token_is_seen_outside_of_its_seal(database: str) -> None:
             await connection.execute("SET LOCAL ROLE NONE")
             tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'headwater'")
             for row in tables:
-                texts = await connection.fetch(f"SELECT t::text AS text FROM headwater.{row['tablename']} AS t")
+                texts = await connection.fetch(
+                    f"SELECT t::text AS text FROM headwater.{row['tablename']} AS t"
+                )
                 seen = " ".join(found["text"] for found in texts)
                 assert "access-token" not in seen and "refresh-token" not in seen, row["tablename"]
                 assert b"access-token".hex() not in seen, row["tablename"]

@@ -86,7 +86,9 @@ class Pages:
     async def _handle(self, due: PageDue, known: Known, failures: int) -> None:
         begun = await self._begin(due)
         if begun.is_settled:
-            await self._announce_unseen(known, due, begun)
+            following = followers(known, due, begun.next_token, self._clock.now())
+            for page in await self._unseen(due, following):
+                await self._bus.publish(page_message(page))
         elif begun.same_token_as is not None:
             await self._end(due, "loop", LOOP_WARNING)
         elif begun.is_wanted:
@@ -100,17 +102,14 @@ class Pages:
             raise Reject(f"run {due.run_id} does not exist")
         return begun
 
-    async def _announce_unseen(self, known: Known, due: PageDue, begun: Begun) -> None:
-        """The page is in its table: what follows is announced, unless it is known to have arrived."""
-        following = followers(known, due, begun.next_token, self._clock.now())
+    async def _unseen(self, due: PageDue, following: list[PageDue]) -> list[PageDue]:
+        """Those of `following` that are not known to have arrived: what came twice must not lead to more that does."""
         if not following:
-            return
+            return []
         key = PageKey(due.run_id, due.attempt, due.walk, due.number)
         async with self._database.connection() as connection:
             seen = await ledger.begun_of(connection, key, [page.number for page in following])
-        for page in following:
-            if page.number not in seen:
-                await self._bus.publish(page_message(page))
+        return [page for page in following if page.number not in seen]
 
     async def _fetch_or_fail(self, turn: Turn, known: Known, failures: int) -> None:
         due = turn.due
@@ -190,9 +189,12 @@ class Pages:
         """
         due = turn.due
         now = self._clock.now()
+        following = followers(known, due, page.next_token, now)
+        if not turn.begun.is_new:
+            following = await self._unseen(due, following)
         async with asyncio.TaskGroup() as group:
-            for following in followers(known, due, page.next_token, now):
-                group.create_task(self._bus.publish(page_message(following)))
+            for successor in following:
+                group.create_task(self._bus.publish(page_message(successor)))
             await asyncio.sleep(0)  # they are on their way while the records are written down
             body = dumps(page.records)
             payload_id = None

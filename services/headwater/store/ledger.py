@@ -32,6 +32,7 @@ class Begun:
     """What the ledger says before a fetch.
 
     `is_wanted`: fetch it. `is_settled`: it is in the table already; announce what follows and fetch nothing.
+    `is_new`: it begins here; else it came again, or twice.
     `same_token_as`: another page of the walk has this very token: a loop. `ahead_count`: pages of the walk before
     this one that are not settled. `wait_s`: until the page may be asked for, below 0 how long ago that was (None: it
     was never put off); `has_slot`: it waited for a slot of the rate limit that it has. `refused_s`: since when its API
@@ -39,6 +40,7 @@ class Begun:
     """
 
     is_wanted: bool
+    is_new: bool
     is_settled: bool
     next_token: Mapping[str, Any] | None
     same_token_as: int | None
@@ -65,6 +67,7 @@ async def begin_page(connection: Any, key: PageKey, tenant: str, digest: bytes) 
     past = row["last_number"] is not None and key.number > row["last_number"]
     return Begun(
         is_wanted=runs_now and not past and not row["is_settled"] and row["same_token_as"] is None,
+        is_new=row["is_new"],
         is_settled=runs_now and row["is_settled"],
         next_token=row["next_token"],
         same_token_as=row["same_token_as"] if runs_now and not past else None,
@@ -93,21 +96,30 @@ async def put_off(
     await connection.execute(_Q["wait"], *key.values, wait_s, has_slot, is_refused)
 
 
-async def lock_pages(connection: Any, keys: Iterable[PageKey]) -> dict[PageKey, bool]:
-    """Lock the pages in the common order; gives which of them are settled. Unknown pages are missing in it."""
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """A page that is locked now. `is_wanted`: its run runs in its attempt, as far as can be seen; `mode`: the run's."""
+
+    is_settled: bool
+    is_wanted: bool
+    mode: str
+
+
+async def lock_pages(connection: Any, keys: Iterable[PageKey]) -> dict[PageKey, Locked]:
+    """Lock the pages in the common order. Unknown pages are missing in it.
+
+    A run that ends meanwhile is found by `advance_run`, at the latest.
+    """
     columns: list[list[Any]] = [
         list(column) for column in zip(*(key.values for key in sorted(keys)), strict=True)
     ]
     rows = await connection.fetch(_Q["lock"], *columns)
     return {
-        PageKey(row["run_id"], row["attempt"], row["walk"], row["number"]): row["is_settled"] for row in rows
+        PageKey(row["run_id"], row["attempt"], row["walk"], row["number"]): Locked(
+            row["is_settled"], row["state"] == "running" and row["run_attempt"] == row["attempt"], row["mode"]
+        )
+        for row in rows
     }
-
-
-async def run_states(connection: Any, run_ids: Iterable[UUID]) -> dict[UUID, Mapping[str, Any]]:
-    wanted = sorted(set(run_ids))
-    rows = await connection.fetch(_Q["states"], [time_of(run_id) for run_id in wanted], wanted)
-    return {row["id"]: row for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +165,13 @@ class WalkAdvance:
     resume: Mapping[str, Any] | None = None
 
 
-async def advance_walk(connection: Any, run_id: UUID, attempt: int, walk: int, advance: WalkAdvance) -> None:
-    await connection.execute(
+async def advance_walk(connection: Any, run_id: UUID, attempt: int, walk: int, advance: WalkAdvance) -> bool:
+    """Write down what a load did for the walk; gives whether its end is known now."""
+    last_number = await connection.fetchval(
         _Q["advance_walk"], time_of(run_id), run_id, attempt, walk, advance.settled, advance.records,
         advance.last_number, advance.stop_reason, advance.highest, advance.below, advance.resume,
     )  # fmt: skip
+    return last_number is not None
 
 
 async def walk_marks(connection: Any, run_id: UUID, attempt: int, walk: int) -> list[Any]:

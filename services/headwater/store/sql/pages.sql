@@ -9,6 +9,7 @@ WITH asked AS (
     ON CONFLICT DO NOTHING RETURNING number
 )
 SELECT a.state, a.attempt, a.started_at, a.parked_until IS NOT NULL AS is_parked,
+       EXISTS (SELECT 1 FROM begun) AS is_new,
        p.settled_at IS NOT NULL AS is_settled, p.next_token, p.has_slot, p.refused_count,
        extract(epoch FROM p.not_before - clock_timestamp())::float8 AS wait_s,
        extract(epoch FROM clock_timestamp() - p.refused_at)::float8 AS refused_s,
@@ -21,8 +22,8 @@ SELECT a.state, a.attempt, a.started_at, a.parked_until IS NOT NULL AS is_parked
   FROM asked a
   LEFT JOIN page p ON p.run_at = $1 AND p.run_id = $2 AND p.attempt = $3 AND p.walk = $4 AND p.number = $5
   LEFT JOIN walk w ON w.run_at = $1 AND w.run_id = $2 AND w.attempt = $3 AND w.number = $4
-  LEFT JOIN source s ON s.tenant = a.tenant AND s.name = a.source
-  LEFT JOIN rate_limit l ON l.tenant = a.tenant AND l.key = a.source
+  LEFT JOIN LATERAL (SELECT definition FROM source WHERE tenant = a.tenant AND name = a.source LIMIT 1) AS s ON true
+  LEFT JOIN LATERAL (SELECT paused_until FROM rate_limit WHERE tenant = a.tenant AND key = a.source LIMIT 1) AS l ON true
 
 -- name: begun_of
 -- Which of these pages of a walk have begun: their messages are known to have arrived.
@@ -36,14 +37,16 @@ UPDATE page SET not_before = clock_timestamp() + make_interval(secs => $6), has_
  WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND walk = $4 AND number = $5
 
 -- name: lock
--- The pages of a batch, locked one after the other as they are given: in the one order that all loaders keep.
-SELECT d.run_id, d.attempt, d.walk, d.number, p.is_settled
+-- The pages of a batch, locked one after the other as they are given: in the one order that all loaders keep; and how
+-- their runs are.
+SELECT d.run_id, d.attempt, d.walk, d.number, p.is_settled, r.state, r.attempt AS run_attempt, r.mode
   FROM unnest($1::timestamptz[], $2::uuid[], $3::int[], $4::int[], $5::int[])
        AS d (run_at, run_id, attempt, walk, number)
  CROSS JOIN LATERAL (
        SELECT settled_at IS NOT NULL AS is_settled FROM page
         WHERE run_at = d.run_at AND run_id = d.run_id AND attempt = d.attempt AND walk = d.walk AND number = d.number
           FOR UPDATE) AS p
+ CROSS JOIN LATERAL (SELECT state, attempt, mode FROM run WHERE due_at = d.run_at AND id = d.run_id LIMIT 1) AS r
 
 -- name: settle
 -- The page's records are in the table, in this transaction.
@@ -51,19 +54,12 @@ UPDATE page SET settled_at = clock_timestamp(), next_token = $6, next_digest = $
                 body_bytes = $10, received = $11, rejected = $12, content_digest = $13
  WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND walk = $4 AND number = $5
 
--- name: states
--- State and attempt of the runs of a batch.
-SELECT r.* FROM unnest($1::timestamptz[], $2::uuid[]) AS d (at, run_id)
- CROSS JOIN LATERAL (
-       SELECT id, state, attempt, source, stream, mode, due_at, started_at FROM run
-        WHERE due_at = d.at AND id = d.run_id LIMIT 1) AS r
-
 -- name: count_late
 UPDATE run SET late = late + $3 WHERE due_at = $1 AND id = $2
 
 -- name: advance_walk
 -- $5 pages settled, $6 records, $7 the last page's number when this batch found the end (else null), $8 its reason,
--- $9 and $10 the highest cursor values, $11 where the next run goes on after a limit.
+-- $9 and $10 the highest cursor values, $11 where the next run goes on after a limit. Gives the last page's number.
 UPDATE walk SET settled_count = settled_count + $5, record_count = record_count + $6,
                 last_number = least(last_number, $7),
                 stop_reason = CASE WHEN $7::int IS NOT NULL AND (last_number IS NULL OR $7 < last_number) THEN $8
@@ -71,16 +67,18 @@ UPDATE walk SET settled_count = settled_count + $5, record_count = record_count 
                 resume = CASE WHEN $7::int IS NOT NULL AND (last_number IS NULL OR $7 < last_number) THEN $11 ELSE resume END,
                 highest = coalesce($9, highest), below = coalesce($10, below)
  WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND number = $4
+RETURNING last_number
 
 -- name: same_content
 -- Settled pages whose records are those of other pages of their walk: digests by walk, and where the API itself said
 -- that the page is its last.
-SELECT p.run_id, p.attempt, p.walk, p.number, p.content_digest, p.stop_reason
-  FROM page p JOIN unnest($1::timestamptz[], $2::uuid[], $3::int[], $4::int[], $5::bytea[])
-                   AS d (run_at, run_id, attempt, walk, content_digest)
-    ON p.run_at = d.run_at AND p.run_id = d.run_id AND p.attempt = d.attempt AND p.walk = d.walk
-       AND p.content_digest = d.content_digest
- WHERE p.settled_at IS NOT NULL
+SELECT d.run_id, d.attempt, d.walk, p.number, d.content_digest, p.stop_reason
+  FROM unnest($1::timestamptz[], $2::uuid[], $3::int[], $4::int[], $5::bytea[])
+       AS d (run_at, run_id, attempt, walk, content_digest)
+ CROSS JOIN LATERAL (
+       SELECT number, stop_reason FROM page
+        WHERE run_at = d.run_at AND run_id = d.run_id AND attempt = d.attempt AND walk = d.walk
+          AND content_digest = d.content_digest AND settled_at IS NOT NULL OFFSET 0) AS p
 
 -- name: lock_walk
 SELECT highest, below FROM walk WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND number = $4 FOR UPDATE
