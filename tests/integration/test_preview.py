@@ -9,13 +9,28 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from tests.support.office import open_office
 from tests.support.walk_driver import SettableClock, definition
 
-from headwater.app.preview import preview
+from headwater.control.previewing import preview
 from headwater.http.client import HttpClient
 from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret
 
+MANIFEST = """
+version: 1
+sources:
+  - name: api
+    base_url: {url}
+    network: {{allow: [127.0.0.0/8]}}
+    auth: {{type: bearer, token: very-secret-token}}
+    streams:
+      - name: items
+        request: {{path: items}}
+        pagination: {{type: cursor, cursor_path: next_cursor}}
+        records: {{path: items}}
+        destination: {{table: items}}
+"""
 ROWS = [{"id": n, "name": f"thing {n}", "price": n / 4, "tags": ["a"]} for n in range(1, 8)]
 
 
@@ -164,3 +179,21 @@ async def command(*arguments: str) -> tuple[int, str, str]:
     out, err = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode is not None
     return process.returncode, out.decode(), err.decode()
+
+
+async def test_the_api_shows_a_preview_and_no_secret(database: str) -> None:
+    async with TestServer(Api().app()) as server, open_office(database) as office:
+        text = MANIFEST.format(url=str(server.make_url("")).rstrip("/"))
+        applied = await office.post("/config/import", data=text, headers={"Content-Type": "application/yaml"})
+        seen = await office.post("/sources/api/streams/items/preview?pages=2")
+        other = await office.post("/sources/api/streams/other/preview")
+        many = await office.post("/sources/api/streams/items/preview?pages=21")
+        async with office.worker.connection() as connection:
+            run_count = await connection.fetchval("SELECT count(*) FROM run")
+
+    assert applied.status == 200, applied.body
+    assert (seen.status, seen.json["ended"]) == (200, "more")
+    assert [one["received"] for one in seen.json["exchanges"]] == [3, 3]
+    assert seen.json["rows"][0]["said"] == "Bearer ***"
+    assert "very-secret" not in seen.body.decode()
+    assert (other.status, many.status, run_count) == (404, 422, 0)

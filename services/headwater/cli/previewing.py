@@ -8,12 +8,12 @@ from typing import Any
 
 from headwater.app.clock import SystemClock
 from headwater.app.ground import find_means, keyring_for, prepare_database
-from headwater.app.preview import ERROR, MAX_PAGES, MORE, preview
 from headwater.cli.exits import Exit
 from headwater.cli.faults import NotFound
 from headwater.cli.printing import print_fields, print_json, print_table
 from headwater.contracts.codec import dumps
 from headwater.contracts.manifest import Manifest, StreamDefinition
+from headwater.control.previewing import ERROR, MAX_PAGES, MORE, preview
 from headwater.http.client import HttpClient
 from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret

@@ -8,6 +8,7 @@ from headwater.control import (
     endpoints,
     home,
     keys,
+    previews,
     runs,
     schedules,
     signatures,
@@ -61,6 +62,9 @@ def route_table(overview: home.Overview) -> tuple[Route, ...]:
               streams.Cursor, body=streams.NewCursor, matched=True, tag="sources"),
         Route("DELETE", f"{_STREAM}/cursor", streams.reset_cursor, "Forget how far a stream has been read", "write",
               None, status=204, matched=True, tag="sources"),
+        Route("POST", f"{_STREAM}/preview", previews.preview_stream,
+              "The first pages of a stream, asked for and shown; nothing is written", "run", previews.StreamPreview,
+              query=previews.PreviewQuery, problems=(422,), tag="sources"),
 
         Route("GET", f"{API}/schedules", schedules.list_schedules, "Schedules", "read", Page[schedules.Schedule],
               query=schedules.SchedulesQuery, tag="schedules"),

@@ -105,10 +105,11 @@ async def list_streams(desk: Desk, call: Call[ListQuery, None]) -> Reply:
 
 async def show_stream(desk: Desk, call: Call[NoQuery, None]) -> Reply:
     async with desk.acting(call) as connection:
-        return Reply(stream_view(await _stream(connection, call)))
+        return Reply(stream_view(await stream_of(connection, call)))
 
 
-async def _stream(connection: Any, call: Call[Any, Any]) -> Mapping[str, Any]:
+async def stream_of(connection: Any, call: Call[Any, Any]) -> Mapping[str, Any]:
+    """The stream that the call names, with its whole definition. Raises: Refusal 404."""
     row = await catalogue.get_stream(connection, call.tenant, call.path["source"], call.path["stream"])
     if row is None:
         raise not_found("stream")
@@ -116,7 +117,7 @@ async def _stream(connection: Any, call: Call[Any, Any]) -> Mapping[str, Any]:
 
 
 async def _cursor(connection: Any, call: Call[Any, Any]) -> Mapping[str, Any]:
-    stream = await _stream(connection, call)
+    stream = await stream_of(connection, call)
     found = await cursors.get(connection, call.tenant, stream["source"], stream["name"])
     return found or {"value": None, "record_id": None, "synced_at": None, "run_id": None, "version": 0}
 
@@ -130,7 +131,7 @@ async def show_cursor(desk: Desk, call: Call[NoQuery, None]) -> Reply:
 async def set_cursor(desk: Desk, call: Call[NoQuery, NewCursor]) -> Reply:
     of = (call.tenant, call.path["source"], call.path["stream"])
     async with desk.acting(call) as connection:
-        await _stream(connection, call)
+        await stream_of(connection, call)
         await cursors.lock(connection, *of)
         check_if_match(call.headers, (await _cursor(connection, call))["version"])
         await cursors.put(connection, *of, call.body.value)
@@ -141,7 +142,7 @@ async def set_cursor(desk: Desk, call: Call[NoQuery, NewCursor]) -> Reply:
 async def reset_cursor(desk: Desk, call: Call[NoQuery, None]) -> Reply:
     of = (call.tenant, call.path["source"], call.path["stream"])
     async with desk.acting(call) as connection:
-        await _stream(connection, call)
+        await stream_of(connection, call)
         await cursors.lock(connection, *of)
         check_if_match(call.headers, (await _cursor(connection, call))["version"])
         await cursors.reset(connection, *of)
