@@ -15,6 +15,8 @@ ENVIRONMENT = {
     "DEMO_API_URL": "http://127.0.0.1:1",
     "DATASETTE_URL": "https://datasette.example",
     "DEMO_WEBHOOK_SECRET": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3",
+    "PAYMENTS_SECRET_NEW": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3",
+    "PAYMENTS_SECRET_OLD": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY4",
     "STRIPE_SECRET": "whsec_0123456789abcdef",
 }
 MANIFESTS = {path.name: path.read_text() for path in sorted((ROOT / "examples").glob("*.yml"))}

@@ -188,6 +188,8 @@ async def _config(chosen: argparse.Namespace, settings: Settings) -> int:
         "HEADWATER_ADMIN_KEY": "set (hidden)" if settings.admin_key else "not set: made at the first start",
         "HEADWATER_BIND": f"{settings.bind_host}:{settings.bind_port}",
         "HEADWATER_PUBLIC_URL": settings.public_url,
+        "HEADWATER_TRUSTED_PROXIES": ", ".join(settings.trusted_proxies) or "none",
+        "HEADWATER_SNAPSHOT_MAX_AGE_S": f"{settings.snapshot_max_age_s:g}",
         "HEADWATER_LOG_LEVEL": settings.log_level,
         "HEADWATER_LOG_FORMAT": settings.log_format,
         "HEADWATER_DATA_DIR": str(settings.data_dir),

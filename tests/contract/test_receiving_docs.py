@@ -1,0 +1,39 @@
+"""The manifests of docs/receiving.md are valid, and its tables name what there is."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from headwater.contracts.manifest_text import parse_manifest
+from headwater.control.validation import check
+from headwater.plugins.signatures import handshake_names
+from headwater.telemetry.metrics import Metrics
+
+TEXT = (Path(__file__).resolve().parents[2] / "docs" / "receiving.md").read_text()
+SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
+BLOCKS = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_a_manifest_of_the_page_is_valid(number: int) -> None:
+    manifest, document = parse_manifest(BLOCKS[number], f"block {number}", {})
+
+    assert [str(problem) for problem in check(manifest, document)] == []
+
+
+def test_the_page_names_every_handshake() -> None:
+    named = re.findall(
+        r"`(\w+)`", " ".join(re.findall(r"^\| (`[^|]+) \|", SECTIONS["Handshakes"], re.MULTILINE))
+    )
+
+    assert sorted(named) == sorted(handshake_names())
+
+
+def test_the_metrics_of_the_page_are_there() -> None:
+    named = re.findall(r"^\| `(headwater_\w+)", SECTIONS["Refusals, retention, alarms"], re.MULTILINE)
+    known = Metrics().render().decode()
+
+    assert len(named) >= 7
+    for name in named:
+        assert f"# TYPE {name} " in known, name
