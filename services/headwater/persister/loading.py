@@ -61,6 +61,9 @@ async def prepare(
     database: Database, destination: PostgresDestination, table: Table, batches: Sequence[Batch]
 ) -> Plan:
     """The plan of the load; the table is created and evolved where the records need it."""
+    known = destination.planned(table, batches)
+    if known is not None:
+        return known
     async with database.transaction() as connection, as_loader(connection):
         return await destination.prepare(connection, table, batches)
 

@@ -6,7 +6,7 @@ the transaction is undone and tried again without it (DESIGN.md §2.4).
 """
 
 import logging
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,7 +19,7 @@ from headwater.contracts.manifest import StreamDefinition
 from headwater.contracts.messages import BatchReady
 from headwater.model.errors import ContractError, DestinationError, Later, Reject
 from headwater.model.run import StopReason
-from headwater.persister.definitions import Definitions
+from headwater.persister.definitions import MAX_KEPT, Definitions
 from headwater.persister.guard import WARNING_LOOP, Loops, find_loops
 from headwater.persister.loading import MAX_PREPARES, as_loader, load, table_of_run
 from headwater.persister.rejections import rejection_warnings, rejections_of
@@ -28,7 +28,8 @@ from headwater.plugins.walk import order_of, token_digest
 from headwater.store import ledger, payloads, runs, staging
 from headwater.store.bell import Bell
 from headwater.store.database import Database
-from headwater.store.ledger import PageKey, Settled, WalkAdvance
+from headwater.store.ledger import Locked, PageKey, Settled, WalkAdvance
+from headwater.store.staging import Manner
 from headwater.telemetry.metrics import Metrics
 
 logger = logging.getLogger("headwater.persister")
@@ -67,6 +68,7 @@ class PageLoader:
         self._definitions = definitions
         self._bell = bell
         self._metrics = metrics
+        self._manners: OrderedDict[tuple[UUID, int], Manner] = OrderedDict()
 
     async def handle(self, messages: Sequence[Message]) -> None:
         """Load what `messages` carry, one transaction for each table."""
@@ -77,8 +79,7 @@ class PageLoader:
 
     async def _by_table(self, work: Sequence[Work]) -> dict[Table | None, list[Work]]:
         """The pages by the table that they load into. Late pages are looked at again when all is locked."""
-        async with self._database.connection() as connection:
-            manners = await staging.manners(connection, [key.run_id for key, _, _ in work])
+        manners = await self._manners_of(work)
         groups: dict[Table | None, list[Work]] = defaultdict(list)
         for item in work:
             key, _, definition = item
@@ -86,6 +87,18 @@ class PageLoader:
             table = None if manner is None else table_of_run(definition, manner)
             groups[None if table is None else table.for_run(key.run_id, key.attempt)].append(item)
         return groups
+
+    async def _manners_of(self, work: Iterable[Work]) -> Mapping[tuple[UUID, int], Manner]:
+        """How the attempts of the pages load. That never changes, so it is asked for once."""
+        names = {(key.run_id, key.attempt) for key, _, _ in work}
+        unknown = {run_id for run_id, attempt in names if (run_id, attempt) not in self._manners}
+        if unknown:
+            async with self._database.connection() as connection:
+                self._manners |= await staging.manners(connection, unknown)
+        found = {name: self._manners[name] for name in names if name in self._manners}
+        for _ in range(len(self._manners) - MAX_KEPT):
+            self._manners.popitem(last=False)
+        return found
 
     async def _understood(self, message: Message) -> Work:
         batch = from_message(BatchReady, message)
@@ -144,6 +157,9 @@ class PageLoader:
         self, table: Table, of: Iterable[tuple[UUID, int, str]], batches: Sequence[Batch]
     ) -> Plan:
         """The plan of the load. Tables that it makes for one attempt are noted as they are made."""
+        known = self._destination.planned(table, batches)
+        if known is not None:
+            return known
         async with self._database.transaction() as connection:
             if table.is_of_run:
                 for run_id, attempt, tenant in of:
@@ -155,13 +171,13 @@ class PageLoader:
         self, connection: Any, group: _Group, plan: Plan | None, batches: Mapping[PageKey, Batch]
     ) -> bool:
         """One transaction: rows, pages, walks, runs. True when a run may be closed now."""
-        open_work, states = await self._still_open(connection, group.work)
+        open_work, locked = await self._still_open(connection, group.work)
         if not open_work:
             return False
         for key, batch, definition in open_work:
             if key not in batches:
                 raise Reject(f"the body of page {key.number} of run {batch.run_id} is gone")
-            is_wanted = definition.stream.destination is not None and states[key.run_id]["mode"] != "dry_run"
+            is_wanted = definition.stream.destination is not None and locked[key].mode != "dry_run"
             if plan is None and is_wanted:
                 raise _RunEndedError  # its run began this attempt after the look at it
         loops = await find_loops(connection, open_work)
@@ -179,22 +195,20 @@ class PageLoader:
 
     async def _still_open(
         self, connection: Any, work: Sequence[Work]
-    ) -> tuple[list[Work], dict[UUID, Mapping[str, Any]]]:
+    ) -> tuple[list[Work], dict[PageKey, Locked]]:
         """The pages that are to be loaded, locked; the rest is passed over or counted as late."""
-        settled = await ledger.lock_pages(connection, [key for key, _, _ in work])
-        states = await ledger.run_states(connection, [key.run_id for key, _, _ in work])
+        locked = await ledger.lock_pages(connection, [key for key, _, _ in work])
         wanted: list[Work] = []
         for key, batch, definition in sorted(work, key=lambda item: item[0]):
-            if key not in settled:
+            if key not in locked:
                 raise Reject(f"page {key.number} of run {key.run_id} was never begun")
-            if settled[key]:
+            if locked[key].is_settled:
                 continue
-            state = states[key.run_id]
-            if state["state"] == "running" and state["attempt"] == key.attempt:
+            if locked[key].is_wanted:
                 wanted.append((key, batch, definition))
             else:
                 await ledger.count_late(connection, key.run_id, batch.received)
-        return wanted, states
+        return wanted, locked
 
     async def _remove_residue(self, connection: Any, table: Table, work: Sequence[Work]) -> None:
         """Where loading again adds rows, the first load of an attempt removes what unfinished runs and attempts of the
@@ -229,10 +243,13 @@ class PageLoader:
         self, connection: Any, plan: Plan | None, work: Sequence[Work], loaded: Loaded, loops: Loops
     ) -> bool:
         """Walks first, runs last, in id order."""
+        ending: set[tuple[UUID, int]] = set()
         for (run_id, attempt, walk), items in _grouped(work, lambda key: (key.run_id, key.attempt, key.walk)):
-            marks = await ledger.walk_marks(connection, run_id, attempt, walk)
+            has_marks = any(batch.highest is not None for _, batch, _ in items)
+            marks = await ledger.walk_marks(connection, run_id, attempt, walk) if has_marks else ()
             advance = _walk_advance(items, marks, loops.first.get((run_id, attempt, walk)))
-            await ledger.advance_walk(connection, run_id, attempt, walk, advance)
+            if await ledger.advance_walk(connection, run_id, attempt, walk, advance):
+                ending.add((run_id, attempt))
         closing = False
         pages = [(key, batch) for key, batch, _ in work]
         for (run_id, attempt), items in _grouped(work, lambda key: (key.run_id, key.attempt)):
@@ -247,8 +264,9 @@ class PageLoader:
                 await staging.add_deleted(connection, run_id, counts["deleted"])
             for name in ("inserted", "updated", "unchanged", "rejected", "deleted"):
                 self._metrics.records.labels(name).inc(counts[name])
-            tenant = items[0][1].tenant
-            closing |= await ledger.owe_close_if_complete(connection, run_id, attempt, tenant)
+            if (run_id, attempt) in ending:  # else a walk of it goes on
+                tenant = items[0][1].tenant
+                closing |= await ledger.owe_close_if_complete(connection, run_id, attempt, tenant)
         return closing
 
 

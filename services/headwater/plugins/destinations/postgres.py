@@ -72,6 +72,19 @@ class PostgresDestination:
             children = [await self._prepare(connection, child, brood.batches) for child, brood in broods]
             return replace(plan, children=tuple(children)) if children else plan
 
+    def planned(self, table: Table, batches: Sequence[Batch]) -> Plan | None:
+        """What `prepare` would give without sending anything; None when it has to ask, or to change something.
+
+        Raises: DestinationError, as `prepare` does.
+        """
+        known = self._recall(table)
+        if known is None or table.mode is Mode.REPLACE or table.children or table.seen is not None:
+            return None
+        evidence = evidence_of(table, batches, known_kinds(known.catalogue))
+        if evidence and known.needed(table, evidence):
+            return None
+        return make_plan(table, known.catalogue, evidence, batches)
+
     async def _prepare(self, connection: Any, table: Table, batches: Sequence[Batch]) -> Plan:
         known = self._recall(table) or self._remember(
             table, Known(await read_catalogue(connection, table.schema, table.name))
