@@ -347,3 +347,34 @@ async def test_a_delivery_of_an_open_transaction_holds_back_those_behind_it(data
         async with spine.api.as_tenant("default") as connection:
             rows = await deliveries.follow(connection, "default", "orders", position, 10)
         assert sorted(bytes(row["body"]) for _, row in rows) == [b'{"n": 1}', b'{"n": 2}']
+
+
+async def test_no_content_whatever_stops_the_deliveries_beside_it(database: str) -> None:
+    parts = (
+        'filter: "body.n != `0`", fields: [{name: n, type: integer}, {name: s}], destination: {table: orders},'
+        " starts: [{stream: shop.orders, when: body.start, parameters: {s: body.s}}], publish: {type: body.s}"
+    )
+    bodies = [
+        b'{"n": 1, "s": "a\\u0000b", "start": true}',
+        b'{"n": 2, "s": "\\ud800", "start": true}',
+        b'{"n": "x\\u0000y"}',
+        b'{"n": 3, "s": "\\u0000"}',
+        b'{"n": 4, "s": {"deep": ' + b"[" * 400 + b"]" * 400 + b"}}",
+        b'{"n": 5e400}',
+        b'{"n": 6, "s": "fine", "start": true}',
+    ]
+    async with open_spine(database) as spine:
+        await spine.apply(endpoint("orders", parts))
+
+        async with working(spine, "persister"):
+            await hand_in(spine, *(receipt("orders", body) for body in bodies))
+            rows = await settled(spine, len(bodies))
+            await spine.bus.drain()
+
+        states = {bytes(row["body"]): row["state"] for row in rows}
+        assert set(states) == set(bodies)
+        assert states[bodies[-1]] == "done"
+        assert {states[body] for body in bodies[:3]} == {"dead"}
+        assert (await spine.bus.depth())["headwater.dead"] == 0
+        assert 6 in [row["n"] for row in await spine.rows_of("orders", "n")]
+        assert len(await spine.fetch("SELECT 1 FROM run")) == 1

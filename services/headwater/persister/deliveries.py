@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from headwater.bus.envelope import clean_reason
 from headwater.bus.port import Message
 from headwater.contracts.webhook import Receipt, ReplayOf
 from headwater.model.errors import DestinationError, Later
@@ -194,13 +195,13 @@ class DeliveryLoader:
                 await tell(connection, item, judgement.event)
             done.owes = done.owes or bool(judgement.runs or judgement.event)
         fresh = [
-            Outcome(item.receipt, judgement.state, judgement.reason, judgement.form)
+            Outcome(item.receipt, judgement.state, _clean(judgement.reason), judgement.form)
             for item, judgement in done.outcomes
             if item.replay is None
         ]
         await deliveries.insert(connection, fresh, duplicates)
         again = [
-            Done(item.replay, judgement.state, judgement.reason, judgement.form)
+            Done(item.replay, judgement.state, _clean(judgement.reason), judgement.form)
             for item, judgement in done.outcomes
             if item.replay is not None
         ]
@@ -212,6 +213,11 @@ class DeliveryLoader:
         bodies = [item.receipt.payload_id for item in hand.items if item.receipt.payload_id is not None]
         if bodies:
             await payloads.remove(connection, bodies)
+
+
+def _clean(reason: str | None) -> str | None:
+    """A reason as a row can hold it: it may quote what a sender wrote."""
+    return None if reason is None else clean_reason(reason)
 
 
 def _once(items: Any) -> list[Item]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from headwater.contracts.codec import dumps
 from headwater.contracts.manifest import Destination, Endpoint, EndpointTable
 from headwater.contracts.webhook import Receipt
 from headwater.model.errors import ConfigError, ContractError, SourceError
@@ -20,6 +21,7 @@ FILTERED: Final = "filtered"
 DEAD: Final = "dead"
 REQUEST_NAME: Final = "_"  # the request, in expressions over a record
 _UNTYPED: Final = "received"
+_EVENT_CHARACTERS = 200
 _NOTED_FAULTS = 3
 _TABLE_MODES = frozenset({"append", "merge", "delete_insert", "scd2"})  # replace needs a run that closes
 
@@ -191,6 +193,8 @@ def judge(effects: Effects, receipt: Receipt) -> Judgement:
         return _judged(effects, receipt)
     except _FaultError as fault:
         return Judgement(DEAD, str(fault)[:1000])
+    except Exception as error:  # noqa: BLE001 - whatever fails over a delivery's content is that delivery's end
+        return Judgement(DEAD, f"it could not be judged: {type(error).__name__}")
 
 
 def _judged(effects: Effects, receipt: Receipt) -> Judgement:
@@ -303,6 +307,12 @@ def _started(number: int, way: _StartWay, request: Mapping[str, Any]) -> Started
         value = _ask(f"{way.place}parameters.{name}", getter, request)
         if value is not MISSING:
             parameters[name] = value
+    try:
+        text = dumps(parameters)
+    except ContractError as error:
+        raise _FaultError(f"{way.place}parameters: {error}") from error
+    if b"\\u0000" in text:
+        raise _FaultError(f"{way.place}parameters: hold a NUL character, which no run can keep")
     return StartedRun(number, way.source, way.stream, way.mode, parameters)
 
 
@@ -312,8 +322,7 @@ def _event(effects: Effects, receipt: Receipt, request: Mapping[str, Any]) -> Ev
     if effects.event_type is None:
         return Event(receipt.type or _UNTYPED)
     found = _ask("publish.type", effects.event_type, request)
-    return Event(
-        str(found)
-        if isinstance(found, str | int) and not isinstance(found, bool) and found != ""
-        else _UNTYPED
-    )
+    if isinstance(found, str | int) and not isinstance(found, bool):
+        text = "".join(each for each in str(found) if each.isprintable())[:_EVENT_CHARACTERS]
+        return Event(text or _UNTYPED)
+    return Event(_UNTYPED)

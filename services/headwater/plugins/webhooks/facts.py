@@ -6,7 +6,7 @@ from typing import Any
 
 from headwater.contracts.codec import dumps
 from headwater.contracts.manifest import Endpoint
-from headwater.model.errors import ContractError, SourceError
+from headwater.model.errors import ContractError
 from headwater.plugins.expressions import MISSING, Getter, compile_path
 from headwater.plugins.signatures import Scheme, SignedRequest, delivery_id, event_type
 from headwater.plugins.webhooks.parsing import parse
@@ -101,7 +101,7 @@ def _dotted(names: tuple[str, ...]) -> Getter:
 def _value(getter: Getter, document: Any) -> Any:
     try:
         return getter(document)
-    except SourceError:
+    except Exception:  # noqa: BLE001 - a key that cannot be read is not there, whatever the sender wrote
         return MISSING
 
 
