@@ -91,6 +91,8 @@ class Pages:
                 await self._bus.publish(page_message(page))
         elif begun.same_token_as is not None:
             await self._end(due, "loop", LOOP_WARNING)
+        elif begun.is_undecided:
+            raise Later(1.0, f"page {due.number} of run {due.run_id} is two, until the one before it settles")
         elif begun.is_wanted:
             await self._fetch_or_fail(Turn(due, begun, known.definition), known, failures)
 
@@ -199,9 +201,8 @@ class Pages:
             body = dumps(page.records)
             payload_id = None
             if len(body) > MAX_INLINE_BYTES:
-                payload_id = derive_id(
-                    time_of(due.run_id), "payload", due.run_id, due.attempt, due.walk, due.number, body
-                )
+                place = (due.run_id, due.attempt, due.walk, due.number, token_digest(due.token))
+                payload_id = derive_id(time_of(due.run_id), "payload", *place, body)
                 async with self._database.connection() as connection:
                     await payloads.put(connection, payload_id, due.tenant, body)
             batch = _batch(turn, page, response, now, payload_id)

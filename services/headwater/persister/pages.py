@@ -6,7 +6,7 @@ the transaction is undone and tried again without it (DESIGN.md §2.4).
 """
 
 import logging
-from collections import OrderedDict, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -37,7 +37,7 @@ Work = tuple[PageKey, BatchReady, StreamDefinition]
 
 
 class _RunEndedError(Exception):
-    """A run of the load ended while it was loaded: undo, and go on without it."""
+    """A run or walk of the load ended while it was loaded: undo, and go on without what is beyond its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ class PageLoader:
         """Load what `messages` carry, one transaction for each table."""
         work = [await self._understood(message) for message in messages]
         for table, items in (await self._by_table(work)).items():
-            unique = list({item[0]: item for item in items}.values())
-            await self._load_group(_Group(table, unique, await self._records(unique)))
+            for unique in _rounds(items):
+                await self._load_group(_Group(table, unique, await self._records(unique)))
 
     async def _by_table(self, work: Sequence[Work]) -> dict[Table | None, list[Work]]:
         """The pages by the table that they load into. Late pages are looked at again when all is locked."""
@@ -171,9 +171,7 @@ class PageLoader:
         self, connection: Any, group: _Group, plan: Plan | None, batches: Mapping[PageKey, Batch]
     ) -> bool:
         """One transaction: rows, pages, walks, runs. True when a run may be closed now."""
-        open_work, locked = await self._still_open(connection, group.work)
-        if not open_work:
-            return False
+        open_work, locked, late = await self._still_open(connection, group.work)
         for key, batch, definition in open_work:
             if key not in batches:
                 raise Reject(f"the body of page {key.number} of run {batch.run_id} is gone")
@@ -181,34 +179,38 @@ class PageLoader:
             if plan is None and is_wanted:
                 raise _RunEndedError  # its run began this attempt after the look at it
         loops = await find_loops(connection, open_work)
+        open_work = _up_to_their_ends(open_work, loops)
         loaded = Loaded()
-        if plan is not None:
+        if plan is not None and open_work:
             await self._remove_residue(connection, plan.table, open_work)
             chosen = [_unless_repeated(batches[key], key, loops) for key, _, _ in open_work]
             loaded = await load(connection, self._destination, plan, chosen)
         await self._settle(connection, open_work, loaded)
-        closing = await self._advance(connection, plan, open_work, loaded, loops)
-        bodies = [batch.payload_id for _, batch, _ in open_work if batch.payload_id is not None]
+        closing = await self._advance(connection, plan, open_work, loaded, loops, late)
+        bodies = [batch.payload_id for _, batch, _ in group.work if batch.payload_id is not None]
         if bodies:
             await payloads.remove(connection, bodies)
         return closing
 
     async def _still_open(
         self, connection: Any, work: Sequence[Work]
-    ) -> tuple[list[Work], dict[PageKey, Locked]]:
-        """The pages that are to be loaded, locked; the rest is passed over or counted as late."""
-        locked = await ledger.lock_pages(connection, [key for key, _, _ in work])
+    ) -> tuple[list[Work], dict[PageKey, Locked], Counter[UUID]]:
+        """The pages that are to be loaded, locked; the rest is passed over, or late: so many records of a run."""
+        locked = await ledger.lock_pages(
+            connection, {key: token_digest(batch.token) for key, batch, _ in work}
+        )
         wanted: list[Work] = []
+        late: Counter[UUID] = Counter()
         for key, batch, definition in sorted(work, key=lambda item: item[0]):
             if key not in locked:
                 raise Reject(f"page {key.number} of run {key.run_id} was never begun")
-            if locked[key].is_settled:
+            if locked[key].is_passed:
                 continue
             if locked[key].is_wanted:
                 wanted.append((key, batch, definition))
             else:
-                await ledger.count_late(connection, key.run_id, batch.received)
-        return wanted, locked
+                late[key.run_id] += batch.received
+        return wanted, locked, late
 
     async def _remove_residue(self, connection: Any, table: Table, work: Sequence[Work]) -> None:
         """Where loading again adds rows, the first load of an attempt removes what unfinished runs and attempts of the
@@ -240,19 +242,31 @@ class PageLoader:
         )
 
     async def _advance(
-        self, connection: Any, plan: Plan | None, work: Sequence[Work], loaded: Loaded, loops: Loops
+        self,
+        connection: Any,
+        plan: Plan | None,
+        work: Sequence[Work],
+        loaded: Loaded,
+        loops: Loops,
+        late: Mapping[UUID, int],
     ) -> bool:
-        """Walks first, runs last, in id order."""
+        """Walks first, runs last, in id order: the order in which every loader locks."""
         ending: set[tuple[UUID, int]] = set()
         for (run_id, attempt, walk), items in _grouped(work, lambda key: (key.run_id, key.attempt, key.walk)):
             has_marks = any(batch.highest is not None for _, batch, _ in items)
             marks = await ledger.walk_marks(connection, run_id, attempt, walk) if has_marks else ()
             advance = _walk_advance(items, marks, loops.first.get((run_id, attempt, walk)))
-            if await ledger.advance_walk(connection, run_id, attempt, walk, advance):
+            last = await ledger.advance_walk(connection, run_id, attempt, walk, advance)
+            if last is not None and last < max(key.number for key, _, _ in items):
+                raise _RunEndedError
+            if last is not None:
                 ending.add((run_id, attempt))
         closing = False
+        late_ids = sorted(late)
         pages = [(key, batch) for key, batch, _ in work]
         for (run_id, attempt), items in _grouped(work, lambda key: (key.run_id, key.attempt)):
+            while late_ids and late_ids[0] < run_id:
+                await ledger.count_late(connection, late_ids[0], late[late_ids.pop(0)])
             counts = _run_counts(items, loaded, run_id)
             warnings = {code for _, batch, _ in items for code in batch.warnings} | loaded.warnings
             warnings |= rejection_warnings(plan, pages, loaded, items[0][0])
@@ -267,7 +281,35 @@ class PageLoader:
             if (run_id, attempt) in ending:  # else a walk of it goes on
                 tenant = items[0][1].tenant
                 closing |= await ledger.owe_close_if_complete(connection, run_id, attempt, tenant)
+        for late_id in late_ids:
+            await ledger.count_late(connection, late_id, late[late_id])
         return closing
+
+
+def _rounds(items: Sequence[Work]) -> list[list[Work]]:
+    """The batches in rounds of one batch a page: a page that was fetched twice may have brought two."""
+    rounds: list[dict[PageKey, Work]] = []
+    for item in items:
+        free = next((one for one in rounds if item[0] not in one), None)
+        if free is None:
+            free = {}
+            rounds.append(free)
+        free[item[0]] = item
+    return [list(one.values()) for one in rounds]
+
+
+def _up_to_their_ends(work: Sequence[Work], loops: Loops) -> list[Work]:
+    """The work without pages that lie beyond a page that is the last of its walk."""
+    ends = dict(loops.first)
+    for key, batch, _ in work:
+        if batch.next_token is None:
+            walk = (key.run_id, key.attempt, key.walk)
+            ends[walk] = min(key.number, ends.get(walk, key.number))
+    return [
+        (key, batch, definition)
+        for key, batch, definition in work
+        if key.number <= ends.get((key.run_id, key.attempt, key.walk), key.number)
+    ]
 
 
 def _list_in(body: bytes) -> list[Any]:

@@ -32,16 +32,18 @@ class Begun:
     """What the ledger says before a fetch.
 
     `is_wanted`: fetch it. `is_settled`: it is in the table already; announce what follows and fetch nothing.
-    `is_new`: it begins here; else it came again, or twice.
-    `same_token_as`: another page of the walk has this very token: a loop. `ahead_count`: pages of the walk before
-    this one that are not settled. `wait_s`: until the page may be asked for, below 0 how long ago that was (None: it
-    was never put off); `has_slot`: it waited for a slot of the rate limit that it has. `refused_s`: since when its API
-    puts it off (None: it does not), `refused_count` how often. `pause_s`: the quiet that the API asked for.
+    `is_new`: it begins here; else it came again, or twice. `is_undecided`: the page before was fetched twice and told
+    two successors; which one counts is known when it settles. `same_token_as`: an earlier page of the walk has this
+    very token: a loop. `ahead_count`: pages of the walk before this one that are not settled. `wait_s`: until the page
+    may be asked for, below 0 how long ago that was (None: it was never put off); `has_slot`: it waited for a slot of
+    the rate limit that it has. `refused_s`: since when its API puts it off (None: it does not), `refused_count` how
+    often. `pause_s`: the quiet that the API asked for.
     """
 
     is_wanted: bool
     is_new: bool
     is_settled: bool
+    is_undecided: bool
     next_token: Mapping[str, Any] | None
     same_token_as: int | None
     started_at: Any
@@ -65,10 +67,15 @@ async def begin_page(connection: Any, key: PageKey, tenant: str, digest: bytes) 
         return None
     runs_now = row["state"] == "running" and row["attempt"] == key.attempt
     past = row["last_number"] is not None and key.number > row["last_number"]
+    is_wanted = runs_now and not past and not row["is_settled"] and row["same_token_as"] is None
+    is_ours: bool | None = row["is_ours"]
+    if is_wanted and not is_ours:
+        is_ours = await _take_over(connection, key, tenant, digest)
     return Begun(
-        is_wanted=runs_now and not past and not row["is_settled"] and row["same_token_as"] is None,
+        is_wanted=is_wanted and bool(is_ours),
         is_new=row["is_new"],
         is_settled=runs_now and row["is_settled"],
+        is_undecided=is_wanted and is_ours is None,
         next_token=row["next_token"],
         same_token_as=row["same_token_as"] if runs_now and not past else None,
         started_at=row["started_at"],
@@ -81,6 +88,24 @@ async def begin_page(connection: Any, key: PageKey, tenant: str, digest: bytes) 
         pause_s=max(0.0, row["pause_s"] or 0.0),
         limit=Limit.of(row["rate_limit"]),
     )
+
+
+async def _take_over(connection: Any, key: PageKey, tenant: str, digest: bytes) -> bool | None:
+    """Whether the page is the one with this token, although it was begun with another one; None: not yet known.
+
+    A page that is fetched twice may name two successors (an API whose cursors or page sizes differ each time). The
+    answer that settled decides; what was begun on the word of the other one is forgotten.
+    """
+    async with connection.transaction():
+        row = await connection.fetchrow(_Q["rivals"], *key.values)
+        if row["token_digest"] == digest:
+            return True
+        if not row["is_decided"]:
+            return None if key.number > 1 else False
+        if row["next_digest"] != digest:
+            return False
+        await connection.execute(_Q["forget_after"], *key.values)
+        return await connection.fetchval(_Q["take_over"], *key.values, tenant, digest) is not None
 
 
 async def begun_of(connection: Any, key: PageKey, numbers: Sequence[int]) -> set[int]:
@@ -98,25 +123,29 @@ async def put_off(
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """A page that is locked now. `is_wanted`: its run runs in its attempt, as far as can be seen; `mode`: the run's."""
+    """A page that is locked now.
 
-    is_settled: bool
+    `is_passed`: it is not to be loaded, since it settled, lies beyond the end of its walk, or is another page by now
+    (see `_take_over`). `is_wanted`: its run runs in its attempt, as far as can be seen; `mode`: the run's.
+    """
+
+    is_passed: bool
     is_wanted: bool
     mode: str
 
 
-async def lock_pages(connection: Any, keys: Iterable[PageKey]) -> dict[PageKey, Locked]:
+async def lock_pages(connection: Any, digests: Mapping[PageKey, bytes]) -> dict[PageKey, Locked]:
     """Lock the pages in the common order. Unknown pages are missing in it.
 
-    A run that ends meanwhile is found by `advance_run`, at the latest.
+    `digests` are those of the tokens under which they were fetched. A run that ends meanwhile is found by
+    `advance_run`, at the latest.
     """
-    columns: list[list[Any]] = [
-        list(column) for column in zip(*(key.values for key in sorted(keys)), strict=True)
-    ]
-    rows = await connection.fetch(_Q["lock"], *columns)
+    keys = sorted(digests)
+    columns: list[list[Any]] = [list(column) for column in zip(*(key.values for key in keys), strict=True)]
+    rows = await connection.fetch(_Q["lock"], *columns, [digests[key] for key in keys])
     return {
         PageKey(row["run_id"], row["attempt"], row["walk"], row["number"]): Locked(
-            row["is_settled"], row["state"] == "running" and row["run_attempt"] == row["attempt"], row["mode"]
+            row["is_passed"], row["state"] == "running" and row["run_attempt"] == row["attempt"], row["mode"]
         )
         for row in rows
     }
@@ -165,13 +194,14 @@ class WalkAdvance:
     resume: Mapping[str, Any] | None = None
 
 
-async def advance_walk(connection: Any, run_id: UUID, attempt: int, walk: int, advance: WalkAdvance) -> bool:
-    """Write down what a load did for the walk; gives whether its end is known now."""
-    last_number = await connection.fetchval(
+async def advance_walk(
+    connection: Any, run_id: UUID, attempt: int, walk: int, advance: WalkAdvance
+) -> int | None:
+    """Write down what a load did for the walk; gives the number of its last page, None when that is not known yet."""
+    return await connection.fetchval(  # type: ignore[no-any-return]
         _Q["advance_walk"], time_of(run_id), run_id, attempt, walk, advance.settled, advance.records,
         advance.last_number, advance.stop_reason, advance.highest, advance.below, advance.resume,
     )  # fmt: skip
-    return last_number is not None
 
 
 async def walk_marks(connection: Any, run_id: UUID, attempt: int, walk: int) -> list[Any]:
@@ -240,8 +270,11 @@ async def end_walk(
 ) -> bool:
     """End the walk before page `key.number`, which is never fetched (loop, limit: `resume` is its token then).
 
-    False when the run no longer runs.
+    False when the run no longer runs, or the walk is past that page already.
     """
+    await walk_marks(connection, key.run_id, key.attempt, key.walk)
+    if await connection.fetchval(_Q["has_settled_from"], *key.values):
+        return False
     advance = WalkAdvance(0, 0, key.number - 1, stop_reason, resume=resume)
     await advance_walk(connection, key.run_id, key.attempt, key.walk, advance)
     if not await advance_run(connection, key.run_id, key.attempt, {}, warnings):

@@ -9,7 +9,7 @@ WITH asked AS (
     ON CONFLICT DO NOTHING RETURNING number
 )
 SELECT a.state, a.attempt, a.started_at, a.parked_until IS NOT NULL AS is_parked,
-       EXISTS (SELECT 1 FROM begun) AS is_new,
+       EXISTS (SELECT 1 FROM begun) AS is_new, EXISTS (SELECT 1 FROM begun) OR p.token_digest = $7 AS is_ours,
        p.settled_at IS NOT NULL AS is_settled, p.next_token, p.has_slot, p.refused_count,
        extract(epoch FROM p.not_before - clock_timestamp())::float8 AS wait_s,
        extract(epoch FROM clock_timestamp() - p.refused_at)::float8 AS refused_s,
@@ -18,12 +18,35 @@ SELECT a.state, a.attempt, a.started_at, a.parked_until IS NOT NULL AS is_parked
        extract(epoch FROM l.paused_until - clock_timestamp())::float8 AS pause_s,
        (SELECT o.number FROM page o
          WHERE o.run_at = $1 AND o.run_id = $2 AND o.attempt = $3 AND o.walk = $4
-           AND o.token_digest = $7 AND o.number <> $5) AS same_token_as
+           AND o.token_digest = $7 AND o.number < $5) AS same_token_as
   FROM asked a
   LEFT JOIN page p ON p.run_at = $1 AND p.run_id = $2 AND p.attempt = $3 AND p.walk = $4 AND p.number = $5
   LEFT JOIN walk w ON w.run_at = $1 AND w.run_id = $2 AND w.attempt = $3 AND w.number = $4
   LEFT JOIN LATERAL (SELECT definition FROM source WHERE tenant = a.tenant AND name = a.source LIMIT 1) AS s ON true
   LEFT JOIN LATERAL (SELECT paused_until FROM rate_limit WHERE tenant = a.tenant AND key = a.source LIMIT 1) AS l ON true
+
+-- name: rivals
+-- A page that was begun under another token, and what its predecessor names, where that is settled.
+SELECT p.token_digest, b.settled_at IS NOT NULL AS is_decided, b.next_digest
+  FROM (SELECT 1) AS one
+  LEFT JOIN page p ON p.run_at = $1 AND p.run_id = $2 AND p.attempt = $3 AND p.walk = $4 AND p.number = $5
+  LEFT JOIN page b ON b.run_at = $1 AND b.run_id = $2 AND b.attempt = $3 AND b.walk = $4 AND b.number = $5 - 1
+
+-- name: forget_after
+-- Pages that follow from what is no longer page $5 of the walk: their tokens are free for others, and no batch fits them.
+UPDATE page SET token_digest = sha256(token_digest)
+ WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND walk = $4 AND number > $5 AND settled_at IS NULL
+
+-- name: take_over
+-- The page under the token that its predecessor names; nothing when it is settled, or the token is another page's.
+INSERT INTO page AS p (run_at, run_id, attempt, walk, number, tenant, token_digest)
+SELECT $1, $2, $3, $4, $5, $6, $7
+ WHERE NOT EXISTS (SELECT 1 FROM page o WHERE o.run_at = $1 AND o.run_id = $2 AND o.attempt = $3 AND o.walk = $4
+                      AND o.token_digest = $7 AND o.number <> $5)
+ON CONFLICT (run_at, run_id, attempt, walk, number) DO UPDATE
+   SET token_digest = excluded.token_digest, not_before = NULL, has_slot = false
+ WHERE p.settled_at IS NULL
+RETURNING number
 
 -- name: begun_of
 -- Which of these pages of a walk have begun: their messages are known to have arrived.
@@ -38,12 +61,17 @@ UPDATE page SET not_before = clock_timestamp() + make_interval(secs => $6), has_
 
 -- name: lock
 -- The pages of a batch, locked one after the other as they are given: in the one order that all loaders keep; and how
--- their runs are.
-SELECT d.run_id, d.attempt, d.walk, d.number, p.is_settled, r.state, r.attempt AS run_attempt, r.mode
-  FROM unnest($1::timestamptz[], $2::uuid[], $3::int[], $4::int[], $5::int[])
-       AS d (run_at, run_id, attempt, walk, number)
+-- their runs are. Passed over is one that is settled, that lies beyond the end of its walk, or that was begun under
+-- another token than that of the batch ($6).
+SELECT d.run_id, d.attempt, d.walk, d.number, r.state, r.attempt AS run_attempt, r.mode,
+       p.is_settled OR p.token_digest <> d.token_digest
+           OR EXISTS (SELECT 1 FROM walk w
+                       WHERE w.run_at = d.run_at AND w.run_id = d.run_id AND w.attempt = d.attempt
+                         AND w.number = d.walk AND w.last_number < d.number) AS is_passed
+  FROM unnest($1::timestamptz[], $2::uuid[], $3::int[], $4::int[], $5::int[], $6::bytea[])
+       AS d (run_at, run_id, attempt, walk, number, token_digest)
  CROSS JOIN LATERAL (
-       SELECT settled_at IS NOT NULL AS is_settled FROM page
+       SELECT settled_at IS NOT NULL AS is_settled, token_digest FROM page
         WHERE run_at = d.run_at AND run_id = d.run_id AND attempt = d.attempt AND walk = d.walk AND number = d.number
           FOR UPDATE) AS p
  CROSS JOIN LATERAL (SELECT state, attempt, mode FROM run WHERE due_at = d.run_at AND id = d.run_id LIMIT 1) AS r
@@ -68,6 +96,11 @@ UPDATE walk SET settled_count = settled_count + $5, record_count = record_count 
                 highest = coalesce($9, highest), below = coalesce($10, below)
  WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND number = $4
 RETURNING last_number
+
+-- name: has_settled_from
+-- Whether a page from this number on is in its table.
+SELECT EXISTS (SELECT 1 FROM page WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND walk = $4 AND number >= $5
+                                    AND settled_at IS NOT NULL)
 
 -- name: same_content
 -- Settled pages whose records are those of other pages of their walk: digests by walk, and where the API itself said
@@ -107,12 +140,20 @@ SELECT number, first_token, last_number, stop_reason, highest, below, resume FRO
  WHERE run_at = $1 AND run_id = $2 AND attempt = $3 ORDER BY number
 
 -- name: chain_breaks
--- Pages whose token is not what their predecessor announced.
+-- Pages whose token is not what their predecessor announced, and pages beyond the end that brought records.
 SELECT q.walk, q.number FROM page p JOIN page q
     ON q.run_at = p.run_at AND q.run_id = p.run_id AND q.attempt = p.attempt AND q.walk = p.walk AND q.number = p.number + 1
   JOIN walk w ON w.run_at = p.run_at AND w.run_id = p.run_id AND w.attempt = p.attempt AND w.number = p.walk
  WHERE p.run_at = $1 AND p.run_id = $2 AND p.attempt = $3 AND q.number <= w.last_number
    AND p.next_digest IS DISTINCT FROM q.token_digest
+UNION ALL
+SELECT p.walk, p.number FROM page p
+  JOIN walk w ON w.run_at = p.run_at AND w.run_id = p.run_id AND w.attempt = p.attempt AND w.number = p.walk
+ WHERE p.run_at = $1 AND p.run_id = $2 AND p.attempt = $3 AND p.number > w.last_number
+   AND p.settled_at IS NOT NULL AND p.received > 0
+   AND NOT EXISTS (SELECT 1 FROM page o  -- what repeats an earlier page was not loaded
+                    WHERE o.run_at = p.run_at AND o.run_id = p.run_id AND o.attempt = p.attempt AND o.walk = p.walk
+                      AND o.number <= w.last_number AND o.content_digest = p.content_digest)
  LIMIT 1
 
 -- name: reject_record

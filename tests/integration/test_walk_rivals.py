@@ -1,0 +1,213 @@
+"""A page that is fetched twice may name two successors: APIs give other cursors and other page sizes each time.
+
+The answer that settles decides how the walk goes on, and nothing of the other one reaches the table.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from tests.support.spine import Spine, open_spine, working
+
+from headwater.bus.wire import to_message
+from headwater.contracts.messages import BatchReady
+from headwater.model.ids import derive_id, derive_key_id, time_of
+from headwater.model.run import RunState
+from headwater.plugins.walk import token_digest
+from headwater.store import ledger, payloads, runs
+from headwater.store.ledger import Begun, PageKey
+from headwater.store.runs import NewRun, Outcome
+
+MANIFEST = """
+version: 1
+sources:
+  - name: shop
+    base_url: http://api.test
+    streams:
+      - name: things
+        request: {path: /things}
+        pagination: {type: offset, size: 4}
+        records: {path: items}
+        destination: {table: things, mode: append}
+"""
+
+
+def token(offset: int) -> dict[str, Any]:
+    return {"place": {"offset": offset}}
+
+
+class Walk:
+    """A running run whose pages the test begins and settles by hand."""
+
+    def __init__(self, spine: Spine, run_id: UUID, version: UUID) -> None:
+        self.spine = spine
+        self.run_id = run_id
+        self.version = version
+
+    @classmethod
+    async def of(cls, spine: Spine) -> "Walk":
+        await spine.apply(MANIFEST)
+        async with spine.worker.transaction() as connection:
+            run_id = await runs.insert(
+                connection, NewRun("default", "shop", "things", datetime.now(UTC), "api")
+            )
+            await runs.admit(connection, 10)
+            await runs.begin(connection, run_id, 1)
+            await runs.open_walk(connection, run_id, 1, 0, "default", token(0))
+        row = await spine.row("SELECT stream_version FROM run WHERE id = $1", run_id)
+        return cls(spine, run_id, row["stream_version"])
+
+    async def begin(self, number: int, offset: int) -> Begun:
+        async with self.spine.worker.connection() as connection:
+            begun = await ledger.begin_page(
+                connection, PageKey(self.run_id, 1, 0, number), "default", token_digest(token(offset))
+            )
+        assert begun is not None
+        return begun
+
+    async def batch(
+        self, number: int, offset: int, following: int | None, ids: list[int], payload_id: UUID | None = None
+    ) -> None:
+        """Hand a fetched page to the persister."""
+        records = [{"id": identifier} for identifier in ids]
+        document = BatchReady(
+            run_id=self.run_id, attempt=1, tenant="default", stream_version=self.version, number=number,
+            token=token(offset), next_token=None if following is None else token(following),
+            stop_reason="empty_page" if following is None else None, received=len(ids),
+            fetched_at=datetime.now(UTC), started_at=datetime.now(UTC),
+            records=records if payload_id is None else None, payload_id=payload_id,
+        )  # fmt: skip
+        identifier = derive_id(time_of(self.run_id), "batch", number, offset, following)
+        await self.spine.bus.publish(to_message(document, identifier, "default"))
+
+    async def taken(self) -> None:
+        """Returns when the persister has answered for every page."""
+        async with asyncio.timeout(20):
+            while (await self.spine.bus.depth())["headwater.batch.ready"]:
+                await self.spine.bus._change()  # type: ignore[attr-defined]  # of the memory bus
+
+    async def ids(self) -> list[int]:
+        return [row["id"] for row in await self.spine.rows_of("things", "id")]
+
+    async def state(self) -> tuple[str, str | None]:
+        row = await self.spine.until(
+            "SELECT state, error_kind FROM run WHERE id = $1 AND finished_at IS NOT NULL", self.run_id
+        )
+        return row["state"], row["error_kind"]
+
+
+async def test_a_page_goes_on_from_the_answer_of_its_predecessor_that_settled(database: str) -> None:
+    async with open_spine(database) as spine:
+        walk = await Walk.of(spine)
+        async with working(spine, "persister", "timer"):
+            await walk.begin(1, 0)
+            assert (await walk.begin(2, 4)).is_wanted  # the first answer gave four records
+            assert (await walk.begin(3, 8)).is_wanted  # and its lineage ran ahead
+            undecided = await walk.begin(2, 3)  # the second answer gave three
+
+            await walk.batch(1, 0, 3, [1, 2, 3])
+            await walk.taken()
+
+            assert (undecided.is_wanted, undecided.is_undecided) == (False, True)
+            assert (await walk.begin(2, 3)).is_wanted
+            assert not (await walk.begin(2, 4)).is_wanted
+            await walk.batch(2, 4, 8, [5, 6, 7, 8])  # what the lost lineage had under way
+            await walk.batch(3, 8, None, [9])
+            await walk.taken()
+            assert (await walk.begin(3, 7)).is_undecided
+            await walk.batch(2, 3, 7, [4, 5, 6, 7])
+            await walk.taken()
+            assert (await walk.begin(3, 7)).is_wanted
+            await walk.batch(3, 7, None, [8])
+            assert await walk.state() == ("succeeded", None)
+        assert await walk.ids() == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+async def test_two_answers_for_one_page_in_one_hand_load_the_one_that_the_ledger_knows(database: str) -> None:
+    async with open_spine(database) as spine:
+        walk = await Walk.of(spine)
+        await walk.begin(1, 0)
+        await walk.begin(2, 4)
+        for number, offset, following, ids in [
+            (2, 3, None, [4]),
+            (1, 0, 4, [1, 2, 3, 4]),
+            (2, 4, None, [5]),
+            (2, 3, None, [4]),
+        ]:
+            await walk.batch(number, offset, following, ids)
+
+        async with working(spine, "persister", "timer"):
+            state = await walk.state()
+
+        assert state == ("succeeded", None)
+        assert await walk.ids() == [1, 2, 3, 4, 5]
+
+
+async def test_a_page_beyond_the_end_is_not_loaded(database: str) -> None:
+    async with open_spine(database) as spine, working(spine, "persister"):
+        walk = await Walk.of(spine)
+        for number in (1, 2):
+            await walk.begin(number, 4 * (number - 1))
+        await walk.batch(1, 0, None, [1, 2])  # the second look at page 1 found the end
+        await walk.taken()
+
+        await walk.batch(2, 4, None, [3])
+        await walk.taken()
+
+        assert await walk.ids() == [1, 2]
+
+
+async def test_records_that_settled_beyond_an_end_found_later_fail_the_attempt(database: str) -> None:
+    async with open_spine(database) as spine:
+        walk = await Walk.of(spine)
+        async with working(spine, "persister", "timer"):
+            for number in (1, 2):
+                await walk.begin(number, 4 * (number - 1))
+            await walk.batch(2, 4, None, [3])
+            await walk.taken()
+
+            await walk.batch(1, 0, None, [1, 2])
+
+            assert await walk.state() == ("failed", "page_changed")
+
+
+async def test_a_walk_does_not_end_before_a_page_that_settled(database: str) -> None:
+    async with open_spine(database) as spine, working(spine, "persister"):
+        walk = await Walk.of(spine)
+        await walk.begin(1, 0)
+        await walk.begin(2, 4)
+        await walk.batch(1, 0, 4, [1])
+        await walk.batch(2, 4, 8, [2])
+        await walk.taken()
+
+        async with spine.worker.transaction() as connection:
+            ended = await ledger.end_walk(
+                connection, PageKey(walk.run_id, 1, 0, 2), "default", "limit", ["limit_reached"]
+            )
+
+        assert not ended
+        assert (await spine.row("SELECT last_number FROM walk"))["last_number"] is None
+
+
+@pytest.mark.parametrize("why", ["settled", "late", "rival"])
+async def test_the_body_of_a_page_that_is_passed_over_is_removed(database: str, why: str) -> None:
+    async with open_spine(database) as spine, working(spine, "persister"):
+        walk = await Walk.of(spine)
+        await walk.begin(1, 0)
+        if why == "settled":
+            await walk.batch(1, 0, 4, [1])
+            await walk.taken()
+        async with spine.worker.transaction() as connection:
+            payload_id = derive_key_id("payload", why)
+            await payloads.put(connection, payload_id, "default", b'[{"id": 1}]')
+            if why == "late":
+                await runs.finish(connection, walk.run_id, Outcome(RunState.CANCELLED))
+
+        await walk.batch(1, 9 if why == "rival" else 0, 8, [1], payload_id)
+        await walk.taken()
+
+        assert await spine.fetch("SELECT id FROM payload") == []
+        late = (await spine.row("SELECT late FROM run"))["late"]
+        assert late == (1 if why == "late" else 0)
