@@ -345,11 +345,12 @@ def _token_after(
 ) -> dict[str, Any] | None:
     if following.place is None:
         return None
+    is_new_slice = following.place.get("so_far") == {}  # its pages may well be those of the slice before
     return Token(
         following.place,
         progress,
-        first_digest=told.first_digest or selected.digest,
-        last_digest=selected.digest or told.last_digest,
+        first_digest="" if is_new_slice else told.first_digest or selected.digest,
+        last_digest="" if is_new_slice else selected.digest or told.last_digest,
         began_s=told.began_s,
         since=told.since,
         base_number=told.base_number,

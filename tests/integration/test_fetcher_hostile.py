@@ -1,0 +1,131 @@
+"""The catalogue of hostile behaviours through the whole product: each has its one right table and run record."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from tests.support.fake_api import Behaviour, FakeApi, Fault
+from tests.support.fast_timer import FastTimer
+from tests.support.hostile_cases import CASES, NEXT_URL, Case
+from tests.support.spine import Spine, open_spine, working
+
+from headwater.bus.memory import MemoryBus
+from headwater.store import runs
+from headwater.store.runs import NewRun
+
+_CUT = frozenset({"loop", "limit", "error"})
+_SHORT = {"Retry-After": "1", "X-RateLimit-Reset": "1"}
+# Where pages are planned ahead, a hole counts as full; among positions it may hide records: not called complete.
+_IN_PARALLEL = {
+    "offset_hole_with_total": {"state": "partial", "warnings": {"total_not_met"}},
+    "page_hole_with_total": {"stop_reason": "total_reached"},
+}
+_MORE = {
+    "cycle_of_next_links": Case(
+        Behaviour(style="next_url", count=500, next="cycle"),
+        NEXT_URL,
+        "loop",
+        ids=range(300),
+        warnings=frozenset({"pagination_loop"}),
+    )
+}
+
+
+def impatient(case: Case) -> Behaviour:
+    """The behaviour with waits of a second, whatever it asks for."""
+    faults = tuple(
+        Fault(one.page, one.kind, one.times, {k: _SHORT.get(k, v) for k, v in one.headers.items()}, one.body)
+        for one in case.behaviour.faults
+    )
+    return dataclasses.replace(case.behaviour, faults=faults)
+
+
+def source(api: FakeApi, name: str, case: Case, more: Mapping[str, Any]) -> dict[str, Any]:
+    pagination = {**case.pagination, **(more if case.pagination["type"] in {"offset", "page"} else {})}
+    stream = {
+        "name": "items",
+        "request": {"path": "items", **case.request},
+        "pagination": pagination,
+        "records": {"path": case.records},
+        "errors": dict(case.errors),
+        "limits": dict(case.limits),
+        "destination": {"table": name},
+    }
+    return {
+        "name": name,
+        "base_url": api.url(name),
+        "network": {"allow": ["127.0.0.0/8"]},
+        "streams": [stream],
+    }
+
+
+async def outcomes(database: str, cases: Mapping[str, Case], more: Mapping[str, Any]) -> dict[str, list[str]]:
+    """What is wrong, by case."""
+    behaviours = {name: impatient(case) for name, case in cases.items()}
+    async with (
+        FakeApi(behaviours) as api,
+        open_spine(database, MemoryBus(timer=FastTimer())) as spine,
+    ):
+        sources = [source(api, name, case, more) for name, case in cases.items()]
+        await spine.apply(json.dumps({"version": 1, "sources": sources}))
+        async with working(spine):
+            async with spine.worker.transaction() as connection:
+                for name in cases:
+                    await runs.insert(connection, NewRun("default", name, "items", datetime.now(UTC), "api"))
+            await spine.until(
+                "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM run WHERE finished_at IS NULL)", timeout_s=120
+            )
+        return {
+            name: faults
+            for name, case in cases.items()
+            if (faults := await _faults(spine, api, name, case, bool(more)))
+        }
+
+
+async def _faults(spine: Spine, api: FakeApi, name: str, case: Case, in_parallel: bool) -> list[str]:
+    run = await spine.row("SELECT * FROM run WHERE source = $1", name)
+    exists = await spine.row(
+        "SELECT 1 FROM pg_tables WHERE schemaname = 'hw_default' AND tablename = $1", name
+    )
+    rows = await spine.rows_of(name, "id") if exists else []
+    ids = [int(row["id"]) for row in rows]
+    wanted = sorted(case.wanted_ids)
+    expected: dict[str, Any] = {"stop_reason": case.ends.partition(":")[0]}
+    warnings = set(case.warnings) | ({"rows_rejected"} if case.rejected else set())
+    if case.ends.startswith("error:"):
+        expected |= {"state": "failed", "error_kind": case.ends.partition(":")[2]}
+        if set(ids) - set(wanted) or len(set(ids)) != len(ids):
+            return [f"rows {ids} are not of {wanted}"]
+    else:
+        is_cut = case.ends in _CUT or "total_not_met" in warnings
+        expected |= {
+            "state": "partial" if is_cut else "succeeded",
+            "error_kind": None,
+            "rejected": case.rejected,
+            "inserted": len(wanted),
+            "warnings": warnings,
+        }
+        if case.received is not None:
+            expected["received"] = case.received
+    if in_parallel:
+        expected |= _IN_PARALLEL.get(name, {})
+        if case.ends == "loop":
+            expected.pop("received", None)  # how many pages were under way is chance
+    found = {key: set(run[key]) if key == "warnings" else run[key] for key in expected}
+    faults = [f"{key} is {found[key]}, not {value}" for key, value in expected.items() if found[key] != value]
+    if expected["state"] != "failed" and ids != wanted:
+        faults.append(f"rows {ids[:10]}… ({len(ids)}) are not {wanted[:10]}… ({len(wanted)})")
+    asked = len(api.asked_of(name))
+    if not in_parallel and case.requests is not None and asked != case.requests:
+        faults.append(f"{asked} requests, not {case.requests}")
+    return faults
+
+
+@pytest.mark.parametrize("more", [{}, {"parallel": 8}], ids=["page by page", "in parallel"])
+async def test_each_hostile_behaviour_has_its_one_right_table_and_run_record(
+    database: str, more: dict[str, Any]
+) -> None:
+    assert await outcomes(database, {**CASES, **_MORE}, more) == {}

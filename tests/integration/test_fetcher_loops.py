@@ -1,0 +1,138 @@
+"""Walks that go in circles behind tokens that are always new, and ends that only look like circles."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from tests.support.spine import open_spine, working
+
+from headwater.persister.guard import _loops
+from headwater.store import runs
+from headwater.store.ledger import Content, PageKey
+from headwater.store.runs import NewRun
+
+CURSOR = {"type": "cursor", "cursor_path": "next"}
+
+
+class Circle:
+    """Pages of two records each in the order of `pages` (the last ones again and again where `circles`).
+
+    Every cursor is a new one.
+    """
+
+    def __init__(self, pages: Sequence[int], circles: int = 0) -> None:
+        self.pages = pages
+        self.circles = circles
+        self.asked = 0
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.asked += 1
+        at = int((request.query.get("cursor") or "c0")[1:])
+        if at < len(self.pages):
+            page = self.pages[at]
+        else:
+            page = self.pages[len(self.pages) - self.circles + (at - len(self.pages)) % self.circles]
+        following = f"c{at + 1}" if self.circles or at + 1 < len(self.pages) else None
+        rows = [{"id": 2 * page}, {"id": 2 * page + 1}]
+        return web.json_response({"items": rows, "next": following})
+
+
+async def walked(
+    database: str, circle: Circle, pagination: dict[str, Any], *services: str
+) -> tuple[Any, list[int]]:
+    app = web.Application()
+    app.router.add_get("/items", circle.answer)
+    async with TestServer(app) as server, open_spine(database) as spine:
+        stream = {
+            "name": "items",
+            "request": {"path": "items"},
+            "pagination": pagination,
+            "records": {"path": "items"},
+            "destination": {"table": "items"},
+        }
+        source = {
+            "name": "circle",
+            "base_url": str(server.make_url("/")),
+            "network": {"allow": ["127.0.0.0/8"]},
+            "streams": [stream],
+        }
+        await spine.apply(json.dumps({"version": 1, "sources": [source]}))
+        async with working(spine, *services):
+            async with spine.worker.transaction() as connection:
+                run_id = await runs.insert(
+                    connection, NewRun("default", "circle", "items", datetime.now(UTC), "api")
+                )
+            run = await spine.until("SELECT * FROM run WHERE id = $1 AND finished_at IS NOT NULL", run_id)
+        return run, [row["id"] for row in await spine.rows_of("items", "id")]
+
+
+@pytest.mark.parametrize("circles", [2, 5, 9])
+async def test_a_circle_of_pages_ends_the_walk_although_every_cursor_is_new(
+    database: str, circles: int
+) -> None:
+    circle = Circle(range(10), circles)
+
+    run, ids = await walked(database, circle, CURSOR)
+
+    assert (run["state"], run["stop_reason"], run["warnings"]) == ("partial", "loop", ["pagination_loop"])
+    assert sorted(set(ids)) == list(range(20))
+    assert circle.asked < 200
+
+
+async def test_a_last_page_that_repeats_an_earlier_one_is_the_end_if_the_api_says_so(database: str) -> None:
+    circle = Circle([0, 1, 2, 3, 1])
+
+    run, ids = await walked(database, circle, CURSOR)
+
+    assert (run["state"], run["stop_reason"], run["warnings"]) == ("succeeded", "cursor_end", [])
+    assert ids == sorted([*range(8), 2, 3])
+
+
+async def test_equal_slices_of_a_window_are_no_circle(database: str) -> None:
+    circle = Circle([0])
+    window = {
+        "type": "window",
+        "start": "2024-03-01T00:00:00Z",
+        "end": "2024-03-05T00:00:00Z",
+        "step_s": 86_400,
+        "start_param": "from",
+        "end_param": "to",
+    }
+
+    run, ids = await walked(database, circle, window)
+
+    assert (run["state"], run["warnings"]) == ("succeeded", [])
+    assert ids == [0, 0, 0, 0, 1, 1, 1, 1]
+
+
+_RUN = uuid4()
+
+
+def _content(number: int, digest: bytes = b"d", reason: str | None = None) -> Content:
+    return Content(PageKey(_RUN, 1, 0, number), digest, reason)
+
+
+@pytest.mark.parametrize(
+    ("settled", "fresh", "first", "repeated"),
+    [
+        ([], [_content(1)], None, []),
+        ([_content(2)], [_content(5)], 5, [5]),
+        ([_content(5)], [_content(2)], 5, [2]),
+        ([], [_content(7), _content(3), _content(5)], 5, [5, 7]),
+        ([_content(3)], [_content(9, reason="cursor_end")], None, []),
+        ([_content(9, reason="cursor_end")], [_content(3)], None, []),
+        ([_content(2)], [_content(4, b"other")], None, []),
+    ],
+)
+def test_of_equal_pages_the_later_one_is_the_loop_in_whatever_order_they_settle(
+    settled: list[Content], fresh: list[Content], first: int | None, repeated: list[int]
+) -> None:
+    loops = _loops(settled, fresh)
+
+    assert loops.first.get((_RUN, 1, 0)) == first
+    assert sorted(key.number for key in loops.repeated) == repeated
