@@ -8,7 +8,7 @@ import asyncpg
 from tests.support.receiving import Door, manifest, receiving
 from tests.support.spine import Spine, open_spine
 
-from headwater.store import config
+from headwater.store import config, endpoints
 from headwater.store.secret_status import SecretState, status_of
 
 ORDERS = "/in/default/orders"
@@ -129,3 +129,20 @@ async def test_applying_the_same_manifest_again_does_not_forget_when_a_secret_wa
             bytes(after["sealed"]),
             after["updated_at"],
         )
+
+
+async def test_an_endpoint_that_goes_leaves_no_secret_behind(database: str) -> None:
+    async with open_spine(database) as spine:
+        await spine.apply(manifest(secrets=["one"]))
+        await spine.apply(manifest(name="orders-2", secrets=["two"]))
+        async with receiving(spine) as door:
+            await door.send(ORDERS, secret="one")
+
+        async with spine.api.as_tenant("default") as connection:
+            await endpoints.forget(connection, "default", "orders")
+
+        assert [row["name"] for row in await spine.fetch("SELECT name FROM secret")] == [
+            "endpoint/orders-2/secrets/0"
+        ]
+        assert await spine.fetch("SELECT 1 FROM secret_use") == []
+        assert await spine.fetch("SELECT 1 FROM endpoint_count") == []

@@ -113,6 +113,11 @@ async def forget_handshake(connection: Any, tenant: str, endpoint: str) -> bool:
     return gone is not None
 
 
+async def forget(connection: Any, tenant: str, endpoint: str) -> None:
+    """Remove what is kept beside an endpoint that goes; its deliveries stay for as long as they are kept."""
+    await connection.execute(_Q["forget"], tenant, endpoint)
+
+
 async def longest_retention_days(connection: Any) -> int:
     """The days after which no endpoint keeps a delivery."""
     rows = await connection.fetch(_Q["retentions"], DEFAULT_RETENTION_DAYS)

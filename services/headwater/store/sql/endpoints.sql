@@ -71,6 +71,21 @@ WITH gone AS (
 )
 DELETE FROM secret s USING gone WHERE s.tenant = gone.tenant AND s.name = gone.secret RETURNING s.name
 
+-- name: forget
+-- What is kept beside an endpoint that is removed: the provider's secret, its secrets' use, its counts, its alarms.
+-- Deliveries, refusals and claims stay for as long as they are kept.
+WITH handed_over AS (
+    DELETE FROM endpoint_handshake WHERE tenant = $1 AND endpoint = $2 RETURNING secret
+), sealed AS (
+    DELETE FROM secret s WHERE s.tenant = $1
+       AND (s.name IN (SELECT secret FROM handed_over) OR starts_with(s.name, 'endpoint/' || $2 || '/'))
+), uses AS (
+    DELETE FROM secret_use WHERE tenant = $1 AND endpoint = $2
+), counts AS (
+    DELETE FROM endpoint_count WHERE tenant = $1 AND endpoint = $2
+)
+DELETE FROM endpoint_alarm WHERE tenant = $1 AND endpoint = $2
+
 -- name: retentions
 -- How many days each endpoint keeps its deliveries.
 SELECT tenant, name, coalesce((definition #>> '{retention,days}')::int, $1) AS days FROM endpoint
