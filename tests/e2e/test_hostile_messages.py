@@ -51,7 +51,7 @@ def fleet(
 ) -> Iterator[Fleet]:
     purge(rabbit_broker.amqp_url)
     folder = tmp_path_factory.mktemp("hostile")
-    services = ("timer", "fetcher", "persister", "control")
+    services = ("timer+fetcher+persister+control",)
     with (
         new_database(postgres_server, migrated_template) as url,
         running_fleet(

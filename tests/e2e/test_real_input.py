@@ -71,6 +71,12 @@ def fleet(
         yield fleet
 
 
+def test_each_service_is_small_while_it_has_nothing_to_do(fleet: Fleet):
+    sizes = {name: child.rss_bytes / 2**20 for name, child in fleet.services.items()}
+
+    assert max(sizes.values()) <= 90, sizes
+
+
 async def test_a_walk_by_link_header_started_over_http_brings_every_flight(
     fleet: Fleet, some_flights: Flights
 ):
@@ -142,12 +148,6 @@ def test_the_queues_are_found_at_the_broker_by_their_names(fleet: Fleet, rabbit_
     assert {f"headwater.{name}" for name in work | waits | {"in", "dead"}} <= set(queues)
     assert all(queues[f"headwater.{name}"]["consumers"] >= 1 for name in work)
     assert {queues[f"headwater.{name}"]["type"] for name in work} == {"quorum"}
-
-
-def test_each_service_is_small_while_it_has_nothing_to_do(fleet: Fleet):
-    sizes = {name: child.rss_bytes / 2**20 for name, child in fleet.services.items()}
-
-    assert max(sizes.values()) <= 90, sizes
 
 
 def test_no_service_complained(fleet: Fleet):

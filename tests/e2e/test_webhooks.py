@@ -59,7 +59,7 @@ def fleet(
     rabbit_broker: Broker,
 ) -> Iterator[Fleet]:
     purge(rabbit_broker.amqp_url)
-    services = ("receiver", "timer", "persister")
+    services = ("receiver", "timer+persister")
     with (
         new_database(postgres_server, migrated_template) as url,
         running_fleet(

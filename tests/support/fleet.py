@@ -32,11 +32,12 @@ class Fleet:
         return self.services[service].address
 
     def start(self, *names: str) -> None:
-        """Start services, all at once, and wait until each is ready."""
-        for name in names:
-            self.services[name] = self.children.start("run", name)
-        for name in names:
-            self.services[name].ready()
+        """Start services, all at once, and wait until each is ready. Names joined by + share a process."""
+        for together in names:
+            child = self.children.start("run", *together.split("+"))
+            self.services |= dict.fromkeys(together.split("+"), child)
+        for child in self.services.values():
+            child.ready()
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """One call of the REST API with the administrator's key; gives status and document."""

@@ -11,6 +11,8 @@ from contextlib import AsyncExitStack
 from headwater import __version__
 from headwater.cli.faults import run_and_report
 from headwater.cli.main import SERVICES
+from headwater.settings import read_settings
+from headwater.telemetry.logs import set_up_logs
 
 
 def say(text: str = "") -> None:
@@ -35,14 +37,12 @@ def _names(chosen: argparse.Namespace) -> tuple[str, ...]:
 
 
 async def _serve(chosen: argparse.Namespace, names: Sequence[str]) -> int:
-    from headwater.app.run import Announcer, run_services  # noqa: PLC0415 - heavy: after the first line is out
-    from headwater.settings import read_settings  # noqa: PLC0415 - as above
-    from headwater.telemetry.logs import set_up_logs  # noqa: PLC0415 - as above
-
-    settings = read_settings()
-    set_up_logs(settings.log_level, settings.log_format)
     ending = asyncio.Event()
     _end_on_signals(ending)
+    settings = read_settings()
+    set_up_logs(settings.log_level, settings.log_format)
+    from headwater.app.run import Announcer, run_services  # noqa: PLC0415 - heavy: after what may be refused at once
+
     is_up = chosen.command == "up"
     async with AsyncExitStack() as stack:
         demo = None
