@@ -7,7 +7,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.support.amqp import manage
 from tests.support.processes import Child, Children, alive, until
+from tests.support.rabbitmq import require_binaries
 
 
 @pytest.fixture
@@ -47,6 +49,28 @@ def test_the_demo_ends_with_rows_in_tables_and_ctrl_c_leaves_nothing_behind(chil
     _leaves_nothing(family)
     assert "Traceback" not in up.output
     assert " ERROR " not in up.output
+
+
+def test_with_rabbitmq_the_demo_runs_over_a_node_of_its_own_that_ends_with_it(children: Children):
+    require_binaries()
+    up = children.start("up", "--demo", "--rabbitmq")
+    up.line("Ctrl-C ends it", timeout_s=90)
+    family = up.family()
+    address = up.line("management UI").split("management UI ")[1].partition(",")[0]
+    password = Path(up.line("management UI").rpartition(" in ")[2]).read_text().strip()
+
+    assert "RabbitMQ" in up.line("  bus  ")
+    assert "hw_default.orders: 2000 rows" in up.output
+    assert "hw_default.payments: 20 rows" in up.output
+    queues = {queue["name"] for queue in manage(f"http://headwater:{password}@{address[7:]}", "queues")}
+    assert {"headwater.webhook.received", "headwater.page.due", "headwater.dead"} <= queues
+    assert password not in up.output
+    assert "Traceback" not in up.output
+
+    up.press_ctrl_c()
+
+    assert up.wait(40) == 0
+    _leaves_nothing(family)
 
 
 def test_the_data_outlives_an_end_and_a_kill(children: Children):
