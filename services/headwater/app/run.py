@@ -10,6 +10,7 @@ from headwater.app.broker_login import ensure_login
 from headwater.app.first_key import FIRST_TENANT, ensure_first_key
 from headwater.app.ground import Ground, Means, find_means, open_ground, prepare_broker, prepare_database
 from headwater.app.patience import unless
+from headwater.app.memory import give_back
 from headwater.app.server import Probes, serving
 from headwater.app.service import Service, supervise
 from headwater.app.services import SERVICES
@@ -127,6 +128,7 @@ async def _until_the_end(
             async with serving(routes, settings.bind_host, settings.bind_port, ground.metrics) as port:
                 for service in services:
                     group.create_task(supervise(service, stop, ground.metrics), name=service.name)
+                group.create_task(give_back(stop), name="memory")
                 host = f"[{settings.bind_host}]" if ":" in settings.bind_host else settings.bind_host
                 address = f"http://{host}:{port}"
                 announcer.services(services, address)
