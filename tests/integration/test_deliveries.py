@@ -349,6 +349,19 @@ async def test_a_delivery_of_an_open_transaction_holds_back_those_behind_it(data
         assert sorted(bytes(row["body"]) for _, row in rows) == [b'{"n": 1}', b'{"n": 2}']
 
 
+async def test_a_message_that_is_twice_in_one_batch_is_loaded_once(database: str) -> None:
+    async with open_spine(database) as spine:
+        await spine.apply(endpoint("orders", "destination: {table: orders}"))
+        sent = receipt("orders", {"n": 1})
+        await hand_in(spine, *([sent] * 10))
+
+        async with working(spine, "persister"):
+            await settled(spine, 1)
+            await spine.bus.drain()
+
+        assert [row["n"] for row in await spine.rows_of("orders", "n")] == [1]
+
+
 async def test_no_content_whatever_stops_the_deliveries_beside_it(database: str) -> None:
     parts = (
         'filter: "body.n != `0`", fields: [{name: n, type: integer}, {name: s}], destination: {table: orders},'

@@ -138,11 +138,11 @@ class DeliveryLoader:
             chosen = await deliveries.choose(connection, fresh)
             again, passed_over = await self._claim_replays(connection, hand)
             new = {receipt.receipt_id for receipt in chosen.new}
-            items = _once(
+            items = [
                 item
                 for item in hand.items
                 if (item.receipt.receipt_id in new if item.replay is None else item.replay in again)
-            )
+            ]
             await self._remove_rows(connection, items)
             final = dict(judged)
             for plan, rows in planned:
@@ -218,10 +218,6 @@ class DeliveryLoader:
 def _clean(reason: str | None) -> str | None:
     """A reason as a row can hold it: it may quote what a sender wrote."""
     return None if reason is None else clean_reason(reason)
-
-
-def _once(items: Any) -> list[Item]:
-    return list({item.key: item for item in items}.values())
 
 
 async def _hold_order(connection: Any, hand: Hand) -> None:

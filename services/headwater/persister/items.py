@@ -46,7 +46,7 @@ class Hand:
 
 async def take(database: Database, messages: Sequence[Message], limit: int) -> Hand:
     """The deliveries of `messages`; at most `limit` of one ordered key. Raises: Reject, Unavailable."""
-    receipts: list[Receipt] = []
+    by_id: dict[UUID, Receipt] = {}  # a message may be there twice
     keys: dict[OrderedKey, None] = {}
     wanted: dict[ReplayOf, None] = {}
     for message in messages:
@@ -56,7 +56,8 @@ async def take(database: Database, messages: Sequence[Message], limit: int) -> H
         elif replay is not None:
             wanted[replay] = None
         elif receipt is not None:
-            receipts.append(receipt)
+            by_id[receipt.receipt_id] = receipt
+    receipts = list(by_id.values())
     if not (keys or wanted or any(receipt.payload_id for receipt in receipts)):
         return Hand([Item(receipt, receipt.received_at) for receipt in receipts], (), (), (), limit)
     async with database.connection() as connection:
