@@ -13,9 +13,10 @@ from tests.support.ledgers import keep
 pytestmark = pytest.mark.long
 
 KILLS = int(os.environ.get("HEADWATER_CHAOS_KILLS", "20"))
-PAGE_SIZE = 1000  # 337 pages
+PAGE_SIZE = 500  # 674 pages
+DELAY_S = 0.1  # between two pages, so that a walk lasts for all its kills
 FIRST_PAGE = 10
-PAGES_BETWEEN = 300 // KILLS
+PAGES_BETWEEN = 600 // KILLS
 PARTS = (*SERVICES, "postgresql", "rabbitmq")
 PATIENCE_S = 900.0
 
@@ -30,7 +31,10 @@ def all_flights(tmp_path_factory: pytest.TempPathFactory) -> Flights:
 @pytest.fixture(scope="module")
 def ground(migrated_folder: Path, all_flights: Flights) -> Iterator[Ground]:
     streams = ["undisturbed", *PARTS]
-    with datasette(all_flights) as url, open_ground(migrated_folder, url, streams, PAGE_SIZE) as ground:
+    with (
+        datasette(all_flights) as url,
+        open_ground(migrated_folder, url, streams, PAGE_SIZE, DELAY_S) as ground,
+    ):
         yield ground
 
 

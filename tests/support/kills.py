@@ -42,7 +42,7 @@ sources:
 _STREAM = """\
       - name: {name}
         request: {{path: /flights/flights.json, params: {{_shape: array, _size: {size}, _nocount: 1}}}}
-        pagination: {{type: link}}
+        pagination: {{type: link, delay_s: {delay_s}}}
         destination: {{table: "{table}", mode: append}}
 """
 
@@ -73,7 +73,7 @@ class Ground:
 
 @contextmanager
 def open_ground(
-    migrated_folder: Path, flights_url: str, streams: list[str], page_size: int
+    migrated_folder: Path, flights_url: str, streams: list[str], page_size: int, delay_s: float = 0.0
 ) -> Iterator[Ground]:
     """Broker, database and every service as processes of their own, the manifest applied."""
     require_binaries()
@@ -84,7 +84,7 @@ def open_ground(
         asyncio.run(_start(postgres, rabbit))
         with running_fleet(folder / "fleet", postgres.url, rabbit.amqp_url) as fleet:
             secret = standard_secret()
-            fleet.apply(manifest(streams, page_size), LOAD_SECRET=secret, FLIGHTS_URL=flights_url)
+            fleet.apply(manifest(streams, page_size, delay_s), LOAD_SECRET=secret, FLIGHTS_URL=flights_url)
             yield Ground(fleet, rabbit, postgres, secret)
     finally:
         asyncio.run(_stop(postgres, rabbit))
@@ -106,10 +106,10 @@ def table_of(stream: str) -> str:
     return f"of_{stream}"
 
 
-def manifest(streams: list[str], page_size: int) -> str:
+def manifest(streams: list[str], page_size: int, delay_s: float = 0.0) -> str:
     """An endpoint for load, and one stream a scenario, each with a table of its own. Append: nothing hides twice."""
     return MANIFEST_HEAD + "".join(
-        _STREAM.format(name=name, size=page_size, table=table_of(name)) for name in streams
+        _STREAM.format(name=name, size=page_size, table=table_of(name), delay_s=delay_s) for name in streams
     )
 
 
