@@ -12,7 +12,7 @@ EVERY_S = 30.0
 
 
 def _trimmer() -> Callable[[], object]:
-    """glibc's malloc_trim(3); nothing where there is another C library."""
+    """Trim the heap by malloc_trim(3) of glibc; nothing where there is another C library."""
     try:
         trim = ctypes.CDLL(None).malloc_trim
     except (OSError, AttributeError):

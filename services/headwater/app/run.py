@@ -9,8 +9,8 @@ from typing import Protocol
 from headwater.app.broker_login import ensure_login
 from headwater.app.first_key import FIRST_TENANT, ensure_first_key
 from headwater.app.ground import Ground, Means, find_means, open_ground, prepare_broker, prepare_database
-from headwater.app.patience import unless
 from headwater.app.memory import give_back
+from headwater.app.patience import unless
 from headwater.app.server import Probes, serving
 from headwater.app.service import Service, supervise
 from headwater.app.services import SERVICES
