@@ -1,7 +1,7 @@
 """Pages of one walk with equal records: the API leads in a circle, whatever its tokens say (DESIGN.md §7).
 
-The page that came later in the walk is the loop: its records are not loaded again, and the walk ends there, unless
-the API itself said that the page is its last.
+The page that came last in the walk is the loop: the walk ends there, unless the API itself said that the page is its
+last. Of equal pages one is loaded; only loads at the very same time may not see one another.
 """
 
 from collections import defaultdict
@@ -53,10 +53,10 @@ def _loops(settled: Sequence[Content], fresh: Sequence[Content]) -> Loops:
     loops = Loops()
     for (walk, _), pages in alike.items():
         pages.sort(key=lambda page: page[0].key.number)
-        ends = [page.key.number for page, _ in pages[1:] if page.stop_reason not in _SAID]
-        if not ends:
+        last = pages[-1][0]
+        if len(pages) == 1 or last.stop_reason in _SAID:
             continue
-        loops.first[walk] = min(ends[0], loops.first.get(walk, ends[0]))
+        loops.first[walk] = min(last.key.number, loops.first.get(walk, last.key.number))
         has_rows = any(is_there for _, is_there in pages)
         fresh_ones = [page.key for page, is_there in pages if not is_there]
         loops.repeated.update(fresh_ones if has_rows else fresh_ones[1:])
