@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,17 +19,17 @@ from headwater.contracts.endpoints import InboundRate
 from headwater.contracts.manifest import Endpoint
 from headwater.model.clock import Clock
 from headwater.model.errors import ConfigError, SecretError, Unavailable
-from headwater.model.secret import Secret
 from headwater.receiver.address import Address, address_of, secret_names
 from headwater.receiver.bucket import Bucket
 from headwater.receiver.ledger import Ledger
-from headwater.store import config, endpoints
+from headwater.store import endpoints
 from headwater.store.database import Database
 from headwater.store.keyring import Keyring
 
 logger = logging.getLogger("headwater.receiver")
 RELOAD_S = 30.0
 LOOK_UP_S = 0.5
+COMPILED_AT_ONCE = 20  # endpoints; a few milliseconds
 LOOK_UPS_PER_S = 20  # of unknown endpoints, so that guessing names does not become a load on the database
 LOOK_AGAIN_S = 0.1  # between two looks after signatures that do not verify, of one endpoint
 MAX_LOOKS = 16  # such looks under way, of all endpoints
@@ -43,6 +44,19 @@ class _Look:
     is_reading: bool = False
 
 
+@dataclass(slots=True)
+class _Entry:
+    """An endpoint as it was read, and what was made of it; `address` is None where that was not possible."""
+
+    tenant: str
+    endpoint: Endpoint
+    updated_at: datetime
+    learnt: str | None
+    names: tuple[str, ...]
+    sealed: Mapping[str, bytes | None] = field(default_factory=dict)
+    address: Address | None = None
+
+
 class Endpoints:
     """All endpoints by (tenant, name). `max_age_s`: how old a snapshot may be to serve."""
 
@@ -55,6 +69,7 @@ class Endpoints:
         self._ledger = ledger
         self._max_age_s = max_age_s
         self._known: Mapping[Name, Address] = {}
+        self._entries: dict[Name, _Entry] = {}
         self._buckets: dict[Name, tuple[InboundRate, Bucket]] = {}
         self._loaded_at: float | None = None
         self._look_ups: list[float] = []
@@ -73,11 +88,13 @@ class Endpoints:
         """Read the snapshot. Raises: Unavailable; then the last one stays."""
         started = self._clock.monotonic()
         async with self._database.connection() as connection:
-            read = await self._read(connection, await endpoints.all_enabled(connection))
+            known = [(*name, entry.updated_at) for name, entry in self._entries.items()]
+            read = await self._read(connection, await endpoints.snapshot(connection, known))
         newer = {name for name, at in self._read_at.items() if at >= started}
         self._read_at = {name: self._read_at[name] for name in newer}
         self._known = {**read, **{name: self._known[name] for name in newer if name in self._known}}
         self._loaded_at = started
+        self._entries = {name: entry for name, entry in self._entries.items() if name in self._known}
         self._buckets = {name: pair for name, pair in self._buckets.items() if name in self._known}
         self._ledger.keep_only(self._known)
 
@@ -150,25 +167,55 @@ class Endpoints:
         return True
 
     async def _read(self, connection: Any, rows: Sequence[Mapping[str, Any]]) -> dict[Name, Address]:
-        read: list[tuple[str, Endpoint, str | None]] = []
-        for row in rows:
-            try:
-                read.append(
-                    (row["tenant"], Endpoint.model_validate(row["definition"]), row["handshake_secret"])
-                )
-            except ValidationError as error:
-                logger.error("endpoint %s/%s is out of service: %s", row["tenant"], row["name"], error)
-        wanted = [(tenant, name) for tenant, each, learnt in read for name in secret_names(each, learnt)]
-        secrets = await self._open(connection, wanted)
-        found = {}
-        for tenant, endpoint, learnt in read:
-            tally = self._ledger.tally(tenant, endpoint.name)
-            try:
-                bucket = self._bucket(tenant, endpoint)
-                found[tenant, endpoint.name] = address_of(tenant, endpoint, secrets, tally, bucket, learnt)
-            except (ConfigError, SecretError) as error:
-                logger.error("endpoint %s/%s is out of service: %s", tenant, endpoint.name, error)
+        """The addresses of `rows`; those whose definition and secrets did not change stay the ones they are."""
+        entries = [entry for entry in map(self._entry, rows) if entry is not None]
+        wanted = [(entry.tenant, name) for entry in entries for name in entry.names]
+        sealed = await endpoints.sealed(connection, wanted)
+        found: dict[Name, Address] = {}
+        for count, entry in enumerate(entries):
+            name = (entry.tenant, entry.endpoint.name)
+            own = {secret: sealed.get((entry.tenant, secret)) for secret in entry.names}
+            if entry.address is None or own != entry.sealed:
+                entry.sealed, entry.address = own, self._compiled(entry, own)
+                if count % COMPILED_AT_ONCE == COMPILED_AT_ONCE - 1:
+                    await asyncio.sleep(0)  # requests go on meanwhile
+            self._entries[name] = entry
+            if entry.address is not None:
+                found[name] = entry.address
         return found
+
+    def _entry(self, row: Mapping[str, Any]) -> "_Entry | None":
+        name, learnt = (row["tenant"], row["name"]), row["handshake_secret"]
+        known = self._entries.get(name)
+        try:
+            if row["definition"] is not None:
+                endpoint = Endpoint.model_validate(row["definition"])
+            elif known is None:
+                return None  # it was forgotten while the query was under way: the next one brings it
+            elif known.learnt == learnt:
+                return known
+            else:
+                endpoint = known.endpoint
+            return _Entry(
+                row["tenant"], endpoint, row["updated_at"], learnt, tuple(secret_names(endpoint, learnt))
+            )
+        except ValidationError as error:
+            logger.error("endpoint %s/%s is out of service: %s", *name, error)
+            return None
+
+    def _compiled(self, entry: "_Entry", sealed: Mapping[str, bytes | None]) -> Address | None:
+        tenant, endpoint = entry.tenant, entry.endpoint
+        try:
+            secrets = {
+                (tenant, name): self._keyring.open(tenant, name, value)
+                for name, value in sealed.items()
+                if value is not None
+            }
+            tally = self._ledger.tally(tenant, endpoint.name)
+            return address_of(tenant, endpoint, secrets, tally, self._bucket(tenant, endpoint), entry.learnt)
+        except (ConfigError, SecretError) as error:
+            logger.error("endpoint %s/%s is out of service: %s", tenant, endpoint.name, error)
+            return None
 
     def _bucket(self, tenant: str, endpoint: Endpoint) -> Bucket | None:
         """The endpoint's bucket, the same one as before unless its rate changed."""
@@ -179,18 +226,3 @@ class Endpoints:
         if known is None or known[0] != rate:
             known = self._buckets[name] = (rate, Bucket(rate.requests, rate.per_s, rate.burst))
         return known[1]
-
-    async def _open(
-        self, connection: Any, wanted: Sequence[tuple[str, str]]
-    ) -> dict[tuple[str, str], Secret]:
-        try:
-            return await config.get_secrets(connection, self._keyring, wanted)
-        except SecretError as error:
-            logger.error("%s", error)
-        opened: dict[tuple[str, str], Secret] = {}
-        for pair in wanted:  # one that does not open must not take the others with it
-            try:
-                opened |= await config.get_secrets(connection, self._keyring, [pair])
-            except SecretError:
-                continue
-        return opened

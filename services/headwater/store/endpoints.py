@@ -22,8 +22,19 @@ def handshake_secret_name(endpoint: str) -> str:
     return f"endpoint/{endpoint}/handshake"
 
 
-async def all_enabled(connection: Any) -> Sequence[Row]:
-    return await connection.fetch(_Q["all"])  # type: ignore[no-any-return]
+async def snapshot(connection: Any, known: Sequence[tuple[str, str, datetime]]) -> Sequence[Row]:
+    """Every enabled endpoint; `definition` is None for those of `known` that did not change."""
+    columns = ([each[at] for each in known] for at in range(3))
+    return await connection.fetch(_Q["snapshot"], *columns)  # type: ignore[no-any-return]
+
+
+async def sealed(connection: Any, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
+    """The secrets (tenant, name) that exist, as they are kept."""
+    pairs = sorted(set(wanted))
+    if not pairs:
+        return {}
+    rows = await connection.fetch(_Q["sealed"], [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    return {(row["tenant"], row["name"]): bytes(row["sealed"]) for row in rows}
 
 
 async def one_enabled(connection: Any, tenant: str, name: str) -> Row | None:

@@ -1,13 +1,23 @@
--- name: all
--- The receivers' snapshot: every endpoint that is enabled, with the secret that its provider handed over.
-SELECT e.tenant, e.name, e.definition, e.updated_at, h.secret AS handshake_secret
-  FROM endpoint e LEFT JOIN endpoint_handshake h ON h.tenant = e.tenant AND h.endpoint = e.name
+-- name: snapshot
+-- The receivers' snapshot: every endpoint that is enabled, with the name of the secret that its provider handed over.
+-- Of those known ($1, $2) with the time $3 of their last change the definition is left out unless it changed.
+SELECT e.tenant, e.name, e.updated_at, h.secret AS handshake_secret,
+       CASE WHEN e.updated_at IS DISTINCT FROM d.known THEN e.definition END AS definition
+  FROM endpoint e
+  LEFT JOIN endpoint_handshake h ON h.tenant = e.tenant AND h.endpoint = e.name
+  LEFT JOIN unnest($1::text[], $2::text[], $3::timestamptz[]) AS d (tenant, name, known)
+    ON d.tenant = e.tenant AND d.name = e.name
  WHERE e.enabled
 
 -- name: one
 SELECT e.tenant, e.name, e.definition, e.updated_at, h.secret AS handshake_secret
   FROM endpoint e LEFT JOIN endpoint_handshake h ON h.tenant = e.tenant AND h.endpoint = e.name
  WHERE e.enabled AND e.tenant = $1 AND e.name = $2
+
+-- name: sealed
+-- Secrets as they are kept.
+SELECT tenant, name, sealed FROM secret
+ WHERE (tenant, name) IN (SELECT * FROM unnest($1::text[], $2::text[]))
 
 -- name: changed
 -- Of the endpoints ($1, $2) known with the time $3 of their last change (null: not known): those that are there, with
