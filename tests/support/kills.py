@@ -16,7 +16,7 @@ from typing import Any
 import asyncpg
 from tests.support.fleet import FINAL, SERVICES, Fleet, running_fleet
 from tests.support.flights import Flights, sum_of_table
-from tests.support.rabbitmq import SETTLING_S, require_binaries
+from tests.support.rabbitmq import SETTLING_S, end_at_once, require_binaries
 from tests.support.senders import Books, Sender, load, standard_secret, until_stored
 
 from headwater.app.embedded import EmbeddedPostgres
@@ -99,7 +99,7 @@ async def _start(postgres: EmbeddedPostgres, rabbit: PrivateRabbit) -> None:
 
 
 async def _stop(postgres: EmbeddedPostgres, rabbit: PrivateRabbit) -> None:
-    await asyncio.gather(postgres.stop(), rabbit.stop())
+    await asyncio.gather(postgres.stop(), end_at_once(rabbit))
 
 
 def table_of(stream: str) -> str:

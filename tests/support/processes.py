@@ -68,7 +68,10 @@ def alive(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
 class Child:
     """One `headwater` process in a session of its own, as a terminal would have it."""
 
-    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path, watch: "Watch"
+    ) -> None:
+        self._watch = watch
         self.arguments = tuple(arguments)
         self.environment = dict(environment)
         self._folder = folder
@@ -87,6 +90,7 @@ class Child:
             env=self.environment,
             start_new_session=True,
         )
+        self._watch.over(self._process.pid)
         self._reader = threading.Thread(target=self._read, args=(self._process, self.lines), daemon=True)
         self._reader.start()
 
@@ -196,6 +200,29 @@ class Child:
         return self
 
 
+class Watch:
+    """Ends process groups when the tests themselves are killed: its own process reads a pipe that closes then."""
+
+    def __init__(self) -> None:
+        script = 'all=; while read -r id; do all="$all -$id"; done; [ -z "$all" ] || kill -9 $all'
+        self._process = subprocess.Popen(
+            ["/bin/sh", "-c", script],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def over(self, group: int) -> None:
+        """Watch over this group as well."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{group}\n".encode())
+        self._process.stdin.flush()
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
 class Children:
     """Starts `headwater` processes with one environment and ends what is left of them."""
 
@@ -208,6 +235,7 @@ class Children:
         }
         self.environment = kept | {"HEADWATER_DATA_DIR": str(folder / "data")} | environment
         self._all: list[Child] = []
+        self._watch = Watch()
 
     def __enter__(self) -> Self:
         return self
@@ -228,6 +256,7 @@ class Children:
         psutil.wait_procs(families, timeout=5)
         for child in self._all:
             child.wait(5)
+        self._watch.end()
         if error is not None:
             for child in self._all:
                 sys.stderr.write(f"\n--- {' '.join(child.arguments[1:])}\n{child.output[-4000:]}\n")
@@ -235,7 +264,9 @@ class Children:
     def start(self, *arguments: str, **environment: str) -> Child:
         """`headwater ARGUMENTS…` on a port of its own, unless the environment says otherwise."""
         bind = {"HEADWATER_BIND": f"127.0.0.1:{free_port()}"}
-        child = Child((str(HEADWATER), *arguments), self.environment | bind | environment, self.folder)
+        child = Child(
+            (str(HEADWATER), *arguments), self.environment | bind | environment, self.folder, self._watch
+        )
         self._all.append(child)
         return child
 
