@@ -1,4 +1,4 @@
-"""The parts of the RabbitMQ bus that need no broker: properties, acknowledgements, the breaker, the guard."""
+"""The parts of the RabbitMQ bus that need no broker: frames, the lane, properties, acknowledgements, breaker, guard."""
 
 import asyncio
 import random
@@ -8,17 +8,21 @@ from datetime import UTC, datetime
 import pamqp.frame
 import pytest
 from aiormq.abc import DeliveredMessage
-from pamqp.commands import Basic
+from pamqp.body import ContentBody
+from pamqp.commands import Basic, Channel
 from pamqp.header import ContentHeader
-from tests.support.buses import message
+from tests.support.buses import PATIENCE_S, message
 
 from headwater.bus.dispatcher import Delivery
 from headwater.bus.envelope import ATTEMPT_HEADER, QUEUE_HEADER, REASON_HEADER, USER_HEADER
 from headwater.bus.port import MAX_BODY_BYTES
 from headwater.bus.rabbitmq.consumer import Session
-from headwater.bus.rabbitmq.properties import MALFORMED_HEADER, decode, encode
+from headwater.bus.rabbitmq.frames import Place, publication
+from headwater.bus.rabbitmq.lane import Lane
+from headwater.bus.rabbitmq.properties import MALFORMED_HEADER, decode
 from headwater.bus.rabbitmq.publisher import PROBE_EVERY_S, Breaker
 from headwater.bus.rabbitmq.reader import mended
+from headwater.model.errors import BusFull, BusUnavailable, ContractError
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -28,6 +32,20 @@ def delivered(
 ):
     deliver = Basic.Deliver("tag", 1, redelivered, "headwater", key)
     return DeliveredMessage(deliver, ContentHeader(0, len(body), properties), body, None)
+
+
+def frames_of(sent, to: Place, frame_bytes: int = 131_072) -> list:
+    """What publishes a message, as the protocol layer reads it."""
+    wire = publication(
+        sent, to, own_user="headwater", at_s=int(AT.timestamp()), channel=7, frame_bytes=frame_bytes
+    )
+    frames = []
+    while wire:
+        size, channel, frame = pamqp.frame.unmarshal(wire)
+        assert channel == 7
+        frames.append(frame)
+        wire = wire[size:]
+    return frames
 
 
 def read(properties: Basic.Properties, queue: str = "headwater.run.due", **more):
@@ -46,11 +64,9 @@ def read(properties: Basic.Properties, queue: str = "headwater.run.due", **more)
     ids=["headers", "attempt", "foreign user", "own user", "bytes"],
 )
 def test_a_message_is_the_same_after_the_way_there_and_back(sent):
-    properties = encode(sent, own_user="headwater", at=AT)
-    wire = pamqp.frame.marshal(ContentHeader(0, len(sent.body), properties), 1)
-    header = pamqp.frame.unmarshal(wire)[2]
+    publish, header, body = frames_of(sent, Place("headwater", sent.type, mandatory=True))
 
-    got = read(header.properties, key=sent.type, body=sent.body)
+    got = read(header.properties, key=publish.routing_key, body=body.value)
 
     assert got.fault is None
     assert got.message == sent
@@ -259,3 +275,131 @@ def test_a_routing_key_that_is_not_text_becomes_readable_and_is_still_known_as_w
     assert (channel, deliver.delivery_tag, deliver.consumer_tag, deliver.exchange) == (4, 9, "tag", "ex")
     assert "\ufffd" in deliver.routing_key
     assert len(deliver.routing_key.encode()) <= 255
+
+
+def test_a_body_larger_than_a_frame_is_split_at_its_limit_and_an_empty_one_has_none():
+    to = Place("headwater", "run.due", mandatory=False)
+    body = bytes(range(256)) * 20
+
+    publish, header, *pieces = frames_of(message(body=body), to, frame_bytes=4096)
+    bare = frames_of(message(body=b""), to)
+
+    assert (publish.exchange, publish.routing_key, publish.mandatory) == ("headwater", "run.due", False)
+    assert header.body_size == len(body)
+    assert [len(piece.value) + 8 for piece in pieces] == [4096, len(body) - 4088 + 8]
+    assert b"".join(piece.value for piece in pieces) == body
+    assert [type(frame).__name__ for frame in bare] == ["Publish", "ContentHeader"]
+
+
+def test_a_message_is_persistent_dated_and_names_itself():
+    frame = frames_of(message(id="m-1"), Place("headwater", "run.due", mandatory=True))[1]
+
+    properties = frame.properties
+
+    assert (properties.delivery_mode, properties.timestamp, properties.app_id) == (2, AT, "headwater")
+    assert (properties.message_id, properties.message_type) == ("m-1", "run.due")
+    assert properties.user_id is None
+
+
+class Wire:
+    """A lane whose broker is the test."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.lane = Lane(1, 131_072, self.written.append)
+
+    def publish(self, identity: str = "m", timeout_s: float = 5.0) -> "asyncio.Future[None]":
+        return self.lane.publish(
+            identity.encode(), identity=identity, taker="headwater.run.due", timeout_s=timeout_s
+        )
+
+    def say(self, frame: object) -> bool:
+        raw = pamqp.frame.marshal(frame, 1)
+        return self.lane.take(raw[0], raw[7:-1])
+
+
+async def test_frames_of_one_turn_leave_in_one_write():
+    wire = Wire()
+
+    for name in ("a", "b", "c"):
+        wire.publish(name)
+    await asyncio.sleep(0)
+
+    assert wire.written == [b"abc"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_each_publish_gets_the_brokers_answer_to_it_whatever_their_order(seed: int):
+    random_ = random.Random(seed)
+    wire = Wire()
+    count = 30
+    published = [wire.publish(str(number)) for number in range(1, count + 1)]
+    refused = {tag for tag in range(1, count + 1) if random_.random() < 0.2}
+    open_tags = list(range(1, count + 1))
+
+    while open_tags:
+        tag = random_.choice(open_tags)
+        before = [each for each in open_tags if each <= tag]
+        together = not refused.intersection(before) and random_.random() < 0.5
+        kind = Basic.Nack if tag in refused else Basic.Ack
+        assert wire.say(kind(tag, together))
+        open_tags = [each for each in open_tags if each not in (before if together else [tag])]
+
+    for tag, done in enumerate(published, 1):
+        assert done.done()
+        assert isinstance(done.exception(), BusFull) == (tag in refused)
+
+
+async def test_a_message_that_came_back_is_refused_when_it_is_confirmed_and_its_neighbours_are_not():
+    wire = Wire()
+    published = [wire.publish(name) for name in ("a", "same", "same", "b")]
+    back = ContentHeader(0, 5, Basic.Properties(message_id="same"))
+
+    for _ in range(2):
+        assert wire.say(Basic.Return(312, "NO_ROUTE", "headwater", "run.due"))
+        assert wire.say(back)
+        assert wire.say(ContentBody(b"12"))
+        assert wire.say(ContentBody(b"345"))
+    wire.say(Basic.Ack(4, True))
+
+    kinds = [type(done.exception()) for done in published]
+    assert kinds == [type(None), ContractError, ContractError, type(None)]
+
+
+async def test_losing_the_channel_ends_what_is_open_and_what_comes_later_as_unknown():
+    wire = Wire()
+    confirmed, open_, given_up = wire.publish("a"), wire.publish("b"), wire.publish("c")
+    wire.say(Basic.Ack(1, False))
+    given_up.cancel()
+
+    wire.lane.lose("the connection was lost")
+    later = wire.publish("d")
+    await asyncio.sleep(0)
+
+    assert confirmed.exception() is None
+    for done in (open_, later):
+        assert isinstance(done.exception(), BusUnavailable)
+    assert wire.written == []  # nothing is sent on a channel that is gone
+
+
+async def test_an_answer_that_does_not_come_in_time_is_a_time_out_and_may_come_later():
+    wire = Wire()
+    late, quick = wire.publish("a", timeout_s=0.05), wire.publish("b", timeout_s=0.05)
+    wire.say(Basic.Ack(2, False))
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(PATIENCE_S):
+            await late
+    wire.say(Basic.Ack(1, False))
+    again = wire.publish("c")
+    wire.say(Basic.Ack(3, False))
+
+    assert quick.exception() is None
+    assert again.exception() is None
+
+
+async def test_frames_that_are_none_of_the_lanes_are_left_to_the_protocol_layer():
+    wire = Wire()
+
+    assert not wire.say(Channel.Close(404, "NOT_FOUND", 0, 0))
+    assert not wire.say(ContentBody(b"x"))

@@ -15,8 +15,7 @@ from headwater.bus.port import Handler, Message
 from headwater.bus.rabbitmq.consumer import Consumer
 from headwater.bus.rabbitmq.declare import require_topology
 from headwater.bus.rabbitmq.link import Connection, Link, faults_are_unavailable, parse_url
-from headwater.bus.rabbitmq.properties import encode
-from headwater.bus.rabbitmq.publisher import Publisher, Sending
+from headwater.bus.rabbitmq.publisher import Publisher
 from headwater.bus.topology import WORK_EXCHANGE, Topology, load_topology
 from headwater.model.errors import BusUnavailable, ConfigError
 from headwater.model.secret import Secret
@@ -39,8 +38,8 @@ class RabbitBus:
         self._topology = topology or load_topology()
         self._now = now
         self._own_user = _user_of(parse_url(secret))
-        self._publisher = Publisher(secret)
-        self._consuming: Link[Connection] = Link(secret, "headwater consume", self._set_up, guarded=True)
+        self._publisher = Publisher(secret, self._own_user, now)
+        self._consuming: Link[Connection] = Link(secret, "headwater consume", self._set_up)
 
     async def open(self, deadline_s: float = START_TIMEOUT_S) -> None:
         """Connect, trying again until `deadline_s` is over, and look whether the topology is there.
@@ -63,8 +62,7 @@ class RabbitBus:
     async def publish(self, message: Message) -> None:
         """See `Bus.publish`."""
         queue = address(self._topology, message)
-        properties = encode(message, own_user=self._own_user, at=self._now())
-        await self._publisher.send(Sending(message.exchange, message.type, properties, message.body, queue))
+        await self._publisher.send(message, message.exchange, message.type, queue=queue)
 
     def consume(
         self,
@@ -91,7 +89,7 @@ class RabbitBus:
         session = self._publisher.link.session
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_S), faults_are_unavailable():
-                await session.wire.ready()
+                await session.connection.unblocked.wait()
                 for connection in (session.connection, self._consuming.session):
                     await _ask(connection)
         except TimeoutError as error:

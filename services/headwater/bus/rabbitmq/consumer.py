@@ -20,8 +20,8 @@ from headwater.bus.rabbitmq.link import (
     close_quietly,
     faults_are_unavailable,
 )
-from headwater.bus.rabbitmq.properties import decode, encode
-from headwater.bus.rabbitmq.publisher import Publisher, Sending
+from headwater.bus.rabbitmq.properties import decode
+from headwater.bus.rabbitmq.publisher import Publisher
 from headwater.bus.topology import DEAD_EXCHANGE, DEAD_QUEUE, WAIT_PREFIX, Topology
 from headwater.model.backoff import RETRY_DELAYS_S, step_for
 from headwater.model.errors import BusUnavailable
@@ -211,8 +211,7 @@ class Consumer:
         is_dead = exchange == DEAD_EXCHANGE
         key = message.type if is_dead else self._topology.return_key(self._queue, message.type)
         taker = DEAD_QUEUE if is_dead else exchange  # a delay queue has the name of its exchange
-        properties = encode(message, own_user=self._own_user, at=self._now())
-        await self._publisher.send(Sending(exchange, key, properties, message.body, taker))
+        await self._publisher.send(message, exchange, key, queue=taker)
 
 
 def _session(delivery: Delivery) -> Session:

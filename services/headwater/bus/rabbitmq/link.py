@@ -6,6 +6,7 @@ connection is told once, and so is its return.
 
 import asyncio
 import logging
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
@@ -16,7 +17,7 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from aiormq.abc import AbstractConnection
 from yarl import URL
 
-from headwater.bus.rabbitmq.reader import GuardedTransport
+from headwater.bus.rabbitmq.reader import GuardedTransport, Tap
 from headwater.bus.tasks import end_tasks
 from headwater.model.errors import BusUnavailable, ConfigError
 from headwater.model.secret import Secret
@@ -26,6 +27,9 @@ log = logging.getLogger(__name__)
 HEARTBEAT_S = 10  # a dead peer is noticed after 3.5 to 4 of these
 CONNECT_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 5.0
+FRAME_BYTES = 131_072  # where the broker sets no limit
+_BLOCKED = struct.pack(">HH", 10, 60)  # Connection.Blocked, an extension of RabbitMQ
+_UNBLOCKED = struct.pack(">HH", 10, 61)
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
 LOST = (*CONNECTION_EXCEPTIONS, TimeoutError)  # how the client says that the broker or a channel is gone
@@ -74,12 +78,37 @@ def parse_url(url: Secret) -> URL:
 
 
 class Connection(aio_pika.Connection):
-    """A connection that tells whether it is there; `guarded`: its reader outlives malformed messages."""
+    """A connection that tells whether it is there, whose reader outlives malformed messages and can be tapped.
 
-    def __init__(self, url: URL, name: str, *, guarded: bool) -> None:
+    `unblocked` is clear while an alarm of the broker holds publishers back.
+    """
+
+    def __init__(self, url: URL, name: str) -> None:
         super().__init__(url.update_query(heartbeat=str(HEARTBEAT_S), name=name))
-        if guarded:
-            self.kwargs["transport_factory"] = GuardedTransport()
+        self._guard = self.kwargs["transport_factory"] = GuardedTransport()
+        self.unblocked = asyncio.Event()
+        self.unblocked.set()
+        self.tap(0, self._note_alarm)
+
+    def tap(self, channel: int, take: Tap) -> None:
+        """Offer the frames of a channel to `take` before anybody else sees them."""
+        self._guard.taps[channel] = take
+
+    def write(self, frames: bytes) -> None:
+        """Put whole frames on the connection."""
+        self._guard.write(frames)
+
+    @property
+    def frame_bytes(self) -> int:
+        """The largest frame that was agreed on."""
+        return self.wire.connection_tune.frame_max or FRAME_BYTES
+
+    def _note_alarm(self, _: int, payload: bytes) -> bool:
+        if payload.startswith(_BLOCKED):
+            self.unblocked.clear()
+        elif payload.startswith(_UNBLOCKED):
+            self.unblocked.set()
+        return False
 
     @property
     def wire(self) -> AbstractConnection:
@@ -90,9 +119,9 @@ class Connection(aio_pika.Connection):
         return transport.connection
 
 
-async def connect(url: Secret, name: str, *, guarded: bool = False) -> Connection:
-    """An open connection; `guarded` where foreign messages come in. Raises: BusUnavailable."""
-    connection = Connection(parse_url(url), name, guarded=guarded)
+async def connect(url: Secret, name: str) -> Connection:
+    """An open connection. Raises: BusUnavailable."""
+    connection = Connection(parse_url(url), name)
     async with faults_are_unavailable():
         await connection.connect(timeout=CONNECT_TIMEOUT_S)
     return connection
@@ -118,11 +147,8 @@ class Link(Generic[S]):
         url: Secret,
         name: str,
         set_up: Callable[[Connection], Awaitable[tuple[S, "asyncio.Future[object]"]]],
-        *,
-        guarded: bool = False,
     ) -> None:
         self._url = url
-        self._guarded = guarded
         self._name = name
         self._set_up = set_up
         self._session: S | None = None
@@ -193,7 +219,7 @@ class Link(Generic[S]):
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator["asyncio.Future[object]"]:
-        connection = await connect(self._url, self._name, guarded=self._guarded)
+        connection = await connect(self._url, self._name)
         try:
             async with faults_are_unavailable():
                 self._session, lost = await self._set_up(connection)

@@ -1,5 +1,4 @@
-"""Between a `Message` and what AMQP 0-9-1 carries: properties, headers, routing key. Bodies are never
-touched.
+"""From what AMQP 0-9-1 carries (properties, headers, routing key) to a `Message`. Bodies are never touched.
 
 The publisher's user: a copy that we publish (a retry, a dead letter) carries our own user in the property
 `user_id`, which the broker verifies, and the first publisher's in a header. The header is believed only where
@@ -12,7 +11,6 @@ from datetime import datetime
 from typing import Any
 
 from aiormq.abc import DeliveredMessage
-from pamqp.commands import Basic
 
 from headwater.bus.envelope import (
     ATTEMPT_HEADER,
@@ -24,30 +22,9 @@ from headwater.bus.envelope import (
 from headwater.bus.port import MAX_BODY_BYTES, Message
 from headwater.bus.topology import DEAD_PREFIX, DEAD_QUEUE
 
-APP_ID = "headwater"
-PERSISTENT = 2
 MALFORMED_HEADER = "x-headwater-malformed"  # set by the reader in place of properties that cannot be decoded
 _BROKERS_OWN = ("x-death", "x-delivery-count", "x-acquired-count", "x-first-death-", "x-last-death-")
 _MAX_ATTEMPT = 1_000_000
-
-
-def encode(message: Message, *, own_user: str, at: datetime) -> Basic.Properties:
-    """The properties of `message`: CloudEvents-friendly, persistent, dated, our own fields in headers."""
-    headers: dict[str, Any] = dict(message.headers)
-    if message.attempt:
-        headers[ATTEMPT_HEADER] = str(message.attempt)
-    if message.user_id is not None and message.user_id != own_user:
-        headers[USER_HEADER] = message.user_id
-    return Basic.Properties(
-        content_type=message.headers.get("content-type", "application/json"),
-        headers=headers,
-        delivery_mode=PERSISTENT,
-        message_id=message.id,
-        timestamp=at,
-        message_type=message.type,
-        user_id=own_user if message.user_id is not None else None,
-        app_id=APP_ID,
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,16 @@ Invariant: `send` returns only after the broker's own acknowledgement of this ve
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
-from aiormq.abc import AbstractConnection
 from aiormq.channel import Channel
-from aiormq.exceptions import DeliveryError, PublishError
-from pamqp.commands import Basic
 
-from headwater.bus.rabbitmq.link import Connection, Link, faults_are_unavailable
+from headwater.bus.port import Message
+from headwater.bus.rabbitmq.frames import Place, publication
+from headwater.bus.rabbitmq.lane import Lane
+from headwater.bus.rabbitmq.link import Connection, Link, describe
 from headwater.model.errors import BusFull, BusUnavailable, ContractError
 from headwater.model.secret import Secret
 
@@ -63,93 +65,73 @@ class Session:
     """A channel with confirms, on a connection that only publishes."""
 
     connection: Connection
-    wire: AbstractConnection
-    channel: Channel
-
-
-@dataclass(frozen=True, slots=True)
-class Sending:
-    """A message on its way; `queue` is the one that takes it, None when nobody needs to."""
-
-    exchange: str
-    key: str
-    properties: Basic.Properties
-    body: bytes
-    queue: str | None
-
-    @property
-    def taker(self) -> str:
-        return self.queue or self.exchange
+    lane: Lane
 
 
 async def _set_up(connection: Connection) -> tuple[Session, "asyncio.Future[object]"]:
-    channel = connection.channel(publisher_confirms=True, on_return_raises=True)
+    channel = connection.channel(publisher_confirms=True)
     await channel.initialize(timeout=PUBLISH_TIMEOUT_S)
     below = await channel.get_underlay_channel()
     assert isinstance(below, Channel)
-    return Session(connection, connection.wire, below), below.closing
+    lane = Lane(below.number, connection.frame_bytes, connection.write)
+    connection.tap(below.number, lane.take)
+    below.closing.add_done_callback(lambda closing: lane.lose(_why(closing)))
+    return Session(connection, lane), below.closing
+
+
+def _why(closing: "asyncio.Future[object]") -> str:
+    error = None if closing.cancelled() else closing.exception()
+    return "the connection was lost" if error is None else describe(error)
 
 
 class Publisher:
     """The connection that publishes."""
 
-    def __init__(self, url: Secret) -> None:
+    def __init__(self, url: Secret, own_user: str, now: Callable[[], datetime]) -> None:
         self.link: Link[Session] = Link(url, "headwater publish", _set_up)
         self.breaker = Breaker()
-        self._in_flight: dict[str, asyncio.Event] = {}
+        self._own_user = own_user
+        self._now = now
         self._bytes_in_flight = 0
 
-    async def send(self, sending: Sending) -> None:
-        """Returns when the broker has confirmed. Raises: BusUnavailable, BusFull, ContractError, as
-        `Bus.publish`.
+    async def send(self, message: Message, exchange: str, key: str, *, queue: str | None) -> None:
+        """Publish `message`; returns when the broker has confirmed. `queue` takes it, None when nobody needs to.
+
+        Raises: BusUnavailable, BusFull, ContractError, as `Bus.publish`.
         """
         session = self.link.session
+        size = len(message.body)
         if not self.breaker.admits(time.monotonic()):
             raise BusUnavailable(f"RabbitMQ did not confirm the last {TIME_OUTS_TO_REFUSE} messages in time")
-        if self._bytes_in_flight + len(sending.body) > MAX_BYTES_IN_FLIGHT:
-            raise BusFull(sending.taker)
-        self._bytes_in_flight += len(sending.body)
+        if self._bytes_in_flight + size > MAX_BYTES_IN_FLIGHT:
+            raise BusFull(queue or exchange)
+        self._bytes_in_flight += size
         try:
-            async with faults_are_unavailable():
-                answer = await self._within_time(session, sending)
-        finally:
-            self._bytes_in_flight -= len(sending.body)
-        if not isinstance(answer, Basic.Ack):
-            raise BusUnavailable(f"RabbitMQ answered {type(answer).__name__} instead of a confirmation")
-        self.breaker.confirmed()
-
-    async def _within_time(self, session: Session, sending: Sending) -> object:
-        try:
-            async with asyncio.timeout(PUBLISH_TIMEOUT_S):
-                return await self._one_per_id(session, sending)
+            await self._confirmed(
+                session, message, Place(exchange, key, queue is not None), queue or exchange
+            )
         except TimeoutError as error:
             self.breaker.timed_out(time.monotonic())
             raise BusUnavailable(
                 f"RabbitMQ did not confirm within {PUBLISH_TIMEOUT_S:g} s; whether it was taken is unknown"
             ) from error
-
-    async def _one_per_id(self, session: Session, sending: Sending) -> object:
-        """The client tells returned messages apart by their id alone: one at a time per id is in flight."""
-        identity = sending.properties.message_id or ""
-        while (other := self._in_flight.get(identity)) is not None:
-            await other.wait()
-        done = self._in_flight[identity] = asyncio.Event()
-        try:
-            await session.wire.ready()  # waits here while the broker blocks publishers: nothing is written
-            return await session.channel.basic_publish(
-                sending.body,
-                exchange=sending.exchange,
-                routing_key=sending.key,
-                properties=sending.properties,
-                mandatory=sending.queue is not None,
-                wait=False,
-            )
-        except PublishError as error:
-            raise ContractError(
-                f"no queue takes {sending.key!r} from exchange {sending.exchange!r}"
-            ) from error
-        except DeliveryError as error:
-            raise BusFull(sending.taker) from error
+        except ContractError as error:
+            raise ContractError(f"no queue takes {key!r} from exchange {exchange!r}") from error
         finally:
-            del self._in_flight[identity]
-            done.set()
+            self._bytes_in_flight -= size
+        self.breaker.confirmed()
+
+    async def _confirmed(self, session: Session, message: Message, to: Place, taker: str) -> None:
+        if not session.connection.unblocked.is_set():
+            async with asyncio.timeout(PUBLISH_TIMEOUT_S):
+                await session.connection.unblocked.wait()
+        lane = session.lane
+        frames = publication(
+            message,
+            to,
+            own_user=self._own_user,
+            at_s=int(self._now().timestamp()),
+            channel=lane.channel,
+            frame_bytes=lane.frame_bytes,
+        )
+        await lane.publish(frames, identity=message.id, taker=taker, timeout_s=PUBLISH_TIMEOUT_S)
