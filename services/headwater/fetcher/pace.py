@@ -6,19 +6,19 @@ a thousand waiting pages ask once each (DESIGN.md §2.11).
 """
 
 import asyncio
-import contextlib
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from headwater.contracts.manifest import StreamDefinition
 from headwater.contracts.messages import PageDue
 from headwater.fetcher.announce import page_message
+from headwater.fetcher.in_flight import InFlight, Place
 from headwater.model.backoff import RETRY_DELAYS_S
 from headwater.model.clock import Clock
-from headwater.model.errors import Later, Unavailable
+from headwater.model.errors import Later
 from headwater.store import ledger, limits, outbox, runs
 from headwater.store.database import Database
 from headwater.store.ledger import Begun, PageKey
@@ -31,7 +31,6 @@ HORIZON_S = 3600.0  # slots are reserved this far ahead
 _GRACE_S = (
     2.0  # a slot that is taken up later than this is taken anew, so that late pages do not come in a crowd
 )
-_POLL_S = 0.05
 _LEASE_MARGIN_S = 60.0  # beyond the time-out of the request
 _CROWDS = (
     (500, 30.0),
@@ -65,6 +64,7 @@ class Pace:
         self._clock = clock
         self._most_in_hand = in_hand
         self._in_hand: Counter[tuple[str, str]] = Counter()
+        self._in_flight = InFlight(database)
         self._waiters: Counter[tuple[str, str]] = Counter()
         self._vain: dict[tuple[str, str], tuple[int, int]] = defaultdict(lambda: (0, 0))
 
@@ -142,26 +142,19 @@ class Pace:
         if most is None:
             yield
             return
-        holder = uuid4()
-        slot = await self._lease(turn, most, holder)
+        place = await self._place(turn, most)
         try:
             yield
         finally:
-            with contextlib.suppress(Unavailable):  # the lease runs out by itself
-                async with self._database.connection() as connection:
-                    await limits.release(connection, *turn.source, slot, holder)
+            await self._in_flight.leave(place)
 
-    async def _lease(self, turn: Turn, most: int, holder: UUID) -> int:
+    async def _place(self, turn: Turn, most: int) -> Place:
         source = turn.source
-        lease_s = turn.definition.timeout_s + _LEASE_MARGIN_S
         if self._waiters[source] < WAITERS:
             with _counted(self._waiters, source):
-                for _ in range(int(IN_PROCESS_S / _POLL_S)):
-                    async with self._database.connection() as connection:
-                        slot = await limits.lease(connection, *source, most, holder, lease_s)
-                    if slot is not None:
-                        return slot
-                    await asyncio.sleep(_POLL_S)
+                place = await self._in_flight.take(source, most, turn.definition.timeout_s + _LEASE_MARGIN_S)
+            if place is not None:
+                return place
         wait_s = min(self._crowded_s(source), 5.0)
         await self.put_off(turn, wait_s, "in_flight", has_slot=bool(turn.begun.limit.gaps_s))
         raise AssertionError("a short wait is a Later")

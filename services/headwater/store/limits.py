@@ -62,3 +62,8 @@ async def lease(
 async def release(connection: Any, tenant: str, source: str, slot: int, holder: UUID) -> None:
     """Give a place back."""
     await connection.execute(_Q["release"], tenant, source, slot, holder)
+
+
+async def renew(connection: Any, tenant: str, source: str, slot: int, holder: UUID, lease_s: float) -> None:
+    """The place is held for another request."""
+    await connection.execute(_Q["renew"], tenant, source, slot, holder, lease_s)

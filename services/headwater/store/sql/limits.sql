@@ -22,3 +22,8 @@ RETURNING slot
 
 -- name: release
 DELETE FROM request_lease WHERE tenant = $1 AND source = $2 AND slot = $3 AND holder = $4
+
+-- name: renew
+-- The next request in the same place.
+UPDATE request_lease SET leased_until = clock_timestamp() + make_interval(secs => $5)
+ WHERE tenant = $1 AND source = $2 AND slot = $3 AND holder = $4
