@@ -8,6 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.support.amqp import manage
+from tests.support.fleet import Fleet
+from tests.support.flights import Flights, sum_of_table
 from tests.support.processes import Child, Children, alive, until
 from tests.support.rabbitmq import require_binaries
 
@@ -108,5 +110,39 @@ def test_the_first_key_opens_the_api(children: Children):
         listed = json.load(answer)
 
     assert listed == {"items": [], "next": None}
+    up.press_ctrl_c()
+    assert up.wait(20) == 0
+
+
+MANIFEST = """
+version: 1
+sources:
+  - name: flights
+    base_url: {url}/flights
+    network: {{allow: ["127.0.0.0/8"]}}
+    streams:
+      - name: all
+        request: {{path: /flights.json, params: {{_shape: array, _size: 500, _nocount: 1}}}}
+        pagination: {{type: link}}
+        destination: {{table: flights, mode: append}}
+"""
+
+
+@pytest.mark.long
+async def test_a_kill_in_mid_walk_costs_neither_rows_nor_the_run(
+    children: Children, some_flights: Flights, some_flights_url: str
+):
+    up = children.start("up").ready()
+    fleet = Fleet(children, f"postgresql://headwater@/headwater?host={children.folder}/data/postgres/socket")
+    fleet.apply(MANIFEST.format(url=some_flights_url))
+    run_id = fleet.begin_run("flights.all")
+    await fleet.until("SELECT 1 FROM run WHERE id = $1 AND pages > 5 AND state = 'running'", run_id)
+
+    up.kill()
+    up.start_again().ready()
+    run = await fleet.final(run_id, 90)
+
+    assert (run["state"], run["error_message"]) == ("succeeded", None)
+    assert await sum_of_table(fleet.database_url, some_flights.columns) == some_flights.truth
     up.press_ctrl_c()
     assert up.wait(20) == 0
