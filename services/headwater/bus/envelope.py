@@ -37,7 +37,28 @@ def _fault_of_text(what: str, text: str) -> str | None:
     return f"{what} holds a NUL character" if "\0" in text else None
 
 
+def _are_plain(headers: Mapping[str, str]) -> bool:
+    """Whether nothing is wrong with the headers, as far as can be seen at once; most are plain ASCII."""
+    try:
+        names, values = "".join(headers), "".join(headers.values())
+    except TypeError:
+        return False
+    return (
+        names.isascii()
+        and values.isascii()
+        and names == names.lower()
+        and "\0" not in names
+        and "\0" not in values
+        and len(names) + len(values) <= MAX_HEADER_BYTES
+        and RESERVED_HEADERS.isdisjoint(headers)
+        and all(map(len, headers))
+        and max(map(len, headers)) <= MAX_NAME_BYTES
+    )
+
+
 def _fault_of_headers(headers: Mapping[str, str]) -> str | None:
+    if _are_plain(headers):
+        return None
     size = 0
     for name, value in headers.items():
         if not isinstance(value, str):
