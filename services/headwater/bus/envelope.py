@@ -52,7 +52,7 @@ def _are_plain(headers: Mapping[str, str]) -> bool:
         and len(names) + len(values) <= MAX_HEADER_BYTES
         and RESERVED_HEADERS.isdisjoint(headers)
         and all(map(len, headers))
-        and max(map(len, headers)) <= MAX_NAME_BYTES
+        and max(map(len, headers), default=0) <= MAX_NAME_BYTES
     )
 
 
