@@ -7,6 +7,7 @@ the same rows into the same kind of table, and with a consumer that inserts mess
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,13 +19,12 @@ from tests.bench.house import House, Program, apply, psql, worker
 from tests.bench.load import SECRET, body_of, signed_headers
 from tests.bench.walk import SIZE, finished, manifest, start
 
-from headwater.app.clock import SystemClock
+from headwater.bus.port import Message
 from headwater.bus.rabbitmq import RabbitBus
-from headwater.contracts.manifest import Endpoint
+from headwater.contracts import webhook
+from headwater.contracts.webhook import Receipt
+from headwater.model.ids import derive_id, derive_key_id, to_millisecond
 from headwater.model.secret import Secret
-from headwater.plugins.signatures import SignedRequest, Verdict
-from headwater.receiver.endpoints import address_of
-from headwater.receiver.intake import message_of, receipt_of
 from headwater.store.database import Database
 
 LOOK_S = 0.02
@@ -132,32 +132,37 @@ async def _hooks(
 
 async def _publish_hooks(house: House, endpoint: str, count: int) -> None:
     """Messages as the receiver makes them, confirmed."""
-    clock = SystemClock()
-    address = address_of(
-        "default", Endpoint.model_validate({"name": endpoint, "scheme": "github", "secrets": [SECRET]}), {}
-    )
     bus = RabbitBus(Secret.of(house.amqp_url))
     await bus.open()
-
-    async def publish(number: int) -> None:
-        body = body_of(number, 1024)
-        headers = [(k.encode(), v.encode()) for k, v in signed_headers(number, body).items()]
-        request = SignedRequest("POST", f"http://127.0.0.1/in/default/{endpoint}", headers, body)
-        receipt = receipt_of(
-            address,
-            request,
-            Verdict(valid=True, reason="ok"),
-            now=clock.now(),
-            nonce=uuid4().bytes,
-            remote="127.0.0.1",
-        )
-        await bus.publish(message_of(receipt, None))
-
     try:
         for begin in range(0, count, 500):
-            await asyncio.gather(*(publish(number) for number in range(begin, min(begin + 500, count))))
+            numbers = range(begin, min(begin + 500, count))
+            await asyncio.gather(*(bus.publish(_hook(endpoint, number)) for number in numbers))
     finally:
         await bus.close()
+
+
+def _hook(endpoint: str, number: int) -> Message:
+    body = body_of(number, 1024)
+    headers = signed_headers(number, body)
+    now = to_millisecond(datetime.now(UTC))
+    key = headers["X-GitHub-Delivery"]
+    receipt = Receipt(
+        id=derive_key_id("delivery", "default", endpoint, key),
+        receipt_id=derive_id(now, "receipt", endpoint, number),
+        received_at=now,
+        tenant="default",
+        endpoint=endpoint,
+        method="POST",
+        url=f"http://127.0.0.1/in/default/{endpoint}",
+        remote="127.0.0.1",
+        headers=[list(pair) for pair in headers.items()],
+        body=body,
+        verification={"scheme": "github", "secret": 0, "timestamp": None},
+        type="push",
+        key=key,
+    )
+    return Message(webhook.TYPE, str(receipt.receipt_id), body, webhook.to_headers(receipt))
 
 
 async def _pages(
