@@ -7,7 +7,6 @@ that runs twice publishes the same ids.
 import asyncio
 import logging
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from headwater.bus.port import MAX_ATTEMPTS, Bus, Message
@@ -206,8 +205,11 @@ class Pages:
                 async with self._database.connection() as connection:
                     await payloads.put(connection, payload_id, due.tenant, body)
             batch = _batch(turn, page, response, now, payload_id)
-            identity = ("batch.ready", due.run_id, due.attempt, due.walk, due.number)
-            await self._bus.publish(to_message(batch, derive_id(time_of(due.run_id), *identity), due.tenant))
+            identity = derive_id(
+                time_of(due.run_id), "batch.ready", due.run_id, due.attempt, due.walk, due.number
+            )
+            parts = {"records": body} if payload_id is None else {}
+            await self._bus.publish(to_message(batch, identity, due.tenant, parts=parts))
 
     async def _end(self, due: PageDue, reason: str, warning: str) -> None:
         """The walk ends before this page."""
@@ -258,9 +260,9 @@ def _back_off_s(refused_count: int) -> float:
 
 
 def _batch(turn: Turn, page: Page, response: Response, now: datetime, payload_id: UUID | None) -> BatchReady:
+    """The batch without its records, which are written down apart."""
     due = turn.due
     is_guarded = turn.definition.stream.pagination.type in _GUARDED
-    records: list[Any] | None = page.records if payload_id is None else None
     return BatchReady(
         run_id=due.run_id,
         attempt=due.attempt,
@@ -284,6 +286,5 @@ def _batch(turn: Turn, page: Page, response: Response, now: datetime, payload_id
         resume_token=page.resume_token,
         content_digest=page.content_digest if is_guarded and page.content_digest else None,
         sample=page.sample,
-        records=records,
         payload_id=payload_id,
     )
