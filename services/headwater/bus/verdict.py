@@ -4,7 +4,7 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from headwater.model.errors import Later, Reject, Unavailable
+from headwater.model.errors import HeadwaterError, Later, Reject, Unavailable
 
 
 class Kind(enum.Enum):
@@ -17,7 +17,9 @@ class Kind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`reason` is for people; `delay_s` counts for LATER only; `error` is what a handler failed with."""
+    """`reason` is for people; `delay_s` counts for LATER only; `error` is what a handler failed with, where its
+    trace tells more than the reason does.
+    """
 
     kind: Kind
     reason: str = ""
@@ -59,6 +61,6 @@ def judge(error: Exception) -> Verdict:
     verdicts = [_judge_one(leaf) for leaf in _leaves(error)]
     verdicts.sort(key=lambda verdict: (_PRECEDENCE.index(verdict.kind), -verdict.delay_s))
     strongest = verdicts[0]
-    if strongest.kind is Kind.FAILED:
+    if strongest.kind is Kind.FAILED and not all(isinstance(leaf, HeadwaterError) for leaf in _leaves(error)):
         return Verdict(Kind.FAILED, strongest.reason, error=error)
     return strongest
