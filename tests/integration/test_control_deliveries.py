@@ -131,7 +131,9 @@ async def test_deliveries_are_filtered_and_walked(office: Office) -> None:
 
 async def test_a_dead_page_fails_its_run_with_the_reason(office: Office) -> None:
     run = UUID((await office.post("/runs", {"stream": "shop.orders"})).json["id"])
-    page = PageDue(run_id=run, attempt=1, tenant="default", stream_version=UUID(int=1), number=3, token={"place": {}})
+    page = PageDue(
+        run_id=run, attempt=1, tenant="default", stream_version=UUID(int=1), number=3, token={"place": {}}
+    )
 
     await give_up(office, to_message(page, "m1", "default"), "headwater.page.due", "the page was poison")
 
@@ -154,7 +156,9 @@ async def test_a_dead_page_fails_its_run_with_the_reason(office: Office) -> None
 async def test_a_dead_page_of_an_older_attempt_fails_nothing(office: Office) -> None:
     run = UUID((await office.post("/runs", {"stream": "shop.orders"})).json["id"])
     await office.worker.execute("UPDATE run SET attempt = 2")
-    page = PageDue(run_id=run, attempt=1, tenant="default", stream_version=UUID(int=1), number=3, token={"place": {}})
+    page = PageDue(
+        run_id=run, attempt=1, tenant="default", stream_version=UUID(int=1), number=3, token={"place": {}}
+    )
 
     await give_up(office, to_message(page, "m1", "default"), "headwater.page.due")
 
@@ -218,7 +222,9 @@ async def test_a_replayed_webhook_goes_its_way_again_and_becomes_a_delivery_once
 
 async def test_a_replayed_page_starts_its_run_again(office: Office) -> None:
     run = UUID((await office.post("/runs", {"stream": "shop.orders"})).json["id"])
-    page = PageDue(run_id=run, attempt=1, tenant="default", stream_version=UUID(int=1), number=3, token={"place": {}})
+    page = PageDue(
+        run_id=run, attempt=1, tenant="default", stream_version=UUID(int=1), number=3, token={"place": {}}
+    )
     await give_up(office, to_message(page, "m1", "default"), "headwater.page.due")
     (letter,) = await letters(office)
 
@@ -230,7 +236,9 @@ async def test_a_replayed_page_starts_its_run_again(office: Office) -> None:
 
 async def test_what_cannot_be_replayed_stays_open_and_says_why(office: Office) -> None:
     run = derive_id(NOW, "no such run")
-    page = PageDue(run_id=run, attempt=1, tenant="default", stream_version=UUID(int=1), number=3, token={"place": {}})
+    page = PageDue(
+        run_id=run, attempt=1, tenant="default", stream_version=UUID(int=1), number=3, token={"place": {}}
+    )
     await give_up(office, to_message(page, "m1", "default"), "headwater.page.due")
     (letter,) = await letters(office)
 

@@ -245,7 +245,9 @@ class Dispatcher:
     async def _call(self, messages: tuple[Message, ...]) -> Verdict | None:
         task = asyncio.current_task()
         assert task is not None
-        before = task.cancelling()  # a task group that failed may leave its own request behind (Python 3.11, 3.12)
+        before = (
+            task.cancelling()
+        )  # a task group that failed may leave its own request behind (Python 3.11, 3.12)
         try:
             await self._handler(messages)
         except asyncio.CancelledError:
