@@ -166,7 +166,7 @@ async def test_no_more_requests_than_allowed_are_under_way(database: str) -> Non
             found = await ended(spine, await start(spine, "shop", 3))
 
         assert [run["state"] for run in found] == ["succeeded"] * 3
-        assert api.most == 2
+        assert 1 <= api.most <= 2  # how many meet depends on the machine; never more than allowed
         assert await spine.fetch("SELECT * FROM request_lease") == []
 
 
