@@ -1,5 +1,11 @@
 """What every test may ask for: the fixtures of the modules in tests/support, one line each."""
 
+import os
+
+# The tests may run under make, and run make themselves: theirs is not a part of ours.
+for _name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
+    os.environ.pop(_name, None)
+
 pytest_plugins = [
     "tests.support.destination",
     "tests.support.no_skips",
