@@ -20,7 +20,17 @@ from typing import Any
 from tests.support.ledgers import FOLDER, kept
 
 ROOT = Path(__file__).resolve().parents[2]
-COLUMNS = ("kills", "attempted", "acknowledged", "stored", "lost", "duplicated", "unexpected", "is_exact")
+COLUMNS = (
+    "kills",
+    "attempted",
+    "acknowledged",
+    "stored",
+    "lost",
+    "duplicated",
+    "unexpected",
+    "is_exact",
+    "longest_gap_s",
+)
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:

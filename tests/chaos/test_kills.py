@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 from tests.support.fleet import SERVICES
 from tests.support.flights import ALL, Flights, datasette, make_flights
-from tests.support.kills import Ground, is_sound, open_ground, walk_under_kills, webhooks_under_kills
+from tests.support.kills import (
+    Ground,
+    is_sound,
+    open_ground,
+    walk_under_kills,
+    walks_under_kills,
+    webhooks_under_kills,
+)
 from tests.support.ledgers import keep
 
 pytestmark = pytest.mark.long
@@ -63,7 +70,7 @@ async def test_all_flights_arrive_exactly(ground: Ground, all_flights: Flights):
 async def test_all_flights_arrive_exactly_although_a_part_is_killed_again_and_again(
     ground: Ground, all_flights: Flights, part: str
 ):
-    ledger = await walk_under_kills(
+    ledger = await walks_under_kills(
         ground.fleet,
         part,
         all_flights,
