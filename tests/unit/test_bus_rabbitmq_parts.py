@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 import pamqp.frame
 import pytest
-from aiormq.abc import DeliveredMessage
 from pamqp.body import ContentBody
 from pamqp.commands import Basic, Channel
 from pamqp.header import ContentHeader
@@ -18,8 +17,9 @@ from headwater.bus.envelope import ATTEMPT_HEADER, QUEUE_HEADER, REASON_HEADER, 
 from headwater.bus.port import MAX_BODY_BYTES
 from headwater.bus.rabbitmq.consumer import Session
 from headwater.bus.rabbitmq.frames import Place, publication
+from headwater.bus.rabbitmq.inlet import Inlet
 from headwater.bus.rabbitmq.lane import Lane
-from headwater.bus.rabbitmq.properties import MALFORMED_HEADER, decode
+from headwater.bus.rabbitmq.properties import MALFORMED_HEADER, Arrival, decode
 from headwater.bus.rabbitmq.publisher import PROBE_EVERY_S, Breaker
 from headwater.bus.rabbitmq.reader import mended
 from headwater.model.errors import BusFull, BusUnavailable, ContractError
@@ -27,11 +27,22 @@ from headwater.model.errors import BusFull, BusUnavailable, ContractError
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def delivered(
+def arrived(
     properties: Basic.Properties, key: str = "run.due", body: bytes = b"{}", redelivered: bool = False
-):
-    deliver = Basic.Deliver("tag", 1, redelivered, "headwater", key)
-    return DeliveredMessage(deliver, ContentHeader(0, len(body), properties), body, None)
+) -> Arrival:
+    return Arrival(
+        key, redelivered, properties.headers or {}, properties.message_id, properties.user_id, body
+    )
+
+
+def over_the_wire(*frames: object) -> list[tuple[int, Arrival]]:
+    """What an inlet makes of frames."""
+    got: list[tuple[int, Arrival]] = []
+    inlet = Inlet(lambda tag, arrival: got.append((tag, arrival)))
+    for frame in frames:
+        raw = frame if isinstance(frame, bytes) else pamqp.frame.marshal(frame, 1)
+        assert inlet.take(raw[0], raw[7:-1])
+    return got
 
 
 def frames_of(sent, to: Place, frame_bytes: int = 131_072) -> list:
@@ -48,8 +59,12 @@ def frames_of(sent, to: Place, frame_bytes: int = 131_072) -> list:
     return frames
 
 
+def read_arrival(arrival: Arrival):
+    return decode(arrival, queue="headwater.run.due", own_user="headwater", number="unnamed")
+
+
 def read(properties: Basic.Properties, queue: str = "headwater.run.due", **more):
-    return decode(delivered(properties, **more), queue=queue, own_user="headwater", number="unnamed")
+    return decode(arrived(properties, **more), queue=queue, own_user="headwater", number="unnamed")
 
 
 @pytest.mark.parametrize(
@@ -64,9 +79,13 @@ def read(properties: Basic.Properties, queue: str = "headwater.run.due", **more)
     ids=["headers", "attempt", "foreign user", "own user", "bytes"],
 )
 def test_a_message_is_the_same_after_the_way_there_and_back(sent):
-    publish, header, body = frames_of(sent, Place("headwater", sent.type, mandatory=True))
+    publish, *content = frames_of(sent, Place("headwater", sent.type, mandatory=True))
 
-    got = read(header.properties, key=publish.routing_key, body=body.value)
+    deliver = Basic.Deliver("tag", 4, False, publish.exchange, publish.routing_key)
+    ((tag, arrival),) = over_the_wire(deliver, *content)
+    got = decode(arrival, queue="headwater.run.due", own_user="headwater", number="unnamed")
+
+    assert tag == 4
 
     assert got.fault is None
     assert got.message == sent
@@ -403,3 +422,69 @@ async def test_frames_that_are_none_of_the_lanes_are_left_to_the_protocol_layer(
 
     assert not wire.say(Channel.Close(404, "NOT_FOUND", 0, 0))
     assert not wire.say(ContentBody(b"x"))
+
+
+_VALUES = ["text", "größer €", "", 7, -1, 2**40, 1.5, True, None, AT, [1, "two"], {"deep": {"er": 1}}, b""]
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_what_comes_in_is_read_as_the_protocol_library_reads_it(seed: int):
+    random_ = random.Random(seed)
+    kinds = _VALUES[:3] if seed % 2 else _VALUES[:-1]
+    given = {
+        "content_type": "application/json",
+        "content_encoding": "utf-8",
+        "headers": {f"h{n}": random_.choice(kinds) for n in range(random_.randrange(5))},
+        "delivery_mode": 2,
+        "priority": 3,
+        "correlation_id": "c",
+        "reply_to": "r",
+        "expiration": "60000",
+        "message_id": "m-ü",
+        "timestamp": AT,
+        "message_type": "t",
+        "user_id": "guest",
+        "app_id": "a",
+    }
+    chosen = {name: value for name, value in given.items() if random_.random() < 0.6}
+    body = random_.randbytes(random_.choice([0, 1, 5000]))
+    pieces = [ContentBody(body[start : start + 2000]) for start in range(0, len(body), 2000)]
+    header = pamqp.frame.marshal(ContentHeader(0, len(body), Basic.Properties(**chosen)), 1)
+    known = pamqp.frame.unmarshal(header)[2].properties
+
+    ((tag, arrival),) = over_the_wire(Basic.Deliver("ctag", 9, True, "x", "a.b"), header, *pieces)
+
+    assert (tag, arrival.key, arrival.is_redelivered, arrival.body) == (9, "a.b", True, body)
+    assert arrival.headers == (known.headers or {})
+    assert (arrival.message_id, arrival.user_id) == (known.message_id, known.user_id)
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_no_properties_however_broken_keep_a_message_from_arriving(seed: int):
+    random_ = random.Random(seed)
+    properties = Basic.Properties(message_id="m", headers={"a": "b", "c": "d"}, user_id="u", app_id="x")
+    header = bytearray(pamqp.frame.marshal(ContentHeader(0, 2, properties), 1))
+    for _ in range(random_.randrange(1, 6)):
+        header[random_.randrange(7 + 12, len(header) - 1)] = random_.randrange(256)
+    deliver = Basic.Deliver("ctag", 1, False, "x", "run.due")
+
+    ((_, arrival),) = over_the_wire(deliver, bytes(header), ContentBody(b"ok"))
+
+    assert arrival.body == b"ok"
+    assert read_arrival(arrival).message.body == b"ok"
+
+
+def test_a_message_without_a_body_arrives_with_its_header():
+    ((tag, arrival),) = over_the_wire(
+        Basic.Deliver("", 3, False, "", "run.due"), ContentHeader(0, 0, Basic.Properties(message_id="m"))
+    )
+
+    assert (tag, arrival.body, arrival.message_id) == (3, b"", "m")
+
+
+def test_an_inlet_leaves_what_is_no_message_to_the_protocol_layer():
+    inlet = Inlet(lambda *_: pytest.fail("nothing arrived"))
+
+    for frame in (Basic.Cancel("tag"), Channel.Close(406, "", 0, 0), Basic.QosOk()):
+        raw = pamqp.frame.marshal(frame, 1)
+        assert not inlet.take(raw[0], raw[7:-1])

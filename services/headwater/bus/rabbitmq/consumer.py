@@ -8,10 +8,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from aiormq.abc import AbstractChannel, DeliveredMessage
+from aiormq.abc import DeliveredMessage
+from aiormq.channel import Channel
 
 from headwater.bus.dispatcher import Delivery, Dispatcher, Options
 from headwater.bus.port import Handler, Message
+from headwater.bus.rabbitmq.inlet import Inlet
 from headwater.bus.rabbitmq.link import (
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
@@ -20,7 +22,7 @@ from headwater.bus.rabbitmq.link import (
     close_quietly,
     faults_are_unavailable,
 )
-from headwater.bus.rabbitmq.properties import decode
+from headwater.bus.rabbitmq.properties import Arrival, decode
 from headwater.bus.rabbitmq.publisher import Publisher
 from headwater.bus.topology import DEAD_EXCHANGE, DEAD_QUEUE, WAIT_PREFIX, Topology
 from headwater.model.backoff import RETRY_DELAYS_S, step_for
@@ -40,7 +42,7 @@ class Session:
     closes a channel that acknowledges twice.
     """
 
-    channel: AbstractChannel
+    channel: Channel
     open: dict[int, None] = field(default_factory=dict)
     is_lost: bool = False
     _settling: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -135,13 +137,16 @@ class Consumer:
             channel = connection.channel(publisher_confirms=False)
             await channel.initialize(timeout=RPC_TIMEOUT_S)
             below = await channel.get_underlay_channel()
+        assert isinstance(below, Channel)
         session = Session(below)
+        inlet = Inlet(lambda tag, arrival: self._arrived(session, dispatcher, tag, arrival))
+        connection.tap(below.number, inlet.take)
         lost = below.closing
         stopper: asyncio.Task[None] | None = None
         try:
             async with faults_are_unavailable():
                 await below.basic_qos(prefetch_count=prefetch, timeout=RPC_TIMEOUT_S)
-                tag = await self._subscribe(session, dispatcher)
+                tag = await self._subscribe(session)
             stopper = asyncio.create_task(self._stop_taking(session, tag))
             yield lost
         finally:
@@ -151,25 +156,24 @@ class Consumer:
             session.is_lost = True
             dispatcher.forget(session)
             await close_quietly(channel.close)
+            connection.untap(below.number, inlet.take)
 
-    async def _subscribe(self, session: Session, dispatcher: Dispatcher) -> str:
-        async def arrived(delivered: DeliveredMessage) -> None:
-            delivery = self._read(delivered, session)
-            session.open[delivery.tag] = None
-            dispatcher.offer(delivery)
+    def _arrived(self, session: Session, dispatcher: Dispatcher, tag: int, arrival: Arrival) -> None:
+        if session.is_lost:
+            return  # the broker hands it out again
+        name = f"unnamed-{id(session):x}-{next(self._numbers)}"
+        read = decode(arrival, queue=self._queue, own_user=self._own_user, number=name)
+        session.open[tag] = None
+        dispatcher.offer(Delivery(read.message, tag, session, read.fault))
 
+    async def _subscribe(self, session: Session) -> str:
         session.channel.on_consumer_cancel_callbacks.add(lambda _: self._cancelled.set())
-        answer = await session.channel.basic_consume(self._queue, arrived, timeout=RPC_TIMEOUT_S)
+        answer = await session.channel.basic_consume(self._queue, _never, timeout=RPC_TIMEOUT_S)
         return answer.consumer_tag or ""
 
     async def _stop_taking(self, session: Session, tag: str) -> None:
         await self._stopping.wait()
         await close_quietly(lambda: session.channel.basic_cancel(tag, timeout=RPC_TIMEOUT_S))
-
-    def _read(self, delivered: DeliveredMessage, session: Session) -> Delivery:
-        name = f"unnamed-{id(session):x}-{next(self._numbers)}"
-        read = decode(delivered, queue=self._queue, own_user=self._own_user, number=name)
-        return Delivery(read.message, delivered.delivery_tag, session, read.fault)
 
     async def ack(self, deliveries: Sequence[Delivery]) -> None:
         """See `Settler`."""
@@ -212,6 +216,10 @@ class Consumer:
         key = message.type if is_dead else self._topology.return_key(self._queue, message.type)
         taker = DEAD_QUEUE if is_dead else exchange  # a delay queue has the name of its exchange
         await self._publisher.send(message, exchange, key, queue=taker)
+
+
+async def _never(_: DeliveredMessage) -> None:
+    """The inlet takes every message before the protocol layer sees it."""
 
 
 def _session(delivery: Delivery) -> Session:

@@ -94,6 +94,11 @@ class Connection(aio_pika.Connection):
         """Offer the frames of a channel to `take` before anybody else sees them."""
         self._guard.taps[channel] = take
 
+    def untap(self, channel: int, take: Tap) -> None:
+        """Undo `tap`, unless the channel's number has gone to another meanwhile."""
+        if self._guard.taps.get(channel) == take:
+            del self._guard.taps[channel]
+
     def write(self, frames: bytes) -> None:
         """Put whole frames on the connection."""
         self._guard.write(frames)

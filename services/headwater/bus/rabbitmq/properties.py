@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from aiormq.abc import DeliveredMessage
-
 from headwater.bus.envelope import (
     ATTEMPT_HEADER,
     MAX_HEADER_BYTES,
@@ -35,36 +33,47 @@ class Read:
     fault: str | None
 
 
-def decode(delivered: DeliveredMessage, *, queue: str, own_user: str, number: str) -> Read:
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A message as the broker hands it over. Header values may be of any kind, and anything may be missing."""
+
+    key: str
+    is_redelivered: bool
+    headers: Mapping[str, Any]
+    message_id: str | None
+    user_id: str | None
+    body: bytes
+
+
+def decode(arrival: Arrival, *, queue: str, own_user: str, number: str) -> Read:
     """What was delivered from `queue`, as a message.
 
     Text of any kind stays text; numbers and truth values become text; tables and lists are left out, since
     ours are plain. `number` names a message that has no id of its own.
     """
-    properties = delivered.header.properties
-    raw: Mapping[str, Any] = properties.headers or {}
+    raw = arrival.headers
     headers, header_fault = _plain(raw)
     attempt, attempt_fault = _attempt(headers.pop(ATTEMPT_HEADER, "0"))
     claimed_user = headers.pop(USER_HEADER, None)
     if queue == DEAD_QUEUE and REASON_HEADER not in headers:
         headers |= _broker_reason(raw)
-    key = delivered.routing_key or ""
+    key = arrival.key
     message = Message(
         type=key.removeprefix(DEAD_PREFIX) if queue == DEAD_QUEUE else key,
-        id=properties.message_id or number,
-        body=delivered.body,
+        id=arrival.message_id or number,
+        body=arrival.body,
         headers=headers,
         attempt=attempt,
-        redelivered=_redelivered(raw, delivered),
-        user_id=(claimed_user or own_user) if properties.user_id == own_user else properties.user_id,
+        redelivered=_redelivered(arrival),
+        user_id=(claimed_user or own_user) if arrival.user_id == own_user else arrival.user_id,
     )
     faults = (
         headers.pop(MALFORMED_HEADER, None),
         "routing key is not UTF-8 text" if "\N{REPLACEMENT CHARACTER}" in key else None,
-        None if properties.message_id else "message_id is missing: it is the idempotency key",
+        None if arrival.message_id else "message_id is missing: it is the idempotency key",
         header_fault,
         attempt_fault,
-        _body_fault(delivered.body),
+        _body_fault(arrival.body),
     )
     # Dead letters are there to be looked at, whatever is wrong with them.
     fault = None if queue == DEAD_QUEUE else next((fault for fault in faults if fault), None)
@@ -72,6 +81,8 @@ def decode(delivered: DeliveredMessage, *, queue: str, own_user: str, number: st
 
 
 def _plain(raw: Mapping[str, Any]) -> tuple[dict[str, str], str | None]:
+    if _are_plain(raw):
+        return dict(raw), None
     plain: dict[str, str] = {}
     fault = None
     size = 0
@@ -89,6 +100,16 @@ def _plain(raw: Mapping[str, Any]) -> tuple[dict[str, str], str | None]:
         if exact > MAX_HEADER_BYTES:
             return {}, f"headers have {exact} bytes, more than {MAX_HEADER_BYTES}; they are left out"
     return plain, fault
+
+
+def _are_plain(raw: Mapping[str, Any]) -> bool:
+    """Whether the headers can be taken as they are, as most can: short texts, none of the broker's own."""
+    try:
+        names, values = "".join(raw), "".join(raw.values())
+    except TypeError:
+        return False
+    is_short = len(names) + len(values) <= MAX_HEADER_BYTES // 4  # a character has up to four bytes
+    return is_short and "\0" not in values and not any(name.startswith(_BROKERS_OWN) for name in raw)
 
 
 def _text(value: object) -> str | None:
@@ -113,11 +134,11 @@ def _attempt(text: str) -> tuple[int, str | None]:
     return 0, f"header {ATTEMPT_HEADER} is not a count"
 
 
-def _redelivered(raw: Mapping[str, Any], delivered: DeliveredMessage) -> int:
-    count = raw.get("x-delivery-count")
+def _redelivered(arrival: Arrival) -> int:
+    count = arrival.headers.get("x-delivery-count")
     if isinstance(count, int) and not isinstance(count, bool):
         return max(count, 0)
-    return 1 if delivered.redelivered else 0
+    return int(arrival.is_redelivered)
 
 
 def _body_fault(body: bytes) -> str | None:

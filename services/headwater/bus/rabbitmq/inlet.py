@@ -1,0 +1,156 @@
+"""Messages as they come in, read from the frames of a consuming channel.
+
+Most of them are our own: text in every header, properties in order. Those are read directly; whatever else a foreign
+program sends goes through the protocol library, which knows all kinds of values, and through its guard.
+"""
+
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pamqp.frame
+from pamqp.constants import FRAME_BODY, FRAME_HEADER, FRAME_METHOD
+
+from headwater.bus.rabbitmq.properties import Arrival
+from headwater.bus.rabbitmq.reader import mended
+
+_DELIVER = struct.pack(">HH", 60, 60)
+_TAG = struct.Struct(">QB").unpack_from  # delivery tag, redelivered
+_CONTENT = struct.Struct(">QH").unpack_from  # size of the body, property flags
+_LONG = struct.Struct(">I").unpack_from
+_MOMENT = struct.Struct(">Q").unpack_from
+_LAST_MOMENT_S = 253_402_300_799  # the end of the year 9999; what is beyond is no date
+_FRAME = struct.Struct(">BHI").pack
+_TEXT = ord("S")
+# The properties in the order of their flags (AMQP 0-9-1 §4.2.6.1, basic class), by how they are read.
+_SHORT, _TABLE, _OCTET, _TIME = range(4)
+_ORDER = (
+    ("content_type", 1 << 15, _SHORT),
+    ("content_encoding", 1 << 14, _SHORT),
+    ("headers", 1 << 13, _TABLE),
+    ("delivery_mode", 1 << 12, _OCTET),
+    ("priority", 1 << 11, _OCTET),
+    ("correlation_id", 1 << 10, _SHORT),
+    ("reply_to", 1 << 9, _SHORT),
+    ("expiration", 1 << 8, _SHORT),
+    ("message_id", 1 << 7, _SHORT),
+    ("timestamp", 1 << 6, _TIME),
+    ("message_type", 1 << 5, _SHORT),
+    ("user_id", 1 << 4, _SHORT),
+    ("app_id", 1 << 3, _SHORT),
+)
+_UNKNOWN_FLAGS = 0b111
+
+Properties = tuple[Mapping[str, Any], str | None, str | None]  # headers, message id, user
+
+
+class Inlet:
+    """Puts the frames of a channel together; `arrived` gets each message with its delivery tag."""
+
+    def __init__(self, arrived: Callable[[int, Arrival], None]) -> None:
+        self._arrived = arrived
+        self._coming: _Coming | None = None
+
+    def take(self, kind: int, payload: bytes) -> bool:
+        """Read a frame of the channel; False when it is for the protocol layer."""
+        if kind == FRAME_METHOD:
+            if not payload.startswith(_DELIVER):
+                return False
+            self._coming = _Coming(payload)
+            return True
+        coming = self._coming
+        if coming is None:
+            return False
+        if kind == FRAME_HEADER:
+            coming.begin(payload)
+        elif kind == FRAME_BODY:
+            coming.body.append(payload)
+            coming.missing -= len(payload)
+        if coming.missing <= 0:
+            self._coming = None
+            self._arrived(coming.tag, coming.arrival())
+        return True
+
+
+class _Coming:
+    """A message of which not all frames are there yet."""
+
+    def __init__(self, deliver: bytes) -> None:
+        at = 5 + deliver[4]  # behind the consumer tag
+        self.tag, self._redelivered = _TAG(deliver, at)
+        at += 9
+        at += 1 + deliver[at]  # behind the exchange
+        # What is no text is told by the character that stands for it.
+        self._key = deliver[at + 1 : at + 1 + deliver[at]].decode("utf-8", "replace")
+        self._properties: Properties = ({}, None, None)
+        self.body: list[bytes] = []
+        self.missing = 1  # the header is
+
+    def begin(self, header: bytes) -> None:
+        self.missing, _ = _CONTENT(header, 4)
+        self._properties = properties_of(header)
+
+    def arrival(self) -> Arrival:
+        headers, message_id, user_id = self._properties
+        body = self.body[0] if len(self.body) == 1 else b"".join(self.body)
+        return Arrival(self._key, bool(self._redelivered & 1), headers, message_id, user_id, body)
+
+
+def properties_of(header: bytes) -> Properties:
+    """What we want of a content header's payload, however strange the rest of it is."""
+    try:
+        found = _plain_properties(header)
+    except (struct.error, IndexError, UnicodeDecodeError):
+        found = None
+    return _any_properties(header) if found is None else found
+
+
+def _plain_properties(header: bytes) -> Properties | None:
+    """None when there is something that only the library can read."""
+    _, flags = _CONTENT(header, 4)
+    if flags & _UNKNOWN_FLAGS:
+        return None
+    headers: Mapping[str, str] | None = {}
+    message_id = user_id = None
+    at = 14
+    for name, flag, form in _ORDER:
+        if not flags & flag:
+            continue
+        if form == _SHORT:
+            text = header[at + 1 : at + 1 + header[at]].decode()
+            at += 1 + header[at]
+            if name == "message_id":
+                message_id = text
+            elif name == "user_id":
+                user_id = text
+        elif form == _TABLE:
+            (size,) = _LONG(header, at)
+            headers = _texts(header, at + 4, at + 4 + size)
+            at += 4 + size
+        elif form == _OCTET:
+            at += 1
+        elif _MOMENT(header, at)[0] <= _LAST_MOMENT_S:
+            at += 8
+        else:
+            return None
+    return None if at != len(header) or headers is None else (headers, message_id, user_id)
+
+
+def _texts(header: bytes, at: int, end: int) -> dict[str, str] | None:
+    """The table between `at` and `end`; None when not all of its values are texts."""
+    found = {}
+    while at < end:
+        begin = at + 1 + header[at]
+        if header[begin] != _TEXT:
+            return None
+        name = header[at + 1 : begin].decode()
+        (size,) = _LONG(header, begin + 1)
+        at = begin + 5 + size
+        found[name] = header[begin + 5 : at].decode()
+    return found if at == end else None
+
+
+def _any_properties(header: bytes) -> Properties:
+    frame = mended(_FRAME(FRAME_HEADER, 1, len(header)) + header + b"\xce")
+    properties: Any = pamqp.frame.unmarshal(frame)[2].properties  # type: ignore[union-attr]  # it is a header
+    return properties.headers or {}, properties.message_id, properties.user_id
