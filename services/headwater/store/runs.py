@@ -68,6 +68,29 @@ async def insert(connection: Any, run: NewRun) -> UUID:
     return run.id
 
 
+async def insert_scheduled(connection: Any, new: Sequence[NewRun]) -> None:
+    """Insert runs that schedules start, as `insert` does. Of one schedule and stream the first goes first."""
+    first: dict[tuple[str, str | None, str, str], NewRun] = {}
+    for run in new:
+        first.setdefault((run.tenant, run.schedule, run.source, run.stream), run)
+    later = [run for run in new if first[run.tenant, run.schedule, run.source, run.stream] is not run]
+    if first:
+        for row in await connection.fetch(_Q["insert_many"], *_columns(list(first.values()))):
+            await _announce(connection, row)
+    for run in later:
+        await insert(connection, run)
+
+
+def _columns(new: Sequence[NewRun]) -> list[list[Any]]:
+    """What `insert_many` takes, column by column."""
+    rows = [
+        (run.id, to_millisecond(run.due_at), run.tenant, run.source, run.stream, run.schedule, run.mode, run.force,
+         dumps(dict(run.parameters)).decode(), run.generation, run.priority, run.started_by, run.attempts_max)
+        for run in new
+    ]  # fmt: skip
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
 async def get(connection: Any, run_id: UUID) -> Mapping[str, Any] | None:
     """The run's row as the transaction's tenant sees it."""
     return await connection.fetchrow(_Q["get"], time_of(run_id), run_id)  # type: ignore[no-any-return]

@@ -1,6 +1,7 @@
 """Schedules: claimed by any timer, by the database's clock (DESIGN.md §1)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -33,16 +34,23 @@ async def claim_due(connection: Any, limit: int) -> Sequence[Mapping[str, Any]]:
     return await connection.fetch(_Q["claim_due"], limit)  # type: ignore[no-any-return]
 
 
-async def advance(
-    connection: Any,
-    tenant: str,
-    name: str,
-    last_due_at: datetime | None,
-    next_at: datetime | None,
-    state: str = "active",
-    reason: str | None = None,
-) -> None:
-    await connection.execute(_Q["advance"], tenant, name, last_due_at, next_at, state, reason)
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """How a schedule goes on: when it was last due (None: as it was) and is due next, and why it is in its state."""
+
+    tenant: str
+    name: str
+    last_due_at: datetime | None
+    next_at: datetime | None
+    state: str = "active"
+    reason: str | None = None
+
+
+async def advance(connection: Any, advances: Sequence[Advance]) -> None:
+    """Write down how these schedules go on."""
+    rows = [(a.tenant, a.name, a.last_due_at, a.next_at, a.state, a.reason) for a in advances]
+    if rows:
+        await connection.execute(_Q["advance"], *(list(column) for column in zip(*rows, strict=True)))
 
 
 async def next_due_s(connection: Any) -> float | None:

@@ -19,6 +19,7 @@ from headwater.model.schedule import Timetable
 from headwater.model.schedule_policy import CatchUp, due_now
 from headwater.store import runs, schedules
 from headwater.store.runs import NewRun
+from headwater.store.schedules import Advance
 
 logger = logging.getLogger("headwater.timer")
 BATCH = 500
@@ -41,26 +42,27 @@ _due = lru_cache(maxsize=50_000)(due_now)
 async def fire_due(connection: Any, limit: int = BATCH) -> int:
     """Fire what is due, in the caller's transaction; gives how many schedules were claimed."""
     due = await schedules.claim_due(connection, limit)
-    for row in due:
-        await _fire(connection, row)
+    fired = [_fire(row) for row in due]
+    await runs.insert_scheduled(connection, [run for _, started in fired for run in started])
+    await schedules.advance(connection, [advance for advance, _ in fired])
     return len(due)
 
 
-async def _fire(connection: Any, row: Mapping[str, Any]) -> None:
+def _fire(row: Mapping[str, Any]) -> tuple[Advance, list[NewRun]]:
+    """How the schedule goes on, and the runs that it starts now."""
     tenant, name = row["tenant"], row["name"]
     try:
         schedule, timetable = _timetable(dumps(row["definition"]), tenant)
         due = _due(timetable, row["next_at"], row["now"].replace(microsecond=0), CATCH_UP)
     except (ConfigError, ValueError) as error:
         logger.warning("schedule %s/%s cannot be computed any more: %s", tenant, name, error)
-        await schedules.advance(connection, tenant, name, None, None, "error", str(error)[:500])
-        return
-    for boundary in due.boundaries:
-        for stream in schedule.streams:
-            await runs.insert(connection, _run(tenant, schedule, stream, boundary))
+        return Advance(tenant, name, None, None, "error", str(error)[:500]), []
+    started = [
+        _run(tenant, schedule, stream, boundary) for boundary in due.boundaries for stream in schedule.streams
+    ]
     last = due.boundaries[-1] if due.boundaries else None
     state = "active" if due.next_at is not None else "expired"
-    await schedules.advance(connection, tenant, name, last, due.next_at, state)
+    return Advance(tenant, name, last, due.next_at, state), started
 
 
 def _run(tenant: str, schedule: Schedule, stream: str, boundary: datetime) -> NewRun:

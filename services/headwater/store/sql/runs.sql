@@ -14,6 +14,30 @@ SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
 ON CONFLICT DO NOTHING
 RETURNING *
 
+-- name: insert_many
+-- Scheduled runs, each of another schedule or stream, unless they are there already; see `insert`. Gives those that are
+-- recorded as skipped.
+WITH made AS (
+    INSERT INTO run (id, due_at, tenant, source, stream, schedule, trigger, mode, force, parameters,
+                     generation, priority, started_by, attempts_max, state, skip_reason, finished_at)
+    SELECT d.id, d.due_at, d.tenant, d.source, d.stream, d.schedule, 'schedule', d.mode, d.force, d.parameters::jsonb,
+           d.generation, d.priority, d.started_by, d.attempts_max,
+           CASE WHEN overlap.is_there THEN 'skipped' ELSE 'queued' END,
+           CASE WHEN overlap.is_there THEN 'overlap' END,
+           CASE WHEN overlap.is_there THEN clock_timestamp() END
+      FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                  $8::boolean[], $9::text[], $10::int[], $11::int[], $12::text[], $13::int[])
+           AS d (id, due_at, tenant, source, stream, schedule, mode, force, parameters, generation, priority, started_by,
+                 attempts_max)
+     CROSS JOIN LATERAL (SELECT EXISTS (
+            SELECT 1 FROM run r
+             WHERE r.tenant = d.tenant AND r.source = d.source AND r.stream = d.stream AND r.schedule = d.schedule
+               AND r.state IN ('queued', 'running') AND r.id <> d.id) AS is_there) AS overlap
+    ON CONFLICT DO NOTHING
+    RETURNING *
+)
+SELECT * FROM made WHERE state = 'skipped'
+
 -- name: get
 -- One run of a tenant.
 SELECT * FROM run WHERE due_at = $1 AND id = $2

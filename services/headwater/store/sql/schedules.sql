@@ -22,7 +22,12 @@ SELECT tenant, name, definition, next_at, clock_timestamp() AS now FROM schedule
  ORDER BY next_at, tenant, name LIMIT $1 FOR UPDATE SKIP LOCKED
 
 -- name: advance
-UPDATE schedule SET last_due_at = coalesce($3, last_due_at), next_at = $4, state = $5, state_reason = $6 WHERE tenant = $1 AND name = $2
+-- How schedules go on, column by column.
+UPDATE schedule s SET last_due_at = coalesce(d.last_due_at, s.last_due_at), next_at = d.next_at, state = d.state,
+                      state_reason = d.reason
+  FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[])
+       AS d (tenant, name, last_due_at, next_at, state, reason)
+ WHERE s.tenant = d.tenant AND s.name = d.name
 
 -- name: next_due_s
 -- Seconds until the next schedule is due, by the database's clock; null when none is.
