@@ -3,14 +3,13 @@
 Texts may hold `${env:NAME}` (read when the manifest is applied) and `${secret:NAME}` (read at run time).
 """
 
-import re
-from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from headwater.contracts.auth import ApiKeyAuth, Auth, BasicAuth, BearerAuth, NoAuth, SecretText
 from headwater.contracts.base import Closed
+from headwater.contracts.calendars import Calendar
 from headwater.contracts.destination import Destination
 from headwater.contracts.endpoints import (
     AddressRange,
@@ -28,6 +27,7 @@ from headwater.contracts.endpoints import (
     spelled_out,
 )
 from headwater.contracts.fields import FieldsForm, RecordFields, spelled_out_fields
+from headwater.contracts.naming import HttpUrl, Name
 from headwater.contracts.pagination import (
     CursorPagination,
     Expression,
@@ -41,6 +41,7 @@ from headwater.contracts.pagination import (
     RelayPagination,
     WindowPagination,
 )
+from headwater.contracts.schedules import Schedule
 from headwater.contracts.signatures import SchemeDefinition
 from headwater.contracts.walking import Errors, Incremental, Limits, Records, Request
 
@@ -49,14 +50,17 @@ __all__ = [
     "Auth",
     "BasicAuth",
     "BearerAuth",
+    "Calendar",
     "CursorPagination",
     "Destination",
     "Errors",
     "Expression",
+    "HttpUrl",
     "Incremental",
     "KeysetPagination",
     "Limits",
     "LinkPagination",
+    "Name",
     "NextUrlPagination",
     "NoAuth",
     "NoPagination",
@@ -66,20 +70,10 @@ __all__ = [
     "Records",
     "RelayPagination",
     "Request",
+    "Schedule",
     "SecretText",
     "WindowPagination",
 ]  # what is made elsewhere and read from here; the classes below need no entry
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]
-
-
-def _http_url(text: str) -> str:
-    if not re.match(r"^https?://[^/\s?#]+", text) and not text.startswith("${"):
-        raise ValueError("must be an absolute http:// or https:// address")
-    return text.rstrip("/") if text.count("/") == 3 else text
-
-
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
 
 class Network(Closed):
@@ -161,47 +155,6 @@ class Source(Closed):
     timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
     network: Network = Network()
     streams: tuple[Stream, ...] = ()
-
-
-StreamRef = Annotated[
-    str,
-    StringConstraints(
-        pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?\.[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$"
-    ),
-]
-
-
-class Schedule(Closed):
-    """When streams are due. Without a time specification a schedule is manual."""
-
-    name: Name
-    description: str = ""
-    streams: tuple[StreamRef, ...] = Field(min_length=1)
-    cron: str | None = None
-    crons: tuple[str, ...] = ()
-    interval: str | None = None
-    once: datetime | None = None
-    preset: str | None = None
-    timezone: str = "UTC"
-    day_match: Literal["any", "all"] = "any"
-    enabled: bool = True
-    mode: Literal["auto", "incremental", "full"] = "auto"
-    parameters: dict[str, Any] = {}
-
-    @property
-    def is_manual(self) -> bool:
-        """Whether it has no time specification."""
-        return not self._given()
-
-    def _given(self) -> list[str]:
-        specifications = ("cron", "crons", "interval", "once", "preset")
-        return [name for name in specifications if getattr(self, name) not in (None, ())]
-
-    @model_validator(mode="after")
-    def _cron_once(self) -> Self:
-        if self.cron is not None and self.crons:
-            raise ValueError("give `cron` or the list `crons`, not both")
-        return self
 
 
 class EndpointTable(Closed):
@@ -293,6 +246,7 @@ class Manifest(Closed):
     tenant: Name = "default"
     sources: tuple[Source, ...] = ()
     schedules: tuple[Schedule, ...] = ()
+    calendars: tuple[Calendar, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
 
 

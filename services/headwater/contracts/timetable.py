@@ -1,9 +1,11 @@
 """The times of a schedule, from the words of the manifest."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from headwater.contracts.manifest import Schedule
+from headwater.contracts.durations import seconds_of
+from headwater.contracts.schedules import IntervalForm, Schedule
 from headwater.model.schedule import Timetable, parse_timetable
+from headwater.model.schedule_interval import EPOCH
 
 
 def timetable_of(schedule: Schedule, tenant: str, now: datetime | None = None) -> Timetable | None:
@@ -13,9 +15,11 @@ def timetable_of(schedule: Schedule, tenant: str, now: datetime | None = None) -
     """
     if schedule.is_manual:
         return None
+    every, anchor = rhythm_of(schedule.interval)
     return parse_timetable(
         crons=schedule.crons if schedule.cron is None else (schedule.cron,),
-        interval=schedule.interval,
+        interval=every,
+        anchor=anchor,
         once=schedule.once,
         preset=schedule.preset,
         timezone=schedule.timezone,
@@ -23,3 +27,12 @@ def timetable_of(schedule: Schedule, tenant: str, now: datetime | None = None) -
         hash_key=f"{tenant}/{schedule.name}",
         now=now,
     )
+
+
+def rhythm_of(interval: str | IntervalForm | None) -> tuple[str | None, datetime | None]:
+    """The interval's text and where its rhythm begins (None: at the epoch)."""
+    if not isinstance(interval, IntervalForm):
+        return interval, None
+    if interval.phase is None:
+        return interval.every, interval.anchor
+    return interval.every, (interval.anchor or EPOCH) + timedelta(seconds=seconds_of(interval.phase))
