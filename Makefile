@@ -4,7 +4,9 @@
 
 BIN := .venv/bin
 # The long forms of tests run in `make chaos`.
-PYTEST := $(BIN)/pytest -m 'not long'
+# Two workers, each with servers of its own; a broker that was given from outside is emptied between tests, so one.
+WORKERS ?= $(if $(HEADWATER_TEST_AMQP_URL),0,2)
+PYTEST := $(BIN)/pytest -m 'not long' -n $(WORKERS) --dist worksteal
 
 help: ## Tell what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.support.no_skips",
     "tests.support.postgres",
     "tests.support.rabbitmq",
+    "tests.support.reports",
     "tests.support.buses",
     "tests.support.flights",
 ]

@@ -368,7 +368,7 @@ async def test_too_large_headers_are_refused(client: HttpClient) -> None:
 @pytest.mark.parametrize(
     ("body", "encoding", "kind", "retryable"),
     [
-        (gzip.compress(b"[1, 2, 3]" * 100)[:-12], "gzip", "cut_body", True),
+        (gzip.compress(b"[1, 2, 3]" * 100, mtime=0)[:-12], "gzip", "cut_body", True),
         (b"\x1f\x8b" + b"no gzip at all", "gzip", "bad_encoding", False),
         (b"[1]", "br", "bad_encoding", False),
         (b"[1]", "gzip, gzip, gzip", "bad_encoding", False),

@@ -109,11 +109,11 @@ async def test_a_compressed_body_is_kept_as_it_was_signed_and_read_behind_its_en
 @pytest.mark.parametrize(
     ("body", "encoding", "status"),
     [
-        (gzip.compress(b"\0" * 5_000_000), "gzip", 413),
+        (gzip.compress(b"\0" * 5_000_000, mtime=0), "gzip", 413),
         (zlib.compress(b"\0" * 5_000_000), "deflate", 413),
         (b"this is no gzip", "gzip", 400),
-        (gzip.compress(b"x" * 1000)[:-12], "gzip", 400),
-        (gzip.compress(b"{}") + b"more", "gzip", 400),
+        (gzip.compress(b"x" * 1000, mtime=0)[:-12], "gzip", 400),
+        (gzip.compress(b"{}", mtime=0) + b"more", "gzip", 400),
         (b"{}", "br", 415),
         (b"{}", "gzip, gzip", 415),
     ],
