@@ -4,8 +4,9 @@ What the manifest names is written; streams of a named source that it no longer 
 are sealed into the table `secret`, and the definitions keep only their names.
 """
 
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from headwater.contracts.codec import dumps
 from headwater.contracts.endpoints import SecretWindow
 from headwater.contracts.manifest import Auth, Endpoint, Manifest, Schedule, Source, Stream, StreamDefinition
 from headwater.contracts.timetable import timetable_of
+from headwater.model.errors import SecretError
 from headwater.model.ids import derive_key_id
 from headwater.model.schedule import next_after
 from headwater.model.secret import Secret
@@ -123,13 +125,41 @@ async def _schedule(connection: Any, tenant: str, schedule: Schedule) -> None:
     await schedules.put(connection, tenant, schedule.name, definition, state, upcoming)
 
 
+async def _places(
+    connection: Any, keyring: Keyring, tenant: str, prefix: str, texts: Sequence[str]
+) -> list[str]:
+    """A name for each of the texts: a value that has one keeps it, so that its use stays known; a new value takes a
+    free one, so that none is written over that still counts.
+    """
+    known: dict[str, Secret | None] = {}
+    for row in await config.list_secrets(connection, tenant):
+        if row["name"].startswith(prefix):
+            known[row["name"]] = await _value(connection, keyring, tenant, row["name"])
+    names = {secret.text(): name for name, secret in known.items() if secret is not None}
+    free = (place for number in itertools.count() if (place := f"{prefix}{number}") not in known)
+    places: list[str] = []
+    for text in texts:
+        is_named = bool(names_in(text))
+        places.append(names.pop(text, "") or ("" if is_named else next(free)))
+    return places
+
+
+async def _value(connection: Any, keyring: Keyring, tenant: str, name: str) -> Secret | None:
+    """The secret's value; None when it does not open: then nothing can be equal to it."""
+    try:
+        return (await config.get_secrets(connection, keyring, [(tenant, name)])).get((tenant, name))
+    except SecretError:
+        return None
+
+
 async def _endpoint(connection: Any, keyring: Keyring, tenant: str, endpoint: Endpoint) -> None:
     prefix = f"endpoint/{endpoint.name}/secrets/"
+    texts = [given.value if isinstance(given, SecretWindow) else given for given in endpoint.secrets]
+    places = await _places(connection, keyring, tenant, prefix, texts)
     kept: list[str] = []
     sealed: list[str | SecretWindow] = []
-    for index, given in enumerate(endpoint.secrets):
-        text = given.value if isinstance(given, SecretWindow) else given
-        named = await _sealed(connection, keyring, tenant, f"{prefix}{index}", text)
+    for given, text, place in zip(endpoint.secrets, texts, places, strict=True):
+        named = await _sealed(connection, keyring, tenant, place, text)
         kept.append(named.removeprefix("${secret:").removesuffix("}"))
         sealed.append(given.model_copy(update={"value": named}) if isinstance(given, SecretWindow) else named)
     await config.drop_secrets_except(connection, tenant, prefix, kept)

@@ -8,11 +8,12 @@ from uuid import UUID
 from pydantic import Field
 
 from headwater.control.paging import Instant, ListQuery, after_moment, in_utc, listing, token_of
-from headwater.control.problems import not_found
+from headwater.control.problems import invalid, not_found
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
 from headwater.store import deliveries
 
 State = Literal["accepted", "done", "filtered", "dead"]
+SHOWN_BYTES = 64 * 1024
 
 
 class DeliveriesQuery(ListQuery):
@@ -23,6 +24,54 @@ class DeliveriesQuery(ListQuery):
     type: Annotated[str | None, Field(max_length=512, description="The provider's type of event.")] = None
     since: Instant | None = None
     until: Annotated[Instant | None, Field(description="Before this moment.")] = None
+    q: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=512,
+            description="An id of ours or the provider's, a text in the body, `header:NAME=VALUE`, or a place in a "
+            "JSON body: `body.data.id=VALUE` (without `=`: it is there).",
+        ),
+    ] = None
+    header: Annotated[
+        str | None,
+        Field(min_length=1, max_length=512, description="`NAME`, or `NAME: VALUE` (its whole value)."),
+    ] = None
+    payload: Annotated[
+        str | None,
+        Field(
+            min_length=1, max_length=512, description="A place in a JSON body, `data.id`, or `data.id=VALUE`."
+        ),
+    ] = None
+
+    def search(self) -> deliveries.Search:
+        """What the texts ask for. Raises: Refusal."""
+        text, header, payload = self.q, None, None
+        if text is not None and text.startswith("header:"):
+            header, text = _header(text.removeprefix("header:"), "=", "q"), None
+        elif text is not None and text.startswith("body."):
+            payload, text = _place(text.removeprefix("body."), "q"), None
+        if self.header is not None:
+            header = _header(self.header, ":", "header")
+        if self.payload is not None:
+            payload = _place(self.payload, "payload")
+        return deliveries.Search(text, header, payload)
+
+
+def _header(text: str, separator: str, parameter: str) -> tuple[str, str | None]:
+    name, found, value = text.partition(separator)
+    if not name.strip():
+        raise invalid("A parameter is not valid", [{"parameter": parameter, "detail": "names no header"}])
+    return name.strip(), value.strip() if found else None
+
+
+def _place(text: str, parameter: str) -> tuple[list[str], str | None]:
+    path, found, value = text.partition("=")
+    keys = path.strip().split(".")
+    if not all(keys):
+        detail = "is no place: write keys with dots between them, data.object.id"
+        raise invalid("A parameter is not valid", [{"parameter": parameter, "detail": detail}])
+    return keys, value if found else None
 
 
 class Verification(Answer):
@@ -34,7 +83,11 @@ class Verification(Answer):
 
 
 class Delivery(Answer):
-    """One accepted webhook. `duplicates` counts the receipts that were merged into it."""
+    """One accepted webhook. `duplicates` counts the receipts that were merged into it.
+
+    `parsed_as` is what its body was read as, null where nothing needed it; `reason` says why it is dead, or what of
+    it could not be read. `replays` counts how often it was asked to be done again.
+    """
 
     id: UUID
     endpoint: str
@@ -51,13 +104,29 @@ class Delivery(Answer):
     body_sha256: str
     verification: Verification
     duplicates: int
+    parsed_as: str | None
+    replays: int
+    replayed_at: datetime | None
 
 
 class DeliveryDetail(Delivery):
-    """With the request's headers: [name, value] in wire order, latin-1; what authorises is starred."""
+    """With the request's headers: [name, value] in wire order, latin-1; what authorises is starred.
+
+    `body_text` is the body where it is UTF-8 and no longer than 64 KiB; `…/raw` gives its bytes.
+    """
 
     receipt_id: UUID
     headers: list[tuple[str, str]]
+    body_text: str | None
+
+
+class Duplicate(Answer):
+    """A receipt that was merged into a delivery. `is_conflict`: its bytes are others than the first one's."""
+
+    receipt_id: UUID
+    received_at: datetime
+    body_sha256: str
+    is_conflict: bool
 
 
 _SAME = (
@@ -72,16 +141,33 @@ def delivery_view(row: Mapping[str, Any]) -> dict[str, Any]:
         "body_sha256": row["body_sha256"],
         "verification": row["verification"],
         "duplicates": row["duplicate_count"],
+        "parsed_as": row["form"],
+        "replays": row["replay_count"],
+        "replayed_at": row["replayed_at"],
     }
 
 
 def _detail_view(row: Mapping[str, Any]) -> dict[str, Any]:
     sized = {**row, "body_bytes": len(row["body"]), "body_sha256": bytes(row["body_sha256"]).hex()}
-    return {**delivery_view(sized), "receipt_id": row["receipt_id"], "headers": row["headers"]}
+    return {
+        **delivery_view(sized),
+        "receipt_id": row["receipt_id"],
+        "headers": row["headers"],
+        "body_text": _text(bytes(row["body"])),
+    }
+
+
+def _text(body: bytes) -> str | None:
+    if len(body) > SHOWN_BYTES:
+        return None
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
 
 
 async def list_deliveries(desk: Desk, call: Call[DeliveriesQuery, None]) -> Reply:
-    query = call.query
+    query, search = call.query, call.query.search()
     async with desk.acting(call) as connection:
         rows = await deliveries.list_deliveries(
             connection,
@@ -92,6 +178,7 @@ async def list_deliveries(desk: Desk, call: Call[DeliveriesQuery, None]) -> Repl
             until=in_utc(query.until),
             limit=query.limit + 1,
             after=after_moment(query, "deliveries"),
+            search=search,
         )
     return Reply(
         listing(
@@ -122,4 +209,21 @@ async def raw_delivery(desk: Desk, call: Call[NoQuery, None]) -> Reply:
         raw=bytes(row["body"]),
         content_type="application/octet-stream",
         headers={"Content-Disposition": f'attachment; filename="{row["id"]}.bin"'},
+    )
+
+
+async def list_duplicates(desk: Desk, call: Call[ListQuery, None]) -> Reply:
+    """The receipts that were merged into the delivery, newest first."""
+    row = await _found(desk, call)
+    async with desk.acting(call) as connection:
+        rows = await deliveries.duplicates_of(
+            connection, row["id"], limit=call.query.limit + 1, after=after_moment(call.query, "duplicates")
+        )
+    return Reply(
+        listing(
+            rows,
+            call.query.limit,
+            dict,
+            lambda row: token_of("duplicates", row["received_at"], row["receipt_id"]),
+        )
     )

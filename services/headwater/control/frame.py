@@ -41,6 +41,11 @@ PARAMETERS: Mapping[str, re.Pattern[str]] = {
     "tenant": _NAME,
     "source": _NAME,
     "stream": _NAME,
+    "endpoint": _NAME,
+    "refusal": _UUID,
+    "replay": _UUID,
+    "preset": re.compile(r"[a-z0-9_-]{1,64}"),
+    "secret": re.compile(r"[A-Za-z0-9_.-]{1,200}"),
 }
 _IN_PATH = re.compile(r"\{([a-z]+)\}")
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")

@@ -142,7 +142,7 @@ class Route:
     `problems` are statuses that this route may answer besides those of every route.
     """
 
-    method: Literal["GET", "POST", "PUT", "DELETE"]
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     path: str
     handler: Handler
     summary: str

@@ -4,20 +4,18 @@ from headwater.contracts.messages import RunRequest
 from headwater.control import (
     config_routes,
     dead_letters,
-    deliveries,
-    endpoints,
     home,
     keys,
     previews,
     runs,
     schedules,
-    signatures,
     streams,
     tenants,
 )
 from headwater.control.frame import API
 from headwater.control.paging import ListQuery, Page
-from headwater.control.route import Bytes, ManifestText, Route
+from headwater.control.route import ManifestText, Route
+from headwater.control.webhook_routes import webhook_rows
 
 _STREAM = f"{API}/sources/{{source}}/streams/{{stream}}"
 
@@ -84,19 +82,7 @@ def route_table(overview: home.Overview) -> tuple[Route, ...]:
         Route("POST", f"{API}/runs/{{run}}/rerun", runs.rerun_run, "Run it again: same boundary, next generation",
               "run", runs.RunStarted, status=202, keyed=True, tag="runs", problems=(409,)),
 
-        Route("GET", f"{API}/endpoints", endpoints.list_endpoints, "Endpoints", "read", Page[endpoints.Endpoint],
-              query=ListQuery, tag="endpoints"),
-        Route("POST", f"{API}/signatures/verify", signatures.verify_signature, "Why was it refused?", "read",
-              signatures.VerifyAnswer, body=signatures.VerifyRequest, tag="endpoints"),
-        Route("GET", f"{API}/presets", signatures.list_presets, "Signature schemes and times that go by a name",
-              "read", Page[signatures.Preset], query=ListQuery, tag="presets"),
-
-        Route("GET", f"{API}/deliveries", deliveries.list_deliveries, "Deliveries, newest first", "read",
-              Page[deliveries.Delivery], query=deliveries.DeliveriesQuery, tag="deliveries"),
-        Route("GET", f"{API}/deliveries/{{delivery}}", deliveries.show_delivery, "One delivery", "read",
-              deliveries.DeliveryDetail, tag="deliveries"),
-        Route("GET", f"{API}/deliveries/{{delivery}}/raw", deliveries.raw_delivery,
-              "The exact bytes of a delivery's body", "read", Bytes, tag="deliveries"),
+        *webhook_rows(),
 
         Route("GET", f"{API}/dead-letters", dead_letters.list_dead_letters, "Dead letters, newest first", "read",
               Page[dead_letters.DeadLetter], query=dead_letters.DeadLettersQuery, tag="dead letters"),

@@ -1,20 +1,17 @@
-"""The operator's "why was it refused?", and the presets there are."""
+"""The operator's "why was it refused?": a scheme, secrets and a request in, the verdict out."""
 
 import base64
 import binascii
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from headwater.contracts.base import Closed
 from headwater.contracts.signatures import SchemeDefinition
-from headwater.control.paging import ListQuery, after_name, listing, token_of
 from headwater.control.problems import invalid_at
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
 from headwater.model.errors import ConfigError
-from headwater.model.schedule import PRESETS, describe, parse_timetable
 from headwater.model.secret import Secret
 from headwater.plugins.signatures import (
     REASONS,
@@ -22,8 +19,6 @@ from headwater.plugins.signatures import (
     SignedRequest,
     compile_definition,
     preset,
-    preset_names,
-    preset_row,
     verify,
 )
 
@@ -76,7 +71,7 @@ async def verify_signature(desk: Desk, call: Call[NoQuery, VerifyRequest]) -> Re
     verdict = verify(
         _scheme(wanted),
         [Secret.of(text) for text in wanted.secrets],
-        _request(wanted.request),
+        signed_request(wanted.request),
         at_s=_at(wanted.at, desk.clock.now()),
         tolerance_s=wanted.tolerance_s,
         context=wanted.context,
@@ -110,7 +105,8 @@ def _scheme(wanted: VerifyRequest) -> Scheme:
         raise invalid_at("/definition" if wanted.definition else "/scheme", str(error)) from error
 
 
-def _request(given: ReceivedRequest) -> SignedRequest:
+def signed_request(given: ReceivedRequest) -> SignedRequest:
+    """The request as verification takes it. Raises: Refusal 422."""
     try:
         body = base64.b64decode(given.body_base64, validate=True)
     except (binascii.Error, ValueError):
@@ -122,45 +118,3 @@ def _request(given: ReceivedRequest) -> SignedRequest:
         except UnicodeEncodeError:
             raise invalid_at(f"/request/headers/{index}", "is not latin-1") from None
     return SignedRequest(given.method, given.url, tuple(headers), body)
-
-
-class Preset(Answer):
-    """A signature scheme or a time specification that goes by a name."""
-
-    kind: Literal["signature", "schedule"]
-    name: str
-    description: str
-    definition: dict[str, Any]
-
-
-def _signature_preset(name: str) -> Mapping[str, Any]:
-    row = preset_row(name)
-    return {
-        "kind": "signature",
-        "name": name,
-        "description": str(row.get("provider") or name),
-        "definition": dict(row),
-    }
-
-
-def _schedule_preset(name: str) -> Mapping[str, Any]:
-    found = PRESETS[name]
-    definition: dict[str, Any] = (
-        {"interval": found.interval} if found.interval else {"crons": list(found.crons)}
-    )
-    description = describe(parse_timetable(preset=name))
-    return {"kind": "schedule", "name": name, "description": description, "definition": definition}
-
-
-async def list_presets(_: Desk, call: Call[ListQuery, None]) -> Reply:
-    after = after_name(call.query, "presets") or ""
-    names = sorted(
-        [("schedule", name) for name in PRESETS] + [("signature", name) for name in preset_names()]
-    )
-    wanted = [(kind, name) for kind, name in names if f"{kind} {name}" > after][: call.query.limit + 1]
-    rows = [
-        _signature_preset(name) if kind == "signature" else _schedule_preset(name) for kind, name in wanted
-    ]
-    return Reply(
-        listing(rows, call.query.limit, dict, lambda row: token_of("presets", f"{row['kind']} {row['name']}"))
-    )

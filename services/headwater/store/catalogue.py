@@ -70,8 +70,15 @@ async def list_schedules(
     return await connection.fetch(_Q["schedules"], tenant, after, limit, state)  # type: ignore[no-any-return]
 
 
-async def list_endpoints(connection: Any, tenant: str, *, after: str | None, limit: int) -> Sequence[Row]:
-    return await connection.fetch(_Q["endpoints"], tenant, after, limit)  # type: ignore[no-any-return]
+async def list_endpoints(
+    connection: Any, tenant: str, *, after: str | None, limit: int, part: str | None = None
+) -> Sequence[Row]:
+    """By name, after `after`; `part` is a part of the name."""
+    return await connection.fetch(_Q["endpoints"], tenant, after, limit, part)  # type: ignore[no-any-return]
+
+
+async def get_endpoint(connection: Any, tenant: str, name: str) -> Row | None:
+    return await connection.fetchrow(_Q["endpoint"], tenant, name)  # type: ignore[no-any-return]
 
 
 async def list_pages(

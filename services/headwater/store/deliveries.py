@@ -176,6 +176,9 @@ async def list_deliveries(
     )  # fmt: skip
 
 
+FOLLOWED_BYTES = 4 * 1024 * 1024  # of bodies in one answer of `follow`; the first one may be larger
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """How far somebody has followed the deliveries of an endpoint; its text is a token for people to keep."""
@@ -198,6 +201,9 @@ class Position:
             raise ConfigError(f"{text[:60]!r} is no position; take one that `listen` gave") from error
 
 
+BEGINNING = Position(0, EPOCH, UUID(int=0))
+
+
 async def newest_position(connection: Any) -> Position:
     """Where somebody begins who follows an endpoint from now on (what was stored this moment may be among it)."""
     entered = await connection.fetchval(_Q["next_position"])
@@ -212,9 +218,24 @@ async def follow(
     What a transaction that is still open stores is not given yet, so that nothing is ever passed over.
     """
     rows = await connection.fetch(
-        _Q["follow"], tenant, endpoint, after.entered, after.received_at, after.id, limit
+        _Q["follow"], tenant, endpoint, after.entered, after.received_at, after.id, limit, FOLLOWED_BYTES
     )
     return [(Position(row["entered"], row["received_at"], row["id"]), row) for row in rows]
+
+
+async def holder_of(connection: Any, tenant: str, endpoint: str, key: str) -> UUID | None:
+    """The delivery that holds the claim on `key` now."""
+    return await connection.fetchval(_Q["holder_of"], tenant, endpoint, key)  # type: ignore[no-any-return]
+
+
+async def duplicates_of(
+    connection: Any, delivery_id: UUID, *, limit: int, after: tuple[datetime, UUID] | None = None
+) -> Sequence[Mapping[str, Any]]:
+    """Receipts that were merged into the delivery, newest first, after (received_at, receipt_id)."""
+    at, identifier = after or (None, None)
+    return await connection.fetch(  # type: ignore[no-any-return]
+        _Q["duplicates_of"], delivery_id, limit, at, identifier
+    )
 
 
 async def count_by_state(connection: Any) -> dict[str, int]:

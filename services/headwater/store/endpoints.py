@@ -73,6 +73,35 @@ async def counts_since(connection: Any, tenant: str, endpoint: str, since: datet
     return await connection.fetch(_Q["counts"], tenant, endpoint, since)  # type: ignore[no-any-return]
 
 
+async def last_delivery_at(connection: Any, tenant: str, endpoint: str) -> datetime | None:
+    """When something was last accepted, within the days that counts are kept."""
+    return await connection.fetchval(_Q["last_delivery"], tenant, endpoint)  # type: ignore[no-any-return]
+
+
+async def deliveries_since(connection: Any, tenant: str, endpoint: str, since: datetime) -> dict[str, int]:
+    """Deliveries by state."""
+    rows = await connection.fetch(_Q["deliveries_since"], tenant, endpoint, since)
+    return {row["state"]: row["delivery_count"] for row in rows}
+
+
+async def duplicates_since(connection: Any, tenant: str, endpoint: str, since: datetime) -> int:
+    return int(await connection.fetchval(_Q["duplicates_since"], tenant, endpoint, since))
+
+
+async def lock(connection: Any, tenant: str, endpoint: str) -> None:
+    """Hold the endpoint's row, or its place, until the transaction ends."""
+    await connection.execute(_Q["lock"], f"endpoint/{tenant}/{endpoint}")
+
+
+async def remove(connection: Any, tenant: str, endpoint: str) -> None:
+    """Remove the endpoint; see `forget` for what is kept beside it."""
+    await connection.execute(_Q["remove"], tenant, endpoint)
+
+
+async def switch(connection: Any, tenant: str, endpoint: str, *, is_on: bool) -> None:
+    await connection.execute(_Q["switch"], tenant, endpoint, is_on)
+
+
 async def sweep_counts(connection: Any) -> None:
     await connection.execute(_Q["sweep_counts"], COUNT_DAYS)
 

@@ -39,6 +39,18 @@ class Selection:
             self.until,
         )
 
+    def told(self) -> dict[str, Any]:
+        """As JSON, without what does not restrict."""
+        told = {
+            "ids": [str(each) for each in self.ids],
+            "endpoint": self.endpoint,
+            "states": list(self.states),
+            "type": self.type,
+            "since": None if self.since is None else self.since.isoformat(),
+            "until": None if self.until is None else self.until.isoformat(),
+        }
+        return {name: value for name, value in told.items() if value}
+
 
 async def count(connection: Any, tenant: str, selection: Selection) -> dict[str, int]:
     """The dry run: how many deliveries `request` would take, by state."""
@@ -54,14 +66,45 @@ async def request(
     requested_by: str | None = None,
     rate_per_s: float | None = None,
     most: int = MOST,
+    request_id: UUID | None = None,
 ) -> int:
     """Ask for replays in the caller's transaction, oldest first; gives how many. Ring the bell after the commit.
 
-    `rate_per_s` (above 0) spreads them over time. Asked twice, a delivery is replayed twice.
+    `rate_per_s` (above 0) spreads them over time. Asked twice, a delivery is replayed twice. With `request_id` they
+    are one undertaking, which `requests` tells of and `cancel` ends.
     """
-    return int(
-        await connection.fetchval(_Q["request"], tenant, *selection.values(), most, rate_per_s, requested_by)
+    if request_id is not None:
+        await connection.execute(
+            _Q["begin_request"], request_id, tenant, selection.told(), rate_per_s, requested_by
+        )
+    taken = int(
+        await connection.fetchval(
+            _Q["request"], tenant, *selection.values(), most, rate_per_s, requested_by, request_id
+        )
     )
+    if request_id is not None:
+        await connection.execute(_Q["count_request"], request_id, taken)
+    return taken
+
+
+async def requests(
+    connection: Any,
+    tenant: str,
+    *,
+    limit: int = 50,
+    after: tuple[datetime, UUID] | None = None,
+    request_id: UUID | None = None,
+) -> Sequence[Mapping[str, Any]]:
+    """Requests for replays with what became of them (`states`: state → count), newest first."""
+    at, identifier = after or (None, None)
+    return await connection.fetch(  # type: ignore[no-any-return]
+        _Q["requests"], tenant, limit, at, identifier, request_id
+    )
+
+
+async def cancel(connection: Any, tenant: str, request_id: UUID) -> int:
+    """End a request: what nobody has in hand is not done any more; gives how many that are."""
+    return int(await connection.fetchval(_Q["cancel"], tenant, request_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,3 +182,4 @@ async def of_delivery(connection: Any, tenant: str, delivery_id: UUID) -> Sequen
 
 async def sweep(connection: Any) -> None:
     await connection.execute(_Q["sweep"], DAYS)
+    await connection.execute(_Q["sweep_requests"], DAYS)

@@ -61,7 +61,11 @@ SELECT s.name, s.definition, s.state, s.state_reason, s.next_at, s.last_due_at, 
 
 -- name: endpoints
 SELECT name, definition, enabled, created_at, updated_at FROM endpoint
- WHERE tenant = $1 AND ($2::text IS NULL OR name > $2) ORDER BY name LIMIT $3
+ WHERE tenant = $1 AND ($2::text IS NULL OR name > $2) AND ($4::text IS NULL OR position($4 IN name) > 0)
+ ORDER BY name LIMIT $3
+
+-- name: endpoint
+SELECT name, definition, enabled, created_at, updated_at FROM endpoint WHERE tenant = $1 AND name = $2
 
 -- name: pages
 -- The pages of a run after (attempt $3, walk $4, number $5); at most $6.

@@ -88,12 +88,28 @@ SELECT id, received_at, endpoint, state, reason, type, provider_id, method, url,
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1
 
 -- name: follow
--- Deliveries of endpoint $2 behind ($3, $4, $5), stored by transactions before which none is open; at most $6.
-SELECT entered, received_at, id, endpoint, state, type, provider_id, method, url, headers, body
-  FROM delivery
- WHERE tenant = $1 AND endpoint = $2 AND entered >= $3 AND (entered, received_at, id) > ($3, $4, $5::uuid)
-   AND entered < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
- ORDER BY entered, received_at, id LIMIT $6
+-- Deliveries of endpoint $2 behind ($3, $4, $5), stored by transactions before which none is open; at most $6, and no
+-- more bodies than $7 bytes hold, but one at least.
+WITH next AS (
+    SELECT entered, received_at, id, octet_length(body) AS size FROM delivery
+     WHERE tenant = $1 AND endpoint = $2 AND entered >= $3 AND (entered, received_at, id) > ($3, $4, $5::uuid)
+       AND entered < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+     ORDER BY entered, received_at, id LIMIT $6
+), summed AS (
+    SELECT received_at, id, sum(size) OVER (ORDER BY entered, received_at, id) - size AS before FROM next
+)
+SELECT d.entered, d.received_at, d.id, d.endpoint, d.state, d.type, d.provider_id, d.method, d.url, d.headers, d.body
+  FROM summed s JOIN delivery d ON d.received_at = s.received_at AND d.id = s.id
+ WHERE s.before <= $7 ORDER BY d.entered, d.received_at, d.id
+
+-- name: holder_of
+SELECT delivery_id FROM dedupe_claim
+ WHERE tenant = $1 AND endpoint = $2 AND key = $3 AND expires_at > clock_timestamp()
+
+-- name: duplicates_of
+SELECT receipt_id, received_at, encode(body_sha256, 'hex') AS body_sha256, is_conflict FROM delivery_duplicate
+ WHERE delivery_id = $1 AND ($3::timestamptz IS NULL OR (received_at, receipt_id) < ($3, $4::uuid))
+ ORDER BY received_at DESC, receipt_id DESC LIMIT $2
 
 -- name: count_by_state
 SELECT state, count(*) AS delivery_count FROM delivery WHERE received_at > now() - interval '1 day' GROUP BY state

@@ -60,6 +60,26 @@ SELECT s.name, s.updated_at, u.last_used_at, u.use_count
 SELECT outcome, sum(request_count)::bigint AS request_count, max(last_at) AS last_at FROM endpoint_count
  WHERE tenant = $1 AND endpoint = $2 AND slot >= $3 GROUP BY outcome ORDER BY outcome
 
+-- name: last_delivery
+SELECT max(last_at) FROM endpoint_count WHERE tenant = $1 AND endpoint = $2 AND outcome = 'accepted'
+
+-- name: deliveries_since
+SELECT state, count(*) AS delivery_count FROM delivery
+ WHERE tenant = $1 AND endpoint = $2 AND received_at >= $3 GROUP BY state ORDER BY state
+
+-- name: duplicates_since
+SELECT count(*) FROM delivery_duplicate WHERE tenant = $1 AND endpoint = $2 AND received_at >= $3
+
+-- name: lock
+-- By name, since there may be no row yet.
+SELECT pg_advisory_xact_lock(hashtextextended($1, 0))
+
+-- name: remove
+DELETE FROM endpoint WHERE tenant = $1 AND name = $2
+
+-- name: switch
+UPDATE endpoint SET enabled = $3, updated_at = clock_timestamp() WHERE tenant = $1 AND name = $2
+
 -- name: sweep_counts
 DELETE FROM endpoint_count WHERE slot < clock_timestamp() - make_interval(days => $1)
 

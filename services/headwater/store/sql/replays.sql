@@ -20,8 +20,8 @@ WITH chosen AS (
      WHERE d.received_at = c.received_at AND d.id = c.id
     RETURNING d.received_at, d.id, d.replay_count AS number, c.place
 ), marks AS (
-    INSERT INTO delivery_replay (tenant, delivery_id, received_at, number, requested_by)
-    SELECT $1, id, received_at, number, $10 FROM numbered
+    INSERT INTO delivery_replay (tenant, delivery_id, received_at, number, requested_by, request_id)
+    SELECT $1, id, received_at, number, $10, $11::uuid FROM numbered
 ), owed AS (
     INSERT INTO outbox (id, tenant, type, headers, body, not_before)
     SELECT encode(substring(sha256(convert_to('replay/' || id || '/' || received_at || '/' || number, 'UTF8')) FOR 16), 'hex')::uuid,
@@ -33,6 +33,42 @@ WITH chosen AS (
     ON CONFLICT DO NOTHING
 )
 SELECT count(*) FROM numbered
+
+-- name: begin_request
+INSERT INTO replay_request (id, tenant, selection, rate_per_s, requested_by) VALUES ($1, $2, $3, $4, $5)
+
+-- name: count_request
+UPDATE replay_request SET delivery_count = $2 WHERE id = $1
+
+-- name: requests
+-- Requests of tenant $1 with what became of them, newest first, after ($3, $4).
+SELECT q.id, q.selection, q.rate_per_s, q.delivery_count, q.requested_by, q.requested_at, q.cancelled_at, s.states, s.last_at
+  FROM replay_request q
+ CROSS JOIN LATERAL (
+       SELECT coalesce(jsonb_object_agg(t.state, t.n), '{}') AS states, max(t.last_at) AS last_at
+         FROM (SELECT state, count(*) AS n, max(settled_at) AS last_at FROM delivery_replay
+                WHERE request_id = q.id GROUP BY state) AS t) AS s
+ WHERE q.tenant = $1 AND ($3::timestamptz IS NULL OR (q.requested_at, q.id) < ($3, $4::uuid))
+   AND ($5::uuid IS NULL OR q.id = $5)
+ ORDER BY q.requested_at DESC, q.id DESC LIMIT $2
+
+-- name: cancel
+-- The replays of request $2 that nobody has in hand wait no longer; their messages go. Gives how many.
+WITH waiting AS (
+    SELECT delivery_id, received_at, number FROM delivery_replay
+     WHERE tenant = $1 AND request_id = $2 AND state = 'waiting' ORDER BY received_at, delivery_id, number
+       FOR UPDATE SKIP LOCKED
+), gone AS (
+    UPDATE delivery_replay r SET state = 'cancelled', settled_at = clock_timestamp() FROM waiting w
+     WHERE r.delivery_id = w.delivery_id AND r.received_at = w.received_at AND r.number = w.number
+), unsent AS (
+    DELETE FROM outbox o USING waiting w
+     WHERE o.id = encode(substring(sha256(convert_to('replay/' || w.delivery_id || '/' || w.received_at || '/' || w.number,
+                                                     'UTF8')) FOR 16), 'hex')::uuid
+), told AS (
+    UPDATE replay_request SET cancelled_at = coalesce(cancelled_at, clock_timestamp()) WHERE tenant = $1 AND id = $2
+)
+SELECT count(*) FROM waiting
 
 -- name: originals
 -- The deliveries that are to be replayed, with their bytes.
@@ -67,8 +103,11 @@ UPDATE delivery d SET state = w.state, reason = w.reason, form = w.form, settled
  WHERE d.received_at = w.received_at AND d.id = w.id
 
 -- name: of_delivery
-SELECT number, state, reason, requested_by, requested_at, settled_at FROM delivery_replay
+SELECT number, state, reason, requested_by, requested_at, settled_at, request_id FROM delivery_replay
  WHERE tenant = $1 AND delivery_id = $2 ORDER BY number DESC LIMIT 100
 
 -- name: sweep
 DELETE FROM delivery_replay WHERE requested_at < clock_timestamp() - make_interval(days => $1)
+
+-- name: sweep_requests
+DELETE FROM replay_request WHERE requested_at < clock_timestamp() - make_interval(days => $1)

@@ -1,0 +1,237 @@
+"""What an endpoint would do with a request: nothing is received, nothing is written, nothing is answered for it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from ipaddress import ip_address, ip_network
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import Field, model_validator
+
+from headwater.contracts.base import Closed
+from headwater.contracts.manifest import Endpoint as Definition
+from headwater.control.endpoints import definition_of, endpoint_of
+from headwater.control.paging import in_utc
+from headwater.control.problems import conflict, not_found
+from headwater.control.refusals import explained
+from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
+from headwater.control.signatures import ReceivedRequest, signed_request
+from headwater.model.errors import ConfigError, ContractError, SecretError
+from headwater.model.secret import Secret
+from headwater.plugins.secret_text import names_in
+from headwater.plugins.signatures import SignedRequest
+from headwater.plugins.webhooks import ENCODINGS, decompressed
+from headwater.plugins.webhooks.rehearsal import rehearse
+from headwater.plugins.webhooks.schemes import handshake_of, learns, scheme_of, windows
+from headwater.store import config, deliveries, endpoints
+
+
+class TestRequest(Closed):
+    """A request as it came (`request`), or a delivery that is stored (`delivery`: its id).
+
+    `at`: the moment to judge at (default: now, or the delivery's). `remote`: the sender's address, for the endpoint's
+    `allow`. What authorises is not kept of a delivery, so that a token in Authorization cannot be judged again.
+    """
+
+    __test__ = False
+
+    request: ReceivedRequest | None = None
+    delivery: UUID | None = None
+    at: datetime | None = Field(default=None, description="Epoch seconds or ISO 8601.")
+    remote: Annotated[str | None, Field(max_length=64)] = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if (self.request is None) == (self.delivery is None):
+            raise ValueError("give `request` or `delivery`, one of them")
+        return self
+
+
+class TestVerification(Answer):
+    """How the signature was judged; `secret` is the place of the one that verified in the endpoint's list."""
+
+    __test__ = False
+
+    valid: bool
+    reason: str
+    explanation: str
+    detail: str
+    secret: int | None
+    timestamp: float | None
+    skew_s: float | None
+
+
+class TestTable(Answer):
+    """Rows for a table; at most 20 are shown."""
+
+    __test__ = False
+
+    table: str | None
+    records: list[Any]
+    record_count: int
+    rejected_count: int
+
+
+class TestStart(Answer):
+    __test__ = False
+
+    stream: str
+    mode: str
+    parameters: dict[str, Any]
+
+
+class TestResult(Answer):
+    """What would become of the request.
+
+    `status` is what the sender would be answered, `refused` the code of why (null: it is accepted); what follows
+    (`state`, `tables`, `starts`, `event`) is told whatever the signature. `handshake_status`: the request is a
+    handshake, answered so. `duplicate_of` names the delivery that it would be a mark on.
+    """
+
+    __test__ = False
+
+    status: int
+    refused: str | None
+    explanation: str | None
+    verification: TestVerification
+    handshake_status: int | None
+    key: str | None
+    duplicate_of: UUID | None
+    order_key: str | None
+    type: str | None
+    state: str
+    reason: str | None
+    parsed_as: str | None
+    tables: list[TestTable]
+    starts: list[TestStart]
+    event: Annotated[str | None, Field(description="Routing key on headwater.events.")]
+
+
+async def test_endpoint(desk: Desk, call: Call[NoQuery, TestRequest]) -> Reply:
+    async with desk.acting(call) as connection:
+        row = await endpoint_of(connection, call)
+        endpoint = definition_of(row)
+        request, at = await _request(connection, call, desk.clock.now())
+        secrets, places = await _secrets(connection, desk, call.tenant, endpoint, at)
+        try:
+            seen = rehearse(call.tenant, endpoint, secrets, request, at)
+        except ConfigError as error:
+            raise conflict(f"The endpoint is out of service: {error}") from error
+        held = None
+        if seen.known.key is not None:
+            held = await deliveries.holder_of(connection, call.tenant, endpoint.name, seen.known.key)
+    told = seen.told(call.tenant, endpoint.name)
+    verdict = seen.verdict
+    secret = verdict.secret_index
+    verification = {
+        **told["verification"],
+        "explanation": explained(verdict.reason),
+        "secret": places[secret] if secret is not None and secret < len(places) else None,
+        "timestamp": verdict.timestamp_s,
+        "skew_s": None if verdict.timestamp_s is None else round(at.timestamp() - verdict.timestamp_s, 3),
+    }
+    status, refused = _answered(row, endpoint, request, call.body.remote, told["handshake_status"], verdict)
+    return Reply(
+        {
+            **told,
+            "verification": verification,
+            "status": status,
+            "refused": refused,
+            "explanation": None if refused is None else explained(refused),
+            "duplicate_of": None if held == call.body.delivery else held,
+        }
+    )
+
+
+def _answered(
+    row: Mapping[str, Any],
+    endpoint: Definition,
+    request: SignedRequest,
+    remote: str | None,
+    handshake_status: int | None,
+    verdict: Any,
+) -> tuple[int, str | None]:
+    """Status and code in the order in which the receiver judges."""
+    if not row["enabled"]:
+        return 404, "unknown"
+    if endpoint.allow and not _is_allowed(endpoint, remote):
+        return 403, "address"
+    handshake = handshake_of(endpoint, scheme_of(endpoint))
+    methods = set(endpoint.methods) | (set() if handshake is None else set(handshake.methods))
+    if request.method not in methods:
+        return 405, "method"
+    encoding = _encoding(request)
+    if encoding and not (endpoint.limits.compressed and encoding in ENCODINGS):
+        return 415, "compressed"
+    if len(request.body) > endpoint.limits.body_bytes:
+        return 413, "too_large"
+    if handshake_status is not None:
+        return handshake_status, "handshake" if handshake_status >= 400 else None
+    if not verdict.valid:
+        return 401, verdict.reason
+    if request.method not in endpoint.methods:
+        return 405, "method"
+    if encoding:
+        try:
+            decompressed(request.body, encoding, endpoint.limits.body_bytes)
+        except ContractError:
+            return 400, "damaged_body"
+    return endpoint.respond.status, None
+
+
+def _is_allowed(endpoint: Definition, remote: str | None) -> bool:
+    try:
+        address = ip_address(remote or "")
+    except ValueError:
+        return False
+    return any(address in ip_network(each) for each in endpoint.allow)
+
+
+def _encoding(request: SignedRequest) -> str:
+    values = [value for name, value in request.headers if name.lower() == b"content-encoding"]
+    text = b",".join(values).decode("latin-1").strip().lower()
+    return "" if text == "identity" else text
+
+
+async def _request(
+    connection: Any, call: Call[NoQuery, TestRequest], now: datetime
+) -> tuple[SignedRequest, datetime]:
+    given = call.body
+    at = in_utc(given.at)
+    if given.delivery is None:
+        assert given.request is not None
+        return signed_request(given.request), at or now
+    row = await deliveries.get(connection, given.delivery)
+    if row is None or row["endpoint"] != call.path["endpoint"]:
+        raise not_found("delivery of this endpoint")
+    headers = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in row["headers"])
+    request = SignedRequest(row["method"], row["url"], headers, bytes(row["body"]))
+    return request, at or row["received_at"].astimezone(UTC)
+
+
+async def _secrets(
+    connection: Any, desk: Desk, tenant: str, endpoint: Definition, at: datetime
+) -> tuple[Sequence[Secret], Sequence[int]]:
+    """The secrets that count at `at`, and their places in the endpoint's list. Raises: Refusal."""
+    given = list(windows(endpoint))
+    scheme = scheme_of(endpoint)
+    names = [(names_in(each.value) or (None,))[0] for each in given]
+    counts = [
+        (each.not_before is None or at >= each.not_before) and (each.not_after is None or at < each.not_after)
+        for each in given
+    ]
+    learnt = await endpoints.handshake(connection, tenant, endpoint.name)
+    if learns(handshake_of(endpoint, scheme)) and learnt is not None:
+        names.append(learnt["secret"])
+        counts.append(True)
+    wanted = [(tenant, name) for name in names if name is not None]
+    try:
+        known = await config.get_secrets(connection, desk.keyring, wanted)
+    except SecretError as error:
+        raise conflict(str(error)) from error
+    found = [
+        (index, known[tenant, name])
+        for index, name in enumerate(names)
+        if counts[index] and name is not None and (tenant, name) in known
+    ]
+    return [secret for _, secret in found], [index for index, _ in found]
