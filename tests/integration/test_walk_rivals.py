@@ -16,7 +16,7 @@ from headwater.contracts.messages import BatchReady
 from headwater.model.ids import derive_id, derive_key_id, time_of
 from headwater.model.run import RunState
 from headwater.plugins.walk import token_digest
-from headwater.store import ledger, payloads, runs
+from headwater.store import admission, ledger, payloads, runs
 from headwater.store.ledger import Begun, PageKey
 from headwater.store.runs import NewRun, Outcome
 
@@ -53,7 +53,7 @@ class Walk:
             run_id = await runs.insert(
                 connection, NewRun("default", "shop", "things", datetime.now(UTC), "api")
             )
-            await runs.admit(connection, 10)
+            await admission.admit(connection, 10)
             await runs.begin(connection, run_id, 1)
             await runs.open_walk(connection, run_id, 1, 0, "default", token(0))
         row = await spine.row("SELECT stream_version FROM run WHERE id = $1", run_id)

@@ -79,8 +79,22 @@ class RunTimings(Answer):
     ran_s: float | None
 
 
+class FailedAttempt(Answer):
+    """An attempt that failed and was tried again, at `again_at` at the earliest."""
+
+    attempt: int
+    error: RunFault
+    started_at: datetime | None
+    failed_at: datetime
+    again_at: datetime
+
+
 class Run(Answer):
-    """One execution of a stream."""
+    """One execution of a stream.
+
+    `waits_for` says why a queued run is not under way: retry, stream (another run of it), overlap, backfill,
+    schedule_limit, source_limit, tenant_limit, admission, broker, fetcher; and what a running one is parked for.
+    """
 
     id: UUID
     stream: Annotated[str, Field(description="source.stream")]
@@ -94,7 +108,12 @@ class Run(Answer):
     window: dict[str, Any] | None
     generation: int
     attempt: int
+    attempts_max: int
+    attempts: list[FailedAttempt]
+    deadline_at: datetime | None
     started_by: str | None
+    ended_by: str | None
+    backfill_id: UUID | None
     state: State
     skip_reason: str | None
     waits_for: str | None
@@ -125,13 +144,17 @@ class RunPage(Answer):
 def run_view(row: Mapping[str, Any]) -> dict[str, Any]:
     """A run's row as the API tells it."""
     same = (
-        "id", "stream_version", "schedule", "due_at", "trigger", "mode", "force", "parameters", "generation", "attempt",
-        "started_by", "state", "skip_reason", "waits_for", "parked_until", "warnings", "stop_reason",
+        "id", "stream_version", "schedule", "trigger", "mode", "force", "parameters", "generation", "attempt",
+        "attempts_max", "deadline_at", "started_by", "ended_by", "backfill_id", "state", "skip_reason", "parked_until",
+        "warnings", "stop_reason",
     )  # fmt: skip
     kind = row["error_kind"]
     return {
         **{name: row[name] for name in same},
         "stream": f"{row['source']}.{row['stream']}",
+        "due_at": row["boundary"] or row["due_at"],
+        "waits_for": row["waiting_for"],
+        "attempts": [_failed_attempt(each) for each in row["failures"]],
         "window": row["time_window"],
         "counts": {name: row[name] for name in COUNTS},
         "error": None if kind is None else {"class": kind, "message": row["error_message"] or ""},
@@ -141,6 +164,11 @@ def run_view(row: Mapping[str, Any]) -> dict[str, Any]:
             "ran_s": _seconds(row["started_at"], row["finished_at"]),
         },
     }
+
+
+def _failed_attempt(failure: Mapping[str, Any]) -> dict[str, Any]:
+    same = {name: failure[name] for name in ("attempt", "started_at", "failed_at", "again_at")}
+    return {**same, "error": {"class": failure["class"], "message": failure["message"] or ""}}
 
 
 def _seconds(start: datetime | None, end: datetime | None) -> float | None:
@@ -220,7 +248,9 @@ async def cancel_run(desk: Desk, call: Call[NoQuery, None]) -> Reply:
     """A run that is cancelled already stays so."""
     async with desk.acting(call) as connection:
         run = await _found(connection, call)
-        cancelled = await runs.finish(connection, run["id"], Outcome(RunState.CANCELLED))
+        cancelled = await runs.finish(
+            connection, run["id"], Outcome(RunState.CANCELLED, ended_by=call.started_by)
+        )
         run = await _found(connection, call)
     if not cancelled and run["state"] != RunState.CANCELLED:
         raise conflict(f"The run has ended already: it is {run['state']}")

@@ -10,6 +10,7 @@ from headwater.contracts.codec import dumps
 from headwater.contracts.messages import RunClose, RunError, RunFinished
 from headwater.model.ids import derive_id, time_of, to_millisecond
 from headwater.model.run import RunState
+from headwater.model.run_policy import Overlap, Retry
 from headwater.store import outbox
 from headwater.store.outbox import OutboxRow
 from headwater.store.queries import queries
@@ -20,7 +21,12 @@ COUNTS = ("pages", "requests", "received", "inserted", "updated", "unchanged", "
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """A run to be. Its id derives from who asks for it: a schedule's boundary, or a key of the caller's."""
+    """A run to be. Its id derives from who asks for it: a schedule's boundary, or a key of the caller's.
+
+    `overlap` None: it waits for its turn, whatever of its schedule has not ended. `at_once`: it runs beside others of
+    its stream, so many of its kind at once. `boundary`: the due time that it stands for, where that is not `due_at`.
+    `skip_reason`: it is recorded as skipped from the start.
+    """
 
     tenant: str
     source: str
@@ -37,6 +43,13 @@ class NewRun:
     priority: int = 1
     started_by: str | None = None
     attempts_max: int = 1
+    retry: Retry | None = None
+    timeout_s: int | None = None
+    overlap: Overlap | None = None
+    at_once: int | None = None
+    boundary: datetime | None = None
+    backfill_id: UUID | None = None
+    skip_reason: str | None = None
 
     @property
     def id(self) -> UUID:
@@ -56,39 +69,48 @@ class NewRun:
 async def insert(connection: Any, run: NewRun) -> UUID:
     """Insert the run unless it is there already; gives its id either way.
 
-    A scheduled run that overlaps an unfinished one of its schedule is recorded as skipped and announced so.
+    One that overlaps runs of its schedule which have not ended may be recorded as skipped, and announced so.
     """
-    row = await connection.fetchrow(
-        _Q["insert"], run.id, to_millisecond(run.due_at), run.tenant, run.source, run.stream, run.schedule,
-        run.trigger, run.mode, run.force, dict(run.parameters), run.window and dict(run.window), run.generation,
-        run.priority, run.started_by, run.attempts_max,
-    )  # fmt: skip
-    if row is not None and row["state"] == RunState.SKIPPED:
-        await _announce(connection, row)
+    await insert_many(connection, [run])
     return run.id
 
 
-async def insert_scheduled(connection: Any, new: Sequence[NewRun]) -> None:
-    """Insert runs that schedules start, as `insert` does. Of one schedule and stream the first goes first."""
-    first: dict[tuple[str, str | None, str, str], NewRun] = {}
-    for run in new:
-        first.setdefault((run.tenant, run.schedule, run.source, run.stream), run)
-    later = [run for run in new if first[run.tenant, run.schedule, run.source, run.stream] is not run]
-    if first:
-        for row in await connection.fetch(_Q["insert_many"], *_columns(list(first.values()))):
-            await _announce(connection, row)
-    for run in later:
-        await insert(connection, run)
+async def insert_many(connection: Any, new: Sequence[NewRun]) -> int:
+    """As `insert`, many in one statement; gives how many were not there. They do not overlap one another."""
+    if not new:
+        return 0
+    made = 0
+    for row in await connection.fetch(_Q["insert_many"], *_columns(new)):
+        made += 1
+        if row["state"] == RunState.SKIPPED:
+            await _conclude(connection, await _whole(connection, row))
+    return made
+
+
+async def _whole(connection: Any, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    return await connection.fetchrow(_Q["lock"], row["due_at"], row["id"])  # type: ignore[no-any-return]
 
 
 def _columns(new: Sequence[NewRun]) -> list[list[Any]]:
     """What `insert_many` takes, column by column."""
-    rows = [
-        (run.id, to_millisecond(run.due_at), run.tenant, run.source, run.stream, run.schedule, run.mode, run.force,
-         dumps(dict(run.parameters)).decode(), run.generation, run.priority, run.started_by, run.attempts_max)
-        for run in new
-    ]  # fmt: skip
-    return [list(column) for column in zip(*rows, strict=True)]
+    return [list(column) for column in zip(*map(_values, new), strict=True)]
+
+
+def _values(run: NewRun) -> tuple[Any, ...]:
+    overlap = run.overlap
+    retry = None if run.retry is None else run.retry.to_plain()
+    others, at_once = (None, run.at_once) if overlap is None else (overlap.others, overlap.at_once)
+    supersedes = overlap is not None and overlap.kind == "cancel_other"
+    return (
+        run.id, to_millisecond(run.due_at), run.tenant, run.source, run.stream, run.schedule, run.trigger, run.mode,
+        run.force, _text(run.parameters), _text(run.window), run.generation, run.priority, run.started_by,
+        run.attempts_max, _text(retry), run.timeout_s, others, at_once, supersedes,
+        run.boundary, run.backfill_id, run.skip_reason,
+    )  # fmt: skip
+
+
+def _text(value: Mapping[str, Any] | None) -> str | None:
+    return None if value is None else dumps(dict(value)).decode()
 
 
 async def get(connection: Any, run_id: UUID) -> Mapping[str, Any] | None:
@@ -115,13 +137,6 @@ async def list_runs(
 
 async def count_by_state(connection: Any) -> dict[str, int]:
     return {row["state"]: row["run_count"] for row in await connection.fetch(_Q["count_by_state"])}
-
-
-async def admit(connection: Any, limit: int) -> int:
-    """Give free streams' slots to waiting runs; gives how many. Nothing when another relay is at it."""
-    if not await connection.fetchval(_Q["lock_admission"]):
-        return 0
-    return len(await connection.fetch(_Q["admit"], limit))
 
 
 async def claim_unpublished(connection: Any, limit: int) -> Sequence[Mapping[str, Any]]:
@@ -170,6 +185,7 @@ class Outcome:
     error_message: str | None = None
     skip_reason: str | None = None
     deleted: int = 0
+    ended_by: str | None = None
 
 
 async def finish(connection: Any, run_id: UUID, outcome: Outcome) -> bool:
@@ -177,12 +193,22 @@ async def finish(connection: Any, run_id: UUID, outcome: Outcome) -> bool:
     row = await connection.fetchrow(
         _Q["finish"], time_of(run_id), run_id, outcome.state.value, outcome.stop_reason, outcome.error_kind,
         outcome.error_message, outcome.skip_reason, list(outcome.warnings), outcome.deleted,
+        outcome.ended_by,
     )  # fmt: skip
     if row is None:
         return False
     await _release(connection, row)
-    await _announce(connection, row)
+    await _conclude(connection, row)
     return True
+
+
+async def _conclude(connection: Any, row: Mapping[str, Any]) -> None:
+    """What every final state is followed by: `run.finished`, and the count and chains of its schedule."""
+    await _announce(connection, row)
+    if row["schedule"] is not None:
+        await connection.execute(
+            _Q["end"], row["tenant"], row["schedule"], row["id"], row["due_at"], row["generation"]
+        )
 
 
 async def fail_attempt(
@@ -197,13 +223,14 @@ async def fail_attempt(
 ) -> bool:
     """End attempt `attempt` of a run: the same run again where attempts are left, else failed.
 
-    False when the run is final or in another attempt already.
+    It waits as its retries say, else `delay_s`. False when the run is final or in another attempt already.
     """
     row = await connection.fetchrow(_Q["lock"], time_of(run_id), run_id)
     if row is None or row["attempt"] != attempt or RunState(row["state"]).is_final:
         return False
     if retryable and row["state"] == RunState.RUNNING and attempt < row["attempts_max"]:
-        await connection.fetchrow(_Q["requeue"], time_of(run_id), run_id, delay_s, kind, message)
+        wait_s = delay_s if row["retry"] is None else Retry.of(row["retry"]).wait_s(run_id, attempt)
+        await connection.fetchrow(_Q["requeue"], time_of(run_id), run_id, wait_s, kind, message)
         await _release(connection, row)
         return True
     outcome = Outcome(RunState.FAILED, stop_reason="error", error_kind=kind, error_message=message)
@@ -220,7 +247,7 @@ async def _announce(connection: Any, row: Mapping[str, Any]) -> None:
         tenant=row["tenant"],
         stream=f"{row['source']}.{row['stream']}",
         schedule=row["schedule"],
-        due_at=row["due_at"],
+        due_at=row["boundary"] or row["due_at"],
         attempt=row["attempt"],
         trigger=row["trigger"],
         mode=row["mode"],

@@ -15,6 +15,7 @@ from headwater.contracts.manifest import Schedule
 from headwater.contracts.timetable import timetable_of
 from headwater.model.errors import ConfigError
 from headwater.model.run import Trigger
+from headwater.model.run_policy import Overlap
 from headwater.model.schedule import Timetable
 from headwater.model.schedule_policy import CatchUp, due_now
 from headwater.store import runs, schedules
@@ -43,7 +44,7 @@ async def fire_due(connection: Any, limit: int = BATCH) -> int:
     """Fire what is due, in the caller's transaction; gives how many schedules were claimed."""
     due = await schedules.claim_due(connection, limit)
     fired = [_fire(row) for row in due]
-    await runs.insert_scheduled(connection, [run for _, started in fired for run in started])
+    await runs.insert_many(connection, [run for _, started in fired for run in started])
     await schedules.advance(connection, [advance for advance, _ in fired])
     return len(due)
 
@@ -77,4 +78,5 @@ def _run(tenant: str, schedule: Schedule, stream: str, boundary: datetime) -> Ne
         mode=schedule.mode,
         parameters=schedule.parameters,
         started_by=f"schedule {schedule.name}",
+        overlap=Overlap(),
     )

@@ -5,6 +5,7 @@ A crash between publishing and removing publishes again under the same id; handl
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from headwater.bus.wire import to_message
 from headwater.contracts.messages import RunDue
 from headwater.model.errors import BusFull, ContractError, Unavailable
 from headwater.model.ids import derive_id, derive_key_id, time_of
-from headwater.store import dead_letters, outbox, runs
+from headwater.store import admission, dead_letters, outbox, runs
 from headwater.store.database import Database
 from headwater.store.dead_letters import DeadLetter
 from headwater.store.outbox import OutboxRow
@@ -21,8 +22,9 @@ from headwater.telemetry.metrics import Metrics
 
 logger = logging.getLogger("headwater.timer")
 BATCH = 200
-ADMIT = 200
+ADMIT = 1000
 _FULL_DELAY_S = 1.0
+DEADLINES_EVERY_S = 1.0
 
 
 class Relay:
@@ -32,14 +34,27 @@ class Relay:
         self._database = database
         self._bus = bus
         self._metrics = metrics
+        self._looked_at = -math.inf  # for deadlines, by the loop's clock
 
     async def work(self) -> bool:
         """One round. True when a full batch was moved. Raises: Unavailable when database or broker is away."""
         moved = await self._outbox()
+        await self._end()
         async with self._database.transaction() as connection:
-            await runs.admit(connection, ADMIT)
+            await admission.admit(connection, ADMIT)
         published = await self._runs()
         return moved >= BATCH or published >= ADMIT
+
+    async def _end(self) -> None:
+        """End what others take the place of, and what is overdue."""
+        async with self._database.transaction() as connection:
+            await admission.supersede(connection)
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._looked_at < DEADLINES_EVERY_S:
+            return
+        self._looked_at = now_s
+        async with self._database.transaction() as connection:
+            await admission.end_overdue(connection)
 
     async def _outbox(self) -> int:
         async with self._database.transaction() as connection:

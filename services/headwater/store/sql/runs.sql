@@ -1,50 +1,36 @@
--- name: insert
--- A run, unless it is there already. One that a schedule starts while a run of the same schedule and stream is not
--- final is recorded as skipped (overlap). Gives id and state of a row that was inserted.
-INSERT INTO run (id, due_at, tenant, source, stream, schedule, trigger, mode, force, parameters, time_window,
-                 generation, priority, started_by, attempts_max, state, skip_reason, finished_at)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
-       CASE WHEN overlap.is_there THEN 'skipped' ELSE 'queued' END,
-       CASE WHEN overlap.is_there THEN 'overlap' END,
-       CASE WHEN overlap.is_there THEN clock_timestamp() END
-  FROM (SELECT $7 = 'schedule' AND EXISTS (
-            SELECT 1 FROM run r
-             WHERE r.tenant = $3 AND r.source = $4 AND r.stream = $5 AND r.schedule = $6
-               AND r.state IN ('queued', 'running') AND r.id <> $1) AS is_there) AS overlap
-ON CONFLICT DO NOTHING
-RETURNING *
-
 -- name: insert_many
--- Scheduled runs, each of another schedule or stream, unless they are there already; see `insert`. Gives those that are
--- recorded as skipped.
-WITH made AS (
-    INSERT INTO run (id, due_at, tenant, source, stream, schedule, trigger, mode, force, parameters,
-                     generation, priority, started_by, attempts_max, state, skip_reason, finished_at)
-    SELECT d.id, d.due_at, d.tenant, d.source, d.stream, d.schedule, 'schedule', d.mode, d.force, d.parameters::jsonb,
-           d.generation, d.priority, d.started_by, d.attempts_max,
-           CASE WHEN overlap.is_there THEN 'skipped' ELSE 'queued' END,
-           CASE WHEN overlap.is_there THEN 'overlap' END,
-           CASE WHEN overlap.is_there THEN clock_timestamp() END
-      FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-                  $8::boolean[], $9::text[], $10::int[], $11::int[], $12::text[], $13::int[])
-           AS d (id, due_at, tenant, source, stream, schedule, mode, force, parameters, generation, priority, started_by,
-                 attempts_max)
-     CROSS JOIN LATERAL (SELECT EXISTS (
+-- Runs, unless they are there already. One is recorded as skipped (overlap) where `others` runs of its schedule and
+-- stream have not ended. Gives id, due_at and state of those that were inserted.
+INSERT INTO run (id, due_at, tenant, source, stream, schedule, trigger, mode, force, parameters, time_window,
+                 generation, priority, started_by, attempts_max, retry, timeout_s, at_once, supersedes, boundary,
+                 backfill_id, state, skip_reason, finished_at)
+SELECT d.id, d.due_at, d.tenant, d.source, d.stream, d.schedule, d.trigger, d.mode, d.force, d.parameters::jsonb,
+       d.time_window::jsonb, d.generation, d.priority, d.started_by, d.attempts_max, d.retry::jsonb, d.timeout_s,
+       d.at_once, d.supersedes, d.boundary, d.backfill_id,
+       CASE WHEN left_out.reason IS NULL THEN 'queued' ELSE 'skipped' END, left_out.reason,
+       CASE WHEN left_out.reason IS NOT NULL THEN clock_timestamp() END
+  FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+              $9::boolean[], $10::text[], $11::text[], $12::int[], $13::int[], $14::text[], $15::int[], $16::text[],
+              $17::int[], $18::int[], $19::int[], $20::boolean[], $21::timestamptz[], $22::uuid[], $23::text[])
+       AS d (id, due_at, tenant, source, stream, schedule, trigger, mode, force, parameters, time_window, generation,
+             priority, started_by, attempts_max, retry, timeout_s, others, at_once, supersedes, boundary, backfill_id,
+             skip_reason)
+ CROSS JOIN LATERAL (SELECT coalesce(d.skip_reason, CASE WHEN d.others IS NOT NULL AND (
+        SELECT count(*) FROM (
             SELECT 1 FROM run r
              WHERE r.tenant = d.tenant AND r.source = d.source AND r.stream = d.stream AND r.schedule = d.schedule
-               AND r.state IN ('queued', 'running') AND r.id <> d.id) AS is_there) AS overlap
-    ON CONFLICT DO NOTHING
-    RETURNING *
-)
-SELECT * FROM made WHERE state = 'skipped'
+               AND r.state IN ('queued', 'running') AND r.id <> d.id AND r.backfill_id IS NULL LIMIT d.others) AS others)
+        >= d.others THEN 'overlap' END) AS reason) AS left_out
+ON CONFLICT DO NOTHING
+RETURNING id, due_at, state
 
 -- name: get
 -- One run of a tenant.
-SELECT * FROM run WHERE due_at = $1 AND id = $2
+SELECT run.*, run_waits_for(run) AS waiting_for FROM run WHERE due_at = $1 AND id = $2
 
 -- name: list
 -- Runs of the tenant that the transaction names, newest first; each filter is null or applies; after ($6, $7).
-SELECT * FROM run
+SELECT run.*, run_waits_for(run) AS waiting_for FROM run
  WHERE ($1::text IS NULL OR schedule = $1)
    AND ($2::text IS NULL OR source || '.' || stream = $2)
    AND ($3::text IS NULL OR state = $3)
@@ -57,29 +43,100 @@ SELECT * FROM run
 SELECT state, count(*) AS run_count FROM run
  WHERE state IN ('queued', 'running') OR due_at > now() - interval '1 day' GROUP BY state
 
--- name: admit
--- Queued runs whose stream is free take its slot, round-robin over tenants, manual before scheduled before backfill;
--- each is pinned to its stream's current version. The caller holds the admission lock. At most $1.
-WITH waiting AS (
-    SELECT r.id, r.due_at, r.tenant, r.source, r.stream, s.version_id,
-           row_number() OVER (PARTITION BY r.tenant ORDER BY r.priority, r.due_at, r.id) AS turn
+-- name: waiting
+-- Queued runs that may go as things stand, in order: the first of each tenant, then the second, …; within a tenant
+-- manual before scheduled before backfill. A run goes when its stream is free (or, for one that runs beside others, when
+-- fewer than `at_once` of its kind do) and schedule, source and tenant allow one more: `…_most` (null: no limit) and
+-- `…_busy`. About $1 at most, and at least 20 of each tenant.
+WITH RECURSIVE tenant_waiting (name) AS (
+    (SELECT tenant FROM run WHERE state = 'queued' AND admitted_at IS NULL ORDER BY tenant LIMIT 1)
+    UNION ALL
+    SELECT (SELECT r.tenant FROM run r WHERE r.state = 'queued' AND r.admitted_at IS NULL AND r.tenant > w.name
+             ORDER BY r.tenant LIMIT 1)
+      FROM tenant_waiting w WHERE w.name IS NOT NULL
+)
+SELECT c.*, t.most AS tenant_most, b.busy AS tenant_busy
+  FROM tenant_waiting w
+  JOIN LATERAL (SELECT (settings ->> 'max_running')::int AS most FROM tenant WHERE tenant.name = w.name) AS t ON true
+  LEFT JOIN LATERAL (SELECT count(*) AS busy FROM run u
+                      WHERE u.tenant = w.name AND u.admitted_at IS NOT NULL AND u.state IN ('queued', 'running')) AS b
+         ON t.most IS NOT NULL
+ CROSS JOIN LATERAL (
+    SELECT r.id, r.due_at, r.tenant, r.source, r.stream, r.schedule, r.at_once, r.backfill_id, s.version_id,
+           kind.busy AS kind_busy, of_schedule.most AS schedule_most, of_schedule.busy AS schedule_busy,
+           of_source.most AS source_most, of_source.busy AS source_busy,
+           row_number() OVER (ORDER BY r.priority, r.due_at, r.id) AS turn
       FROM run r JOIN stream s ON (s.tenant, s.source, s.name) = (r.tenant, r.source, r.stream)
-     WHERE r.state = 'queued' AND r.admitted_at IS NULL
+      LEFT JOIN LATERAL (
+           SELECT count(*) AS busy FROM run u
+            WHERE (u.tenant, u.source, u.schedule, u.stream) = (r.tenant, r.source, r.schedule, r.stream)
+              AND u.backfill_id IS NOT DISTINCT FROM r.backfill_id
+              AND u.admitted_at IS NOT NULL AND u.state IN ('queued', 'running')) AS kind ON r.at_once IS NOT NULL
+      LEFT JOIN LATERAL (
+           SELECT (o.definition ->> 'max_running')::int AS most, (
+                  SELECT count(*) FROM run u WHERE (u.tenant, u.schedule) = (r.tenant, r.schedule)
+                     AND u.admitted_at IS NOT NULL AND u.state IN ('queued', 'running')) AS busy
+             FROM schedule o WHERE (o.tenant, o.name) = (r.tenant, r.schedule)
+              AND o.definition ->> 'max_running' IS NOT NULL) AS of_schedule ON true
+      LEFT JOIN LATERAL (
+           SELECT (o.definition ->> 'max_running')::int AS most, (
+                  SELECT count(*) FROM run u WHERE (u.tenant, u.source) = (r.tenant, r.source)
+                     AND u.admitted_at IS NOT NULL AND u.state IN ('queued', 'running')) AS busy
+             FROM source o WHERE (o.tenant, o.name) = (r.tenant, r.source)
+              AND o.definition ->> 'max_running' IS NOT NULL) AS of_source ON true
+     WHERE r.tenant = w.name AND r.state = 'queued' AND r.admitted_at IS NULL
        AND (r.parked_until IS NULL OR r.parked_until <= clock_timestamp())
-       AND NOT EXISTS (SELECT 1 FROM stream_slot t
-                        WHERE (t.tenant, t.source, t.stream) = (r.tenant, r.source, r.stream))
-), first_of_stream AS (
-    SELECT DISTINCT ON (tenant, source, stream) * FROM waiting ORDER BY tenant, source, stream, turn
+       AND (r.at_once IS NOT NULL OR NOT EXISTS (
+            SELECT 1 FROM stream_slot t WHERE (t.tenant, t.source, t.stream) = (r.tenant, r.source, r.stream)))
+       AND (r.at_once IS NULL OR kind.busy < r.at_once)
+       AND (of_schedule.most IS NULL OR of_schedule.busy < of_schedule.most)
+       AND (of_source.most IS NULL OR of_source.busy < of_source.most)
+     ORDER BY r.priority, r.due_at, r.id
+     LIMIT greatest(20, $1::int / (SELECT count(*) FROM tenant_waiting))
+    ) AS c
+ WHERE w.name IS NOT NULL AND (t.most IS NULL OR b.busy < t.most)
+ ORDER BY c.turn, c.tenant
+ LIMIT $1
+
+-- name: admit
+-- These runs take their streams' slots ($6: or need none) and are pinned to the versions given. The caller holds the
+-- admission lock. Gives those that did; one that was cancelled meanwhile does not.
+WITH chosen AS (
+    SELECT * FROM unnest($1::timestamptz[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::boolean[], $7::uuid[])
+               AS c (due_at, id, tenant, source, stream, is_beside, version_id)
 ), taken AS (
     INSERT INTO stream_slot (tenant, source, stream, run_id, run_at)
-    SELECT tenant, source, stream, id, due_at FROM first_of_stream ORDER BY turn, tenant LIMIT $1
-    ON CONFLICT DO NOTHING RETURNING run_id, run_at
+    SELECT tenant, source, stream, id, due_at FROM chosen WHERE NOT is_beside
+    ON CONFLICT DO NOTHING RETURNING run_id
 )
 UPDATE run r SET admitted_at = clock_timestamp(), parked_until = NULL, waits_for = NULL,
-                 stream_version = coalesce(r.stream_version, w.version_id)
-  FROM taken t JOIN waiting w ON w.id = t.run_id
- WHERE r.due_at = t.run_at AND r.id = t.run_id
+                 stream_version = coalesce(r.stream_version, c.version_id)
+  FROM chosen c
+ WHERE r.due_at = c.due_at AND r.id = c.id AND r.state = 'queued' AND r.admitted_at IS NULL
+   AND (c.is_beside OR c.id IN (SELECT run_id FROM taken))
 RETURNING r.id
+
+-- name: release_slots
+-- The slots that these runs took in vain.
+DELETE FROM stream_slot WHERE run_id = ANY($1::uuid[])
+
+-- name: superseded
+-- Runs that have not ended, of a schedule and stream of which a newer one waits that is to take their place. At most 100.
+SELECT DISTINCT o.id, n.id AS successor_id
+  FROM run n JOIN run o ON (o.tenant, o.source, o.stream, o.schedule) = (n.tenant, n.source, n.stream, n.schedule)
+ WHERE n.supersedes AND n.state = 'queued' AND n.admitted_at IS NULL
+   AND o.state IN ('queued', 'running') AND o.backfill_id IS NULL AND (o.due_at, o.id) < (n.due_at, n.id)
+ ORDER BY o.id LIMIT 100
+
+-- name: overdue
+-- Runs whose deadline has passed. At most 100.
+SELECT id, timeout_s FROM run
+ WHERE state IN ('queued', 'running') AND deadline_at IS NOT NULL AND deadline_at <= clock_timestamp()
+ ORDER BY deadline_at, id LIMIT 100
+
+-- name: end
+-- A run of a schedule ended: to be counted.
+INSERT INTO run_end (tenant, schedule, run_id, run_at, generation) VALUES ($1, $2, $3, $4, $5)
 
 -- name: lock_admission
 -- Only one relay admits at a time; false when another one does.
@@ -104,7 +161,8 @@ SELECT r.id, r.due_at FROM run r
 -- name: begin
 -- A queued run of this attempt starts; gives its state as it is now (also when it ran already), with the cursor.
 UPDATE run r SET state = 'running', started_at = coalesce(r.started_at, clock_timestamp()),
-                 progress_at = clock_timestamp(), cursor_from = c.value
+                 progress_at = clock_timestamp(), cursor_from = c.value,
+                 deadline_at = coalesce(r.deadline_at, clock_timestamp() + make_interval(secs => r.timeout_s))
   FROM (SELECT 1) AS one LEFT JOIN run q ON q.due_at = $1 AND q.id = $2
        LEFT JOIN stream_cursor c ON (c.tenant, c.source, c.stream) = (q.tenant, q.source, q.stream)
  WHERE r.due_at = $1 AND r.id = $2 AND r.attempt = $3 AND r.state = 'queued' AND r.admitted_at IS NOT NULL
@@ -132,7 +190,7 @@ SELECT * FROM run WHERE due_at = $1 AND id = $2 FOR UPDATE
 -- A final state, once: only from a state that is not final.
 UPDATE run SET state = $3, stop_reason = coalesce($4, stop_reason), error_kind = $5, error_message = $6,
                skip_reason = $7, warnings = ARRAY(SELECT DISTINCT w FROM unnest(warnings || $8::text[]) AS w ORDER BY w),
-               deleted = deleted + $9, finished_at = clock_timestamp(), parked_until = NULL, waits_for = NULL
+               deleted = deleted + $9, ended_by = $10, finished_at = clock_timestamp(), parked_until = NULL, waits_for = NULL
  WHERE due_at = $1 AND id = $2 AND state IN ('queued', 'running')
 RETURNING *
 
@@ -141,6 +199,9 @@ RETURNING *
 UPDATE run SET state = 'queued', attempt = attempt + 1, admitted_at = NULL, published_at = NULL, progress_at = NULL, started_at = NULL,
                parked_until = clock_timestamp() + make_interval(secs => $3), waits_for = 'retry',
                error_kind = $4, error_message = $5,
+               failures = failures || jsonb_build_object(
+                   'attempt', attempt, 'class', $4::text, 'message', $5::text, 'started_at', started_at,
+                   'failed_at', clock_timestamp(), 'again_at', clock_timestamp() + make_interval(secs => $3)),
                pages = 0, requests = 0, received = 0, inserted = 0, updated = 0, unchanged = 0, rejected = 0, deleted = 0, warnings = '{}'
  WHERE due_at = $1 AND id = $2 AND state = 'running'
 RETURNING *
