@@ -6,7 +6,7 @@ ALTER TABLE run
     ADD COLUMN supersedes boolean NOT NULL DEFAULT false, -- ends the older runs of its schedule and stream
     ADD COLUMN retry jsonb,                               -- {kind, delay_s, factor, longest_s, jitter}; null: at once
     ADD COLUMN failures jsonb NOT NULL DEFAULT '[]',      -- attempts that failed: [{attempt, class, message, …}]
-    ADD COLUMN timeout_s integer,                         -- from its first start, over all attempts
+    ADD COLUMN timeout_s double precision,                         -- from its first start, over all attempts
     ADD COLUMN deadline_at timestamptz,
     ADD COLUMN ended_by text,                             -- who cancelled it
     ADD COLUMN backfill_id uuid;

@@ -147,12 +147,15 @@ class Stream(Closed):
 
 
 class Source(Closed):
+    """One remote API. Of the runs of its streams, at most `max_running` are under way at once."""
+
     name: Name
     base_url: HttpUrl
     auth: Auth = NoAuth()
     headers: dict[str, str] = {}
     rate_limit: RateLimit | None = None
     timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
+    max_running: Annotated[int, Field(ge=1, le=10_000)] | None = None
     network: Network = Network()
     streams: tuple[Stream, ...] = ()
 

@@ -288,8 +288,8 @@ class Schedule(Closed):
     `once`, `starts_at`, `ends_at` need an offset, or the schedule a `timezone` whose wall clock they show.
     `starts_at`: nothing is due before it; `ends_at`: nothing from then on; after `max_runs` runs of each stream it
     is over. `when` (JMESPath over `parameters` and `last_run`) is asked when a run is due; where it is false the run
-    is recorded as skipped. `auto_disable_after` failures in a row the schedule stops; 0: never.
-    `on_excluded` stands above what the calendars say.
+    is recorded as skipped. At most `max_running` of its runs are under way at once. `auto_disable_after` failures in
+    a row the schedule stops; 0: never. `on_excluded` stands above what the calendars say.
     """
 
     name: Name
@@ -319,6 +319,7 @@ class Schedule(Closed):
     retries: Retries | None = None
     timeout_s: Annotated[float, Field(gt=0, le=7 * _DAY_S)] | None = None
     auto_disable_after: Annotated[int, Field(ge=0, le=10_000)] = 5
+    max_running: Annotated[int, Field(ge=1, le=10_000)] | None = None
     after: After | None = None
     callback_url: HttpUrl | None = None
     notify: tuple[Name | NotifyRule, ...] = Field(default=(), max_length=50)

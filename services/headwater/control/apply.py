@@ -72,7 +72,7 @@ async def _source(connection: Any, keyring: Keyring, tenant: str, source: Source
 
 
 async def _stream(connection: Any, tenant: str, source: Source, stream: Stream) -> None:
-    shared = source.model_dump(exclude={"name", "streams", "rate_limit"}, by_alias=True)
+    shared = source.model_dump(exclude={"name", "streams", "rate_limit", "max_running"}, by_alias=True)
     definition = StreamDefinition(tenant=tenant, source=source.name, stream=stream, **shared)
     plain = definition.model_dump(mode="json", by_alias=True)
     version = derive_key_id("stream_version", tenant, source.name, stream.name, dumps(plain))

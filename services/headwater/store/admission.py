@@ -81,7 +81,7 @@ async def end_overdue(connection: Any) -> int:
     """Fail runs whose deadline has passed, also those that wait; gives how many."""
     ended = 0
     for row in await connection.fetch(_Q["overdue"]):
-        why = f"the run did not end within its {row['timeout_s']} s (timeout_s)"
+        why = f"the run did not end within its {row['timeout_s']:g} s (timeout_s)"
         outcome = Outcome(RunState.FAILED, "error", (), "deadline", why, ended_by="deadline")
         ended += await runs.finish(connection, row["id"], outcome)
     return ended

@@ -44,7 +44,7 @@ class NewRun:
     started_by: str | None = None
     attempts_max: int = 1
     retry: Retry | None = None
-    timeout_s: int | None = None
+    timeout_s: float | None = None
     overlap: Overlap | None = None
     at_once: int | None = None
     boundary: datetime | None = None

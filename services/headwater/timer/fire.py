@@ -6,7 +6,6 @@ that a boundary fired twice is one run. The database's clock decides what is due
 
 import logging
 from collections.abc import Mapping
-from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -14,12 +13,11 @@ from headwater.contracts.codec import dumps, loads
 from headwater.contracts.manifest import Schedule
 from headwater.contracts.timetable import timetable_of
 from headwater.model.errors import ConfigError
-from headwater.model.run import Trigger
-from headwater.model.run_policy import Overlap
 from headwater.model.schedule import Timetable
 from headwater.model.schedule_policy import CatchUp, due_now
 from headwater.store import runs, schedules
 from headwater.store.runs import NewRun
+from headwater.store.scheduled_runs import scheduled_run
 from headwater.store.schedules import Advance
 
 logger = logging.getLogger("headwater.timer")
@@ -59,24 +57,10 @@ def _fire(row: Mapping[str, Any]) -> tuple[Advance, list[NewRun]]:
         logger.warning("schedule %s/%s cannot be computed any more: %s", tenant, name, error)
         return Advance(tenant, name, None, None, "error", str(error)[:500]), []
     started = [
-        _run(tenant, schedule, stream, boundary) for boundary in due.boundaries for stream in schedule.streams
+        scheduled_run(tenant, schedule, stream, boundary)
+        for boundary in due.boundaries
+        for stream in schedule.streams
     ]
     last = due.boundaries[-1] if due.boundaries else None
     state = "active" if due.next_at is not None else "expired"
     return Advance(tenant, name, last, due.next_at, state), started
-
-
-def _run(tenant: str, schedule: Schedule, stream: str, boundary: datetime) -> NewRun:
-    source, _, name = stream.partition(".")
-    return NewRun(
-        tenant=tenant,
-        source=source,
-        stream=name,
-        due_at=boundary,
-        trigger=Trigger.SCHEDULE.value,
-        schedule=schedule.name,
-        mode=schedule.mode,
-        parameters=schedule.parameters,
-        started_by=f"schedule {schedule.name}",
-        overlap=Overlap(),
-    )

@@ -11,7 +11,7 @@ SELECT d.id, d.due_at, d.tenant, d.source, d.stream, d.schedule, d.trigger, d.mo
        CASE WHEN left_out.reason IS NOT NULL THEN clock_timestamp() END
   FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
               $9::boolean[], $10::text[], $11::text[], $12::int[], $13::int[], $14::text[], $15::int[], $16::text[],
-              $17::int[], $18::int[], $19::int[], $20::boolean[], $21::timestamptz[], $22::uuid[], $23::text[])
+              $17::float8[], $18::int[], $19::int[], $20::boolean[], $21::timestamptz[], $22::uuid[], $23::text[])
        AS d (id, due_at, tenant, source, stream, schedule, trigger, mode, force, parameters, time_window, generation,
              priority, started_by, attempts_max, retry, timeout_s, others, at_once, supersedes, boundary, backfill_id,
              skip_reason)
@@ -122,11 +122,11 @@ DELETE FROM stream_slot WHERE run_id = ANY($1::uuid[])
 
 -- name: superseded
 -- Runs that have not ended, of a schedule and stream of which a newer one waits that is to take their place. At most 100.
-SELECT DISTINCT o.id, n.id AS successor_id
+SELECT DISTINCT ON (o.id) o.id, n.id AS successor_id
   FROM run n JOIN run o ON (o.tenant, o.source, o.stream, o.schedule) = (n.tenant, n.source, n.stream, n.schedule)
  WHERE n.supersedes AND n.state = 'queued' AND n.admitted_at IS NULL
    AND o.state IN ('queued', 'running') AND o.backfill_id IS NULL AND (o.due_at, o.id) < (n.due_at, n.id)
- ORDER BY o.id LIMIT 100
+ ORDER BY o.id, n.due_at DESC, n.id DESC LIMIT 100
 
 -- name: overdue
 -- Runs whose deadline has passed. At most 100.
