@@ -169,7 +169,7 @@ def wrong_expression(path: Path, text: str) -> Iterator[Finding]:
 
 def _as_a_whole(tenant: str, path: Path, source: Source, stream: Stream) -> Iterator[Finding]:
     """What only shows when the stream is put together as for a run."""
-    shared = source.model_dump(exclude={"name", "streams", "rate_limit"}, by_alias=True)
+    shared = source.model_dump(exclude={"name", "streams", "rate_limit", "max_running"}, by_alias=True)
     try:
         Walk(StreamDefinition(tenant=tenant, source=source.name, stream=stream, **shared))
     except (ConfigError, SourceError) as error:
