@@ -44,7 +44,9 @@ def _definition_in(manifest: Manifest, name: str) -> StreamDefinition:
     for source in manifest.sources:
         for stream in source.streams:
             if f"{source.name}.{stream.name}" == name:
-                shared = source.model_dump(exclude={"name", "streams", "rate_limit", "max_running"}, by_alias=True)
+                shared = source.model_dump(
+                    exclude={"name", "streams", "rate_limit", "max_running"}, by_alias=True
+                )
                 return StreamDefinition(tenant=manifest.tenant, source=source.name, stream=stream, **shared)
     raise NotFound(f"the manifest has no stream {name!r} (write source.stream)")
 
