@@ -45,14 +45,22 @@ async def test_what_comes_while_the_broker_is_away_is_spooled_and_loaded_when_it
     async with with_fickle_bus(database) as (spine, bus, door):
         await door.send(ORDERS, {"n": 0})
         bus.is_away = True
-        answers = await asyncio.gather(*(door.send(ORDERS, {"n": n}) for n in range(1, 101)))
+        gate = asyncio.Semaphore(
+            4
+        )  # more at once may be answered 503, which is right, and another test's matter
+
+        async def sent(n: int) -> int:
+            async with gate:
+                return (await door.send(ORDERS, {"n": n}))[0]
+
+        answers = await asyncio.gather(*(sent(n) for n in range(1, 101)))
         spooled = await spine.row("SELECT count(*) AS rows FROM outbox")
         bus.is_away = False
 
         async with working(spine, "timer", "persister"):
             await spine.until("SELECT 1 FROM delivery HAVING count(*) = 101")
 
-        assert {status for status, _, _ in answers} == {202}
+        assert set(answers) == {202}
         assert spooled["rows"] == 100
         assert [row["n"] for row in await spine.rows_of("orders", "n")] == list(range(101))
 

@@ -17,6 +17,7 @@ from headwater.control.problems import Refusal, invalid, invalid_at, manifest_fa
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
 from headwater.control.validation import check, surroundings
 from headwater.model.errors import ContractError
+from headwater.store import config
 
 NO_ENVIRONMENT: Mapping[str, str] = {}  # `${env:…}` never reads the server's environment over HTTP
 Result = TypeVar("Result")
@@ -74,6 +75,7 @@ async def validate_config(desk: Desk, call: Call[NoQuery, str]) -> Reply:
 async def import_config(desk: Desk, call: Call[NoQuery, str]) -> Reply:
     manifest = await _checked(desk, call)
     async with desk.database.as_tenant(manifest.tenant, admin=call.caller.is_global) as connection:
+        await config.lock(connection, manifest.tenant)
         applied = await apply_manifest(connection, desk.keyring, manifest)
     desk.bell.ring()
     return Reply({name: getattr(applied, name) for name in Imported.model_fields})

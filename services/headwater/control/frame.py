@@ -46,6 +46,7 @@ PARAMETERS: Mapping[str, re.Pattern[str]] = {
     "replay": _UUID,
     "preset": re.compile(r"[a-z0-9_-]{1,64}"),
     "secret": re.compile(r"[A-Za-z0-9_.-]{1,200}"),
+    "schedule": _NAME,
 }
 _IN_PATH = re.compile(r"\{([a-z]+)\}")
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")

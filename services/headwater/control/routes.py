@@ -8,15 +8,19 @@ from headwater.control import (
     keys,
     previews,
     runs,
+    schedule_changes,
     schedules,
+    source_changes,
     streams,
     tenants,
 )
+from headwater.control.documents import Part
 from headwater.control.frame import API
 from headwater.control.paging import ListQuery, Page
 from headwater.control.route import ManifestText, Route
 from headwater.control.webhook_routes import webhook_rows
 
+_SCHEDULE = f"{API}/schedules/{{schedule}}"
 _STREAM = f"{API}/sources/{{source}}/streams/{{stream}}"
 
 
@@ -49,11 +53,29 @@ def route_table(overview: home.Overview) -> tuple[Route, ...]:
 
         Route("GET", f"{API}/sources", streams.list_sources, "Sources", "read", Page[streams.Source],
               query=ListQuery, tag="sources"),
-        Route("GET", f"{API}/sources/{{source}}", streams.show_source, "One source", "read", streams.Source,
-              tag="sources"),
+        Route("POST", f"{API}/sources", source_changes.create_source, "Make a source with its streams", "write",
+              streams.Source, body=Part, status=201, tag="sources", problems=(409,)),
+        Route("GET", f"{API}/sources/{{source}}", source_changes.show_source, "One source", "read", streams.Source,
+              matched=True, tag="sources"),
+        Route("PUT", f"{API}/sources/{{source}}", source_changes.put_source, "Make or replace a source", "write",
+              streams.Source, body=Part, matched=True, tag="sources", problems=(409,)),
+        Route("PATCH", f"{API}/sources/{{source}}", source_changes.patch_source, "Change parts of a source", "write",
+              streams.Source, body=Part, matched=True, tag="sources", problems=(409,)),
+        Route("DELETE", f"{API}/sources/{{source}}", source_changes.delete_source,
+              "Remove a source with its streams; tables and history stay", "write", None,
+              query=schedule_changes.Cascade, status=204, matched=True, tag="sources", problems=(409,)),
         Route("GET", f"{API}/sources/{{source}}/streams", streams.list_streams, "The streams of a source", "read",
               Page[streams.Stream], query=ListQuery, tag="sources"),
-        Route("GET", _STREAM, streams.show_stream, "One stream", "read", streams.Stream, tag="sources"),
+        Route("POST", f"{API}/sources/{{source}}/streams", source_changes.create_stream, "Make a stream", "write",
+              streams.Stream, body=Part, status=201, tag="sources", problems=(409,)),
+        Route("GET", _STREAM, source_changes.show_stream, "One stream", "read", streams.Stream, matched=True,
+              tag="sources"),
+        Route("PUT", _STREAM, source_changes.put_stream, "Make or replace a stream", "write", streams.Stream,
+              body=Part, matched=True, tag="sources"),
+        Route("PATCH", _STREAM, source_changes.patch_stream, "Change parts of a stream", "write", streams.Stream,
+              body=Part, matched=True, tag="sources"),
+        Route("DELETE", _STREAM, source_changes.delete_stream, "Remove a stream; its table and history stay", "write",
+              None, query=schedule_changes.Cascade, status=204, matched=True, tag="sources", problems=(409,)),
         Route("GET", f"{_STREAM}/cursor", streams.show_cursor, "How far a stream has been read", "read",
               streams.Cursor, matched=True, tag="sources"),
         Route("PUT", f"{_STREAM}/cursor", streams.set_cursor, "Say where the next incremental run begins", "write",
@@ -66,6 +88,16 @@ def route_table(overview: home.Overview) -> tuple[Route, ...]:
 
         Route("GET", f"{API}/schedules", schedules.list_schedules, "Schedules", "read", Page[schedules.Schedule],
               query=schedules.SchedulesQuery, tag="schedules"),
+        Route("POST", f"{API}/schedules", schedule_changes.create_schedule, "Make a schedule", "write",
+              schedules.Schedule, body=Part, status=201, tag="schedules", problems=(409,)),
+        Route("GET", _SCHEDULE, schedule_changes.show_schedule, "One schedule", "read", schedules.Schedule,
+              matched=True, tag="schedules"),
+        Route("PUT", _SCHEDULE, schedule_changes.put_schedule, "Make or replace a schedule", "write",
+              schedules.Schedule, body=Part, matched=True, tag="schedules"),
+        Route("PATCH", _SCHEDULE, schedule_changes.patch_schedule, "Change parts of a schedule", "write",
+              schedules.Schedule, body=Part, matched=True, tag="schedules"),
+        Route("DELETE", _SCHEDULE, schedule_changes.delete_schedule, "Remove a schedule; its runs stay", "write",
+              None, query=schedule_changes.Cascade, status=204, matched=True, tag="schedules", problems=(409,)),
         Route("POST", f"{API}/schedules/preview", schedules.preview_schedule,
               "The next due times of a specification; nothing is written", "read", schedules.Preview,
               body=schedules.PreviewRequest, tag="schedules"),

@@ -81,11 +81,6 @@ async def list_sources(desk: Desk, call: Call[ListQuery, None]) -> Reply:
     return Reply(listing(rows, call.query.limit, source_view, lambda row: token_of("sources", row["name"])))
 
 
-async def show_source(desk: Desk, call: Call[NoQuery, None]) -> Reply:
-    async with desk.acting(call) as connection:
-        return Reply(source_view(await _source(connection, call)))
-
-
 async def _source(connection: Any, call: Call[Any, Any]) -> Mapping[str, Any]:
     row = await catalogue.get_source(connection, call.tenant, call.path["source"])
     if row is None:
@@ -101,11 +96,6 @@ async def list_streams(desk: Desk, call: Call[ListQuery, None]) -> Reply:
             connection, call.tenant, source["name"], after=after, limit=call.query.limit + 1
         )
     return Reply(listing(rows, call.query.limit, stream_view, lambda row: token_of("streams", row["name"])))
-
-
-async def show_stream(desk: Desk, call: Call[NoQuery, None]) -> Reply:
-    async with desk.acting(call) as connection:
-        return Reply(stream_view(await stream_of(connection, call)))
 
 
 async def stream_of(connection: Any, call: Call[Any, Any]) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ from headwater.control import (
     secrets,
     signatures,
 )
+from headwater.control.documents import Part
 from headwater.control.frame import API
 from headwater.control.paging import ListQuery, Page
 from headwater.control.route import Bytes, Route
@@ -32,14 +33,14 @@ def _endpoint_rows() -> tuple[Route, ...]:
         Route("GET", f"{API}/endpoints", endpoints.list_endpoints, "Endpoints", "read", Page[endpoints.Endpoint],
               query=endpoints.EndpointsQuery, tag="endpoints"),
         Route("POST", f"{API}/endpoints", endpoint_changes.create_endpoint, "Make an endpoint", "write",
-              endpoints.Endpoint, body=endpoint_changes.EndpointDocument, status=201, tag="endpoints",
+              endpoints.Endpoint, body=Part, status=201, tag="endpoints",
               problems=(409,)),
         Route("GET", _ENDPOINT, endpoints.show_endpoint, "One endpoint", "read", endpoints.Endpoint, matched=True,
               tag="endpoints"),
         Route("PUT", _ENDPOINT, endpoint_changes.put_endpoint, "Replace an endpoint, or make it", "write",
-              endpoints.Endpoint, body=endpoint_changes.EndpointDocument, matched=True, tag="endpoints"),
+              endpoints.Endpoint, body=Part, matched=True, tag="endpoints"),
         Route("PATCH", _ENDPOINT, endpoint_changes.patch_endpoint, "Change parts of an endpoint (merge patch)",
-              "write", endpoints.Endpoint, body=endpoint_changes.EndpointDocument, matched=True, tag="endpoints"),
+              "write", endpoints.Endpoint, body=Part, matched=True, tag="endpoints"),
         Route("DELETE", _ENDPOINT, endpoint_changes.delete_endpoint, "Remove an endpoint; its deliveries stay",
               "write", None, status=204, matched=True, tag="endpoints"),
         Route("POST", f"{_ENDPOINT}/enable", endpoint_changes.enable_endpoint, "Let it receive", "write",

@@ -70,6 +70,11 @@ async def list_schedules(
     return await connection.fetch(_Q["schedules"], tenant, after, limit, state)  # type: ignore[no-any-return]
 
 
+async def get_schedule(connection: Any, tenant: str, name: str) -> Row | None:
+    """The schedule as `list_schedules` gives it."""
+    return await connection.fetchrow(_Q["schedule"], tenant, name)  # type: ignore[no-any-return]
+
+
 async def list_endpoints(
     connection: Any, tenant: str, *, after: str | None, limit: int, part: str | None = None
 ) -> Sequence[Row]:

@@ -190,6 +190,23 @@ async def one_endpoint(connection: Any, tenant: str, name: str) -> Mapping[str, 
     return await connection.fetchrow(_Q["one_endpoint"], tenant, name)  # type: ignore[no-any-return]
 
 
+async def lock(connection: Any, tenant: str) -> None:
+    """Let nobody else change the tenant's configuration until the transaction ends."""
+    await connection.execute(_Q["lock"], tenant)
+
+
+async def delete_source(connection: Any, tenant: str, name: str) -> None:
+    """Remove a source whose streams are gone."""
+    await connection.execute(_Q["delete_source"], tenant, name)
+
+
+async def endpoints_that_start(
+    connection: Any, tenant: str, streams: Iterable[str]
+) -> Sequence[Mapping[str, Any]]:
+    """Endpoints whose deliveries start runs of one of these streams (`source.stream`)."""
+    return await connection.fetch(_Q["endpoints_that_start"], tenant, sorted(streams))  # type: ignore[no-any-return]
+
+
 async def announce_change(connection: Any, tenant: str) -> None:
     """Tell every service at commit that the tenant's configuration changed."""
     await connection.execute(_Q["announce"], tenant)

@@ -1,6 +1,6 @@
 """Schedules: claimed by any timer, by the database's clock (DESIGN.md §1)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,20 @@ async def put(
 
 async def list_schedules(connection: Any, tenant: str) -> Sequence[Mapping[str, Any]]:
     return await connection.fetch(_Q["list"], tenant)  # type: ignore[no-any-return]
+
+
+async def with_streams(connection: Any, tenant: str, streams: Iterable[str]) -> Sequence[Mapping[str, Any]]:
+    """Schedules of one of these streams (`source.stream`)."""
+    return await connection.fetch(_Q["with_streams"], tenant, sorted(streams))  # type: ignore[no-any-return]
+
+
+async def after(connection: Any, tenant: str, name: str) -> Sequence[Mapping[str, Any]]:
+    """Other schedules that start after the one of this name."""
+    return await connection.fetch(_Q["after"], tenant, name)  # type: ignore[no-any-return]
+
+
+async def delete(connection: Any, tenant: str, name: str) -> None:
+    await connection.execute(_Q["delete"], tenant, name)
 
 
 async def delete_except(connection: Any, tenant: str, names: Sequence[str]) -> list[str]:

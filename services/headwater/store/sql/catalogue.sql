@@ -59,6 +59,16 @@ SELECT s.name, s.definition, s.state, s.state_reason, s.next_at, s.last_due_at, 
  WHERE s.tenant = $1 AND ($2::text IS NULL OR s.name > $2) AND ($4::text IS NULL OR s.state = $4)
  ORDER BY s.name LIMIT $3
 
+-- name: schedule
+-- With the newest run of the last due time.
+SELECT s.name, s.definition, s.state, s.state_reason, s.next_at, s.last_due_at, s.created_at, s.updated_at,
+       r.id AS run_id, r.state AS run_state, r.started_at AS run_started_at, r.finished_at AS run_finished_at
+  FROM schedule s LEFT JOIN LATERAL (
+       SELECT id, state, started_at, finished_at FROM run
+        WHERE run.due_at = s.last_due_at AND run.tenant = s.tenant AND run.schedule = s.name
+        ORDER BY generation DESC, id LIMIT 1) AS r ON true
+ WHERE s.tenant = $1 AND s.name = $2
+
 -- name: endpoints
 SELECT name, definition, enabled, created_at, updated_at FROM endpoint
  WHERE tenant = $1 AND ($2::text IS NULL OR name > $2) AND ($4::text IS NULL OR position($4 IN name) > 0)

@@ -93,3 +93,17 @@ DELETE FROM endpoint WHERE tenant = $1 AND NOT (name = ANY($2::text[])) RETURNIN
 -- name: announce
 -- Tells the receivers that the configuration changed; delivered at commit.
 SELECT pg_notify('headwater_config', $1)
+
+-- name: lock
+-- Nobody else changes the tenant's configuration until the transaction ends.
+SELECT pg_advisory_xact_lock(hashtextextended('headwater/config/' || $1, 0))
+
+-- name: delete_source
+DELETE FROM source WHERE tenant = $1 AND name = $2
+
+-- name: endpoints_that_start
+-- Endpoints whose deliveries start runs of one of these streams (source.stream).
+SELECT name, definition FROM endpoint
+ WHERE tenant = $1
+   AND EXISTS (SELECT 1 FROM jsonb_array_elements(definition -> 'starts') AS s WHERE s ->> 'stream' = ANY ($2::text[]))
+ ORDER BY name

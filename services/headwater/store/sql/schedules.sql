@@ -36,3 +36,17 @@ SELECT extract(epoch FROM min(next_at) - clock_timestamp())::float8 FROM schedul
 
 -- name: now
 SELECT clock_timestamp()
+
+-- name: delete
+DELETE FROM schedule WHERE tenant = $1 AND name = $2
+
+-- name: with_streams
+-- Schedules of one of these streams (source.stream).
+SELECT name, definition FROM schedule WHERE tenant = $1 AND definition -> 'streams' ?| $2::text[] ORDER BY name
+
+-- name: after
+-- Schedules that start after the one of this name.
+SELECT name, definition FROM schedule
+ WHERE tenant = $1 AND name <> $2
+   AND (definition -> 'after' -> 'schedules' ? $2 OR definition -> 'after' -> 'any_of' ? $2 OR definition -> 'after' -> 'all_of' ? $2)
+ ORDER BY name
