@@ -155,7 +155,7 @@ class House:
             "HEADWATER_BENCH_PROFILE"
         ):  # a folder: profiles of every service go there
             out = Path(profile) / f"{'-'.join(names)}-{port}.prof"
-            command[1:2] = ["-m", "cProfile", "-o", str(out), "-m"]
+            command[1:2] = ["-m", "tests.bench.profiled", str(out)]
         async with _running(command, environment, quiet=True) as process:
             await _until_ready(process, port)
             yield Program(process, port, {})

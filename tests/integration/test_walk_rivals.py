@@ -6,7 +6,7 @@ The answer that settles decides how the walk goes on, and nothing of the other o
 import asyncio
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from tests.support.spine import Spine, open_spine, working
@@ -62,7 +62,11 @@ class Walk:
     async def begin(self, number: int, offset: int) -> Begun:
         async with self.spine.worker.connection() as connection:
             begun = await ledger.begin_page(
-                connection, PageKey(self.run_id, 1, 0, number), "default", token_digest(token(offset))
+                connection,
+                PageKey(self.run_id, 1, 0, number),
+                "default",
+                token_digest(token(offset)),
+                uuid4(),
             )
         assert begun is not None
         return begun

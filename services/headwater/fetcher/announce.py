@@ -11,6 +11,8 @@ from headwater.contracts.pagination import Paged, WindowPagination
 from headwater.fetcher.definitions import Known
 from headwater.model.ids import derive_id, time_of
 
+ALONE = 2**30  # no walk has a page so far behind another
+
 
 def page_message(page: PageDue, *salt: object) -> Message:
     """`page.due` under its derived id."""
@@ -24,6 +26,18 @@ def own_token(known: Known, due: PageDue) -> PageDue:
     if not 2 <= due.number <= planned:
         return due
     return due.model_copy(update={"token": known.walk.token_at(due.token, due.number)})
+
+
+def step_of(known: Known, due: PageDue) -> int:
+    """How far apart the pages are that follow `due` one by one: several at once share a planned walk. ALONE where the
+    page itself has to tell first.
+    """
+    paged = _paged(known)
+    if paged is None or paged.parallel <= 1:
+        return 1
+    if due.number == 1:
+        return ALONE
+    return paged.parallel if due.token.get("planned") else 1
 
 
 def followers(

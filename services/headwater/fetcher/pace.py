@@ -76,6 +76,13 @@ class Pace:
         with _counted(self._in_hand, source):
             yield
 
+    def is_crowded(self, source: tuple[str, str]) -> bool:
+        """Whether a walk should leave its place to others: of its source, or of all."""
+        return (
+            4 * self._in_hand[source] > 3 * self._most_in_hand
+            or 4 * self._in_hand.total() > 3 * 2 * self._most_in_hand
+        )
+
     async def wait(self, turn: Turn) -> bool:
         """Returns True when the page may be asked for now; False when it is a row that is due later.
 

@@ -1,26 +1,29 @@
-"""One page: begin it in the ledger, wait for its turn, fetch, judge, hand on.
+"""One page: begin it in the ledger, wait for its turn, fetch, judge, hand on; then the one that follows it (`hand`).
 
 Nothing is committed after the fetch, so the batch and the pages that follow are published directly; a handler
 that runs twice publishes the same ids.
 """
 
 import asyncio
+import dataclasses
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from headwater.bus.port import MAX_ATTEMPTS, Bus, Message
 from headwater.bus.wire import from_message, to_message
 from headwater.contracts.codec import dumps
 from headwater.contracts.messages import BatchReady, PageDue, RejectedRecord
-from headwater.fetcher.announce import followers, own_token, page_message
+from headwater.fetcher.announce import followers, own_token, page_message, step_of
 from headwater.fetcher.breaker import Breakers
 from headwater.fetcher.definitions import Definitions, Known
+from headwater.fetcher.hand import Hand
 from headwater.fetcher.pace import Pace, Turn
 from headwater.fetcher.tokens import Held, Tokens
 from headwater.http.client import HttpClient
+from headwater.model.backoff import retry_delay_s
 from headwater.model.clock import Clock
-from headwater.model.errors import ConfigError, Later, Reject, SecretError, SourceError
+from headwater.model.errors import ConfigError, Later, Reject, SecretError, SourceError, Unavailable
 from headwater.model.http import Response, origin_of
 from headwater.model.ids import derive_id, time_of
 from headwater.plugins.auth import ACCESS_TOKEN
@@ -58,7 +61,9 @@ class Pages:
         pace: Pace,
         clock: Clock,
         metrics: Metrics,
+        stop: asyncio.Event,
     ) -> None:
+        self._stop = stop
         self._database = database
         self._bus = bus
         self._bell = bell
@@ -72,7 +77,7 @@ class Pages:
         self._body_bytes = 0
 
     async def handle(self, message: Message) -> None:
-        """Fetch the page that `message` names."""
+        """Fetch the page that `message` names, and those that follow it while no one else waits for this process."""
         due = from_message(PageDue, message)
         try:
             known = await self._definitions.get(due.stream_version)
@@ -80,39 +85,96 @@ class Pages:
             await self._fail(due, "config", str(error), retryable=False)
             return
         with self._pace.share((known.definition.tenant, known.definition.source)):
-            await self._handle(own_token(known, due), known, message.attempt)
+            await self._walk(own_token(known, due), known, message.attempt)
 
-    async def _handle(self, due: PageDue, known: Known, failures: int) -> None:
-        begun = await self._begin(due)
+    async def _walk(self, due: PageDue, known: Known, failures: int) -> None:
+        async with asyncio.TaskGroup() as group:
+            hand = Hand(group, self._clock.monotonic())
+            following = await self._page(due, known, failures, hand)
+            while following is not None:
+                if (
+                    self._stop.is_set()
+                    or not hand.may_go_on(self._clock.monotonic())
+                    or self._is_wanted(known)
+                ):
+                    await self._bus.publish(page_message(following))
+                    return
+                following = await self._next(following, known, hand)
+
+    def _is_wanted(self, known: Known) -> bool:
+        """Whether others need the place of a walk in hand."""
+        return self._pace.is_crowded((known.definition.tenant, known.definition.source))
+
+    async def _next(self, due: PageDue, known: Known, hand: Hand) -> PageDue | None:
+        """The page after one in hand. What comes of a fault is found out under a message of its own."""
+        try:
+            return await self._page(due, known, 0, hand)
+        except Unavailable:
+            raise
+        except SourceError:  # it has asked once: then it waits as long as if the message had named it
+            later = self._clock.now() + timedelta(seconds=retry_delay_s(1))
+            put_off = page_message(due.model_copy(update={"not_before": later}))
+            await self._bus.publish(dataclasses.replace(put_off, attempt=1))
+        except Exception as error:  # noqa: BLE001 - raised again by the handler of that message, if it is a fault
+            logger.debug("page %d of run %s is left to its own message: %s", due.number, due.run_id, error)
+            await self._bus.publish(page_message(due))
+        return None
+
+    async def _page(self, due: PageDue, known: Known, failures: int, hand: Hand) -> PageDue | None:
+        """Bring the page to its end; gives the one that follows, if this hand is to go on to it."""
+        hand.step = step_of(known, due)
+        begun = await self._begin(due, hand)
+        if begun.is_lost:
+            return None
+        hand.came_to(due, is_new=begun.is_new)
         if begun.is_settled:
-            following = followers(known, due, begun.next_token, self._clock.now())
-            for page in await self._unseen(due, following):
-                await self._bus.publish(page_message(page))
-        elif begun.same_token_as is not None:
+            return await self._past_settled(due, known, hand)
+        if begun.same_token_as is not None:
             await self._end(due, "loop", LOOP_WARNING)
         elif begun.is_undecided:
             raise Later(1.0, f"page {due.number} of run {due.run_id} is two, until the one before it settles")
         elif begun.is_wanted:
-            await self._fetch_or_fail(Turn(due, begun, known.definition), known, failures)
+            return await self._fetch_or_fail(Turn(due, begun, known.definition), known, failures, hand)
+        return None
 
-    async def _begin(self, due: PageDue) -> Begun:
-        key = PageKey(due.run_id, due.attempt, due.walk, due.number)
+    async def _begin(self, due: PageDue, hand: Hand) -> Begun:
+        key = _key(due)
         async with self._database.connection() as connection:
-            begun = await ledger.begin_page(connection, key, due.tenant, token_digest(due.token))
+            begun = await ledger.begin_page(
+                connection, key, due.tenant, token_digest(due.token), hand.holder, hand.after
+            )
+            if begun is not None and begun.is_wanted and not begun.is_new:
+                await ledger.take_in_hand(connection, key, hand.step, hand.holder)
         if begun is None:
             raise Reject(f"run {due.run_id} does not exist")
         return begun
+
+    async def _past_settled(self, due: PageDue, known: Known, hand: Hand) -> PageDue | None:
+        """What follows the settled pages that begin here: the walk goes on there."""
+        async with self._database.connection() as connection:
+            end = await ledger.settled_end(connection, _key(due), hand.step)
+            if end is None:
+                raise Later(1.0, f"page {due.number} of run {due.run_id} was settled, and is not")
+            number, next_token = end
+            last = due.model_copy(update={"number": number})
+            await ledger.take_in_hand(connection, _key(last), hand.step, hand.holder)
+        hand.after = number
+        following = followers(known, last, next_token, self._clock.now())
+        if len(following) <= 1:
+            return following[0] if following else None
+        for page in await self._unseen(due, following):
+            await self._bus.publish(page_message(page))
+        return None
 
     async def _unseen(self, due: PageDue, following: list[PageDue]) -> list[PageDue]:
         """Those of `following` that are not known to have arrived: what came twice must not lead to more that does."""
         if not following:
             return []
-        key = PageKey(due.run_id, due.attempt, due.walk, due.number)
         async with self._database.connection() as connection:
-            seen = await ledger.begun_of(connection, key, [page.number for page in following])
+            seen = await ledger.begun_of(connection, _key(due), [page.number for page in following])
         return [page for page in following if page.number not in seen]
 
-    async def _fetch_or_fail(self, turn: Turn, known: Known, failures: int) -> None:
+    async def _fetch_or_fail(self, turn: Turn, known: Known, failures: int, hand: Hand) -> PageDue | None:
         due = turn.due
         try:
             if self._is_late(due, known):
@@ -120,13 +182,14 @@ class Pages:
             elif turn.begun.ahead_count > AHEAD or self._body_bytes > BODY_BYTES:
                 raise Later(1.0, f"run {due.run_id} is ahead of its table")
             elif await self._pace.wait(turn):
-                await self._fetch(turn, known)
+                return await self._fetch(turn, known, hand)
         except SourceError as error:
             self._metrics.pages.labels(error.kind).inc()
             await self._after_fault(turn, error, failures)
         except (ConfigError, SecretError) as error:
             kind = type(error).__name__.removesuffix("Error").lower()
             await self._fail(due, kind, str(error), retryable=False)
+        return None
 
     def _is_late(self, due: PageDue, known: Known) -> bool:
         """Whether a walk that has pages already is over its time, waits included."""
@@ -134,23 +197,26 @@ class Pages:
         late_s = self._clock.now().timestamp() - began_s - known.definition.stream.limits.max_seconds
         return due.number > 1 and began_s > 0 and late_s > 0
 
-    async def _fetch(self, turn: Turn, known: Known) -> None:
+    async def _fetch(self, turn: Turn, known: Known, hand: Hand) -> PageDue | None:
+        """Ask for the page and hand it on; gives the one that follows, if there is one for this hand."""
         if turn.begun.is_parked:
             async with self._database.connection() as connection:
                 await runs.unpark(connection, turn.due.run_id)
         secrets = await self._definitions.secrets(known)
         async with self._pace.under_way(turn):
             response, page = await self._asked(turn, known, secrets)
-        size = len(response.body)
-        self._body_bytes += size
-        try:
-            if page.pause_s > 0:
-                async with self._database.connection() as connection:
-                    await limits.pause(connection, *turn.source, page.pause_s)
-            await self._hand_on(turn, known, page, response)
-        finally:
-            self._body_bytes -= size
-        self._metrics.pages.labels("ok").inc()
+        if page.pause_s > 0:
+            async with self._database.connection() as connection:
+                await limits.pause(connection, *turn.source, page.pause_s)
+        following = followers(known, turn.due, page.next_token, self._clock.now())
+        await hand.meanwhile(self._hand_on(turn, page, response))
+        if len(following) <= 1:
+            return following[0] if following else None
+        if not turn.begun.is_new:
+            following = await self._unseen(turn.due, following)
+        for successor in following:
+            hand.group.create_task(self._bus.publish(page_message(successor)))
+        return None
 
     async def _asked(self, turn: Turn, known: Known, secrets: Secrets) -> tuple[Response, Page]:
         """The page; a token that the API does not take is renewed once."""
@@ -183,40 +249,37 @@ class Pages:
         self._breakers.answered(origin)
         return response, page
 
-    async def _hand_on(self, turn: Turn, known: Known, page: Page, response: Response) -> None:
-        """Publish what follows and the batch: a settled page names its successor either way.
+    async def _hand_on(self, turn: Turn, page: Page, response: Response) -> None:
+        """Publish the batch. Pages that follow do not wait: if it is not confirmed, this one is fetched again."""
+        size = len(response.body)
+        self._body_bytes += size
+        try:
+            await self._bus.publish(await self._batch_message(turn, page, response))
+        finally:
+            self._body_bytes -= size
+        self._metrics.pages.labels("ok").inc()
 
-        The page that follows does not wait for the batch: should that not be confirmed, this page is fetched again.
-        """
+    async def _batch_message(self, turn: Turn, page: Page, response: Response) -> Message:
         due = turn.due
-        now = self._clock.now()
-        following = followers(known, due, page.next_token, now)
-        if not turn.begun.is_new:
-            following = await self._unseen(due, following)
-        async with asyncio.TaskGroup() as group:
-            for successor in following:
-                group.create_task(self._bus.publish(page_message(successor)))
-            await asyncio.sleep(0)  # they are on their way while the records are written down
-            body = dumps(page.records)
-            payload_id = None
-            if len(body) > MAX_INLINE_BYTES:
-                place = (due.run_id, due.attempt, due.walk, due.number, token_digest(due.token))
-                payload_id = derive_id(time_of(due.run_id), "payload", *place, body)
-                async with self._database.connection() as connection:
-                    await payloads.put(connection, payload_id, due.tenant, body)
-            batch = _batch(turn, page, response, now, payload_id)
-            identity = derive_id(
-                time_of(due.run_id), "batch.ready", due.run_id, due.attempt, due.walk, due.number
-            )
-            parts = {"records": body} if payload_id is None else {}
-            await self._bus.publish(to_message(batch, identity, due.tenant, parts=parts))
+        body = dumps(page.records)
+        payload_id = None
+        if len(body) > MAX_INLINE_BYTES:
+            place = (due.run_id, due.attempt, due.walk, due.number, token_digest(due.token))
+            payload_id = derive_id(time_of(due.run_id), "payload", *place, body)
+            async with self._database.connection() as connection:
+                await payloads.put(connection, payload_id, due.tenant, body)
+        batch = _batch(turn, page, response, self._clock.now(), payload_id)
+        identity = derive_id(
+            time_of(due.run_id), "batch.ready", due.run_id, due.attempt, due.walk, due.number
+        )
+        parts = {"records": body} if payload_id is None else {}
+        return to_message(batch, identity, due.tenant, parts=parts)
 
     async def _end(self, due: PageDue, reason: str, warning: str) -> None:
         """The walk ends before this page."""
-        key = PageKey(due.run_id, due.attempt, due.walk, due.number)
         async with self._database.transaction() as connection:
             resume = due.token if reason == "limit" else None
-            await ledger.end_walk(connection, key, due.tenant, reason, [warning], resume)
+            await ledger.end_walk(connection, _key(due), due.tenant, reason, [warning], resume)
         self._bell.ring()
 
     async def _after_fault(self, turn: Turn, error: SourceError, failures: int) -> None:
@@ -252,6 +315,10 @@ class Pages:
                 await cursors.forget_resume(connection, (run["tenant"], run["source"], run["stream"]))
             await runs.fail_attempt(connection, due.run_id, due.attempt, kind, message, retryable=retryable)
         self._bell.ring()
+
+
+def _key(due: PageDue) -> PageKey:
+    return PageKey(due.run_id, due.attempt, due.walk, due.number)
 
 
 def _back_off_s(refused_count: int) -> float:

@@ -69,6 +69,7 @@ class Fetcher:
                 Pace(self._database, self._clock, OF_ONE_SOURCE),
                 self._clock,
                 self._metrics,
+                stop,
             )
 
             async def page_due(messages: Sequence[Message]) -> None:

@@ -1,7 +1,7 @@
 """The page ledger: begin before a fetch, settle with the load, and tell when a run is complete (DESIGN.md §2.3–2.4)."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -33,7 +33,8 @@ class Begun:
 
     `is_wanted`: fetch it. `is_settled`: it is in the table already; announce what follows and fetch nothing.
     `is_new`: it begins here; else it came again, or twice. `is_undecided`: the page before was fetched twice and told
-    two successors; which one counts is known when it settles. `same_token_as`: an earlier page of the walk has this
+    two successors; which one counts is known when it settles. `is_lost`: whoever came from the page before has the walk
+    no longer in hand, since another went on from there. `same_token_as`: an earlier page of the walk has this
     very token: a loop. `ahead_count`: pages of the walk before this one that are not settled. `wait_s`: until the page
     may be asked for, below 0 how long ago that was (None: it was never put off); `has_slot`: it waited for a slot of
     the rate limit that it has. `refused_s`: since when its API puts it off (None: it does not), `refused_count` how
@@ -44,6 +45,7 @@ class Begun:
     is_new: bool
     is_settled: bool
     is_undecided: bool
+    is_lost: bool
     next_token: Mapping[str, Any] | None
     same_token_as: int | None
     started_at: Any
@@ -57,25 +59,31 @@ class Begun:
     limit: Limit
 
 
-async def begin_page(connection: Any, key: PageKey, tenant: str, digest: bytes) -> Begun | None:
+async def begin_page(
+    connection: Any, key: PageKey, tenant: str, digest: bytes, holder: UUID, after: int | None = None
+) -> Begun | None:
     """Begin the page if its run runs in this attempt; `digest` is that of its token's place.
 
+    `holder` has the walk in hand; `after` is the page of it that he comes from, None where a message named this one.
     None when the run does not exist.
     """
-    row = await connection.fetchrow(_Q["begin"], *key.values, tenant, digest)
+    row = await connection.fetchrow(_Q["begin"], *key.values, tenant, digest, holder, after)
     if row is None:
         return None
+    if row["is_lost"]:
+        return replace(_NOTHING, is_lost=True)
     runs_now = row["state"] == "running" and row["attempt"] == key.attempt
     past = row["last_number"] is not None and key.number > row["last_number"]
     is_wanted = runs_now and not past and not row["is_settled"] and row["same_token_as"] is None
     is_ours: bool | None = row["is_ours"]
     if is_wanted and not is_ours:
-        is_ours = await _take_over(connection, key, tenant, digest)
+        is_ours = await _take_over(connection, key, tenant, digest, holder)
     return Begun(
         is_wanted=is_wanted and bool(is_ours),
         is_new=row["is_new"],
         is_settled=runs_now and row["is_settled"],
         is_undecided=is_wanted and is_ours is None,
+        is_lost=False,
         next_token=row["next_token"],
         same_token_as=row["same_token_as"] if runs_now and not past else None,
         started_at=row["started_at"],
@@ -90,7 +98,42 @@ async def begin_page(connection: Any, key: PageKey, tenant: str, digest: bytes) 
     )
 
 
-async def _take_over(connection: Any, key: PageKey, tenant: str, digest: bytes) -> bool | None:
+_NOTHING = Begun(
+    is_wanted=False,
+    is_new=False,
+    is_settled=False,
+    is_undecided=False,
+    is_lost=False,
+    next_token=None,
+    same_token_as=None,
+    started_at=None,
+    is_parked=False,
+    ahead_count=0,
+    wait_s=None,
+    has_slot=False,
+    refused_s=None,
+    refused_count=0,
+    pause_s=0.0,
+    limit=Limit(),
+)
+
+
+async def settled_end(
+    connection: Any, key: PageKey, step: int
+) -> tuple[int, Mapping[str, Any] | None] | None:
+    """(number, next token) of the last settled page in a row of the walk, from this one on, `step` numbers apart."""
+    row = await connection.fetchrow(_Q["settled_end"], *key.values, step)
+    return None if row is None else (row["number"], row["next_token"])
+
+
+async def take_in_hand(connection: Any, key: PageKey, step: int, holder: UUID) -> None:
+    """From this page on the walk, or its part of every `step` pages, is in the hand of `holder`; whoever had it goes no
+    further.
+    """
+    await connection.execute(_Q["take_in_hand"], *key.values, step, holder)
+
+
+async def _take_over(connection: Any, key: PageKey, tenant: str, digest: bytes, holder: UUID) -> bool | None:
     """Whether the page is the one with this token, although it was begun with another one; None: not yet known.
 
     A page that is fetched twice may name two successors (an API whose cursors or page sizes differ each time). The
@@ -105,7 +148,7 @@ async def _take_over(connection: Any, key: PageKey, tenant: str, digest: bytes) 
         if row["next_digest"] != digest:
             return False
         await connection.execute(_Q["forget_after"], *key.values)
-        return await connection.fetchval(_Q["take_over"], *key.values, tenant, digest) is not None
+        return await connection.fetchval(_Q["take_over"], *key.values, tenant, digest, holder) is not None
 
 
 async def begun_of(connection: Any, key: PageKey, numbers: Sequence[int]) -> set[int]:

@@ -1,14 +1,19 @@
 -- name: begin
 -- The page ledger before a fetch: begins the page if the run still wants it, and tells what is known of it and of what
--- its source allows. $1 run_at, $2 run_id, $3 attempt, $4 walk, $5 number, $6 tenant, $7 digest of the page's token.
+-- its source allows. $1 run_at, $2 run_id, $3 attempt, $4 walk, $5 number, $6 tenant, $7 digest of the page's token,
+-- $8 who begins it, $9 the page that he comes from (else null): when that is another's by now, nothing begins.
 WITH asked AS (
-    SELECT state, attempt, mode, cursor_from, started_at, parked_until, tenant, source FROM run WHERE due_at = $1 AND id = $2
+    SELECT state, attempt, mode, cursor_from, started_at, parked_until, tenant, source,
+           $9::int IS NOT NULL AND NOT EXISTS (
+               SELECT 1 FROM page b WHERE b.run_at = $1 AND b.run_id = $2 AND b.attempt = $3 AND b.walk = $4
+                                      AND b.number = $9 AND b.holder = $8) AS is_lost
+      FROM run WHERE due_at = $1 AND id = $2
 ), begun AS (
-    INSERT INTO page (run_at, run_id, attempt, walk, number, tenant, token_digest)
-    SELECT $1, $2, $3, $4, $5, $6, $7 FROM asked WHERE state = 'running' AND attempt = $3
+    INSERT INTO page (run_at, run_id, attempt, walk, number, tenant, token_digest, holder)
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8 FROM asked WHERE state = 'running' AND attempt = $3 AND NOT is_lost
     ON CONFLICT DO NOTHING RETURNING number
 )
-SELECT a.state, a.attempt, a.started_at, a.parked_until IS NOT NULL AS is_parked,
+SELECT a.is_lost, a.state, a.attempt, a.started_at, a.parked_until IS NOT NULL AS is_parked,
        EXISTS (SELECT 1 FROM begun) AS is_new, EXISTS (SELECT 1 FROM begun) OR p.token_digest = $7 AS is_ours,
        p.settled_at IS NOT NULL AS is_settled, p.next_token, p.has_slot, p.refused_count,
        extract(epoch FROM p.not_before - clock_timestamp())::float8 AS wait_s,
@@ -39,18 +44,38 @@ UPDATE page SET token_digest = sha256(token_digest)
 
 -- name: take_over
 -- The page under the token that its predecessor names; nothing when it is settled, or the token is another page's.
-INSERT INTO page AS p (run_at, run_id, attempt, walk, number, tenant, token_digest)
-SELECT $1, $2, $3, $4, $5, $6, $7
+INSERT INTO page AS p (run_at, run_id, attempt, walk, number, tenant, token_digest, holder)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8
  WHERE NOT EXISTS (SELECT 1 FROM page o WHERE o.run_at = $1 AND o.run_id = $2 AND o.attempt = $3 AND o.walk = $4
                       AND o.token_digest = $7 AND o.number <> $5)
 ON CONFLICT (run_at, run_id, attempt, walk, number) DO UPDATE
-   SET token_digest = excluded.token_digest, not_before = NULL, has_slot = false
+   SET token_digest = excluded.token_digest, holder = excluded.holder, not_before = NULL, has_slot = false
  WHERE p.settled_at IS NULL
 RETURNING number
 
 -- name: begun_of
 -- Which of these pages of a walk have begun: their messages are known to have arrived.
 SELECT number FROM page WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND walk = $4 AND number = ANY($5::int[])
+
+-- name: settled_end
+-- Where the settled pages end that follow page $5 of a walk, each $6 numbers behind the one before.
+SELECT p.number, p.next_token FROM page p
+ WHERE p.run_at = $1 AND p.run_id = $2 AND p.attempt = $3 AND p.walk = $4 AND p.number >= $5 AND (p.number - $5) % $6 = 0
+   AND p.settled_at IS NOT NULL
+   AND NOT EXISTS (SELECT 1 FROM page q WHERE q.run_at = $1 AND q.run_id = $2 AND q.attempt = $3 AND q.walk = $4
+                      AND q.number = p.number + $6 AND q.settled_at IS NOT NULL)
+ ORDER BY p.number LIMIT 1
+
+-- name: take_in_hand
+-- Page $5 of a walk and those that follow it, each $6 numbers behind the one before, are $7's: whoever went on there
+-- before goes no further. Locked in the order that all loaders keep.
+WITH taken AS (
+    SELECT number FROM page
+     WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND walk = $4 AND number >= $5 AND (number - $5) % $6 = 0
+     ORDER BY number FOR UPDATE
+)
+UPDATE page p SET holder = $7 FROM taken
+ WHERE p.run_at = $1 AND p.run_id = $2 AND p.attempt = $3 AND p.walk = $4 AND p.number = taken.number
 
 -- name: wait
 -- The page waits $6 seconds: for the slot it has in the rate limit ($7), or because its API put it off ($8).
