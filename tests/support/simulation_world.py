@@ -369,5 +369,5 @@ class World:
 _FAIR = {"lost": 0.0, "unknown": 0.0, "twice": 0.0, "late": 0.0, "longest_delay_s": 0.0, "reorder": 0.0,
          "drop_acknowledgement": 0.0}  # fmt: skip
 _OWED = """SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM run WHERE state IN ('queued', 'running'))
-                + (SELECT count(*) FROM stream_slot)
+                + (SELECT count(*) FROM stream_slot) + (SELECT count(*) FROM run_end)
                 + (SELECT count(*) FROM schedule WHERE next_at IS NOT NULL)"""

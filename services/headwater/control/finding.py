@@ -1,6 +1,7 @@
 """What a check found: the path in the document, what is wrong, and the mend."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 Path = tuple[str | int, ...]
@@ -31,12 +32,15 @@ class Finding:
 class Surroundings:
     """What a manifest is judged against besides itself. None: not known, so that nothing is said about it.
 
-    `streams` are those of the database as `source.stream`, `secrets` the names of the tenant's secrets.
+    `streams` are those of the database as `source.stream`, `secrets` the names of the tenant's secrets,
+    `after` its schedules with those that they follow, `with_cursor` its streams that have a cursor.
     """
 
     streams: frozenset[str] | None = None
     secrets: frozenset[str] | None = None
     minimum_interval_s: float = field(default=60.0)
+    after: Mapping[str, Sequence[str]] | None = None
+    with_cursor: frozenset[str] = frozenset()
 
 
 def split_sentence(text: str, mend: str = "") -> tuple[str, str]:

@@ -9,6 +9,7 @@ from headwater.contracts.manifest_text import MAX_PROBLEMS, Document, Problem
 from headwater.contracts.timetable import timetable_of
 from headwater.control.finding import Finding, Path, Surroundings
 from headwater.control.reading import faults_in
+from headwater.control.validation_chains import in_chains
 from headwater.control.validation_endpoints import in_endpoints
 from headwater.control.validation_sources import in_sources, twice, unknown_secrets
 from headwater.model.schedule import ScheduleError, short_text, smallest_gap_s
@@ -35,6 +36,7 @@ def check(
             *in_sources(manifest),
             *_in_schedules(manifest, around, moment),
             *in_endpoints(manifest),
+            *in_chains(manifest, around),
             *_unknown_streams(manifest, around),
         ]
         if around.secrets is not None:
@@ -69,6 +71,8 @@ async def surroundings(connection: Any, tenant: str) -> Surroundings:
         streams=await catalogue.stream_names(connection, tenant),
         secrets=names,
         minimum_interval_s=settings.get("minimum_interval_s", MINIMUM_INTERVAL_S),
+        after=await catalogue.schedules_after(connection, tenant),
+        with_cursor=await catalogue.streams_with_cursor(connection, tenant),
     )
 
 

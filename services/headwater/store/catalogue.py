@@ -60,6 +60,16 @@ async def stream_names(connection: Any, tenant: str) -> frozenset[str]:
     return frozenset(row["stream"] for row in await connection.fetch(_Q["stream_names"], tenant))
 
 
+async def streams_with_cursor(connection: Any, tenant: str) -> frozenset[str]:
+    """The streams of the tenant that have a cursor, as `source.stream`."""
+    return frozenset(row["stream"] for row in await connection.fetch(_Q["streams_with_cursor"], tenant))
+
+
+async def schedules_after(connection: Any, tenant: str) -> dict[str, list[str]]:
+    """Every schedule of the tenant with those that it follows."""
+    return {row["name"]: row["upstreams"] for row in await connection.fetch(_Q["schedules_after"], tenant)}
+
+
 async def all_streams(connection: Any, tenant: str) -> Sequence[Row]:
     return await connection.fetch(_Q["all_streams"], tenant)  # type: ignore[no-any-return]
 

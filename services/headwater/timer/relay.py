@@ -19,6 +19,7 @@ from headwater.store.database import Database
 from headwater.store.dead_letters import DeadLetter
 from headwater.store.outbox import OutboxRow
 from headwater.telemetry.metrics import Metrics
+from headwater.timer.endings import follow_ends
 
 logger = logging.getLogger("headwater.timer")
 BATCH = 200
@@ -41,9 +42,11 @@ class Relay:
         moved = await self._outbox()
         await self._end()
         async with self._database.transaction() as connection:
+            followed = await follow_ends(connection)
+        async with self._database.transaction() as connection:
             await admission.admit(connection, ADMIT)
         published = await self._runs()
-        return moved >= BATCH or published >= ADMIT
+        return moved >= BATCH or published >= ADMIT or followed > 0
 
     async def _end(self) -> None:
         """End what others take the place of, and what is overdue."""

@@ -43,6 +43,18 @@ SELECT s.source, s.name, s.version_id, s.updated_at, v.definition FROM stream s 
 -- Every stream of the tenant as source.stream.
 SELECT source || '.' || name AS stream FROM stream WHERE tenant = $1 ORDER BY 1
 
+-- name: streams_with_cursor
+SELECT s.source || '.' || s.name AS stream FROM stream s JOIN stream_version v ON v.id = s.version_id
+ WHERE s.tenant = $1 AND v.definition #>> '{stream,incremental}' IS NOT NULL
+
+-- name: schedules_after
+-- Every schedule with the names in its `after`.
+SELECT s.name, ARRAY(SELECT jsonb_array_elements_text(a.names)
+                       FROM (VALUES (s.definition #> '{after,schedules}'), (s.definition #> '{after,any_of}'),
+                                    (s.definition #> '{after,all_of}')) AS a (names)
+                      WHERE jsonb_typeof(a.names) = 'array') AS upstreams
+  FROM schedule s WHERE s.tenant = $1
+
 -- name: all_streams
 -- Every stream of the tenant with its definition, for the export.
 SELECT s.source, s.name, v.definition FROM stream s JOIN stream_version v ON v.id = s.version_id
