@@ -32,6 +32,7 @@ async def test_a_refusal_is_seen_with_its_reason_and_without_any_value(front: Fr
         status, _, said = await front.door.send("/in/default/orders", body, secret=secret)
         assert status == 401
         assert b"mismatch" not in said
+    await front.books()
 
     seen = await front.until("/refusals?endpoint=orders", lambda told: len(told["items"]) == 2, 20)
     one = await front.office.get(f"/refusals/{seen.json['items'][0]['id']}")
@@ -266,6 +267,7 @@ async def test_counts_tell_what_was_received_verified_refused_and_a_duplicate(fr
     for secret in (SECRET, SECRET, "wrong"):
         await front.door.send("/in/default/orders", {"id": 1}, secret=secret)
     await front.settled(1)
+    await front.books()
 
     told = await front.until("/endpoints/orders/stats", lambda told: told["received"] == 3, 20)
 
@@ -341,6 +343,7 @@ async def test_another_tenant_sees_and_touches_nothing_of_it(front: Front) -> No
     await front.door.send("/in/default/orders", {"n": 1})
     await front.door.send("/in/default/orders", {"n": 1}, secret="wrong")
     (one,) = await front.settled(1)
+    await front.books()
     refused = (await front.until("/refusals", lambda told: len(told["items"]) == 1, 20)).json["items"][0]
     asked = (await front.office.post(f"/deliveries/{one['id']}/replay")).json["id"]
     await front.office.post("/tenants", {"name": "acme"})

@@ -31,6 +31,10 @@ class Front:
         assert answer.status in (200, 201), answer.body
         await self.door.receiver._endpoints.load()
 
+    async def books(self) -> None:
+        """Write down what the receiver counted, without waiting for its hour."""
+        await self.door.receiver._ledger.write(self.spine.worker)
+
     async def settled(self, count: int, query: str = "") -> list[dict[str, Any]]:
         """Deliveries as the API lists them, newest first, once there are `count` that are settled."""
         answer = await self.until(

@@ -113,10 +113,16 @@ async def _runs(chosen: argparse.Namespace, settings: Settings) -> int:
         return await looking.RUN_VERBS[chosen.verb](chosen, api)
 
 
-async def _deliveries(chosen: argparse.Namespace, settings: Settings) -> int:
-    async with AsyncExitStack() as stack:
-        _, api = await open_api(settings, stack)
-        return await looking.DELIVERY_VERBS[chosen.verb](chosen, api)
+async def _webhooks(chosen: argparse.Namespace, settings: Settings) -> int:
+    from headwater.cli.webhooks import execute_webhooks  # noqa: PLC0415 - only these commands need it
+
+    return await execute_webhooks(chosen, settings)
+
+
+async def _listen(chosen: argparse.Namespace, settings: Settings) -> int:
+    from headwater.cli.listening import listen  # noqa: PLC0415 - only this command needs it
+
+    return await listen(chosen, settings)
 
 
 async def _preview(chosen: argparse.Namespace, settings: Settings) -> int:
@@ -207,7 +213,8 @@ _COMMANDS: dict[str, Command] = {
     "apply": _apply,
     "preview": _preview,
     "runs": _runs,
-    "deliveries": _deliveries,
+    **dict.fromkeys(("refusals", "deliveries", "replays", "endpoints", "secrets", "presets"), _webhooks),
+    "listen": _listen,
     "topology": _topology,
     "db": _db,
     "doctor": _doctor,

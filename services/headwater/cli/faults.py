@@ -15,11 +15,17 @@ class NotFound(HeadwaterError):
     """There is no such thing."""
 
 
+class Conflict(HeadwaterError):
+    """What is there does not allow it."""
+
+
 def exit_code_of(error: BaseException) -> Exit:
     if isinstance(error, Unreachable | Unavailable):
         return Exit.UNREACHABLE
     if isinstance(error, NotFound):
         return Exit.NOT_FOUND
+    if isinstance(error, Conflict):
+        return Exit.CONFLICT
     return Exit.USAGE if isinstance(error, ConfigError) else Exit.FAILURE
 
 

@@ -1,4 +1,4 @@
-"""`runs` and `deliveries`: look, show, start."""
+"""`runs`: look, show, start."""
 
 import argparse
 import asyncio
@@ -15,7 +15,7 @@ from headwater.cli.printing import print_fields, print_json, print_table
 from headwater.contracts.manifest_text import Problem
 from headwater.model.errors import ConfigError
 from headwater.model.run import RunState
-from headwater.store import config, deliveries, runs
+from headwater.store import config, runs
 from headwater.store.bell import WORK
 from headwater.store.database import Database
 from headwater.store.runs import COUNTS, NewRun
@@ -180,65 +180,4 @@ async def _until_final(chosen: argparse.Namespace, api: Database, run_id: UUID) 
     return Exit.OK if row["state"] == RunState.SUCCEEDED else Exit.FAILURE
 
 
-def _delivery(row: Mapping[str, Any]) -> dict[str, Any]:
-    hidden = {"body", "headers", "receipt_id", "tenant"}
-    return {name: value for name, value in row.items() if name not in hidden}
-
-
-async def _list_deliveries(chosen: argparse.Namespace, api: Database) -> int:
-    async with api.as_tenant(chosen.tenant) as connection:
-        rows = await deliveries.list_deliveries(
-            connection,
-            endpoint=chosen.endpoint,
-            state=chosen.state,
-            kind=None,
-            since=None,
-            until=None,
-            limit=_limit(chosen),
-            after=None,
-        )
-    if chosen.json:
-        print_json([_delivery(row) for row in rows])
-        return Exit.OK
-    columns = (
-        "id",
-        "endpoint",
-        "state",
-        "received_at",
-        "type",
-        "provider_id",
-        "body_bytes",
-        "duplicate_count",
-    )
-    print_table(
-        columns,
-        ([row[name] for name in columns] for row in rows),
-        empty="no deliveries yet; endpoints answer at /in/<tenant>/<endpoint>",
-    )
-    return Exit.OK
-
-
-async def _one_delivery(chosen: argparse.Namespace, api: Database) -> Mapping[str, Any]:
-    async with api.as_tenant(chosen.tenant) as connection:
-        row = await deliveries.get(connection, _id(chosen.id))
-    if row is None:
-        raise NotFound(f"there is no delivery {chosen.id}")
-    return row
-
-
-async def _show_delivery(chosen: argparse.Namespace, api: Database) -> int:
-    row = await _one_delivery(chosen, api)
-    fields = {**_delivery(row), "headers": row["headers"], "body_bytes": len(row["body"])}
-    print_json(fields) if chosen.json else print_fields(fields)
-    return Exit.OK
-
-
-async def _raw_delivery(chosen: argparse.Namespace, api: Database) -> int:
-    row = await _one_delivery(chosen, api)
-    sys.stdout.buffer.write(bytes(row["body"]))
-    sys.stdout.buffer.flush()
-    return Exit.OK
-
-
 RUN_VERBS = {"list": _list_runs, "show": _show_run, "start": _start_run}
-DELIVERY_VERBS = {"list": _list_deliveries, "show": _show_delivery, "raw": _raw_delivery}

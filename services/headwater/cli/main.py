@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from headwater import __version__
 from headwater.cli.exits import Exit
+from headwater.cli.webhook_parsers import add_webhook_commands
 
 SERVICES = ("receiver", "timer", "fetcher", "persister", "notifier", "control")
 
@@ -54,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     preview.add_argument("--json", action="store_true", help="print JSON")
 
     _runs(commands)
-    _deliveries(commands)
+    add_webhook_commands(commands)
 
     topology = commands.add_parser("topology", help="the broker's exchanges and queues")
     topology.add_argument("verb", choices=("apply", "check"))
@@ -97,20 +98,6 @@ def _runs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     )
     start.add_argument("--tenant", default="default")
     start.add_argument("--json", action="store_true", help="print JSON")
-
-
-def _deliveries(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    deliveries = commands.add_parser("deliveries", help="list and show received webhooks")
-    verbs = deliveries.add_subparsers(dest="verb", metavar="VERB", required=True)
-    listing = verbs.add_parser("list", help="the newest deliveries")
-    listing.add_argument("--endpoint", help="of one endpoint")
-    listing.add_argument("--state", help="in one state")
-    _listing(listing)
-    for name, text in (("show", "one delivery"), ("raw", "its body, byte for byte, to standard output")):
-        command = verbs.add_parser(name, help=text)
-        command.add_argument("id")
-        command.add_argument("--tenant", default="default")
-        command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

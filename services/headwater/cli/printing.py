@@ -6,12 +6,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import yaml
+
 MAX_CELL = 60
 
 
 def print_json(value: Any) -> None:
     json.dump(value, sys.stdout, indent=2, default=_plain, ensure_ascii=False)
     sys.stdout.write("\n")
+
+
+def yaml_text(value: Any) -> str:
+    plain = json.loads(json.dumps(value, default=_plain))
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
+
+
+def print_yaml(value: Any) -> None:
+    sys.stdout.write(yaml_text(value))
 
 
 def _plain(value: object) -> Any:

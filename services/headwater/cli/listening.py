@@ -1,0 +1,261 @@
+"""`listen`: follow an endpoint's deliveries over the API and forward each to a local address, in order.
+
+Where it stopped is kept in the data folder after each delivery, so that it goes on there. A delivery that nobody
+answers is tried again until somebody does; an answer that asks for it (5xx, 408, 429) a few times.
+"""
+
+import argparse
+import asyncio
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from headwater.cli.exits import Exit
+from headwater.cli.faults import NotFound
+from headwater.cli.forwarding import NotReached, Target, request_bytes, send, target_of
+from headwater.model.errors import ConfigError, HeadwaterError
+from headwater.settings import Settings
+
+WAIT_S = 20.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
+_AGAIN = frozenset({408, 425, 429, *range(500, 600)})
+_KEY_MEND = "set HEADWATER_API_KEY, or name a file with --key-file"
+
+
+class _Away(HeadwaterError):
+    """Headwater does not answer now."""
+
+
+@dataclass(slots=True)
+class _Api:
+    """Headwater's API, as this command needs it."""
+
+    session: aiohttp.ClientSession
+    address: str
+    headers: Mapping[str, str] = field(repr=False)
+
+    async def follow(self, endpoint: str, after: str | None, wait_s: float) -> dict[str, Any]:
+        """What came after a position. Raises: _Away; ConfigError, NotFound where asking again does not help."""
+        query = {"wait_s": f"{wait_s:g}", **({} if after is None else {"after": after})}
+        url = f"{self.address}/api/v1/endpoints/{endpoint}/follow"
+        try:
+            async with self.session.get(
+                url, params=query, headers=self.headers, allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=wait_s + 30),
+            ) as answer:  # fmt: skip
+                body = await answer.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _Away(f"{self.address} does not answer: {type(error).__name__}") from error
+        if answer.status == 200:
+            return json.loads(body)  # type: ignore[no-any-return]
+        if answer.status >= 500 or answer.status == 429:
+            raise _Away(f"{self.address} answers {answer.status}")
+        if answer.status == 404:
+            raise NotFound(f"there is no endpoint {endpoint!r} for this key at {self.address}")
+        if answer.status in (401, 403):
+            raise ConfigError(f"{self.address} refuses the key ({answer.status}); {_KEY_MEND}")
+        raise ConfigError(f"{self.address} answers {answer.status}: {_detail(body)}")
+
+
+def _detail(body: bytes) -> str:
+    try:
+        document = json.loads(body)
+        faults = "; ".join(str(fault["detail"]) for fault in document.get("errors", ()))
+        return f"{document['detail']}" + (f" ({faults})" if faults else "")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "no document of headwater's; is the address right?"
+
+
+@dataclass(frozen=True, slots=True)
+class _Bookmark:
+    """The file that keeps where a listener stopped."""
+
+    path: Path
+
+    def read(self) -> str | None:
+        try:
+            position = json.loads(self.path.read_text(encoding="utf-8"))["position"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return position if isinstance(position, str) else None
+
+    def write(self, position: str, told: Mapping[str, str]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft = self.path.with_suffix(f".{os.getpid()}")
+        draft.write_text(json.dumps({"position": position, **told}) + "\n", encoding="utf-8")
+        draft.replace(self.path)
+
+
+async def listen(chosen: argparse.Namespace, settings: Settings) -> int:
+    """Forward until a signal, or until `--count` deliveries are through."""
+    target = target_of(chosen.url)
+    if _NAME.fullmatch(chosen.endpoint) is None:
+        raise NotFound(f"there is no endpoint {chosen.endpoint!r}")
+    if chosen.count is not None and chosen.count < 1:
+        raise ConfigError("--count: give a number from 1")
+    address = _address(chosen, settings)
+    headers = {"X-API-Key": _key(chosen, settings), **({"X-Tenant": chosen.tenant} if chosen.tenant else {})}
+    told = {"api": address, "tenant": chosen.tenant or "", "endpoint": chosen.endpoint, "url": chosen.url}
+    digest = hashlib.sha256("\n".join(told.values()).encode()).hexdigest()[:16]
+    bookmark = _Bookmark(settings.data_dir / "listen" / f"{chosen.endpoint}-{digest}.json")
+    work = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, work.cancel if work is not None else loop.stop)
+    try:
+        async with aiohttp.ClientSession() as session:
+            await _Listener(chosen, _Api(session, address, headers), target, bookmark, told).run()
+    except asyncio.CancelledError:
+        _note(chosen, "ended; it goes on from here the next time")
+    return Exit.OK
+
+
+def _address(chosen: argparse.Namespace, settings: Settings) -> str:
+    given = chosen.api or os.environ.get("HEADWATER_URL")
+    host = f"[{settings.bind_host}]" if ":" in settings.bind_host else settings.bind_host
+    host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 - where it listens, not we
+    address: str = (given or f"http://{host}:{settings.bind_port}").rstrip("/")
+    try:
+        is_sound = urlsplit(address).scheme in ("http", "https") and bool(urlsplit(address).hostname)
+    except ValueError:
+        is_sound = False
+    if not is_sound:
+        raise ConfigError(f"{address!r} is no address of headwater; give one such as http://127.0.0.1:8080")
+    return address
+
+
+def _key(chosen: argparse.Namespace, settings: Settings) -> str:
+    if chosen.key_file is not None:
+        try:
+            return Path(chosen.key_file).read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"--key-file {chosen.key_file}: cannot be read ({type(error).__name__})"
+            ) from error
+    key = os.environ.get("HEADWATER_API_KEY")
+    if not key and settings.admin_key is not None:
+        key = settings.admin_key.text()
+    if not key or not key.isascii() or not key.isprintable():
+        raise ConfigError(f"an API key is needed (scope read): {_KEY_MEND}")
+    return key
+
+
+@dataclass(slots=True)
+class _Listener:
+    chosen: argparse.Namespace
+    api: _Api
+    target: Target
+    bookmark: _Bookmark
+    told: Mapping[str, str]
+    through: int = 0
+
+    async def run(self) -> None:
+        position = await self._begin()
+        count = self.chosen.count
+        while count is None or self.through < count:
+            answer = await self._patiently(position, WAIT_S)
+            for delivery in answer["items"]:
+                await self._forward(delivery)
+                position = delivery["position"]
+                self._keep(position)
+                self.through += 1
+                if self.through == count:
+                    return
+            position = answer["position"]
+
+    async def _begin(self) -> str:
+        """Where to go on; sees that address, key, endpoint and position are right before anything is promised."""
+        start = self.chosen.start or self.bookmark.read() or "now"
+        answer = await self._patiently(None if start == "now" else start, 0.0)
+        where = {"now": "from now on", "beginning": "from the beginning"}.get(start, "from where it stopped")
+        _note(self.chosen, f"forwarding {self.chosen.endpoint} to {self.chosen.url} {where}")
+        if start != "now":
+            return start
+        position: str = answer["position"]
+        self._keep(position)
+        return position
+
+    async def _patiently(self, position: str | None, wait_s: float) -> dict[str, Any]:
+        pause_s, said = _FIRST_PAUSE_S, ""
+        while True:
+            try:
+                return await self.api.follow(self.chosen.endpoint, position, wait_s)
+            except _Away as error:
+                if str(error) != said:
+                    said = str(error)
+                    _note(self.chosen, f"{said}; trying again")
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    def _keep(self, position: str) -> None:
+        with contextlib.suppress(OSError):  # then it begins at now the next time
+            self.bookmark.write(position, self.told)
+
+    async def _forward(self, delivery: Mapping[str, Any]) -> None:
+        body = base64.b64decode(delivery["body_base64"])
+        query = urlsplit(delivery["url"]).query
+        request = request_bytes(
+            self.target, delivery["method"], query, delivery["headers"], body, delivery["id"]
+        )
+        pause_s, attempt = _FIRST_PAUSE_S, 0
+        while True:
+            started = time.monotonic()
+            status: int | None = None
+            try:
+                status = await send(self.target, request, timeout_s=self.chosen.timeout)
+                said = str(status)
+            except NotReached as error:
+                said = str(error)
+            attempt += 1 if status is not None else 0
+            is_final = status is not None and (status not in _AGAIN or attempt > self.chosen.retries)
+            took_ms = (time.monotonic() - started) * 1000
+            self._tell(delivery, len(body), status, said, took_ms, is_final=is_final)
+            if is_final:
+                return
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    def _tell(
+        self,
+        delivery: Mapping[str, Any],
+        size: int,
+        status: int | None,
+        said: str,
+        took_ms: float,
+        *,
+        is_final: bool,
+    ) -> None:
+        """One line for each delivery, and for each time that it has to be tried again."""
+        if self.chosen.json:
+            told = {name: delivery[name] for name in ("id", "received_at", "method", "type", "position")}
+            line = {**told, "body_bytes": size, "status": status, "said": said, "ms": round(took_ms, 1),
+                    "again": not is_final}  # fmt: skip
+            print(json.dumps(line), flush=True)
+            return
+        at = datetime.fromisoformat(delivery["received_at"]).strftime("%H:%M:%S")
+        kind = "".join(each if each.isprintable() else "?" for each in delivery["type"] or "-")
+        ending = f"{took_ms:.0f} ms" if is_final else "trying again"
+        print(
+            f"{at}  {delivery['method']}  {kind}  {delivery['id']}  {size} bytes  -> {said}  ({ending})",
+            flush=True,
+        )
+
+
+def _note(chosen: argparse.Namespace, text: str) -> None:
+    if not chosen.json:
+        print(f"headwater: {text}", file=sys.stderr, flush=True)
