@@ -25,6 +25,7 @@ from headwater.control import (
     replays,
     secrets,
 )
+from headwater.control.documents import Part
 from headwater.control.paging import ListQuery
 from headwater.model.errors import ConfigError
 from headwater.settings import Settings
@@ -213,7 +214,7 @@ async def _put_endpoint(chosen: argparse.Namespace, counter: Counter) -> int:
     name = document.get("name")
     if not isinstance(name, str):
         raise ConfigError(f"{chosen.file}: has no name; write `name:` as in a manifest's endpoints")
-    body = endpoint_changes.EndpointDocument.model_validate(document)
+    body = Part.model_validate(document)
     found = await counter.shown(
         endpoints.Endpoint, endpoint_changes.put_endpoint, path={"endpoint": name}, body=body
     )
