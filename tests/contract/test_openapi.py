@@ -75,7 +75,7 @@ def test_no_route_hides_another() -> None:
 
 
 def test_reading_needs_no_more_than_read_and_changing_never_only_read() -> None:
-    pure = {"validate_config", "preview_schedule", "verify_signature", "test_endpoint"}
+    pure = {"validate_config", "plan_config", "preview_schedule", "verify_signature", "test_endpoint"}
     for route in TABLE:
         if route.method != "GET" and route.handler.__name__ not in pure:
             assert route.scope in {"run", "write", "admin"}, route.path

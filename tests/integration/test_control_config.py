@@ -264,3 +264,35 @@ endpoints:
     ]
     again = (await office.get("/config/export?format=yaml")).body
     assert (await office.post("/config/import", data=again, headers=YAML)).status == 200
+
+
+async def test_a_plan_tells_what_would_change_and_never_a_secret(office: Office) -> None:
+    async def plan(text: str) -> Answered:
+        return await office.post("/config/plan", data=text, headers=YAML)
+
+    first = await plan(MANIFEST)
+    assert (await office.get("/sources")).json["items"] == []
+    assert (await office.post("/config/import", data=MANIFEST, headers=YAML)).status == 200
+    same = await plan(MANIFEST)
+    changed = await plan(
+        MANIFEST.replace("0 2 * * *", "0 4 * * *")
+        .replace("path: /refunds", "path: /v2/refunds")
+        .replace("very-secret-token", "another-secret-token")
+    )
+
+    assert first.status == 200
+    assert first.json["has_changes"] is True
+    assert {(each["kind"], each["action"]) for each in first.json["changes"]} == {
+        ("sources", "create"), ("schedules", "create"), ("endpoints", "create"),
+    }  # fmt: skip
+    assert same.json["has_changes"] is False
+    assert {each["action"] for each in same.json["changes"]} == {"keep"}
+    found = {
+        each["name"]: {item["pointer"]: (item["before"], item["after"]) for item in each["differences"]}
+        for each in changed.json["changes"]
+    }
+    assert found["nightly"] == {"/cron": ("0 2 * * *", "0 4 * * *")}
+    assert found["shop"]["/streams/refunds/request/path"] == ("/refunds", "/v2/refunds")
+    assert found["shop"]["/auth/token"] == ("${secret:source/shop/auth/token}", "(secret)")
+    assert found["hooks"] == {}
+    assert b"another-secret-token" not in changed.body

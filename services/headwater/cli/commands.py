@@ -7,21 +7,20 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from headwater.app.ground import Means, find_means, keyring_for, prepare_database
-from headwater.cli import looking
+from headwater.app.ground import find_means, prepare_database
+from headwater.cli import configuring, looking
 from headwater.cli.exits import Exit
 from headwater.cli.faults import run_and_report
+from headwater.cli.opening import open_api
 from headwater.cli.printing import print_fields, print_json
 from headwater.contracts.manifest import Manifest
 from headwater.contracts.manifest_text import Document, ManifestError, parse_manifest
-from headwater.control.apply import apply_manifest
 from headwater.control.validation import check
 from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret
 from headwater.settings import Settings, read_settings
 from headwater.store import endpoints, maintenance
 from headwater.store.database import Database
-from headwater.store.keyring import Keyring
 from headwater.store.migrate import status
 from headwater.telemetry.logs import set_up_logs
 from headwater.timer.service import RUN_DAYS
@@ -77,34 +76,15 @@ async def _validate(chosen: argparse.Namespace, _: Settings) -> int:
 
 
 async def _apply(chosen: argparse.Namespace, settings: Settings) -> int:
-    manifest, _ = _checked(chosen)
-    async with AsyncExitStack() as stack:
-        means, api = await open_api(settings, stack)
-        keyring: Keyring = keyring_for(settings, means)
-        async with api.as_tenant(manifest.tenant, admin=True) as connection:
-            applied = await apply_manifest(connection, keyring, manifest)
-    told = {
-        "tenant": applied.tenant,
-        "sources": applied.sources,
-        "streams": applied.streams,
-        "schedules": applied.schedules,
-        "endpoints": applied.endpoints,
-    }
-    if chosen.json:
-        print_json(told)
-    else:
-        print_fields({name: value or "-" for name, value in told.items()})
-    return Exit.OK
+    return await configuring.apply(chosen, settings, _checked(chosen))
 
 
-async def open_api(settings: Settings, stack: AsyncExitStack) -> tuple[Means, Database]:
-    """The database under the role of the API, migrated where it is ours."""
-    means = await stack.enter_async_context(find_means(settings))
-    await prepare_database(settings, means, may_migrate=means.data_folder_is_ours)
-    api = Database(means.database_url, "headwater_api", size=2)
-    await api.open()
-    stack.push_async_callback(api.close)
-    return means, api
+async def _plan(chosen: argparse.Namespace, settings: Settings) -> int:
+    return await configuring.plan(chosen, settings, _checked(chosen))
+
+
+async def _export(chosen: argparse.Namespace, settings: Settings) -> int:
+    return await configuring.export(chosen, settings)
 
 
 async def _runs(chosen: argparse.Namespace, settings: Settings) -> int:
@@ -211,6 +191,8 @@ async def _config(chosen: argparse.Namespace, settings: Settings) -> int:
 _COMMANDS: dict[str, Command] = {
     "validate": _validate,
     "apply": _apply,
+    "plan": _plan,
+    "export": _export,
     "preview": _preview,
     "runs": _runs,
     **dict.fromkeys(("refusals", "deliveries", "replays", "endpoints", "secrets", "presets"), _webhooks),

@@ -37,11 +37,16 @@ def parser() -> argparse.ArgumentParser:
 
     for name, text in (
         ("validate", "check a manifest; nothing is applied"),
+        ("plan", "what a manifest would change; nothing is written (exit 4: there are changes)"),
         ("apply", "bring a manifest into force"),
     ):
         command = commands.add_parser(name, help=text)
         command.add_argument("file", help="the manifest (YAML or JSON); - reads standard input")
         command.add_argument("--json", action="store_true", help="print JSON")
+
+    export = commands.add_parser("export", help="the configuration as a manifest; secrets are only named")
+    export.add_argument("--tenant", default="default", help="whose (default: default)")
+    export.add_argument("--json", action="store_true", help="print JSON")
 
     preview = commands.add_parser(
         "preview", help="ask for a stream's first pages and show them; nothing is written"

@@ -19,11 +19,10 @@ from headwater.model.errors import SecretError
 from headwater.model.ids import derive_key_id
 from headwater.model.schedule import next_after
 from headwater.model.secret import Secret
-from headwater.plugins.secret_text import names_in
+from headwater.plugins.secret_text import SOUNDS_SECRET, names_in
 from headwater.store import config, schedules
 from headwater.store.keyring import Keyring
 
-_SOUNDS_SECRET = re.compile(r"pass|secret|token|api.?key|credential|authorization|pin$", re.IGNORECASE)
 _NO_NAME = re.compile(r"[^A-Za-z0-9_.-]")
 
 
@@ -101,7 +100,7 @@ async def _sealed_fields(
         here = f"{place}/{_NO_NAME.sub('_', key)[:60]}"
         if isinstance(value, Mapping):
             sealed[key] = await _sealed_fields(connection, keyring, tenant, here, value)
-        elif isinstance(value, str) and value and _SOUNDS_SECRET.search(key):
+        elif isinstance(value, str) and value and SOUNDS_SECRET.search(key):
             sealed[key] = await _sealed(connection, keyring, tenant, here, value)
         else:
             sealed[key] = value

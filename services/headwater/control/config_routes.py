@@ -13,6 +13,7 @@ from headwater.contracts.manifest import Manifest
 from headwater.contracts.manifest_text import Document, ManifestError, parse_manifest
 from headwater.control.apply import apply_manifest
 from headwater.control.export import as_yaml, manifest_of
+from headwater.control.planning import plan_of
 from headwater.control.problems import Refusal, invalid, invalid_at, manifest_faults, unreadable
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
 from headwater.control.validation import check, surroundings
@@ -79,6 +80,12 @@ async def import_config(desk: Desk, call: Call[NoQuery, str]) -> Reply:
         applied = await apply_manifest(connection, desk.keyring, manifest)
     desk.bell.ring()
     return Reply({name: getattr(applied, name) for name in Imported.model_fields})
+
+
+async def plan_config(desk: Desk, call: Call[NoQuery, str]) -> Reply:
+    manifest = await _checked(desk, call)
+    async with desk.database.as_tenant(manifest.tenant, admin=call.caller.is_global) as connection:
+        return Reply(await plan_of(connection, desk.keyring, manifest))
 
 
 async def export_config(desk: Desk, call: Call[ExportQuery, None]) -> Reply:

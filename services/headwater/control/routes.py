@@ -6,6 +6,7 @@ from headwater.control import (
     dead_letters,
     home,
     keys,
+    planning,
     previews,
     runs,
     schedule_changes,
@@ -127,6 +128,9 @@ def route_table(overview: home.Overview) -> tuple[Route, ...]:
 
         Route("POST", f"{API}/config/validate", config_routes.validate_config,
               "Check a manifest; nothing is written", "read", config_routes.Valid, body=ManifestText, tag="config"),
+        Route("POST", f"{API}/config/plan", config_routes.plan_config,
+              "What a manifest would change; nothing is written", "read", planning.Plan, body=ManifestText,
+              tag="config"),
         Route("POST", f"{API}/config/import", config_routes.import_config, "Bring a manifest into force", "write",
               config_routes.Imported, body=ManifestText, tag="config"),
         Route("GET", f"{API}/config/export", config_routes.export_config,

@@ -8,6 +8,8 @@ from headwater.model.errors import SecretError
 from headwater.model.secret import Secret
 
 _REFERENCE = re.compile(r"\$\{secret:([^}\s]{1,200})\}")
+# Names of fields whose values are secrets, most likely.
+SOUNDS_SECRET = re.compile(r"auth|pass|secret|token|api.?key|credential|pin$", re.IGNORECASE)
 _MASK = "***"
 _SHORTEST_MASKED = 4  # shorter values would star out half of every text
 
