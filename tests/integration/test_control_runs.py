@@ -253,13 +253,14 @@ async def test_a_cursor_that_a_person_reset_is_not_moved_by_a_run_that_read_the_
 
     path, of = "/sources/shop/streams/orders/cursor", ("default", "shop", "orders")
     await office.ask("PUT", path, json={"value": 5})
+    version = (await office.ask("GET", path)).json["version"]
     run = UUID((await office.post("/runs", {"stream": "shop.orders"})).json["id"])
 
     await office.ask("DELETE", path)
 
     async with office.worker.transaction() as connection:
-        assert not await cursors.move(connection, of, 9, run, 5)
-        assert await cursors.move(connection, of, 9, run, None)
+        assert not await cursors.move(connection, of, 9, run, version)
+        assert await cursors.move(connection, of, 9, run, version + 1)
 
 
 async def test_schedules_tell_when_they_are_due_next_and_of_their_last_run(office: Office) -> None:

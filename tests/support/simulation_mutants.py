@@ -112,7 +112,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "cursor_without_compare": Mutant(
         "§2.8 the cursor moves by compare-and-set",
-        _query(cursors, "move", "WHERE c.value IS NOT DISTINCT FROM $6::jsonb", ""),
+        _query(cursors, "move", "WHERE c.version = $6", ""),
     ),
     "deliveries_without_claims": Mutant(
         "§4 duplicates are marks on the first one",

@@ -13,6 +13,7 @@ from headwater.cli.faults import NotFound
 from headwater.cli.printing import print_fields, print_json, print_table
 from headwater.contracts.codec import dumps
 from headwater.contracts.manifest import Manifest, StreamDefinition
+from headwater.contracts.pinning import pinned
 from headwater.control.previewing import ERROR, MAX_PAGES, MORE, preview
 from headwater.http.client import HttpClient
 from headwater.model.errors import ConfigError
@@ -44,10 +45,7 @@ def _definition_in(manifest: Manifest, name: str) -> StreamDefinition:
     for source in manifest.sources:
         for stream in source.streams:
             if f"{source.name}.{stream.name}" == name:
-                shared = source.model_dump(
-                    exclude={"name", "streams", "rate_limit", "max_running"}, by_alias=True
-                )
-                return StreamDefinition(tenant=manifest.tenant, source=source.name, stream=stream, **shared)
+                return pinned(manifest.tenant, source, stream)
     raise NotFound(f"the manifest has no stream {name!r} (write source.stream)")
 
 

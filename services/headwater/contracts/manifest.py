@@ -43,7 +43,7 @@ from headwater.contracts.pagination import (
 )
 from headwater.contracts.schedules import Schedule
 from headwater.contracts.signatures import SchemeDefinition
-from headwater.contracts.walking import Errors, Incremental, Limits, Records, Request
+from headwater.contracts.walking import Errors, Incremental, Limits, Parent, Records, Request
 
 __all__ = [
     "ApiKeyAuth",
@@ -67,6 +67,7 @@ __all__ = [
     "OffsetPagination",
     "PagePagination",
     "Pagination",
+    "Parent",
     "Records",
     "RelayPagination",
     "Request",
@@ -130,6 +131,7 @@ class Stream(Closed):
     errors: Errors = Errors()
     limits: Limits = Limits()
     incremental: Incremental | None = None
+    parent: Parent | None = None
     destination: Destination | None = None
 
     @field_validator("fields", mode="before", json_schema_input_type=FieldsForm)
@@ -256,7 +258,8 @@ class Manifest(Closed):
 class StreamDefinition(Closed):
     """What a run is pinned to: a stream with the parts of its source that shape its requests.
 
-    Stored as an immutable version; secrets are only named (`${secret:NAME}`).
+    Stored as an immutable version; secrets are only named (`${secret:NAME}`). `lineage`: the streams whose records
+    this one is asked for, the topmost first, its own parent last; empty for most.
     """
 
     tenant: str
@@ -267,3 +270,4 @@ class StreamDefinition(Closed):
     timeout_s: float = 30.0
     network: Network = Network()
     stream: Stream
+    lineage: tuple[Stream, ...] = ()

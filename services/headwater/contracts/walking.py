@@ -1,11 +1,13 @@
 """What a stream asks for and what it makes of the answers: request, records, errors, limits, cursor."""
 
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from headwater.contracts.base import Closed
-from headwater.contracts.pagination import Expression, ParameterName
+from headwater.contracts.pagination import Expression, ParameterName, Statuses
 
 Scalar = str | int | float | bool
 StatusText = Annotated[str, StringConstraints(pattern=r"^[2-5][0-9]{2}$")]
@@ -96,3 +98,56 @@ class Incremental(Closed):
     lookback_s: Annotated[float, Field(ge=0, le=366 * 86_400)] = 0.0
     order: Literal["any", "asc", "desc"] = "any"
     future_s: Annotated[float, Field(ge=0)] = 86_400.0
+
+
+class Included(Closed):
+    """A field of the parent that a child's row has: `name` is the row's field, `path` (JMESPath) is in the parent."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    path: Expression
+
+
+class Parent(Closed):
+    """The stream of the same source whose records this stream is asked for, one walk for each.
+
+    A run walks the pages of `stream` itself, without loading them. The request names the parent's fields as
+    `{parent.id}` (JMESPath behind `parent.`) in path, params, headers, json or the variables of graphql. `include`:
+    fields of the parent that rows have too, as a list (`[id]` is the field `parent_id`) or a mapping of names to
+    paths; in `fields` the parent is `_parent`. `parallel`: walks under way at once. `max_parents`: how many parents a
+    run takes. A parent whose first page is answered with one of `skip_on_status` is passed over with a warning.
+    """
+
+    stream: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    include: Annotated[tuple[Included, ...], Field(max_length=100)] = ()
+    parallel: Annotated[int, Field(ge=1, le=256)] = 8
+    max_parents: Annotated[int, Field(ge=1, le=1_000_000)] = 100_000
+    skip_on_status: Statuses = (404, 410)
+
+    @field_validator(
+        "include",
+        mode="before",
+        json_schema_input_type=tuple[Included | Expression, ...] | dict[str, Expression],
+    )
+    @classmethod
+    def _include_spelled_out(cls, value: object) -> object:
+        if isinstance(value, Mapping):
+            return [{"name": name, "path": path} for name, path in value.items()]
+        if isinstance(value, list | tuple):
+            return [
+                {"name": f"parent_{_word(item)}", "path": item} if isinstance(item, str) else item
+                for item in value
+            ]
+        return value
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [field.name for field in self.include]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"`include` has two fields {twice!r}: write it as a mapping of names to paths")
+        return self
+
+
+def _word(path: str) -> str:
+    """A path as a word of a name: `owner.login` is `owner_login`."""
+    return re.sub(r"[^A-Za-z0-9]+", "_", path).strip("_")

@@ -13,7 +13,8 @@ from typing import Any
 from headwater.contracts.auth import SessionAuth
 from headwater.contracts.codec import dumps
 from headwater.contracts.endpoints import SecretWindow
-from headwater.contracts.manifest import Auth, Endpoint, Manifest, Schedule, Source, Stream, StreamDefinition
+from headwater.contracts.manifest import Auth, Endpoint, Manifest, Schedule, Source, Stream
+from headwater.contracts.pinning import pinned
 from headwater.contracts.timetable import timetable_of
 from headwater.model.errors import SecretError
 from headwater.model.ids import derive_key_id
@@ -71,9 +72,7 @@ async def _source(connection: Any, keyring: Keyring, tenant: str, source: Source
 
 
 async def _stream(connection: Any, tenant: str, source: Source, stream: Stream) -> None:
-    shared = source.model_dump(exclude={"name", "streams", "rate_limit", "max_running"}, by_alias=True)
-    definition = StreamDefinition(tenant=tenant, source=source.name, stream=stream, **shared)
-    plain = definition.model_dump(mode="json", by_alias=True)
+    plain = pinned(tenant, source, stream).model_dump(mode="json", by_alias=True)
     version = derive_key_id("stream_version", tenant, source.name, stream.name, dumps(plain))
     await config.put_stream(connection, tenant, source.name, stream.name, version, plain)
 

@@ -59,6 +59,8 @@ class RunCounts(Answer):
     rejected: int
     deleted: int
     late: int
+    parents: Annotated[int, Field(description="Walks for records of a parent stream.")]
+    skipped: Annotated[int, Field(description="Those of them whose parent is not there any more (404).")]
 
 
 class RunFault(Answer):

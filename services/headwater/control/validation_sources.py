@@ -5,8 +5,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from headwater.contracts.manifest import Destination, Manifest, Pagination, Source, Stream, StreamDefinition
+from headwater.contracts.manifest import Destination, Manifest, Pagination, Source, Stream
+from headwater.contracts.pinning import pinned
 from headwater.control.finding import Finding, Path, header_fault, split_sentence
+from headwater.control.validation_parents import in_lineage
 from headwater.control.validation_streams import parts_that_clash
 from headwater.http.addresses import parse_ranges
 from headwater.model.errors import ConfigError, SourceError
@@ -14,7 +16,7 @@ from headwater.model.http import parse_url
 from headwater.plugins.expressions import compile_path
 from headwater.plugins.mapping import Mapper
 from headwater.plugins.secret_text import names_in
-from headwater.plugins.walk import Walk
+from headwater.plugins.walk import Family
 
 _PLACE = re.compile(r"([a-z_]+(?:\.[a-z0-9_]+)*): ")
 _EXPRESSIONS = ("cursor_path", "next_path", "total", "total_pages", "has_more", "key_path", "page_info")
@@ -44,7 +46,7 @@ def _in_source(tenant: str, path: Path, source: Source) -> Iterator[Finding]:
     yield from found
     for index, stream in enumerate(source.streams):
         here = (*path, "streams", index)
-        faults = list(_in_stream(here, stream))
+        faults = [*_in_stream(here, stream), *in_lineage(here, source, stream)]
         yield from faults
         if faults or found:
             continue
@@ -125,6 +127,8 @@ def _fields(path: Path, stream: Stream) -> Iterator[Finding]:
     if destination is None or not stream.fields or stream.rest == "keep":
         return
     there = {rule.name for rule in stream.fields}
+    if stream.parent is not None:
+        there |= {field.name for field in stream.parent.include}
     named: list[tuple[str, str | None]] = [("key", name) for name in destination.key]
     named += [("children", name) for name in destination.children]
     named += [("order_by", destination.order_by), ("deleted_field", destination.deleted_field)]
@@ -169,9 +173,8 @@ def wrong_expression(path: Path, text: str) -> Iterator[Finding]:
 
 def _as_a_whole(tenant: str, path: Path, source: Source, stream: Stream) -> Iterator[Finding]:
     """What only shows when the stream is put together as for a run."""
-    shared = source.model_dump(exclude={"name", "streams", "rate_limit", "max_running"}, by_alias=True)
     try:
-        Walk(StreamDefinition(tenant=tenant, source=source.name, stream=stream, **shared))
+        Family(pinned(tenant, source, stream))
     except (ConfigError, SourceError) as error:
         text = str(error)
         place = next((place for word, place in _SPOKEN_OF if text.startswith(word)), ())

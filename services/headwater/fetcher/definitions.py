@@ -1,14 +1,16 @@
 """Stream versions ready to walk. A version never changes, so what was compiled once stays right."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from headwater.contracts.codec import dumps
 from headwater.contracts.manifest import StreamDefinition
 from headwater.model.errors import Reject
 from headwater.plugins.secret_text import Secrets, names_in
-from headwater.plugins.walk import Walk
+from headwater.plugins.walk import Family, Walk, level_of
 from headwater.store import config
 from headwater.store.database import Database
 from headwater.store.keyring import Keyring
@@ -18,11 +20,22 @@ MAX_KEPT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A version with its walk, and the names of the secrets it refers to."""
+    """A version with its walk, and the names of the secrets it refers to; `above`: its parents, topmost first."""
 
     definition: StreamDefinition
     walk: Walk
     secret_names: tuple[str, ...]
+    above: tuple["Known", ...] = ()
+
+    @property
+    def top(self) -> "Known":
+        """What a run begins with."""
+        return self.above[0] if self.above else self
+
+    def at(self, token: Mapping[str, Any]) -> "Known":
+        """What the walk of `token` goes by."""
+        level = level_of(token)
+        return self.above[level] if level < len(self.above) else self
 
 
 class Definitions:
@@ -50,7 +63,12 @@ class Definitions:
         if stored is None:
             raise Reject(f"stream version {version} does not exist")
         definition = StreamDefinition.model_validate(stored)
-        return Known(definition, Walk(definition), names_in(dumps(stored).decode()))
+        family, names = Family(definition), names_in(dumps(stored).decode())
+        above = [
+            Known(its_own, walk, names)
+            for its_own, walk in zip(family.definitions[:-1], family.walks[:-1], strict=True)
+        ]
+        return Known(definition, family.walks[-1], names, tuple(above))
 
     async def secrets(self, known: Known) -> Secrets:
         """The secrets of the version as they are now. Raises: SecretError."""

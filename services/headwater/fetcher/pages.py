@@ -80,7 +80,7 @@ class Pages:
         """Fetch the page that `message` names, and those that follow it while no one else waits for this process."""
         due = from_message(PageDue, message)
         try:
-            known = await self._definitions.get(due.stream_version)
+            known = (await self._definitions.get(due.stream_version)).at(due.token)
         except ConfigError as error:
             await self._fail(due, "config", str(error), retryable=False)
             return

@@ -111,7 +111,9 @@ class Fetcher:
             return
         token, highest = self._first(known, run)
         async with self._database.connection() as connection:
-            stored = await runs.open_walk(connection, due.run_id, due.attempt, 0, due.tenant, token, highest)
+            stored = await runs.open_walk(
+                connection, due.run_id, due.attempt, 0, due.tenant, token, highest, _children_at_once(known)
+            )
         page = PageDue(
             run_id=due.run_id,
             attempt=due.attempt,
@@ -128,7 +130,17 @@ class Fetcher:
         Where a limit ended the walk of the run before, the same version goes on there.
         """
         now, resume = self._clock.now(), run["resume"]
+        if (
+            known.above
+        ):  # its parents are looked at anew by every run; how far each child is stands with its parent
+            return known.top.walk.first(None, now), None
         is_wanted = run["mode"] in {"auto", "incremental"} and run["time_window"] is None
         if is_wanted and resume is not None and resume["stream_version"] == str(run["stream_version"]):
             return known.walk.resumed(resume["token"], now), resume["highest"]
         return known.walk.first(None if run["mode"] == "full" else run["cursor_from"], now), None
+
+
+def _children_at_once(known: Known) -> int | None:
+    """How many walks of children a run of the stream has under way at once; None where there are none."""
+    parent = known.definition.stream.parent
+    return None if parent is None else parent.parallel

@@ -44,6 +44,7 @@ class StopReason(StrEnum):
     LIMIT = "limit"
     LOOP = "loop"
     STATUS_END = "status_end"
+    NOT_FOUND = "not_found"  # a parent that is not there any more: its walk has nothing
     ERROR = "error"
 
     @property

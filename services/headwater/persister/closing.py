@@ -8,9 +8,9 @@ from headwater.bus.port import Message
 from headwater.bus.wire import from_message
 from headwater.contracts.messages import RunClose
 from headwater.model.errors import DestinationError
-from headwater.model.run import RunState, StopReason
+from headwater.model.run import RunState
 from headwater.persister.definitions import Definitions
-from headwater.persister.progress import move_cursor
+from headwater.persister.progress import end_of, move_cursor, move_parents
 from headwater.persister.tables import RunTables
 from headwater.store import ledger, runs
 from headwater.store.bell import Bell
@@ -18,7 +18,6 @@ from headwater.store.database import Database
 from headwater.store.runs import Outcome
 
 logger = logging.getLogger("headwater.persister")
-INCOMPLETE = frozenset({"total_not_met"})  # warnings which say that the API had more than it gave
 
 
 class RunCloser:
@@ -65,14 +64,16 @@ class RunCloser:
                 connection, run["id"], run["attempt"], "page_changed", why, retryable=True
             )
             return
-        walks = await ledger.walks(connection, run["id"], run["attempt"])
-        reasons = [StopReason(walk["stop_reason"]) for walk in walks]
-        cut = next((reason for reason in reasons if not reason.is_complete), None)
-        is_complete = cut is None and not INCOMPLETE & set(run["warnings"])
-        closed = await self._tables.close(connection, run, walks, is_complete=is_complete)
         definition = await self._definitions.get(run["stream_version"])
-        await move_cursor(connection, definition, run, walks, is_complete=is_complete)
+        end = await end_of(connection, definition, run)
+        is_complete = end.is_complete
+        closed = await self._tables.close(connection, run, saw_all=end.saw_all)
+        if definition.lineage:
+            moved = await move_parents(connection, definition, run)
+        else:
+            moved = await move_cursor(connection, definition, run, end.walks, is_complete=is_complete)
         await ledger.clear_residue(connection, run["id"])
         state = RunState.SUCCEEDED if is_complete else RunState.PARTIAL
-        outcome = Outcome(state, (cut or reasons[0]).value, sorted(closed.warnings), deleted=closed.deleted)
+        warnings = sorted({*closed.warnings, *end.warnings, *moved})
+        outcome = Outcome(state, end.reason.value, warnings, deleted=closed.deleted)
         await runs.finish(connection, run["id"], outcome)

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from headwater.contracts.manifest import StreamDefinition
 from headwater.model.errors import Reject
+from headwater.plugins.walk import Family
 from headwater.store import config
 from headwater.store.database import Database
 
@@ -17,6 +18,7 @@ class Definitions:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: OrderedDict[UUID, StreamDefinition] = OrderedDict()
+        self._families: OrderedDict[UUID, Family] = OrderedDict()
 
     async def get(self, version: UUID) -> StreamDefinition:
         """The version. Raises: Reject when it does not exist."""
@@ -32,3 +34,14 @@ class Definitions:
                 self._known.popitem(last=False)
         self._known.move_to_end(version)
         return known
+
+    async def family(self, version: UUID) -> Family:
+        """The walks of the version. Raises: Reject when it does not exist, ConfigError when it cannot be walked."""
+        family = self._families.get(version)
+        if family is None:
+            family = Family(await self.get(version))
+            self._families[version] = family
+            if len(self._families) > MAX_KEPT:
+                self._families.popitem(last=False)
+        self._families.move_to_end(version)
+        return family

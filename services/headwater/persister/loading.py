@@ -45,7 +45,8 @@ def table_of_run(definition: StreamDefinition, manner: Manner) -> Table | None:
     table = table_of(definition.tenant, definition.stream.destination)
     if manner.force and manner.mode == "full":
         return table.rebuilt()
-    reads_new = definition.stream.incremental is not None and manner.has_cursor and manner.mode != "full"
+    has_cursor = manner.has_cursor or bool(definition.lineage)  # each parent has one of its own
+    reads_new = definition.stream.incremental is not None and has_cursor and manner.mode != "full"
     return replace(table, delete_missing=None) if reads_new else table
 
 

@@ -19,6 +19,7 @@ from headwater.contracts.manifest import StreamDefinition
 from headwater.contracts.messages import BatchReady
 from headwater.model.errors import ContractError, DestinationError, Later, Reject
 from headwater.model.run import StopReason
+from headwater.persister.children import Children, is_of_parent
 from headwater.persister.definitions import MAX_KEPT, Definitions
 from headwater.persister.guard import WARNING_LOOP, Loops, find_loops
 from headwater.persister.loading import MAX_PREPARES, as_loader, load, table_of_run
@@ -66,6 +67,7 @@ class PageLoader:
         self._database = database
         self._destination = destination
         self._definitions = definitions
+        self._children = Children(definitions)
         self._bell = bell
         self._metrics = metrics
         self._manners: OrderedDict[tuple[UUID, int], Manner] = OrderedDict()
@@ -84,7 +86,8 @@ class PageLoader:
         for item in work:
             key, _, definition = item
             manner = manners.get((key.run_id, key.attempt))
-            table = None if manner is None else table_of_run(definition, manner)
+            is_loaded = manner is not None and not is_of_parent(item[1], definition)
+            table = table_of_run(definition, manner) if manner is not None and is_loaded else None
             groups[None if table is None else table.for_run(key.run_id, key.attempt)].append(item)
         return groups
 
@@ -176,7 +179,7 @@ class PageLoader:
             if key not in batches:
                 raise Reject(f"the body of page {key.number} of run {batch.run_id} is gone")
             is_wanted = definition.stream.destination is not None and locked[key].mode != "dry_run"
-            if plan is None and is_wanted:
+            if plan is None and is_wanted and not is_of_parent(batch, definition):
                 raise _RunEndedError  # its run began this attempt after the look at it
         loops = await find_loops(connection, open_work)
         open_work = _up_to_their_ends(open_work, loops)
@@ -186,7 +189,7 @@ class PageLoader:
             chosen = [_unless_repeated(batches[key], key, loops) for key, _, _ in open_work]
             loaded = await load(connection, self._destination, plan, chosen)
         await self._settle(connection, open_work, loaded)
-        closing = await self._advance(connection, plan, open_work, loaded, loops, late)
+        closing = await self._advance(connection, plan, open_work, group.records, loaded, loops, late)
         bodies = [batch.payload_id for _, batch, _ in group.work if batch.payload_id is not None]
         if bodies:
             await payloads.remove(connection, bodies)
@@ -246,6 +249,7 @@ class PageLoader:
         connection: Any,
         plan: Plan | None,
         work: Sequence[Work],
+        records: Mapping[PageKey, list[Any]],
         loaded: Loaded,
         loops: Loops,
         late: Mapping[UUID, int],
@@ -278,7 +282,10 @@ class PageLoader:
                 await staging.add_deleted(connection, run_id, counts["deleted"])
             for name in ("inserted", "updated", "unchanged", "rejected", "deleted"):
                 self._metrics.records.labels(name).inc(counts[name])
-            if (run_id, attempt) in ending:  # else a walk of it goes on
+            fresh = [item for item in items if item[0] not in loops.repeated]
+            has_ended = (run_id, attempt) in ending
+            await self._children.follow(connection, fresh or items, records, has_ended=has_ended)
+            if has_ended:  # else a walk of it goes on
                 tenant = items[0][1].tenant
                 closing |= await ledger.owe_close_if_complete(connection, run_id, attempt, tenant)
         for late_id in late_ids:
@@ -387,10 +394,11 @@ def _two_highest(marks: Iterable[Any]) -> tuple[Any, Any]:
 def _run_counts(items: Sequence[Work], loaded: Loaded, run_id: UUID) -> dict[str, int]:
     became = loaded.by_run.get(run_id)
     selected_out = sum(len(batch.rejected) for _, batch, _ in items)
+    own = [batch for _, batch, definition in items if not is_of_parent(batch, definition)]
     counts = {
         "pages": len(items),
         "requests": sum(batch.requests for _, batch, _ in items),
-        "received": sum(batch.received for _, batch, _ in items),
+        "received": sum(batch.received for batch in own),
         "rejected": selected_out,
     }
     if became is not None:

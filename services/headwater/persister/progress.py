@@ -1,16 +1,60 @@
 """How far a stream has been read: what the end of a run does to its cursor (DESIGN.md §7)."""
 
-import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from headwater.contracts.manifest import StreamDefinition
 from headwater.contracts.walking import Incremental
 from headwater.model.run import StopReason
 from headwater.plugins.walk import order_of
-from headwater.store import cursors
+from headwater.plugins.walk.parents import WARNING_PARENTS_REJECTED
+from headwater.store import children, cursors, ledger
 
-logger = logging.getLogger("headwater.persister")
+CURSOR_CHANGED = "cursor_changed_meanwhile"
+NONE_FOUND = "all_parents_skipped"
+INCOMPLETE = frozenset(
+    {"total_not_met", "limit_reached", NONE_FOUND}
+)  # warnings which say that there was more than came
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How the walks of an attempt ended: whether they are known to have seen what they were to see, and whether that
+    was everything there is. `walks` are there for a stream without a parent.
+    """
+
+    reason: StopReason
+    is_complete: bool
+    saw_all: bool
+    warnings: frozenset[str] = frozenset()
+    walks: Sequence[Mapping[str, Any]] = ()
+
+
+async def end_of(connection: Any, definition: StreamDefinition, run: Mapping[str, Any]) -> End:
+    """How the attempt of `run` ended, all of whose pages are settled."""
+    is_whole = run["time_window"] is None and WARNING_PARENTS_REJECTED not in run["warnings"]
+    if definition.lineage:
+        told = await children.summary(connection, run["id"], run["attempt"], len(definition.lineage))
+        # where not one of them is there any more, the path is likelier wrong than all parents gone
+        new = {NONE_FOUND} if run["skipped"] and not told.found_count else set()
+        cut, first, walks = told.cut, told.first, []
+        is_whole = is_whole and not told.has_resumed
+    else:
+        walks = list(await ledger.walks(connection, run["id"], run["attempt"]))
+        reasons = [StopReason(walk["stop_reason"]) for walk in walks]
+        cut, first, new = next((one for one in reasons if not one.is_complete), None), reasons[0], set()
+        is_whole = is_whole and all(_is_whole(walk) for walk in walks)
+    marks = INCOMPLETE & {*run["warnings"], *new}
+    is_complete = cut is None and not marks
+    reason = cut or (StopReason.LIMIT if "limit_reached" in marks else first)
+    return End(reason, is_complete, is_complete and is_whole, frozenset(new), walks)
+
+
+def _is_whole(walk: Mapping[str, Any]) -> bool:
+    """Whether the walk began at its beginning, and not where an earlier run was cut."""
+    progress = (walk["first_token"] or {}).get("progress") or {}
+    return not progress.get("number")
 
 
 async def move_cursor(
@@ -20,28 +64,50 @@ async def move_cursor(
     walks: Sequence[Mapping[str, Any]],
     *,
     is_complete: bool,
-) -> None:
-    """Move the stream's cursor in the transaction that ends the run.
+) -> frozenset[str]:
+    """Move the stream's cursor in the transaction that ends the run; gives warnings.
 
     A complete walk moves it to the highest value seen, and never back, unless the table was rebuilt. One that a limit
     ended moves it to the value below which everything was seen, where the stream's records ascend; elsewhere it stays,
-    and the next run goes on where this one ended. Somebody who set the cursor meanwhile is right. Runs for a window
-    of time, and those that load nothing, leave it alone.
+    and the next run goes on where this one ended. Somebody who set or reset the cursor meanwhile is right. Runs for a
+    window of time, and those that load nothing, leave it alone.
     """
     rule = definition.stream.incremental
     if rule is None or run["mode"] == "dry_run" or run["time_window"] is not None:
-        return
+        return frozenset()
     of = (run["tenant"], run["source"], run["stream"])
     value = _value(rule, run, walks, is_complete=is_complete)
     resume = None if is_complete or rule.order == "asc" else _resume(run, walks)
     if value is not None:
-        is_right = await cursors.move(connection, of, value, run["id"], run["cursor_from"])
+        is_right = await cursors.move(connection, of, value, run["id"], run["cursor_version"])
     elif resume is not None:
-        is_right = await cursors.keep_resume(connection, of, resume, run["cursor_from"])
+        is_right = await cursors.keep_resume(connection, of, resume, run["cursor_version"])
     else:
-        return
-    if not is_right:
-        logger.warning("run %s leaves the cursor of %s.%s: it was moved meanwhile", run["id"], *of[1:])
+        return frozenset()
+    return frozenset() if is_right else frozenset({CURSOR_CHANGED})
+
+
+async def move_parents(
+    connection: Any, definition: StreamDefinition, run: Mapping[str, Any]
+) -> frozenset[str]:
+    """Move the cursor of each parent whose walk saw everything, as `move_cursor` does for a stream."""
+    rule = definition.stream.incremental
+    if rule is None or run["mode"] == "dry_run" or run["time_window"] is not None:
+        return frozenset()
+    of = (run["tenant"], run["source"], run["stream"])
+    if not await cursors.touch(connection, of, run["id"], run["cursor_version"]):
+        return frozenset({CURSOR_CHANGED})
+    keeps_place = run["mode"] != "full" and rule.order != "asc"
+    await children.move_cursors(
+        connection,
+        run["id"],
+        run["attempt"],
+        of,
+        len(definition.lineage),
+        str(run["stream_version"]) if keeps_place else None,
+        ascends=rule.order == "asc",
+    )
+    return frozenset()
 
 
 def _value(

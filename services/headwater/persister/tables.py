@@ -5,7 +5,7 @@ the tables of attempts that ended otherwise, which a loop removes.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from headwater.contracts.manifest import StreamDefinition
@@ -39,20 +39,20 @@ class RunTables:
         self,
         connection: Any,
         run: Mapping[str, Any],
-        walks: Sequence[Mapping[str, Any]],
         *,
-        is_complete: bool,
+        saw_all: bool,
     ) -> Closed:
         """Bring the table to what the run found, in the transaction that ends it; nothing for most modes.
 
         A walk that was cut, that went on where another one was cut, or that had a window did not see everything: then
-        nothing is replaced and nothing deleted. `run` is its row. Raises: Later, Unavailable, DestinationError.
+        nothing is replaced and nothing deleted (`saw_all`). `run` is its row.
+
+        Raises: Later, Unavailable, DestinationError.
         """
         definition = await self._definitions.get(run["stream_version"])
         table = table_of_run(definition, Manner.of(_named(run)))
         if table is None or not table.is_by_run:
             return Closed()
-        saw_all = is_complete and run["time_window"] is None and all(_is_whole(walk) for walk in walks)
         if table.mode is Mode.REPLACE:
             if not saw_all:
                 return Closed(warnings=frozenset({REPLACEMENT_HELD_BACK}))
@@ -105,9 +105,3 @@ class RunTables:
 
 def _named(run: Mapping[str, Any]) -> dict[str, Any]:
     return {"mode": run["mode"], "force": run["force"], "has_cursor": run["cursor_from"] is not None}
-
-
-def _is_whole(walk: Mapping[str, Any]) -> bool:
-    """Whether the walk began at its beginning, and not where an earlier run was cut."""
-    progress = (walk["first_token"] or {}).get("progress") or {}
-    return not progress.get("number")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from headwater.store import children
 from headwater.store.queries import queries
 
 _Q = queries("cursors")
@@ -13,13 +14,22 @@ async def get(connection: Any, tenant: str, source: str, stream: str) -> Mapping
     return await connection.fetchrow(_Q["get"], tenant, source, stream)  # type: ignore[no-any-return]
 
 
-async def move(connection: Any, of: tuple[str, str, str], value: Any, run_id: UUID, came_from: Any) -> bool:
-    """Move the cursor of `of` (tenant, source, stream); False when somebody moved it since `came_from` was read."""
-    return await connection.fetchval(_Q["move"], *of, value, run_id, came_from) is not None
+async def move(connection: Any, of: tuple[str, str, str], value: Any, run_id: UUID, version: int) -> bool:
+    """Move the cursor of `of` (tenant, source, stream) from `version` on (0: there was none).
+
+    False when somebody set or reset it since.
+    """
+    return await connection.fetchval(_Q["move"], *of, value, run_id, version) is not None
+
+
+async def touch(connection: Any, of: tuple[str, str, str], run_id: UUID, version: int) -> bool:
+    """Note that a run read the stream, whose cursors stand with its parents; False as for `move`."""
+    return await connection.fetchval(_Q["touch"], *of, run_id, version) is not None
 
 
 async def put(connection: Any, tenant: str, source: str, stream: str, value: Any) -> None:
-    """Set the cursor by hand; a run that read another value does not move it."""
+    """Set the cursor by hand, for all parents where it has some; a run under way does not move it."""
+    await children.forget_cursors(connection, (tenant, source, stream))
     await connection.execute(_Q["put"], tenant, source, stream, value)
 
 
@@ -29,15 +39,16 @@ async def lock(connection: Any, tenant: str, source: str, stream: str) -> None:
 
 
 async def reset(connection: Any, tenant: str, source: str, stream: str) -> None:
-    """Forget how far the stream was read: the next run begins at the beginning."""
+    """Forget how far the stream was read: the next run begins at the beginning; one under way does not move it."""
+    await children.forget_cursors(connection, (tenant, source, stream))
     await connection.execute(_Q["reset"], tenant, source, stream)
 
 
 async def keep_resume(
-    connection: Any, of: tuple[str, str, str], resume: Mapping[str, Any], came_from: Any
+    connection: Any, of: tuple[str, str, str], resume: Mapping[str, Any], version: int
 ) -> bool:
-    """Let the next run go on where a limit ended this one; False when the cursor was moved meanwhile."""
-    return await connection.fetchval(_Q["keep_resume"], *of, dict(resume), came_from) is not None
+    """Let the next run go on where a limit ended this one; False when the cursor was set or reset meanwhile."""
+    return await connection.fetchval(_Q["keep_resume"], *of, dict(resume), version) is not None
 
 
 async def forget_resume(connection: Any, of: tuple[str, str, str]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from headwater.model.ids import time_of
-from headwater.store import runs
+from headwater.store import children, runs
 from headwater.store.limits import Limit
 from headwater.store.queries import queries
 
@@ -322,6 +322,7 @@ async def end_walk(
     await advance_walk(connection, key.run_id, key.attempt, key.walk, advance)
     if not await advance_run(connection, key.run_id, key.attempt, {}, warnings):
         return False
+    await children.open_waiting(connection, key.run_id, key.attempt, tenant)
     await owe_close_if_complete(connection, key.run_id, key.attempt, tenant)
     return True
 

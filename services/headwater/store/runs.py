@@ -16,7 +16,10 @@ from headwater.store.outbox import OutboxRow
 from headwater.store.queries import queries
 
 _Q = queries("runs")
-COUNTS = ("pages", "requests", "received", "inserted", "updated", "unchanged", "rejected", "deleted", "late")
+COUNTS = (
+    "pages", "requests", "received", "inserted", "updated", "unchanged", "rejected", "deleted", "late", "parents",
+    "skipped",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +166,17 @@ async def open_walk(
     tenant: str,
     token: Mapping[str, Any],
     highest: Any = None,
+    children_at_once: int | None = None,
 ) -> Mapping[str, Any]:
     """Make walk `number`; gives its first token, which is the stored one when it was there already.
 
-    `highest` is the highest cursor value of the walk that this one goes on with.
+    `highest` is the highest cursor value of the walk that this one goes on with; `children_at_once`: how many walks of
+    children may be under way at once, where its records are parents.
     """
     at = time_of(run_id)
-    await connection.execute(_Q["insert_walk"], run_id, at, attempt, number, tenant, dict(token), highest)
+    await connection.execute(
+        _Q["insert_walk"], run_id, at, attempt, number, tenant, dict(token), highest, children_at_once
+    )
     stored: Mapping[str, Any] = await connection.fetchval(_Q["first_token"], at, run_id, attempt, number)
     return stored
 

@@ -47,6 +47,9 @@ def planned_after_first(
         since=first.since,
         planned=last,
         step=step,
+        parent=first.parent,
+        level=first.level,
+        until=first.until,
     )
     return token_at(countable, template, 2)
 

@@ -22,8 +22,10 @@ from headwater.model.http import (
 )
 from headwater.model.secret import Secret
 from headwater.plugins.auth import Authenticator
+from headwater.plugins.conversions import CannotBeError
 from headwater.plugins.paginators import Asked, Parameter
 from headwater.plugins.secret_text import Secrets, fill, filled_json, names_in
+from headwater.plugins.walk.templates import Parts, Values, expressions_of, filled
 
 _EVERYWHERE = frozenset({"accept", "accept-language"})
 _TEMPLATE = re.compile(r"\{([A-Za-z0-9_.-]+)\}")
@@ -54,34 +56,60 @@ class Requester:
             (name, str(value)) for name, value in request.params.items() if _is_secret(value)
         )
         self._has_secret_body = self._body is not None and bool(names_in(dumps(self._body).decode()))
+        self._parts = Parts(
+            self._path, self._params, self._headers, self._body, self._secret_params, self._secret_headers
+        )
+        self._is_templated = definition.stream.parent is not None and bool(expressions_of(request))
         self.hidden_names = authenticator.query_names | {name for name, _ in self._secret_params}
         _check_path(self._path)
 
-    def request(self, asked: Asked, since: Mapping[str, Any], secrets: Secrets, now: datetime) -> HttpRequest:
+    def request(
+        self,
+        asked: Asked,
+        since: Mapping[str, Any],
+        secrets: Secrets,
+        now: datetime,
+        parent: Values | None = None,
+    ) -> HttpRequest:
         """The request for what a place asks, with `since` (the cursor's parameters) in the query.
 
-        Raises: SecretError when a named secret is not there; SourceError `bad_url`.
+        `parent`: the values for its templates. Raises: SecretError when a named secret is not there; SourceError
+        `bad_url`.
         """
+        parts = self._parts_for(parent)
         if asked.url is not None:
-            request = self._request_of_url(asked.url)
+            request = self._request_of_url(asked.url, parts)
         else:
-            request = self._request_of_parameters(asked.parameters, since)
-        return self._authenticator.apply(self._with_secrets(request, secrets), secrets, now)
+            request = self._request_of_parameters(asked.parameters, since, parts)
+        return self._authenticator.apply(self._with_secrets(request, secrets, parts), secrets, now)
 
-    def _request_of_url(self, url: str) -> HttpRequest:
+    def fits(self, parent: Values) -> None:
+        """Raises: CannotBeError when no request can be made of the values."""
+        if self._is_templated:
+            filled(self._parts, parent)
+
+    def _parts_for(self, parent: Values | None) -> Parts:
+        if not self._is_templated or parent is None:
+            return self._parts
+        try:
+            return filled(self._parts, parent)
+        except (CannotBeError, KeyError) as error:
+            raise SourceError("bad_request", f"the parent's values make no request: {error}") from error
+
+    def _request_of_url(self, url: str, parts: Parts) -> HttpRequest:
         """The next page by a URL the API gave: its query is complete. Headers stay at the source's origin."""
         is_home = origin_of(url) == self.origin
-        headers = tuple(pair for pair in self._headers if is_home or pair[0].lower() in _EVERYWHERE)
-        body = dumps(self._body) if self._body is not None and is_home else None
+        headers = tuple(pair for pair in parts.headers if is_home or pair[0].lower() in _EVERYWHERE)
+        body = dumps(parts.body) if parts.body is not None and is_home else None
         method = self._method if is_home else "GET"
         return HttpRequest(method, url, _with_json(headers, body), body, Credentials(self.origin))
 
     def _request_of_parameters(
-        self, parameters: tuple[Parameter, ...], since: Mapping[str, Any]
+        self, parameters: tuple[Parameter, ...], since: Mapping[str, Any], parts: Parts
     ) -> HttpRequest:
-        query: dict[str, Any] = {**self._params, **since}
-        headers: Pairs = self._headers
-        document = deepcopy(self._body) if any(one.place == "json" for one in parameters) else self._body
+        query: dict[str, Any] = {**parts.params, **since}
+        headers: Pairs = parts.headers
+        document = deepcopy(parts.body) if any(one.place == "json" for one in parameters) else parts.body
         in_path: dict[str, Any] = {}
         for place, name, value in parameters:
             match place:
@@ -95,7 +123,7 @@ class Requester:
                     document = {} if document is None else document
                     _put(document, name.split("."), value)
         body = None if document is None else dumps(document)
-        url = self._url(_filled(self._path, in_path), query)
+        url = self._url(_filled(parts.path, in_path), query)
         return HttpRequest(self._method, url, _with_json(headers, body), body, Credentials(self.origin))
 
     def _url(self, path: str, query: Mapping[str, Any]) -> str:
@@ -105,7 +133,7 @@ class Requester:
         text = "&".join(part for part in (base_query, path_query, query_text(query)) if part)
         return str(with_query_text(parse_url(url), text))
 
-    def _with_secrets(self, request: HttpRequest, secrets: Secrets) -> HttpRequest:
+    def _with_secrets(self, request: HttpRequest, secrets: Secrets, parts: Parts) -> HttpRequest:
         if not (self._secret_headers or self._secret_params or self._has_secret_body):
             return request
         body = request.body
@@ -115,8 +143,8 @@ class Requester:
             body = None
         credentials = Credentials(
             self.origin,
-            headers=_filled_pairs(self._secret_headers, secrets),
-            query=_filled_pairs(self._secret_params, secrets),
+            headers=_filled_pairs(parts.secret_headers, secrets),
+            query=_filled_pairs(parts.secret_params, secrets),
             body=secret_body,
         )
         return HttpRequest(request.method, request.url, request.headers, body, credentials)
@@ -144,8 +172,8 @@ def _check_path(path: str) -> None:
 
 
 def names_in_path(path: str) -> frozenset[str]:
-    """The names for which a path has a place, written `{name}`."""
-    return frozenset(_TEMPLATE.findall(path))
+    """The names for which a path has a place, written `{name}`; a parent's fields are none of them."""
+    return frozenset(name for name in _TEMPLATE.findall(path) if not name.startswith("parent."))
 
 
 def _filled(path: str, params: Mapping[str, Any]) -> str:

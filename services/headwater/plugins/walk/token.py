@@ -20,7 +20,9 @@ class Token:
     walk began (seconds since 1970). `since` is the cursor's value that the request asks to go on from.
     `planned` is the last page of a walk whose pages can be asked for in any order, each of `step` records
     (0: one page follows from the other). `base_number` and `base_received` are the pages and records of earlier
-    runs, where a walk goes on that a limit had ended.
+    runs, where a walk goes on that a limit had ended. `parent`: the values of the record that the walk is for, where it
+    is one of a parent's records; `level`: how many parents stand above it. `until`: the end of the window that the
+    walk is for, which `since` begins.
     """
 
     place: Place
@@ -33,6 +35,9 @@ class Token:
     step: int = 0
     base_number: int = 0
     base_received: int = 0
+    parent: Mapping[str, Any] | None = None
+    level: int = 0
+    until: Any = None
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> "Token":
@@ -41,7 +46,7 @@ class Token:
         return cls(**(fields | {"progress": Progress(**fields.get("progress", {}))}))
 
     def to_wire(self) -> dict[str, Any]:
-        return {
+        wire = {
             "place": self.place,
             "progress": asdict(self.progress),
             "first_digest": self.first_digest,
@@ -53,6 +58,11 @@ class Token:
             "base_number": self.base_number,
             "base_received": self.base_received,
         }
+        if self.parent is not None:
+            wire |= {"parent": self.parent, "level": self.level}
+        if self.until is not None:
+            wire["until"] = self.until
+        return wire
 
 
 def token_digest(wire: Mapping[str, Any]) -> bytes:

@@ -28,9 +28,11 @@ from headwater.plugins.walk.check import check_fit
 from headwater.plugins.walk.cursor import CursorField, Mark
 from headwater.plugins.walk.hidden import HiddenErrors, cost_wait_s
 from headwater.plugins.walk.judge import Verdict, judge
+from headwater.plugins.walk.parents import WARNING_PARENTS_REJECTED, ParentColumns, ParentFields
 from headwater.plugins.walk.plan import countable, planned_after_first, token_at
 from headwater.plugins.walk.request import Requester
 from headwater.plugins.walk.select import NOTHING, Rejected, Selected, select_records
+from headwater.plugins.walk.templates import Values
 from headwater.plugins.walk.token import Token
 from headwater.plugins.walk.waits import pause_s
 
@@ -38,6 +40,7 @@ _NO_SECRETS: Mapping[str, Any] = {}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COUNTING = frozenset({"offset", "page"})
 _BODY_ITSELF = Records()
+WARNING_SKIPPED = "parents_skipped"
 SAMPLE_CHARACTERS = 2000  # of an answer that is kept instead of its records
 
 
@@ -74,10 +77,12 @@ class Walk:
     """How the pages of one stream are asked for and understood. Raises: ConfigError for wrong expressions.
 
     `tokens` is there where the source shows a token that must first be asked for: whoever keeps it puts it among
-    the secrets as ACCESS_TOKEN.
+    the secrets as ACCESS_TOKEN. With `gather` its records are parents: pages give what `child` asks by instead.
     """
 
-    def __init__(self, definition: StreamDefinition) -> None:
+    def __init__(
+        self, definition: StreamDefinition, gather: ParentFields | None = None, child: "Walk | None" = None
+    ) -> None:
         stream = definition.stream
         pages = stream.pagination.pages if stream.pagination.type == "window" else stream.pagination
         self._definition = definition
@@ -88,9 +93,13 @@ class Walk:
         self._requester = Requester(definition, authenticator_for(definition.auth))
         self._form = stream.records or _BODY_ITSELF
         self._records = compile_path(self._form.path) if self._form.path else None
-        self._mapper = Mapper(stream.fields, keep_rest=stream.rest == "keep", only=self._form.filter)
-        self._has_records = stream.records is not None or stream.destination is not None
-        self._is_sampled = stream.destination is None
+        self._gather, self._child = gather, child
+        fields = () if gather is not None else stream.fields
+        self._mapper = Mapper(fields, keep_rest=stream.rest == "keep", only=self._form.filter)
+        self._parent = stream.parent
+        self._columns = ParentColumns(stream) if stream.parent is not None else None
+        self._has_records = stream.records is not None or stream.destination is not None or gather is not None
+        self._is_sampled = stream.destination is None and gather is None
         self._needs_document = (
             pages.type != "none" or stream.errors.when is not None or stream.request.graphql is not None
         )
@@ -102,24 +111,53 @@ class Walk:
         self._by_position = pages.type == "offset"
         check_fit(definition, self._paginator, Begin(_EPOCH))
 
-    def first(self, cursor: Mark | None, now: datetime) -> dict[str, Any]:
-        """The token of the first page. `cursor` is the value to go on from; None: from the stream's start."""
+    def first(
+        self,
+        cursor: Mark | None,
+        now: datetime,
+        *,
+        parent: Values | None = None,
+        level: int = 0,
+        began_s: float | None = None,
+    ) -> dict[str, Any]:
+        """The token of the first page. `cursor` is the value to go on from; None: from the stream's start.
+
+        `parent`: the values of the parent's record that the walk is for, `level` how many parents are above it;
+        `began_s`: when the run began, where that was earlier than `now`.
+        """
         since = self._cursor.start if self._cursor is not None and cursor is None else cursor
         since_at = self._cursor.since_at(since) if self._cursor is not None else None
         place = self._paginator.first(Begin(now, since_at))
-        return Token(place, began_s=round(now.timestamp(), 3), since=since).to_wire()
+        began = round(now.timestamp(), 3) if began_s is None else began_s
+        return Token(place, began_s=began, since=since, parent=parent, level=level).to_wire()
 
-    def resumed(self, token: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-        """The first token of a walk that goes on at `token` of one that a limit ended, with limits of its own."""
+    def resumed(
+        self,
+        token: Mapping[str, Any],
+        now: datetime,
+        *,
+        parent: Values | None = None,
+        began_s: float | None = None,
+    ) -> dict[str, Any]:
+        """The first token of a walk that goes on at `token` of one that a limit ended, with limits of its own.
+
+        `parent`: the values of its parent's record as they are now.
+        """
         told = Token.from_wire(token)
         return Token(
             told.place,
             told.progress,
-            began_s=round(now.timestamp(), 3),
+            began_s=round(now.timestamp(), 3) if began_s is None else began_s,
             since=told.since,
             base_number=told.progress.number,
             base_received=told.progress.received,
+            parent=told.parent if parent is None else parent,
+            level=told.level,
         ).to_wire()
+
+    def fits(self, parent: Values) -> None:
+        """Raises: CannotBeError when no request can be made for a parent with these values."""
+        self._requester.fits(parent)
 
     def token_at(self, token: Mapping[str, Any], number: int) -> dict[str, Any]:
         """The token of page `number` (2 to `token["planned"]`) of the walk that `token` belongs to.
@@ -147,6 +185,7 @@ class Walk:
             since,
             secrets,
             now or datetime.fromtimestamp(told.began_s, UTC),
+            told.parent,
         )
 
     def read(
@@ -162,6 +201,8 @@ class Walk:
         when the key of a hash is not there.
         """
         told = Token.from_wire(token)
+        if self._is_gone(told, response):
+            return Page(1, [], 0, None, StopReason.NOT_FOUND, (WARNING_SKIPPED,))
         verdict = self._judge(told, response, now, secrets)
         if verdict is Verdict.END:
             return self._ended(told, response, now)
@@ -169,7 +210,7 @@ class Walk:
         selected = NOTHING
         if verdict is Verdict.OK and (response.body or response.status not in NO_CONTENT):
             document, selected = self._understood(response, secrets)
-        page = self._mapped(self._page(told, response, document, selected, now), secrets)
+        page = self._mapped(self._page(told, response, document, selected, now), secrets, told.parent)
         if not self._is_sampled:
             return page
         return replace(page, sample=sample_of(response.body, tuple(secrets.values()), SAMPLE_CHARACTERS))
@@ -184,19 +225,37 @@ class Walk:
             return document, NOTHING
         return document, select_records(document, self._records, self._form.path, one_page=self._is_one_page)
 
-    def _mapped(self, page: Page, secrets: Secrets) -> Page:
-        """The page with rows for records. Everything about the walk was read from the records themselves."""
-        if not self._mapper.is_needed or not page.records:
-            return page
-        mapped = self._mapper.apply(page.records, secrets)
-        out = {item.index for item in page.rejected}
-        places = [index for index in range(len(page.records) + len(out)) if index not in out]
-        rejected = [Rejected(places[index], reason) for index, reason in mapped.rejected]
-        return replace(
-            page,
-            records=mapped.rows,
-            rejected=tuple(sorted((*page.rejected, *rejected), key=lambda item: item.index)),
+    def _is_gone(self, told: Token, response: Response) -> bool:
+        """Whether the API says that the parent is not there any more, where the stream has no other word for that."""
+        status = response.status
+        return (
+            self._parent is not None
+            and told.progress.number == 0
+            and status in self._parent.skip_on_status
+            and str(status) not in self._definition.stream.errors.status
+            and status not in self._stop_on_status
         )
+
+    def _mapped(self, page: Page, secrets: Secrets, parent: Values | None) -> Page:
+        """The page with rows for records. Everything about the walk was read from the records themselves."""
+        if not page.records:
+            return page
+        if self._columns is not None and parent is not None and self._gather is None:
+            page = replace(page, records=self._columns.before(page.records, parent))
+        if self._mapper.is_needed:
+            mapped = self._mapper.apply(page.records, secrets)
+            page = _without(page, mapped.rows, [Rejected(*one) for one in mapped.rejected])
+        if self._gather is not None and self._child is not None:
+            return self._gathered(page, self._gather, self._child, parent)
+        if self._columns is not None and parent is not None:
+            page = replace(page, records=self._columns.after(page.records, parent))
+        return page
+
+    def _gathered(self, page: Page, gather: ParentFields, child: "Walk", above: Values | None) -> Page:
+        """The page with what its children are asked by instead of its records."""
+        values, rejected = gather.read(page.records, above, child.fits)
+        page = _without(page, values, rejected)
+        return replace(page, warnings=(*page.warnings, WARNING_PARENTS_REJECTED)) if rejected else page
 
     def _judge(self, told: Token, response: Response, now: datetime, secrets: Secrets) -> Verdict:
         before = told.progress
@@ -318,6 +377,15 @@ class Walk:
         return following, records
 
 
+def _without(page: Page, rows: list[Any], rejected: list[Rejected]) -> Page:
+    """The page with `rows` for its records, those of `rejected` left out; a place counts among its records."""
+    out = {item.index for item in page.rejected}
+    places = [index for index in range(len(page.records) + len(out)) if index not in out]
+    told = [Rejected(places[item.index], item.reason) for item in rejected]
+    ordered = sorted((*page.rejected, *told), key=lambda item: item.index)
+    return replace(page, records=rows, rejected=tuple(ordered))
+
+
 def _by_name(response: Response) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for name, value in response.headers:
@@ -355,6 +423,9 @@ def _token_after(
         since=told.since,
         base_number=told.base_number,
         base_received=told.base_received,
+        parent=told.parent,
+        level=told.level,
+        until=told.until,
     ).to_wire()
 
 
@@ -366,4 +437,6 @@ def _resume_token(
         return None
     if cut_count:
         return told.to_wire()
-    return None if there.place is None else Token(there.place, progress, since=told.since).to_wire()
+    if there.place is None:
+        return None
+    return Token(there.place, progress, since=told.since, parent=told.parent, level=told.level).to_wire()

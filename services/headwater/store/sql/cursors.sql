@@ -2,20 +2,31 @@
 SELECT value, record_id, synced_at, run_id, version FROM stream_cursor WHERE (tenant, source, stream) = ($1, $2, $3)
 
 -- name: move
--- The cursor after a complete walk; only if nobody moved it since the run read it ($6 = what the run started from).
+-- The cursor after a complete walk; only if nobody changed it since the run read it ($6: its version then, 0 for none).
 INSERT INTO stream_cursor AS c (tenant, source, stream, value, synced_at, run_id)
-VALUES ($1, $2, $3, $4, clock_timestamp(), $5)
+SELECT $1, $2, $3, $4, clock_timestamp(), $5
+ WHERE $6::bigint = 0 OR EXISTS (SELECT 1 FROM stream_cursor WHERE (tenant, source, stream) = ($1, $2, $3))
 ON CONFLICT (tenant, source, stream) DO UPDATE
    SET value = excluded.value, synced_at = excluded.synced_at, run_id = excluded.run_id, resume = NULL,
        version = c.version + 1
- WHERE c.value IS NOT DISTINCT FROM $6::jsonb
+ WHERE c.version = $6
+RETURNING version
+
+-- name: touch
+-- As move, where the values stand with the stream's parents.
+INSERT INTO stream_cursor AS c (tenant, source, stream, synced_at, run_id)
+SELECT $1, $2, $3, clock_timestamp(), $4
+ WHERE $5::bigint = 0 OR EXISTS (SELECT 1 FROM stream_cursor WHERE (tenant, source, stream) = ($1, $2, $3))
+ON CONFLICT (tenant, source, stream) DO UPDATE
+   SET synced_at = excluded.synced_at, run_id = excluded.run_id, version = c.version + 1
+ WHERE c.version = $5
 RETURNING version
 
 -- name: reset
--- Back to the beginning. The row stays, so that a run that read the old value cannot move it any more.
-UPDATE stream_cursor SET value = NULL, record_id = NULL, synced_at = NULL, run_id = NULL, resume = NULL,
-                         version = version + 1
- WHERE (tenant, source, stream) = ($1, $2, $3)
+-- Back to the beginning. A row is left, so that a run that read the old one, or none, cannot move it any more.
+INSERT INTO stream_cursor AS c (tenant, source, stream) VALUES ($1, $2, $3)
+ON CONFLICT (tenant, source, stream) DO UPDATE
+   SET value = NULL, record_id = NULL, synced_at = NULL, run_id = NULL, resume = NULL, version = c.version + 1
 
 -- name: put
 -- Where a person says that the next run begins.
@@ -29,10 +40,12 @@ ON CONFLICT (tenant, source, stream) DO UPDATE
 SELECT 1 FROM stream WHERE (tenant, source, name) = ($1, $2, $3) FOR NO KEY UPDATE
 
 -- name: keep_resume
--- Where the next run goes on after a walk that a limit ended; only if nobody moved the cursor meanwhile ($5).
-INSERT INTO stream_cursor AS c (tenant, source, stream, resume) VALUES ($1, $2, $3, $4)
+-- Where the next run goes on after a walk that a limit ended; only if nobody changed the cursor meanwhile ($5).
+INSERT INTO stream_cursor AS c (tenant, source, stream, resume)
+SELECT $1, $2, $3, $4
+ WHERE $5::bigint = 0 OR EXISTS (SELECT 1 FROM stream_cursor WHERE (tenant, source, stream) = ($1, $2, $3))
 ON CONFLICT (tenant, source, stream) DO UPDATE SET resume = excluded.resume
- WHERE c.value IS NOT DISTINCT FROM $5::jsonb
+ WHERE c.version = $5
 RETURNING version
 
 -- name: forget_resume

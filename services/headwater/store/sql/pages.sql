@@ -152,12 +152,14 @@ RETURNING id
 
 -- name: is_complete
 -- Whether every walk of the attempt has settled every page up to its last.
-SELECT count(*) > 0 AND bool_and(
+SELECT CASE WHEN EXISTS (SELECT 1 FROM walk w
+                          WHERE w.run_at = $1 AND w.run_id = $2 AND w.attempt = $3 AND w.last_number IS NULL)
+       THEN false ELSE (SELECT count(*) > 0 AND bool_and(
            w.last_number IS NOT NULL AND w.settled_count >= w.last_number AND w.last_number = (
                SELECT count(*) FROM page p
                 WHERE p.run_at = w.run_at AND p.run_id = w.run_id AND p.attempt = w.attempt AND p.walk = w.number
                   AND p.settled_at IS NOT NULL AND p.number <= w.last_number))
-  FROM walk w WHERE w.run_at = $1 AND w.run_id = $2 AND w.attempt = $3
+  FROM walk w WHERE w.run_at = $1 AND w.run_id = $2 AND w.attempt = $3) END
 
 -- name: walks
 -- The walks of an attempt, for closing.

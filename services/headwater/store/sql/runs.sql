@@ -161,7 +161,7 @@ SELECT r.id, r.due_at FROM run r
 -- name: begin
 -- A queued run of this attempt starts; gives its state as it is now (also when it ran already), with the cursor.
 UPDATE run r SET state = 'running', started_at = coalesce(r.started_at, clock_timestamp()),
-                 progress_at = clock_timestamp(), cursor_from = c.value,
+                 progress_at = clock_timestamp(), cursor_from = c.value, cursor_version = coalesce(c.version, 0),
                  deadline_at = coalesce(r.deadline_at, clock_timestamp() + make_interval(secs => r.timeout_s))
   FROM (SELECT 1) AS one LEFT JOIN run q ON q.due_at = $1 AND q.id = $2
        LEFT JOIN stream_cursor c ON (c.tenant, c.source, c.stream) = (q.tenant, q.source, q.stream)
@@ -176,8 +176,8 @@ SELECT r.state, r.attempt, r.attempts_max, r.tenant, r.source, r.stream, r.strea
  WHERE r.due_at = $1 AND r.id = $2
 
 -- name: insert_walk
-INSERT INTO walk (run_id, run_at, attempt, number, tenant, first_token, highest)
-VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING
+INSERT INTO walk (run_id, run_at, attempt, number, tenant, first_token, highest, children_at_once)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING
 
 -- name: first_token
 SELECT first_token FROM walk WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND number = $4
@@ -202,7 +202,8 @@ UPDATE run SET state = 'queued', attempt = attempt + 1, admitted_at = NULL, publ
                failures = failures || jsonb_build_object(
                    'attempt', attempt, 'class', $4::text, 'message', $5::text, 'started_at', started_at,
                    'failed_at', clock_timestamp(), 'again_at', clock_timestamp() + make_interval(secs => $3)),
-               pages = 0, requests = 0, received = 0, inserted = 0, updated = 0, unchanged = 0, rejected = 0, deleted = 0, warnings = '{}'
+               pages = 0, requests = 0, received = 0, inserted = 0, updated = 0, unchanged = 0, rejected = 0, deleted = 0,
+               parents = 0, skipped = 0, warnings = '{}'
  WHERE due_at = $1 AND id = $2 AND state = 'running'
 RETURNING *
 
@@ -241,7 +242,7 @@ SELECT w.number AS walk, g.number, coalesce(before.next_token, CASE WHEN g.numbe
        AND there.walk = w.number AND there.number = g.number AND there.settled_at IS NOT NULL
   LEFT JOIN page before ON before.run_at = w.run_at AND before.run_id = w.run_id AND before.attempt = w.attempt
        AND before.walk = w.number AND before.number = g.number - 1 AND before.settled_at IS NOT NULL
- WHERE w.run_at = $1 AND w.run_id = $2 AND w.attempt = $3 AND there.number IS NULL
+ WHERE w.run_at = $1 AND w.run_id = $2 AND w.attempt = $3 AND there.number IS NULL AND NOT w.is_waiting
  ORDER BY w.number, g.number LIMIT $4
 
 -- name: park
