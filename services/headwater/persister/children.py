@@ -117,8 +117,10 @@ class Children:
         for number, one in sorted(last.items()):
             if (one.batch.next_token or {}).get("planned"):
                 continue
-            advance = WalkAdvance(0, 0, one.page.number, StopReason.LIMIT.value)
-            await ledger.advance_walk(connection, one.page.run_id, one.page.attempt, number, advance)
+            run_id, attempt = one.page.run_id, one.page.attempt
+            end = await children.last_settled(connection, run_id, attempt, number)  # some were fetched ahead
+            advance = WalkAdvance(0, 0, end, StopReason.LIMIT.value)
+            await ledger.advance_walk(connection, run_id, attempt, number, advance)
 
     async def _starts(
         self, connection: Any, family: Family, run_id: UUID, new: Sequence[_Found]

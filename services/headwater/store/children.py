@@ -95,6 +95,12 @@ async def open_waiting(connection: Any, run_id: UUID, attempt: int, tenant: str)
     return len(rows)
 
 
+async def last_settled(connection: Any, run_id: UUID, attempt: int, walk: int) -> int:
+    """The number of the last page of a walk that is settled, 0 when none is."""
+    number = await connection.fetchval(_Q["last_settled"], time_of(run_id), run_id, attempt, walk)
+    return int(number or 0)
+
+
 async def count(connection: Any, run_id: UUID, *, made: int, skipped: int, warnings: Sequence[str]) -> None:
     """Add to the run's counts of parents; its row is locked by this transaction."""
     await connection.execute(_Q["count"], time_of(run_id), run_id, made, skipped, list(warnings))

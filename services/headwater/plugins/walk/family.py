@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from headwater.contracts.manifest import StreamDefinition
+from headwater.contracts.manifest import Stream, StreamDefinition
 from headwater.plugins.walk.parents import ParentFields, key_of
 from headwater.plugins.walk.templates import expressions_of
 from headwater.plugins.walk.walk import Walk
@@ -16,8 +16,10 @@ class Family:
     def __init__(self, definition: StreamDefinition) -> None:
         self.definition = definition
         self.definitions = tuple(
-            definition.model_copy(update={"stream": stream, "lineage": definition.lineage[:level]})
-            for level, stream in enumerate((*definition.lineage, definition.stream))
+            definition.model_copy(
+                update={"stream": _bounded(definition, level), "lineage": definition.lineage[:level]}
+            )
+            for level in range(len(definition.lineage) + 1)
         )
         walks: list[Walk] = []
         for level in reversed(range(len(self.definitions))):
@@ -43,6 +45,18 @@ class Family:
     def key(self, level: int, values: Mapping[str, Any], above: bytes) -> bytes:
         """What tells the walk of `level` for `values` from others; `above`: the key of the walk that found these."""
         return key_of(level, self._requested[level], values, above)
+
+
+def _bounded(definition: StreamDefinition, level: int) -> Stream:
+    """The stream of a level. A walk of parents ends where a run takes no more, where its pages can tell that."""
+    parent = definition.stream.parent
+    if parent is None or level == len(definition.lineage):
+        return definition.stream
+    stream = definition.lineage[level]
+    if stream.records is not None and stream.records.filter is not None:
+        return stream
+    most = min(stream.limits.max_records, parent.max_parents)
+    return stream.model_copy(update={"limits": stream.limits.model_copy(update={"max_records": most})})
 
 
 def level_of(token: Mapping[str, Any]) -> int:

@@ -33,6 +33,11 @@ UPDATE walk w SET is_waiting = false, started_at = clock_timestamp() FROM turn
  WHERE w.run_at = $1 AND w.run_id = $2 AND w.attempt = $3 AND w.number = turn.number
 RETURNING w.number, w.first_token, (SELECT stream_version FROM run WHERE due_at = $1 AND id = $2) AS stream_version
 
+-- name: last_settled
+-- The last page of a walk that is settled.
+SELECT max(number) FROM page
+ WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND walk = $4 AND settled_at IS NOT NULL
+
 -- name: count
 -- Last of a load, with the run's row locked: $3 walks were made, $4 parents were not there any more.
 UPDATE run SET parents = parents + $3, skipped = skipped + $4,
