@@ -26,7 +26,7 @@ async def test_a_valid_manifest_is_counted_and_nothing_is_written(office: Office
 
     assert answered.status == 200
     assert answered.json == {
-        "valid": True, "tenant": "default", "sources": 1, "streams": 2, "schedules": 1, "endpoints": 1,
+        "valid": True, "tenant": "default", "destinations": 0, "sources": 1, "streams": 2, "schedules": 1, "endpoints": 1,
     }  # fmt: skip
     assert (await office.get("/sources")).json["items"] == []
 
@@ -101,7 +101,7 @@ async def test_an_import_writes_all_and_a_second_one_changes_nothing(office: Off
     second = await office.post("/config/import", data=MANIFEST, headers=YAML)
 
     assert first.json == {
-        "tenant": "default", "sources": ["shop"], "streams": ["shop.orders", "shop.refunds"],
+        "tenant": "default", "destinations": [], "sources": ["shop"], "streams": ["shop.orders", "shop.refunds"],
         "schedules": ["nightly"], "endpoints": ["hooks"],
     }  # fmt: skip
     assert second.json == first.json

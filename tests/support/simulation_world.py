@@ -183,7 +183,8 @@ class World:
                     process.extra.add(task)
                     task.add_done_callback(process.extra.discard)
         finally:
-            keeper.offers.abandon()
+            for straggler in list(keeper._stragglers):
+                straggler.cancel()
 
     async def _receive(
         self, keeper: Safekeeping, request: dict[str, Any], answer: "asyncio.Future[Sent]"

@@ -9,10 +9,12 @@ from typing import Any
 from headwater.app.clock import SystemClock
 from headwater.bus.memory import MemoryBus
 from headwater.bus.port import Bus
+from headwater.bus.rabbitmq import RabbitOutlet
 from headwater.contracts.manifest_text import parse_manifest
 from headwater.control.apply import apply_manifest
 from headwater.fetcher.service import Fetcher
 from headwater.model.secret import Secret
+from headwater.persister.outlets import Outlets
 from headwater.persister.service import Persister
 from headwater.store.bell import Bell
 from headwater.store.database import Database
@@ -33,6 +35,7 @@ class Spine:
     bus: Bus
     keyring: Keyring
     metrics: Metrics
+    amqp_url: Secret | None = None  # headwater's own broker, for destinations that are exchanges
 
     async def apply(self, manifest: str) -> None:
         parsed, _ = parse_manifest(manifest, "test.yml", {})
@@ -85,7 +88,13 @@ async def working(spine: Spine, *names: str) -> AsyncIterator[None]:
         made: dict[str, Any] = {
             "timer": lambda: Timer(spine.worker, url, spine.bus, bell, spine.metrics),
             "fetcher": lambda: Fetcher(spine.worker, spine.bus, spine.keyring, bell, clock, spine.metrics),
-            "persister": lambda: Persister(spine.worker, spine.bus, bell, spine.metrics),
+            "persister": lambda: Persister(
+                spine.worker,
+                spine.bus,
+                bell,
+                spine.metrics,
+                Outlets(spine.worker, spine.keyring, RabbitOutlet, spine.amqp_url),
+            ),
         }
         async with asyncio.TaskGroup() as group:
             for name in names or tuple(made):

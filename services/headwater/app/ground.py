@@ -87,6 +87,13 @@ async def find_means(settings: Settings, *, rabbitmq: bool = False) -> AsyncIter
         yield Means(url, amqp, management, data_folder_is_ours=True, ui_address=ui, password_file=password)
 
 
+def has_broker(settings: Settings) -> bool | None:
+    """Whether headwater runs on a RabbitMQ, as far as the settings tell; None: it may be elsewhere."""
+    if settings.amqp_url is not None or (settings.data_dir / "rabbitmq").exists():
+        return True
+    return None if settings.database_url is not None else False
+
+
 def keyring_for(settings: Settings, means: Means) -> Keyring:
     """The key ring of the settings, or the one kept in the data folder. Raises: ConfigError.
 

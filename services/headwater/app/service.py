@@ -7,7 +7,6 @@ from typing import Protocol, runtime_checkable
 
 from aiohttp import web
 
-from headwater.http.short import ShortWay
 from headwater.telemetry.metrics import Metrics
 
 logger = logging.getLogger("headwater.app")
@@ -41,13 +40,6 @@ class Informative(Protocol):
     name: str
 
     def facts(self) -> Mapping[str, float | int | None]: ...
-
-
-@runtime_checkable
-class Prompt(Protocol):
-    """A service that takes plain requests on a short way, besides its routes."""
-
-    def short_way(self) -> ShortWay: ...
 
 
 async def supervise(service: Service, stop: asyncio.Event, metrics: Metrics) -> None:

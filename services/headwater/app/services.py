@@ -42,9 +42,12 @@ def _fetcher(ground: Ground) -> Service:
 
 
 def _persister(ground: Ground) -> Service:
+    from headwater.bus.rabbitmq import RabbitOutlet
+    from headwater.persister.outlets import Outlets
     from headwater.persister.service import Persister
 
-    return Persister(ground.worker, ground.bus, ground.bell, ground.metrics)
+    outlets = Outlets(ground.worker, ground.keyring, RabbitOutlet, ground.means.amqp_url)
+    return Persister(ground.worker, ground.bus, ground.bell, ground.metrics, outlets)
 
 
 def _notifier(ground: Ground) -> Service:
@@ -65,6 +68,7 @@ def _control(ground: Ground) -> Service:
         ground.clock,
         ground.metrics,
         ground.means.management_url,
+        has_broker=ground.means.amqp_url is not None,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from headwater.app.ground import find_means, prepare_database
+from headwater.app.ground import find_means, has_broker, prepare_database
 from headwater.cli import configuring, looking
 from headwater.cli.exits import Exit
 from headwater.cli.faults import run_and_report
@@ -15,6 +15,7 @@ from headwater.cli.opening import open_api
 from headwater.cli.printing import print_fields, print_json
 from headwater.contracts.manifest import Manifest
 from headwater.contracts.manifest_text import Document, ManifestError, parse_manifest
+from headwater.control.finding import Surroundings
 from headwater.control.validation import check
 from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret
@@ -52,7 +53,7 @@ def _read(file: str) -> str:
 def _checked(chosen: argparse.Namespace) -> tuple[Manifest, Document]:
     """The manifest of a command. Raises: ManifestError with everything that is wrong with it."""
     manifest, document = parse_manifest(_read(chosen.file), chosen.file, os.environ)
-    problems = check(manifest, document)
+    problems = check(manifest, document, Surroundings(has_broker=has_broker(read_settings())))
     if problems:
         raise ManifestError(problems)
     return manifest, document
@@ -103,6 +104,14 @@ async def _listen(chosen: argparse.Namespace, settings: Settings) -> int:
     from headwater.cli.listening import listen  # noqa: PLC0415 - only this command needs it
 
     return await listen(chosen, settings)
+
+
+async def _destinations(chosen: argparse.Namespace, settings: Settings) -> int:
+    from headwater.cli.destinations import VERBS  # noqa: PLC0415 - only this command needs it
+
+    async with AsyncExitStack() as stack:
+        _, api = await open_api(settings, stack)
+        return await VERBS[chosen.verb](chosen, api)
 
 
 async def _preview(chosen: argparse.Namespace, settings: Settings) -> int:
@@ -197,6 +206,7 @@ _COMMANDS: dict[str, Command] = {
     "runs": _runs,
     **dict.fromkeys(("refusals", "deliveries", "replays", "endpoints", "secrets", "presets"), _webhooks),
     "listen": _listen,
+    "destinations": _destinations,
     "topology": _topology,
     "db": _db,
     "doctor": _doctor,

@@ -6,7 +6,7 @@ import sys
 from contextlib import AsyncExitStack
 from typing import Any
 
-from headwater.app.ground import keyring_for
+from headwater.app.ground import has_broker, keyring_for
 from headwater.cli.exits import Exit
 from headwater.cli.faults import NotFound
 from headwater.cli.opening import open_api
@@ -32,7 +32,7 @@ async def apply(chosen: argparse.Namespace, settings: Settings, read: tuple[Mani
         async with api.as_tenant(manifest.tenant, admin=True) as connection:
             await config.ensure_tenant(connection, manifest.tenant)
             await config.lock(connection, manifest.tenant)
-            await _check_within(connection, manifest, document)
+            await _check_within(connection, manifest, document, settings)
             applied = await apply_manifest(connection, keyring, manifest)
     told = {name: getattr(applied, name) for name in applied.__dataclass_fields__}
     if chosen.json:
@@ -49,7 +49,7 @@ async def plan(chosen: argparse.Namespace, settings: Settings, read: tuple[Manif
         means, api = await open_api(settings, stack)
         keyring = keyring_for(settings, means)
         async with api.as_tenant(manifest.tenant, admin=True) as connection:
-            await _check_within(connection, manifest, document)
+            await _check_within(connection, manifest, document, settings)
             found = await plan_of(connection, keyring, manifest)
     if chosen.json:
         print_json(found)
@@ -75,9 +75,9 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
-async def _check_within(connection: Any, manifest: Manifest, document: Document) -> None:
+async def _check_within(connection: Any, manifest: Manifest, document: Document, settings: Settings) -> None:
     """Raises: ManifestError for what only shows beside the tenant's configuration."""
-    around = await surroundings(connection, manifest.tenant)
+    around = await surroundings(connection, manifest.tenant, has_broker=has_broker(settings))
     problems = await asyncio.to_thread(check, manifest, document, around)
     if problems:
         raise ManifestError(problems)

@@ -61,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
 
     _runs(commands)
     add_webhook_commands(commands)
+    _destinations(commands)
 
     topology = commands.add_parser("topology", help="the broker's exchanges and queues")
     topology.add_argument("verb", choices=("apply", "check"))
@@ -103,6 +104,17 @@ def _runs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     )
     start.add_argument("--tenant", default="default")
     start.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _destinations(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    destinations = commands.add_parser("destinations", help="list, show and delete destinations with a name")
+    verbs = destinations.add_subparsers(dest="verb", metavar="VERB", required=True)
+    _listing(verbs.add_parser("list", help="all of them, by name"))
+    for name, text in (("show", "one destination"), ("delete", "delete one that nothing uses")):
+        command = verbs.add_parser(name, help=text)
+        command.add_argument("name")
+        command.add_argument("--tenant", default="default", help="whose (default: default)")
+        command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

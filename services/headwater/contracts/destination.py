@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from headwater.contracts.base import Closed
+from headwater.contracts.destinations import OWN, DestinationName
 
 TableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
 FieldText = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
@@ -14,8 +15,10 @@ _ONE_ROW_A_KEY = frozenset({"merge", "scd2"})
 
 
 class Destination(Closed):
-    """Where records go: a table of the tenant's schema in headwater's own database.
+    """Where records go: a table of the tenant's schema in headwater's own database, or an exchange.
 
+    `to` names an entry of `destinations`; without it a table of headwater's own database is meant. A table needs
+    `table`; for an exchange only `key` says something: a message's id is then that of the record and not of its place.
     `mode`: `append` (every record is a new row), `merge` (one row per key: the newest record), `replace` (a complete
     run's rows stand for all rows), `delete_insert` (a key's records stand for all its rows), `scd2` (every version
     of a record is a row). `key`, `order_by` and `deleted_field` are names of fields. `order_by` says which of two
@@ -27,8 +30,8 @@ class Destination(Closed):
     become rows of the tables `<table>__<field>`.
     """
 
-    to: Literal["database"] = "database"
-    table: TableName
+    to: DestinationName = OWN
+    table: TableName | None = None
     mode: Literal["append", "merge", "replace", "delete_insert", "scd2"] = "append"
     key: tuple[FieldText, ...] = ()
     order_by: FieldText | None = None
@@ -50,10 +53,20 @@ class Destination(Closed):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        fault = self._key_fault() or self._deletion_fault() or self._children_fault()
+        fault = self._table_fault() or self._key_fault() or self._deletion_fault() or self._children_fault()
         if fault is not None:
             raise ValueError(fault)
         return self
+
+    @property
+    def place(self) -> str:
+        """What people call it: the table, or the destination that has none."""
+        return self.table or self.to
+
+    def _table_fault(self) -> str | None:
+        if self.to == OWN and self.table is None:
+            return "needs `table`: the table that the records go to"
+        return None
 
     def _key_fault(self) -> str | None:
         if self.mode in _KEYED and not self.key:

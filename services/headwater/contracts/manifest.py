@@ -11,6 +11,7 @@ from headwater.contracts.auth import ApiKeyAuth, Auth, BasicAuth, BearerAuth, No
 from headwater.contracts.base import Closed
 from headwater.contracts.calendars import Calendar
 from headwater.contracts.destination import Destination
+from headwater.contracts.destinations import NamedDestination
 from headwater.contracts.endpoints import (
     AddressRange,
     Alarms,
@@ -61,6 +62,7 @@ __all__ = [
     "Limits",
     "LinkPagination",
     "Name",
+    "NamedDestination",
     "NextUrlPagination",
     "NoAuth",
     "NoPagination",
@@ -249,6 +251,7 @@ class Endpoint(Closed):
 class Manifest(Closed):
     version: Literal[1]
     tenant: Name = "default"
+    destinations: tuple[NamedDestination, ...] = ()
     sources: tuple[Source, ...] = ()
     schedules: tuple[Schedule, ...] = ()
     calendars: tuple[Calendar, ...] = ()

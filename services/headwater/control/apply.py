@@ -12,6 +12,7 @@ from typing import Any
 
 from headwater.contracts.auth import SessionAuth
 from headwater.contracts.codec import dumps
+from headwater.contracts.destinations import NamedDestination
 from headwater.contracts.endpoints import SecretWindow
 from headwater.contracts.manifest import Auth, Endpoint, Manifest, Schedule, Source, Stream
 from headwater.contracts.pinning import pinned
@@ -21,7 +22,7 @@ from headwater.model.ids import derive_key_id
 from headwater.model.schedule import next_after
 from headwater.model.secret import Secret
 from headwater.plugins.secret_text import SOUNDS_SECRET, names_in
-from headwater.store import config, schedules
+from headwater.store import config, destinations, schedules
 from headwater.store.keyring import Keyring
 
 _NO_NAME = re.compile(r"[^A-Za-z0-9_.-]")
@@ -32,6 +33,7 @@ class Applied:
     """What was written, by kind."""
 
     tenant: str
+    destinations: list[str] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
     streams: list[str] = field(default_factory=list)
     schedules: list[str] = field(default_factory=list)
@@ -45,6 +47,9 @@ async def apply_manifest(connection: Any, keyring: Keyring, manifest: Manifest) 
     """
     applied = Applied(manifest.tenant)
     await config.ensure_tenant(connection, manifest.tenant)
+    for destination in manifest.destinations:
+        await put_destination(connection, keyring, manifest.tenant, destination)
+        applied.destinations.append(destination.name)
     for source in manifest.sources:
         await _source(connection, keyring, manifest.tenant, source, applied)
     for schedule in manifest.schedules:
@@ -55,6 +60,20 @@ async def apply_manifest(connection: Any, keyring: Keyring, manifest: Manifest) 
         applied.endpoints.append(endpoint.name)
     await config.announce_change(connection, manifest.tenant)
     return applied
+
+
+async def put_destination(
+    connection: Any, keyring: Keyring, tenant: str, destination: NamedDestination
+) -> bool:
+    """Write the destination, its url sealed; True when it is new."""
+    name, sealed = f"destination/{destination.name}/url", destination
+    if destination.url is not None:
+        url = await _sealed(connection, keyring, tenant, name, destination.url)
+        sealed = destination.model_copy(update={"url": url})
+    if sealed.url != f"${{secret:{name}}}":
+        await config.drop_secrets_except(connection, tenant, name, ())
+    definition = sealed.model_dump(mode="json", by_alias=True)
+    return await destinations.put(connection, tenant, destination.name, definition)
 
 
 async def _source(connection: Any, keyring: Keyring, tenant: str, source: Source, applied: Applied) -> None:

@@ -30,6 +30,7 @@ class Valid(Answer):
 
     valid: Literal[True] = True
     tenant: str
+    destinations: int
     sources: int
     streams: int
     schedules: int
@@ -40,6 +41,7 @@ class Imported(Answer):
     """What was written, by kind."""
 
     tenant: str
+    destinations: list[str]
     sources: list[str]
     streams: list[str]
     schedules: list[str]
@@ -55,6 +57,7 @@ class ExportedManifest(Answer):
 
     version: Literal[1]
     tenant: str
+    destinations: list[dict[str, Any]]
     sources: list[dict[str, Any]]
     schedules: list[dict[str, Any]]
     endpoints: list[dict[str, Any]]
@@ -65,6 +68,7 @@ async def validate_config(desk: Desk, call: Call[NoQuery, str]) -> Reply:
     return Reply(
         {
             "tenant": manifest.tenant,
+            "destinations": len(manifest.destinations),
             "sources": len(manifest.sources),
             "streams": sum(len(source.streams) for source in manifest.sources),
             "schedules": len(manifest.schedules),
@@ -106,7 +110,7 @@ async def _checked(desk: Desk, call: Call[NoQuery, str]) -> Manifest:
     manifest, document = await _parsed(desk, call)
     manifest = _for_tenant(manifest, call)
     async with desk.database.as_tenant(manifest.tenant, admin=call.caller.is_global) as connection:
-        around = await surroundings(connection, manifest.tenant)
+        around = await surroundings(connection, manifest.tenant, has_broker=desk.has_broker)
     problems = await _off_the_loop(desk, check, manifest, document, around, desk.clock.now())
     if problems:
         raise invalid("The manifest is not valid", manifest_faults(problems))

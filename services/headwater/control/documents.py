@@ -62,7 +62,7 @@ async def checked(
     """
     text = dumps({"version": 1, "tenant": tenant, kind: [document]}).decode()
     await config.ensure_tenant(connection, tenant)
-    around = await surroundings(connection, tenant)
+    around = await surroundings(connection, tenant, has_broker=desk.has_broker)
     try:
         async with desk.parsing:
             manifest, parsed = await asyncio.to_thread(parse_manifest, text, "body", {})

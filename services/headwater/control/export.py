@@ -6,8 +6,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
+from headwater.contracts.destinations import NamedDestination
 from headwater.contracts.manifest import Endpoint, Schedule, Source, Stream
-from headwater.store import catalogue, config, schedules
+from headwater.store import catalogue, config, destinations, schedules
 
 
 async def manifest_of(connection: Any, tenant: str) -> dict[str, Any]:
@@ -22,6 +23,7 @@ async def manifest_of(connection: Any, tenant: str) -> dict[str, Any]:
     return {
         "version": 1,
         "tenant": tenant,
+        "destinations": _lean_all(NamedDestination, await destinations.every(connection, tenant)),
         "sources": sources,
         "schedules": _lean_all(Schedule, await schedules.list_schedules(connection, tenant)),
         "endpoints": _lean_all(Endpoint, await config.list_endpoints(connection, tenant)),

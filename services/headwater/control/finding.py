@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from headwater.contracts.destinations import NamedDestination
+
 Path = tuple[str | int, ...]
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")  # RFC 9110 §5.6.2
 _OF_THE_CONNECTION = frozenset(
@@ -33,7 +35,8 @@ class Surroundings:
     """What a manifest is judged against besides itself. None: not known, so that nothing is said about it.
 
     `streams` are those of the database as `source.stream`, `secrets` the names of the tenant's secrets,
-    `after` its schedules with those that they follow, `with_cursor` its streams that have a cursor.
+    `after` its schedules with those that they follow, `with_cursor` its streams that have a cursor,
+    `destinations` those of the database by name. `has_broker`: whether headwater has a RabbitMQ of its own.
     """
 
     streams: frozenset[str] | None = None
@@ -41,6 +44,8 @@ class Surroundings:
     minimum_interval_s: float = field(default=60.0)
     after: Mapping[str, Sequence[str]] | None = None
     with_cursor: frozenset[str] = frozenset()
+    destinations: Mapping[str, NamedDestination] | None = None
+    has_broker: bool | None = None
 
 
 def split_sentence(text: str, mend: str = "") -> tuple[str, str]:

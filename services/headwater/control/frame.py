@@ -40,6 +40,7 @@ PARAMETERS: Mapping[str, re.Pattern[str]] = {
     "key": re.compile(r"[a-z0-9]{1,32}"),
     "tenant": _NAME,
     "source": _NAME,
+    "destination": _NAME,
     "stream": _NAME,
     "endpoint": _NAME,
     "refusal": _UUID,

@@ -1,5 +1,6 @@
 """What a manifest would change: each part of it against what is in force, with nothing written."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,7 @@ from headwater.store.keyring import Keyring
 
 MAX_DIFFERENCES = 100  # of one part
 HIDDEN = "(secret)"
+_LOGIN = re.compile(r"[a-z]+://[^/\s@]+@")  # an address that holds a password
 
 
 class Difference(Answer):
@@ -102,6 +104,7 @@ async def _is_same_secret(connection: Any, keyring: Keyring, tenant: str, was: A
 
 def _shown(path: Path, was: Any, becomes: Any) -> dict[str, Any]:
     hides = any(isinstance(part, str) and SOUNDS_SECRET.search(part) for part in path)
+    hides = hides or any(isinstance(value, str) and _LOGIN.match(value) for value in (was, becomes))
     return {
         "pointer": pointer(path),
         "before": _hidden(was) if hides else was,

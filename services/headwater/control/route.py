@@ -109,7 +109,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What handlers work with. `database` acts as role `api`; `worker` only counts for the front page."""
+    """What handlers work with. `database` acts as role `api`; `worker` only counts for the front page.
+
+    `has_broker`: whether the bus is a RabbitMQ (None: not known).
+    """
 
     database: Database
     worker: Database
@@ -119,6 +122,7 @@ class Desk:
     clock: Clock
     metrics: Metrics
     management_url: Secret | None = None
+    has_broker: bool | None = None
     parsing: asyncio.Semaphore = field(
         default_factory=lambda: asyncio.Semaphore(2)
     )  # large texts take a core

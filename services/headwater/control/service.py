@@ -35,7 +35,8 @@ SWEEP_EVERY_S = 3600.0
 class Control:
     """`database` acts as role `api`, `worker` as role `headwater_worker`.
 
-    `management_url` is RabbitMQ's management API, where tenants' broker users are made.
+    `management_url` is RabbitMQ's management API, where tenants' broker users are made; `has_broker`: whether the
+    bus is a RabbitMQ (None: not known).
     """
 
     name = "control"
@@ -50,8 +51,10 @@ class Control:
         clock: Clock,
         metrics: Metrics,
         management_url: Secret | None = None,
+        *,
+        has_broker: bool | None = None,
     ) -> None:
-        self._desk = Desk(database, worker, bus, keyring, bell, clock, metrics, management_url)
+        self._desk = Desk(database, worker, bus, keyring, bell, clock, metrics, management_url, has_broker)
         self._table = route_table(Overview())
         self._drain = Drain(worker, bell, metrics)
         self._door = Door(worker, bell)

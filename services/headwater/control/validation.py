@@ -4,16 +4,18 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from headwater.contracts.destinations import NamedDestination
 from headwater.contracts.manifest import Manifest, Schedule
 from headwater.contracts.manifest_text import MAX_PROBLEMS, Document, Problem
 from headwater.contracts.timetable import timetable_of
 from headwater.control.finding import Finding, Path, Surroundings
 from headwater.control.reading import faults_in
 from headwater.control.validation_chains import in_chains
+from headwater.control.validation_destinations import in_destinations
 from headwater.control.validation_endpoints import in_endpoints
 from headwater.control.validation_sources import in_sources, twice, unknown_secrets
 from headwater.model.schedule import ScheduleError, short_text, smallest_gap_s
-from headwater.store import catalogue, config
+from headwater.store import catalogue, config, destinations
 
 MINIMUM_INTERVAL_S = 60
 ALONE = Surroundings()
@@ -33,6 +35,7 @@ def check(
     found = [Finding(path, fault, "write it anew") for path, fault in faults_in(document.value)]
     if not found:
         found = [
+            *in_destinations(manifest, around),
             *in_sources(manifest),
             *_in_schedules(manifest, around, moment),
             *in_endpoints(manifest),
@@ -62,10 +65,14 @@ def _as_written(path: Path, node: Any) -> Path:
     return written
 
 
-async def surroundings(connection: Any, tenant: str) -> Surroundings:
-    """What the database knows of the tenant."""
+async def surroundings(connection: Any, tenant: str, *, has_broker: bool | None = None) -> Surroundings:
+    """What the database knows of the tenant; `has_broker` is the caller's knowledge."""
     row = await catalogue.get_tenant(connection, tenant)
     settings = row["settings"] if row is not None else {}
+    known = {
+        row["name"]: NamedDestination.model_validate(row["definition"])
+        for row in await destinations.every(connection, tenant)
+    }
     names = frozenset(secret["name"] for secret in await config.list_secrets(connection, tenant))
     return Surroundings(
         streams=await catalogue.stream_names(connection, tenant),
@@ -73,6 +80,8 @@ async def surroundings(connection: Any, tenant: str) -> Surroundings:
         minimum_interval_s=settings.get("minimum_interval_s", MINIMUM_INTERVAL_S),
         after=await catalogue.schedules_after(connection, tenant),
         with_cursor=await catalogue.streams_with_cursor(connection, tenant),
+        destinations=known,
+        has_broker=has_broker,
     )
 
 

@@ -191,8 +191,10 @@ _TOGETHER = ("mode", "key", "order_by", "contract", "soft_delete", "deleted_fiel
 def _in_tables(manifest: Manifest) -> Iterator[Finding]:
     """Two that write to one table must agree how, and none of them may stand for all of its rows."""
     first: dict[str, tuple[str, Destination]] = {}
-    tables = {destination.table for _, _, destination in _destinations(manifest)}
-    for path, name, destination in _destinations(manifest):
+    tables = {destination.table for _, _, destination in destinations_of(manifest)}
+    for path, name, destination in destinations_of(manifest):
+        if destination.table is None:
+            continue
         for index, child in enumerate(destination.children):
             if f"{destination.table}__{child}" in tables:
                 what = f"its child table {destination.table}__{child} is another destination's table"
@@ -220,7 +222,8 @@ def _manner(destination: Destination) -> str:
     return f"{destination.mode} by {', '.join(destination.key)}" if destination.key else destination.mode
 
 
-def _destinations(manifest: Manifest) -> Iterator[tuple[Path, str, Destination]]:
+def destinations_of(manifest: Manifest) -> Iterator[tuple[Path, str, Destination]]:
+    """Every use of a destination: its place, whose it is, and what it says."""
     for i, source in enumerate(manifest.sources):
         for j, stream in enumerate(source.streams):
             path = ("sources", i, "streams", j, "destination")

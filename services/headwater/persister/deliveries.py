@@ -19,6 +19,8 @@ from headwater.persister.endpoints import EndpointEffects
 from headwater.persister.follow_up import start_run, tell
 from headwater.persister.items import Hand, Item, Key, take
 from headwater.persister.loading import as_loader, load, prepare, table_of
+from headwater.persister.outlets import Outlets
+from headwater.persister.owed_records import Messages, messages_of, owe
 from headwater.plugins.destinations import Batch, Loaded, Plan, PostgresDestination, StalePlan, Table
 from headwater.plugins.webhooks import Judgement, judge
 from headwater.plugins.webhooks.effects import DEAD, DONE
@@ -49,15 +51,22 @@ class _Done:
     outcomes: list[tuple[Item, Judgement]] = field(default_factory=list)
     duplicates: int = 0
     owes: bool = False
+    owes_records: bool = False
 
 
 class DeliveryLoader:
     """The handler of `webhook.received`."""
 
     def __init__(
-        self, database: Database, destination: PostgresDestination, bell: Bell, metrics: Metrics
+        self,
+        database: Database,
+        destination: PostgresDestination,
+        bell: Bell,
+        metrics: Metrics,
+        outlets: Outlets,
     ) -> None:
         self._database = database
+        self._outlets = outlets
         self._destination = destination
         self._bell = bell
         self._metrics = metrics
@@ -69,8 +78,9 @@ class DeliveryLoader:
         for _ in range(MAX_ROUNDS):
             hand = await take(self._database, messages, limit)
             judged = await self._judged(hand.items)
+            owed = await messages_of(self._outlets, hand.items, judged)
             try:
-                done = await self._load(hand, judged)
+                done = await self._load(hand, judged, owed)
             except (StalePlan, Raced, Moved):
                 continue
             except DestinationError as error:
@@ -80,7 +90,7 @@ class DeliveryLoader:
                     limit = 1  # of an ordered key: its head alone
                     continue
                 dead = {item.key: Judgement(DEAD, str(error)[:1000]) for item in hand.items}
-                done = await self._store(hand, dead, [])
+                done = await self._store(hand, dead, [], {})
             self._tell(done)
             return
         raise Later(1.0, "a table, or another handler, keeps changing what is to be loaded")
@@ -92,6 +102,8 @@ class DeliveryLoader:
             self._metrics.deliveries.labels("duplicate").inc(done.duplicates)
         if done.owes:
             self._bell.ring()
+        if done.owes_records:
+            self._outlets.ring()
 
     async def _judged(self, items: Sequence[Item]) -> dict[Key, Judgement]:
         """What each delivery does, as its endpoint is defined now."""
@@ -121,16 +133,20 @@ class DeliveryLoader:
                     reason = f"starts.{run.number}: there is no stream {run.source}.{run.stream}"
                     judged[item.key] = Judgement(DEAD, reason, judged[item.key].form)
 
-    async def _load(self, hand: Hand, judged: Mapping[Key, Judgement]) -> _Done:
+    async def _load(self, hand: Hand, judged: Mapping[Key, Judgement], owed: Messages) -> _Done:
         planned = []
         for table, rows in _by_table(hand.items, judged):
             planned.append(
                 (await prepare(self._database, self._destination, table, list(rows.values())), rows)
             )
-        return await self._store(hand, judged, planned)
+        return await self._store(hand, judged, planned, owed)
 
     async def _store(
-        self, hand: Hand, judged: Mapping[Key, Judgement], planned: Sequence[tuple[Plan, Rows]]
+        self,
+        hand: Hand,
+        judged: Mapping[Key, Judgement],
+        planned: Sequence[tuple[Plan, Rows]],
+        owed: Messages,
     ) -> _Done:
         async with self._database.transaction() as connection:
             await _hold_order(connection, hand)
@@ -152,6 +168,9 @@ class DeliveryLoader:
                     loaded = await load(connection, self._destination, plan, batches)
                     _note_rejected(final, here, batches, loaded, plan.table.name)
             done = _Done([(item, final[item.key]) for item in items], len(chosen.duplicates))
+            done.owes_records = await owe(
+                connection, [item for item in items if final[item.key].state == DONE], owed
+            )
             await self._settle(connection, hand, done, chosen.duplicates, passed_over)
         return done
 
@@ -172,7 +191,8 @@ class DeliveryLoader:
                 for destination in self._effects.destinations_of(
                     (item.receipt.tenant, item.receipt.endpoint)
                 ):
-                    ids[table_of(item.receipt.tenant, destination)].append(item.receipt.id)
+                    if destination.table is not None:
+                        ids[table_of(item.receipt.tenant, destination)].append(item.receipt.id)
         if ids:
             async with as_loader(connection):
                 for table in sorted(ids, key=lambda one: (one.schema, one.name)):
@@ -235,6 +255,8 @@ def _by_table(items: Sequence[Item], judged: Mapping[Key, Judgement]) -> list[tu
     by_table: dict[Table, dict[Key, Batch]] = defaultdict(dict)
     for item in items:
         for each in judged[item.key].loads:
+            if each.destination.table is None:
+                continue  # sent, not loaded
             table = table_of(item.receipt.tenant, each.destination)
             known = by_table[table].get(item.key)
             records = [*known.records, *each.records] if known else list(each.records)

@@ -19,7 +19,8 @@ MAX_PREPARES = 5  # how often a table may change under one load before it is tri
 
 
 def table_of(tenant: str, destination: Destination) -> Table:
-    """The destination's table; it lives in a schema derived from the tenant."""
+    """The destination's table; it lives in a schema derived from the tenant. The destination has one."""
+    assert destination.table is not None
     return Table(
         schema_for(tenant),
         destination.table,
@@ -40,9 +41,10 @@ def table_of_run(definition: StreamDefinition, manner: Manner) -> Table | None:
     A full run that is forced stands for all rows, whatever the mode. A run that reads only what is new says nothing
     of what it did not bring.
     """
-    if definition.stream.destination is None or manner.mode == "dry_run":
+    destination = definition.stream.destination
+    if destination is None or destination.table is None or manner.mode == "dry_run":
         return None
-    table = table_of(definition.tenant, definition.stream.destination)
+    table = table_of(definition.tenant, destination)
     if manner.force and manner.mode == "full":
         return table.rebuilt()
     has_cursor = manner.has_cursor or bool(definition.lineage)  # each parent has one of its own

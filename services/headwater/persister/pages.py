@@ -8,7 +8,7 @@ the transaction is undone and tried again without it (DESIGN.md §2.4).
 import logging
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +23,9 @@ from headwater.persister.children import Children, is_of_parent
 from headwater.persister.definitions import MAX_KEPT, Definitions
 from headwater.persister.guard import WARNING_LOOP, Loops, find_loops
 from headwater.persister.loading import MAX_PREPARES, as_loader, load, table_of_run
+from headwater.persister.outlets import Outlets
 from headwater.persister.rejections import rejection_warnings, rejections_of
+from headwater.persister.sent_pages import Exchange, SentPage, exchange_of, loaded_of, send_pages, wait
 from headwater.plugins.destinations import Batch, Loaded, Mode, Plan, PostgresDestination, StalePlan, Table
 from headwater.plugins.walk import order_of, token_digest
 from headwater.store import ledger, payloads, runs, staging
@@ -43,14 +45,20 @@ class _RunEndedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Pages on their way to one table; None: nothing of them is loaded, they only settle.
+    """Pages on their way to one table or exchange; None: nothing of them is loaded, they only settle.
 
     `records` stand apart, since large ones came by reference. `table` is the run's own where its mode needs one.
+    `sent` are those that the exchange has.
     """
 
-    table: Table | None
+    place: Table | Exchange | None
     work: Sequence[Work]
     records: Mapping[PageKey, list[Any]]
+    sent: Mapping[PageKey, SentPage] = field(default_factory=dict)
+
+    @property
+    def table(self) -> Table | None:
+        return self.place if isinstance(self.place, Table) else None
 
 
 class PageLoader:
@@ -63,6 +71,7 @@ class PageLoader:
         definitions: Definitions,
         bell: Bell,
         metrics: Metrics,
+        outlets: Outlets,
     ) -> None:
         self._database = database
         self._destination = destination
@@ -70,25 +79,33 @@ class PageLoader:
         self._children = Children(definitions)
         self._bell = bell
         self._metrics = metrics
+        self._outlets = outlets
         self._manners: OrderedDict[tuple[UUID, int], Manner] = OrderedDict()
 
     async def handle(self, messages: Sequence[Message]) -> None:
-        """Load what `messages` carry, one transaction for each table."""
+        """Load what `messages` carry, one transaction for each table; what goes to exchanges comes last, since these
+        may be away.
+        """
         work = [await self._understood(message) for message in messages]
-        for table, items in (await self._by_table(work)).items():
-            for unique in _rounds(items):
-                await self._load_group(_Group(table, unique, await self._records(unique)))
+        groups = await self._by_place(work)
+        for place in sorted(groups, key=lambda one: isinstance(one, Exchange)):
+            for unique in _rounds(groups[place]):
+                await self._load_group(_Group(place, unique, await self._records(unique)))
 
-    async def _by_table(self, work: Sequence[Work]) -> dict[Table | None, list[Work]]:
-        """The pages by the table that they load into. Late pages are looked at again when all is locked."""
+    async def _by_place(self, work: Sequence[Work]) -> dict[Table | Exchange | None, list[Work]]:
+        """The pages by what they load into. Late pages are looked at again when all is locked."""
         manners = await self._manners_of(work)
-        groups: dict[Table | None, list[Work]] = defaultdict(list)
+        groups: dict[Table | Exchange | None, list[Work]] = defaultdict(list)
         for item in work:
             key, _, definition = item
             manner = manners.get((key.run_id, key.attempt))
-            is_loaded = manner is not None and not is_of_parent(item[1], definition)
-            table = table_of_run(definition, manner) if manner is not None and is_loaded else None
-            groups[None if table is None else table.for_run(key.run_id, key.attempt)].append(item)
+            is_wanted = manner is not None and not is_of_parent(item[1], definition)
+            table = table_of_run(definition, manner) if manner is not None and is_wanted else None
+            if table is not None:
+                groups[table.for_run(key.run_id, key.attempt)].append(item)
+            else:
+                is_sent = is_wanted and manner is not None and manner.mode != "dry_run"
+                groups[exchange_of(definition) if is_sent else None].append(item)
         return groups
 
     async def _manners_of(self, work: Iterable[Work]) -> Mapping[tuple[UUID, int], Manner]:
@@ -123,6 +140,8 @@ class PageLoader:
 
     async def _load_group(self, group: _Group) -> None:
         try:
+            if isinstance(group.place, Exchange):
+                group = replace(group, sent=await self._sent(group.place, group))
             await self._until_loaded(group)
         except DestinationError as error:
             if len(group.work) > 1:
@@ -134,6 +153,20 @@ class PageLoader:
                     connection, batch.run_id, batch.attempt, "destination", str(error), retryable=False
                 )
             self._bell.ring()
+
+    async def _sent(self, exchange: Exchange, group: _Group) -> dict[PageKey, SentPage]:
+        """Send the pages that are to be loaded and that nothing repeats."""
+        async with self._database.transaction() as connection:
+            open_work, _, _ = await self._still_open(connection, group.work)
+            loops = await find_loops(connection, open_work)
+        open_work = [item for item in _up_to_their_ends(open_work, loops) if item[0] in group.records]
+        wanted = [item for item in open_work if item[0] not in loops.repeated]
+        try:
+            sent = await send_pages(self._outlets, exchange, wanted, group.records)
+        except Later as error:
+            await wait(self._database, wanted, error)
+            raise
+        return {key: SentPage((), ()) for key, _, _ in open_work} | sent
 
     async def _until_loaded(self, group: _Group) -> None:
         for _ in range(MAX_PREPARES):
@@ -179,11 +212,12 @@ class PageLoader:
             if key not in batches:
                 raise Reject(f"the body of page {key.number} of run {batch.run_id} is gone")
             is_wanted = definition.stream.destination is not None and locked[key].mode != "dry_run"
-            if plan is None and is_wanted and not is_of_parent(batch, definition):
+            is_wanted = is_wanted and not is_of_parent(batch, definition)
+            if plan is None and is_wanted and key not in group.sent:
                 raise _RunEndedError  # its run began this attempt after the look at it
         loops = await find_loops(connection, open_work)
         open_work = _up_to_their_ends(open_work, loops)
-        loaded = Loaded()
+        loaded = loaded_of(open_work, group.sent)
         if plan is not None and open_work:
             await self._remove_residue(connection, plan.table, open_work)
             chosen = [_unless_repeated(batches[key], key, loops) for key, _, _ in open_work]

@@ -9,6 +9,7 @@ from headwater.bus.port import Bus
 from headwater.persister.closing import RunCloser
 from headwater.persister.definitions import Definitions
 from headwater.persister.deliveries import DeliveryLoader
+from headwater.persister.outlets import Outlets
 from headwater.persister.pages import PageLoader
 from headwater.persister.tables import RunTables
 from headwater.plugins.destinations import PostgresDestination
@@ -26,12 +27,16 @@ class Persister:
 
     name = "persister"
 
-    def __init__(self, database: Database, bus: Bus, bell: Bell, metrics: Metrics) -> None:
+    def __init__(
+        self, database: Database, bus: Bus, bell: Bell, metrics: Metrics, outlets: Outlets | None = None
+    ) -> None:
+        outlets = outlets or Outlets(database)
         self._bus = bus
+        self._outlets = outlets
         destination = PostgresDestination()
         definitions = Definitions(database)
-        self._deliveries = DeliveryLoader(database, destination, bell, metrics)
-        self._pages = PageLoader(database, destination, definitions, bell, metrics)
+        self._deliveries = DeliveryLoader(database, destination, bell, metrics, outlets)
+        self._pages = PageLoader(database, destination, definitions, bell, metrics, outlets)
         self._tables = RunTables(database, destination, definitions)
         self._closer = RunCloser(database, definitions, self._tables, bell)
 
@@ -63,4 +68,9 @@ class Persister:
             ),
             consume("headwater.run.close", self._closer.handle, prefetch=16, concurrency=4),
         ):
-            await self._tables.keep_clean(stop)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._tables.keep_clean(stop))
+                    group.create_task(self._outlets.keep_sending(stop))
+            finally:
+                await self._outlets.close()

@@ -75,7 +75,6 @@ class Intake:
         clock: Clock,
         metrics: Metrics,
         patience: Patience,
-        budget: Budget,
     ) -> None:
         self._patience = patience
         self._endpoints = endpoints
@@ -86,7 +85,7 @@ class Intake:
         self._ledger = ledger
         self._clock = clock
         self._metrics = metrics
-        self._budget = budget
+        self._budget = Budget()
 
     async def handle(self, request: web.Request) -> web.Response:
         started = self._clock.monotonic()

@@ -2,5 +2,6 @@
 
 from headwater.bus.rabbitmq.bus import RabbitBus
 from headwater.bus.rabbitmq.declare import apply_topology, check_topology
+from headwater.bus.rabbitmq.outlet import RabbitOutlet
 
-__all__ = ["RabbitBus", "apply_topology", "check_topology"]
+__all__ = ["RabbitBus", "RabbitOutlet", "apply_topology", "check_topology"]

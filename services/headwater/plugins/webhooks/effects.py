@@ -283,7 +283,7 @@ def _load(way: _TableWay, request: Mapping[str, Any]) -> tuple[Load, list[str]]:
     load = Load(way.destination, tuple(mapped.rows), len(mapped.rejected))
     if not mapped.rejected:
         return load, []
-    table, first = way.destination.table, mapped.rejected[0][1]
+    table, first = way.destination.place, mapped.rejected[0][1]
     return load, [f"{len(mapped.rejected)} of {len(records)} records for {table} rejected: {first}"[:400]]
 
 

@@ -52,7 +52,7 @@ class Rehearsal:
             "parsed_as": judgement.form,
             "tables": [
                 {
-                    "table": load.destination.table,
+                    "table": load.destination.place,
                     "records": list(load.records[:_SHOWN_RECORDS]),
                     "record_count": len(load.records),
                     "rejected_count": load.rejected_count,

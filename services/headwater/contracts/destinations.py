@@ -1,0 +1,73 @@
+"""Destinations with a name: where records go besides the tables of headwater's own database."""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import StringConstraints, model_validator
+
+from headwater.contracts.auth import SecretText
+from headwater.contracts.base import Closed
+
+OWN = "database"  # the destination that is always there: tables in headwater's own database
+DestinationName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]
+ExchangeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,127}$")]
+RoutingTemplate = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+_URL = {"amqp": re.compile(r"^amqps?://[^/\s]"), "postgres": re.compile(r"^postgres(?:ql)?://\S")}
+_AMQP_ONLY = ("exchange", "declare", "routing_key", "message", "mandatory")
+
+
+class NamedDestination(Closed):
+    """A destination that streams and endpoints name by `destination: {to: <name>}`.
+
+    Kind `postgres`: tables in headwater's own database. Kind `amqp`: records become messages of an exchange. Without
+    `url` that is an exchange on headwater's own broker, which must not begin with `headwater` or `amq.`; in other
+    tenants than `default` its name begins with the tenant's name and a dot.
+
+    `routing_key` may hold `{field}` (a field of the record, `{customer.country}` one within it) and `{_.tenant}`,
+    `{_.source}`, `{_.stream}`, `{_.endpoint}`; each is one word of `[A-Za-z0-9_-]`, and what is missing is `_`. By
+    default it is tenant, source and stream (or tenant and endpoint). `message`: one for each `record`, or one for a
+    `page` of records, which is a list. `declare`: make the exchange, durable, where it is not there; without it the
+    exchange must be there. `mandatory`: a record that no queue takes has not arrived: the run fails and names the
+    routing key; a delivery's record is kept and tried again. With `false` the broker may drop it.
+    """
+
+    name: DestinationName
+    description: str = ""
+    kind: Literal["postgres", "amqp"] = "postgres"
+    url: SecretText | None = None
+    exchange: ExchangeName | None = None
+    declare: Literal["topic", "direct", "fanout", "headers"] | None = None
+    routing_key: RoutingTemplate | None = None
+    message: Literal["record", "page"] = "record"
+    mandatory: bool = True
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> Self:
+        fault = self._amqp_fault() if self.kind == "amqp" else self._postgres_fault()
+        if fault is not None:
+            raise ValueError(fault)
+        return self
+
+    def _amqp_fault(self) -> str | None:
+        if self.exchange is None:
+            return "kind amqp needs `exchange`: the exchange that the messages go to"
+        if self.url is not None and "${" not in self.url and not _URL["amqp"].match(self.url):
+            return (
+                "`url` of kind amqp: write amqp://user:password@host:port/vhost (or amqps), or ${secret:NAME}"
+            )
+        return None
+
+    def _postgres_fault(self) -> str | None:
+        fields = type(self).model_fields
+        extra = [name for name in _AMQP_ONLY if getattr(self, name) != fields[name].default]
+        if extra:
+            return f"`{extra[0]}` belongs to kind amqp: leave it out, or write `kind: amqp`"
+        if self.url is not None:
+            return "tables of another database are not written: leave out `url`, and tables are in headwater's own"
+        return None
+
+    @model_validator(mode="after")
+    def _is_not_our_own(self) -> Self:
+        if self.name == OWN:
+            raise ValueError(f"`{OWN}` is headwater's own database, which needs no entry: use another name")
+        return self
