@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "services")]  # this file runs as a script
@@ -18,19 +19,19 @@ sys.path[:0] = [str(ROOT), str(ROOT / "services")]  # this file runs as a script
 from tools.message_examples import EXAMPLES  # noqa: E402
 
 import headwater  # noqa: E402
-from headwater.contracts.base import Closed  # noqa: E402
 from headwater.contracts.manifest import Manifest  # noqa: E402
 from headwater.contracts.messages import MESSAGES  # noqa: E402
 from headwater.contracts.webhook import TYPE as WEBHOOK  # noqa: E402
-from headwater.contracts.webhook_headers import WebhookHeaders  # noqa: E402
+from headwater.contracts.webhook_headers import ReceivedHeaders  # noqa: E402
 from headwater.control.home import Overview  # noqa: E402
 from headwater.control.openapi import openapi_document  # noqa: E402
 from headwater.control.routes import route_table  # noqa: E402
+from headwater.model.topics import ATTRIBUTE_PREFIX, ATTRIBUTES, EXCHANGE  # noqa: E402
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-def schema_of(model: type[Closed], identifier: str) -> dict[str, Any]:
+def schema_of(model: type[BaseModel], identifier: str) -> dict[str, Any]:
     """The JSON Schema (2020-12) of a closed model."""
     return {"$schema": DIALECT, "$id": identifier, **model.model_json_schema(by_alias=True)}
 
@@ -38,8 +39,8 @@ def schema_of(model: type[Closed], identifier: str) -> dict[str, Any]:
 @functools.cache
 def documents() -> dict[str, str]:
     """Path below `schemas/` → text of every generated file."""
-    models: dict[str, type[Closed]] = {model.type: model for model in MESSAGES}  # type: ignore[attr-defined]
-    models[WEBHOOK] = WebhookHeaders
+    models: dict[str, type[BaseModel]] = {model.type: model for model in MESSAGES}  # type: ignore[attr-defined]
+    models[WEBHOOK] = ReceivedHeaders
     written: dict[str, Any] = {"config/manifest.v1.json": schema_of(Manifest, "manifest.v1.json")}
     for kind, model in models.items():
         written[f"messages/{kind}.v1.json"] = schema_of(model, f"{kind}.v1.json")
@@ -61,21 +62,42 @@ def asyncapi() -> dict[str, Any]:
     between = [*(model.type for model in MESSAGES if model.type != "run.request"), WEBHOOK]  # type: ignore[attr-defined]
     channels: dict[str, Any] = {
         "requests": _channel("run.request", "headwater.in", "runRequest", "Start a run."),
-        "events": {
+        "handedIn": {
             **_channel(
-                "{tenant}.run.{name}.finished", "headwater.events", "runEvent", "A run reached a final state."
+                "event.{endpoint}", "headwater.in", "event", "Hand in an event as a delivery of an endpoint."
             ),
-            "parameters": {
-                "tenant": {"description": "The tenant; its broker user sees no other."},
-                "name": {"description": "source_stream, reduced to [A-Za-z0-9_-]{1,64}."},
-            },
+            "parameters": {"endpoint": {"description": "The endpoint's name."}},
         },
+        "events": _events(
+            "{tenant}.run.{name}.finished",
+            "runEvent",
+            "A run reached a final state.",
+            {"name": "source_stream, reduced to [A-Za-z0-9_-]{1,64}."},
+        ),
+        "webhooks": _events(
+            "{tenant}.webhook.{endpoint}.{type}",
+            "webhookEvent",
+            "A delivery of an endpoint with `publish` was done.",
+            {
+                "endpoint": "The endpoint's name.",
+                "type": "The provider's type of event, reduced to [A-Za-z0-9_-]{1,64}; `received` without one.",
+            },
+        ),
+        "alarms": _events(
+            "{tenant}.endpoint.{endpoint}.{alarm}",
+            "alarmEvent",
+            "An alarm of an endpoint went on or off.",
+            {"endpoint": "The endpoint's name.", "alarm": "`silence` or `refusals`."},
+        ),
     }
     for kind in between:
         channels[_camel(kind)] = _channel(kind, "headwater", _camel(kind), f"Between our services: {kind}.")
     operations = {
         "takeRequest": {"action": "receive", "channel": {"$ref": "#/channels/requests"}},
+        "takeEvent": {"action": "receive", "channel": {"$ref": "#/channels/handedIn"}},
         "giveEvent": {"action": "send", "channel": {"$ref": "#/channels/events"}},
+        "giveWebhook": {"action": "send", "channel": {"$ref": "#/channels/webhooks"}},
+        "giveAlarm": {"action": "send", "channel": {"$ref": "#/channels/alarms"}},
     }
     return {
         "asyncapi": "3.0.0",
@@ -83,9 +105,10 @@ def asyncapi() -> dict[str, Any]:
             "title": "headwater",
             "version": headwater.__version__,
             "description": (
-                "Programs of a tenant connect as the broker user headwater.<tenant>. To start runs they publish to the "
-                "exchange headwater.in, with user_id (verified by the broker; it names the tenant) and message_id (the "
-                "idempotency key). To hear of results they bind a queue of their own to headwater.events."
+                "Programs of a tenant connect as the broker user headwater.<tenant>. To start runs and to hand in "
+                "events they publish to the exchange headwater.in, with user_id (verified by the broker; it names the "
+                "tenant) and message_id (the idempotency key). To hear of results they bind a queue of their own to "
+                "headwater.events."
             ),
             "license": {"name": "Apache-2.0"},
         },
@@ -93,6 +116,15 @@ def asyncapi() -> dict[str, Any]:
         "channels": channels,
         "operations": operations,
         "components": {"messages": _messages(between)},
+    }
+
+
+def _events(address: str, message: str, summary: str, parameters: dict[str, str]) -> dict[str, Any]:
+    """A channel of the exchange headwater.events."""
+    told = {"tenant": "The tenant; its broker user sees no other.", **parameters}
+    return {
+        **_channel(address, EXCHANGE, message, summary),
+        "parameters": {name: {"description": text} for name, text in told.items()},
     }
 
 
@@ -119,13 +151,25 @@ def _channel(address: str, exchange: str, message: str, summary: str) -> dict[st
 
 def _messages(between: list[str]) -> dict[str, Any]:
     tenant = {"type": "object", "required": ["tenant"], "properties": {"tenant": {"type": "string"}}}
-    attributes = ("specversion", "type", "source", "id", "time", "subject")
     events = {
         "type": "object",
-        "required": ["tenant", *(f"cloudEvents:{name}" for name in attributes)],
+        "required": ["tenant", *(ATTRIBUTE_PREFIX + name for name in ATTRIBUTES)],
         "properties": {
             "tenant": {"type": "string"},
-            **{f"cloudEvents:{name}": {"type": "string"} for name in attributes},
+            **{ATTRIBUTE_PREFIX + name: {"type": "string"} for name in ATTRIBUTES},
+        },
+    }
+    text = {"type": "string"}
+    webhook_events = {
+        **events,
+        "properties": {
+            **events["properties"],  # type: ignore[dict-item]
+            f"{ATTRIBUTE_PREFIX}datacontenttype": text,
+            "headwater-replay": {**text, "description": "The number of the replay; absent the first time."},
+            "headwater-body": {
+                **text,
+                "description": "Where the body is, when it is over 1 MiB and not sent along.",
+            },
         },
     }
     found = {
@@ -141,12 +185,46 @@ def _messages(between: list[str]) -> dict[str, Any]:
             "payload": _schema("run.finished"),
         },
     }
+    found |= {
+        "event": {
+            "name": "event",
+            "summary": "message_id: the delivery's identity; user_id: headwater.<tenant>. The body is the event's.",
+            "contentType": "application/octet-stream",
+            "headers": {
+                "type": "object",
+                "description": "CloudEvents attributes (binary mode) and others, kept with the delivery.",
+                "additionalProperties": text,
+            },
+        },
+        "webhookEvent": {
+            "name": "headwater.webhook",
+            "summary": "The body is the request's, byte for byte.",
+            "contentType": "application/octet-stream",
+            "headers": webhook_events,
+        },
+        "alarmEvent": {
+            "name": "headwater.endpoint",
+            "headers": events,
+            "payload": {
+                "type": "object",
+                "required": ["tenant", "endpoint", "alarm", "state", "since", "detail"],
+                "properties": {
+                    "tenant": text,
+                    "endpoint": text,
+                    "alarm": {"enum": ["silence", "refusals"]},
+                    "state": {"enum": ["on", "off"]},
+                    "since": {"type": "string", "format": "date-time"},
+                    "detail": {"type": "object"},
+                },
+            },
+        },
+    }
     for kind in between:
         if kind == WEBHOOK:
             body = {"contentType": "application/octet-stream", "headers": _schema(kind)}
             found[_camel(kind)] = {
                 "name": kind,
-                "summary": "The body is the request's, byte for byte.",
+                "summary": "The body is the request's, byte for byte; an ordered key and a replay have none.",
                 **body,
             }
         else:

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from headwater.model.errors import ConfigError
+from headwater.model.topics import EXCHANGE
 from headwater.settings.resources import resource
 
 WORK_EXCHANGE = "headwater"
-EVENTS_EXCHANGE = "headwater.events"
+EVENTS_EXCHANGE = EXCHANGE
 DEAD_EXCHANGE = "headwater.dead"
 DEAD_QUEUE = "headwater.dead"
 DEAD_PREFIX = (

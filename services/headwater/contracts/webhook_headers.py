@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, RootModel
 
 from headwater.contracts.base import Closed
 
@@ -28,3 +28,27 @@ class WebhookHeaders(Closed):
     verification: JsonText
     dedupe: JsonText
     payload_id: Annotated[UUID | None, Field(alias="payload-id")] = None
+
+
+class OrderedHeaders(Closed):
+    """Of an endpoint with `order_by`: the oldest delivery that waits for this key is to be taken. The body is empty.
+
+    `ordered` is JSON: [endpoint, key].
+    """
+
+    tenant: str
+    ordered: JsonText
+
+
+class ReplayHeaders(Closed):
+    """A delivery that is stored is to be done again. The body is empty.
+
+    `replay` is JSON: [id of the delivery, when it was received (ISO 8601 with its zone), number of the replay from 1].
+    """
+
+    tenant: str
+    replay: JsonText
+
+
+class ReceivedHeaders(RootModel[WebhookHeaders | OrderedHeaders | ReplayHeaders]):
+    """The headers of `webhook.received`, in its three forms."""

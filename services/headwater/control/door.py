@@ -1,15 +1,17 @@
-"""The AMQP door: `run.request` from the programs of tenants (DESIGN.md §5, AMQP).
+"""The AMQP door: `run.request` and `event.<endpoint>` from the programs of tenants (DESIGN.md §5, AMQP).
 
 Whose request it is says the broker's verified user, `headwater.<tenant>`, never the message. The message id is the
-idempotency key: the same id asks for the same run.
+idempotency key: the same id asks for the same run, and names the same delivery.
 """
 
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from headwater.bus.port import Message
 from headwater.bus.wire import from_message
 from headwater.contracts.messages import RunRequest
+from headwater.control import event_door
 from headwater.control.broker_users import tenant_of
 from headwater.control.caller import TENANT_FORM
 from headwater.control.reading import faults_in
@@ -37,7 +39,7 @@ class Door:
         self._bell = bell
 
     async def handle(self, messages: Sequence[Message]) -> None:
-        """Start what `messages` ask for. Raises: Reject for what nobody can start."""
+        """Start what `messages` ask for, and take the events among them. Raises: Reject for what nobody can start."""
         for message in messages:
             await self._start(message)
         self._bell.ring()
@@ -48,12 +50,14 @@ class Door:
             raise Reject(
                 "message_id is missing or no visible ASCII: it is the idempotency key; set a new one per request"
             )
-        if message.type.startswith("event."):
-            raise Reject(
-                "events over AMQP are not supported yet: send them to /in/{tenant}/{endpoint} over HTTP"
-            )
+        if message.type.startswith(event_door.PREFIX):
+            async with self._database.transaction() as connection:
+                await event_door.hand_in(connection, tenant, message, datetime.now(UTC))
+            return
         if message.type != RunRequest.type:
-            raise Reject(f"{message.type[:80]!r} is nothing that can be handed in: use run.request")
+            raise Reject(
+                f"{message.type[:80]!r} is nothing that can be handed in: use run.request or event.<endpoint>"
+            )
         request = from_message(RunRequest, message)
         for path, fault in faults_in(request.model_dump(mode="python")):
             raise Reject(f"run.request: /{'/'.join(map(str, path))} {fault}")

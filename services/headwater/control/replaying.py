@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from headwater.bus.envelope import DEAD_AT_HEADER, QUEUE_HEADER, REASON_HEADER
+from headwater.bus.port import Message
 from headwater.contracts import webhook
 from headwater.contracts.codec import loads
 from headwater.contracts.messages import BatchReady, PageDue, RunClose, RunDue, RunFinished, RunRequest
+from headwater.control import event_door
 from headwater.control.paging import run_id
 from headwater.control.starting import (
     KeyReusedError,
@@ -19,7 +22,7 @@ from headwater.control.starting import (
     rerun,
     start_run,
 )
-from headwater.model.errors import ContractError, HeadwaterError
+from headwater.model.errors import ContractError, HeadwaterError, Reject
 from headwater.store import deliveries, outbox, payloads, runs
 from headwater.store.outbox import OutboxRow
 
@@ -52,6 +55,12 @@ async def replay(connection: Any, letter: Mapping[str, Any], starter: Starter) -
         if kind == RunRequest.type:
             request = RunRequest.model_validate(loads(bytes(letter["body"])))
             return await start_run(connection, letter["tenant"], request, starter)
+        if kind.startswith(event_door.PREFIX):
+            message = Message(kind, letter["message_id"], bytes(letter["body"]), _plain_headers(letter))
+            await event_door.hand_in(connection, letter["tenant"], message, datetime.now(UTC), is_replay=True)
+            return None
+    except Reject as error:
+        raise CannotReplayError(f"it would be given up again: {str(error)[:500]}") from error
     except (
         ContractError,
         ValueError,

@@ -3,10 +3,9 @@
 from typing import Any
 
 from headwater.bus.port import MAX_BODY_BYTES
-from headwater.bus.topology import EVENTS_EXCHANGE
 from headwater.model.ids import derive_id
 from headwater.model.run import Trigger
-from headwater.model.topics import routing_key
+from headwater.model.topics import ATTRIBUTE_PREFIX, EXCHANGE, event_headers, routing_key
 from headwater.persister.items import Item
 from headwater.plugins.webhooks import Event, StartedRun
 from headwater.plugins.webhooks.parsing import header
@@ -36,18 +35,17 @@ async def tell(connection: Any, item: Item, event: Event) -> None:
     """Owe the event: CloudEvents headers, the raw body. A body over 1 MiB is not sent: its delivery names it."""
     receipt, (_, replay) = item.receipt, item.key
     identifier = derive_id(receipt.received_at, "event", receipt.receipt_id, replay)
-    headers = {
-        "tenant": receipt.tenant,
-        "cloudEvents:specversion": "1.0",
-        "cloudEvents:id": str(receipt.id if not replay else identifier),
-        "cloudEvents:type": f"headwater.webhook.{event.type[:200]}",
-        "cloudEvents:source": f"/tenants/{receipt.tenant}/endpoints/{receipt.endpoint}",
-        "cloudEvents:time": receipt.received_at.isoformat(),
-        "cloudEvents:subject": f"deliveries/{receipt.id}",
-    }
+    headers = event_headers(
+        receipt.tenant,
+        identifier=str(receipt.id if not replay else identifier),
+        kind=f"webhook.{event.type}",
+        subject=f"deliveries/{receipt.id}",
+        at=receipt.received_at,
+        source=f"endpoints/{receipt.endpoint}",
+    )
     content_type = header(receipt.headers, "content-type")
     if content_type and content_type.isascii() and content_type.isprintable():
-        headers["cloudEvents:datacontenttype"] = content_type[:255]
+        headers[f"{ATTRIBUTE_PREFIX}datacontenttype"] = content_type[:255]
     if replay:
         headers["headwater-replay"] = str(replay)
     body = receipt.body
@@ -55,6 +53,4 @@ async def tell(connection: Any, item: Item, event: Event) -> None:
         headers["headwater-body"] = f"deliveries/{receipt.id}/raw"
         body = b""
     key = routing_key(receipt.tenant, "webhook", receipt.endpoint, event.type)
-    await outbox.add(
-        connection, OutboxRow(identifier, receipt.tenant, key, body, headers, exchange=EVENTS_EXCHANGE)
-    )
+    await outbox.add(connection, OutboxRow(identifier, receipt.tenant, key, body, headers, exchange=EXCHANGE))

@@ -11,7 +11,7 @@ from typing import Any
 
 from headwater.contracts.codec import dumps
 from headwater.model.ids import derive_id
-from headwater.model.topics import routing_key
+from headwater.model.topics import EXCHANGE, event_headers, routing_key
 from headwater.store import outbox
 from headwater.store.outbox import OutboxRow
 from headwater.store.queries import queries
@@ -19,7 +19,6 @@ from headwater.store.queries import queries
 _Q = queries("alarms")
 SILENCE = "silence"
 REFUSALS = "refusals"
-_EVENTS = "headwater.events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +84,17 @@ async def _tell(
     tenant, endpoint, kind = key
     identifier = derive_id(since, "alarm", tenant, endpoint, kind, state)
     body = {"tenant": tenant, "endpoint": endpoint, "alarm": kind, "state": state, "since": since.isoformat()}
-    headers = {
-        "cloudEvents:specversion": "1.0",
-        "cloudEvents:id": str(identifier),
-        "cloudEvents:type": f"headwater.endpoint.{kind}",
-        "cloudEvents:source": f"/tenants/{tenant}/endpoints/{endpoint}",
-        "cloudEvents:subject": f"endpoints/{endpoint}",
-    }
+    headers = event_headers(
+        tenant,
+        identifier=str(identifier),
+        kind=f"endpoint.{kind}",
+        subject=f"endpoints/{endpoint}",
+        at=since,
+        source=f"endpoints/{endpoint}",
+    )
     topic = routing_key(tenant, "endpoint", endpoint, kind)
     row = OutboxRow(
-        identifier, tenant, topic, dumps({**body, "detail": dict(detail)}), headers, exchange=_EVENTS
+        identifier, tenant, topic, dumps({**body, "detail": dict(detail)}), headers, exchange=EXCHANGE
     )
     await outbox.add(connection, row)
 
