@@ -13,6 +13,7 @@ from headwater.cli.exits import Exit
 from headwater.cli.faults import run_and_report
 from headwater.cli.opening import open_api
 from headwater.cli.printing import print_fields, print_json
+from headwater.cli.resource_parsers import RESOURCES
 from headwater.contracts.manifest import Manifest
 from headwater.contracts.manifest_text import Document, ManifestError, parse_manifest
 from headwater.control.finding import Surroundings
@@ -92,6 +93,12 @@ async def _runs(chosen: argparse.Namespace, settings: Settings) -> int:
     async with AsyncExitStack() as stack:
         _, api = await open_api(settings, stack)
         return await looking.RUN_VERBS[chosen.verb](chosen, api)
+
+
+async def _resources(chosen: argparse.Namespace, settings: Settings) -> int:
+    from headwater.cli.resources import execute_resources  # noqa: PLC0415 - only these commands need it
+
+    return await execute_resources(chosen, settings)
 
 
 async def _webhooks(chosen: argparse.Namespace, settings: Settings) -> int:
@@ -205,6 +212,7 @@ _COMMANDS: dict[str, Command] = {
     "preview": _preview,
     "runs": _runs,
     **dict.fromkeys(("refusals", "deliveries", "replays", "endpoints", "secrets", "presets"), _webhooks),
+    **dict.fromkeys(RESOURCES, _resources),
     "listen": _listen,
     "destinations": _destinations,
     "topology": _topology,

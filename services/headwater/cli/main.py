@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from headwater import __version__
 from headwater.cli.exits import Exit
+from headwater.cli.resource_parsers import add_resource_commands
 from headwater.cli.webhook_parsers import add_webhook_commands
 
 SERVICES = ("receiver", "timer", "fetcher", "persister", "notifier", "control")
@@ -60,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     preview.add_argument("--json", action="store_true", help="print JSON")
 
     _runs(commands)
+    add_resource_commands(commands)
     add_webhook_commands(commands)
     _destinations(commands)
 

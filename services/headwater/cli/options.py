@@ -14,3 +14,27 @@ def output(command: argparse.ArgumentParser) -> None:
 
 def limited(command: argparse.ArgumentParser) -> None:
     command.add_argument("--limit", type=int, default=20, help=f"how many, up to {MAX_LIMIT} (default 20)")
+
+
+def verbs_of(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str
+) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
+    return commands.add_parser(name, help=text).add_subparsers(dest="verb", metavar="VERB", required=True)
+
+
+def one(
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", verb: str, text: str, named: str = "id"
+) -> argparse.ArgumentParser:
+    command = verbs.add_parser(verb, help=text)
+    command.add_argument(named)
+    output(command)
+    return command
+
+
+def listing_of(
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", text: str
+) -> argparse.ArgumentParser:
+    command = verbs.add_parser("list", help=text)
+    limited(command)
+    output(command)
+    return command

@@ -2,7 +2,7 @@
 
 import argparse
 
-from headwater.cli.options import limited, output
+from headwater.cli.options import listing_of, one, output, verbs_of
 
 _SINCE = "not before: a time, or how long ago (2h)"
 
@@ -18,41 +18,19 @@ def add_webhook_commands(commands: "argparse._SubParsersAction[argparse.Argument
     _listen(commands)
 
 
-def _verbs(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str
-) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
-    return commands.add_parser(name, help=text).add_subparsers(dest="verb", metavar="VERB", required=True)
-
-
-def _one(
-    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", verb: str, text: str, named: str = "id"
-) -> argparse.ArgumentParser:
-    command = verbs.add_parser(verb, help=text)
-    command.add_argument(named)
-    output(command)
-    return command
-
-
-def _list(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", text: str) -> argparse.ArgumentParser:
-    command = verbs.add_parser("list", help=text)
-    limited(command)
-    output(command)
-    return command
-
-
 def _refusals(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verbs = _verbs(commands, "refusals", "requests that were turned away, and why")
-    listing = _list(verbs, "the newest refusals")
+    verbs = verbs_of(commands, "refusals", "requests that were turned away, and why")
+    listing = listing_of(verbs, "the newest refusals")
     listing.add_argument("--endpoint", help="of one endpoint")
     listing.add_argument("--reason", help="with this code, such as mismatch")
     listing.add_argument("--since", help=_SINCE)
     listing.add_argument("--until", help="before")
-    _one(verbs, "show", "one refusal")
+    one(verbs, "show", "one refusal")
 
 
 def _deliveries(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verbs = _verbs(commands, "deliveries", "received webhooks: list, show, search, replay")
-    listing = _list(verbs, "the newest deliveries, or those that a search finds")
+    verbs = verbs_of(commands, "deliveries", "received webhooks: list, show, search, replay")
+    listing = listing_of(verbs, "the newest deliveries, or those that a search finds")
     listing.add_argument("--endpoint", help="of one endpoint")
     listing.add_argument("--state", choices=("accepted", "done", "filtered", "dead"), help="in one state")
     listing.add_argument("--type", help="of one type of event")
@@ -61,9 +39,9 @@ def _deliveries(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     listing.add_argument("-q", "--q", metavar="TEXT", help="an id, or a text in the body")
     listing.add_argument("--header", metavar="NAME[: VALUE]", help="with this header")
     listing.add_argument("--payload", metavar="PATH[=VALUE]", help="with this place in its JSON body")
-    _one(verbs, "show", "one delivery")
-    _one(verbs, "raw", "its body, byte for byte, to standard output")
-    _one(verbs, "duplicates", "the receipts that were merged into it")
+    one(verbs, "show", "one delivery")
+    one(verbs, "raw", "its body, byte for byte, to standard output")
+    one(verbs, "duplicates", "the receipts that were merged into it")
     replay = verbs.add_parser("replay", help="do deliveries again, by id or by filter")
     replay.add_argument("ids", nargs="*", metavar="ID")
     replay.add_argument("--endpoint", help="of one endpoint")
@@ -84,17 +62,17 @@ def _deliveries(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _replays(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verbs = _verbs(commands, "replays", "requests for replays, and how far they are")
-    _list(verbs, "the newest requests")
-    _one(verbs, "show", "one request")
-    _one(verbs, "cancel", "do no more of it")
+    verbs = verbs_of(commands, "replays", "requests for replays, and how far they are")
+    listing_of(verbs, "the newest requests")
+    one(verbs, "show", "one request")
+    one(verbs, "cancel", "do no more of it")
 
 
 def _endpoints(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verbs = _verbs(commands, "endpoints", "addresses that accept webhooks")
-    _list(verbs, "all endpoints").add_argument("-q", "--q", metavar="TEXT", help="a part of the name")
-    _one(verbs, "show", "one endpoint", "name")
-    _one(verbs, "stats", "what came to it, and its alarms", "name").add_argument(
+    verbs = verbs_of(commands, "endpoints", "addresses that accept webhooks")
+    listing_of(verbs, "all endpoints").add_argument("-q", "--q", metavar="TEXT", help="a part of the name")
+    one(verbs, "show", "one endpoint", "name")
+    one(verbs, "stats", "what came to it, and its alarms", "name").add_argument(
         "--since", help=f"{_SINCE}; default: 24h"
     )
     put = verbs.add_parser("put", help="make an endpoint, or replace it, from a file")
@@ -105,13 +83,13 @@ def _endpoints(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         ("enable", "let it receive"),
         ("disable", "let it receive nothing: senders get 404"),
     ):
-        _one(verbs, verb, text, "name")
-    handshake = _one(verbs, "handshake", "its handshake with the provider", "name")
+        one(verbs, verb, text, "name")
+    handshake = one(verbs, "handshake", "its handshake with the provider", "name")
     handshake.add_argument(
         "--reset", action="store_true", help="forget the provider's secret and wait for its handshake again"
     )
     handshake.add_argument("--reveal", action="store_true", help="show the provider's secret, once")
-    test = _one(verbs, "test", "what would become of a request; nothing is written", "name")
+    test = one(verbs, "test", "what would become of a request; nothing is written", "name")
     test.add_argument("--body", metavar="FILE", help="the body's bytes; - reads standard input")
     test.add_argument("-H", "--header", action="append", default=[], metavar="NAME: VALUE", help="repeatable")
     test.add_argument("--method", default="POST")
@@ -122,10 +100,10 @@ def _endpoints(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _secrets(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verbs = _verbs(commands, "secrets", "named secrets, secrets of endpoints, and the keys that seal them")
-    _list(verbs, "named secrets, without their values")
-    _value(_one(verbs, "set", "set a named secret; the value comes from standard input", "name"))
-    _one(verbs, "remove", "remove a named secret that nobody uses", "name")
+    verbs = verbs_of(commands, "secrets", "named secrets, secrets of endpoints, and the keys that seal them")
+    listing_of(verbs, "named secrets, without their values")
+    _value(one(verbs, "set", "set a named secret; the value comes from standard input", "name"))
+    one(verbs, "remove", "remove a named secret that nobody uses", "name")
     status = verbs.add_parser("status", help="an endpoint's secrets; without one, the keys that seal secrets")
     status.add_argument("endpoint", nargs="?")
     output(status)
@@ -154,13 +132,13 @@ def _value(command: argparse.ArgumentParser) -> None:
 
 
 def _presets(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verbs = _verbs(commands, "presets", "signature schemes, handshakes and times that go by a name")
+    verbs = verbs_of(commands, "presets", "signature schemes, handshakes and times that go by a name")
     listing = verbs.add_parser("list", help="all presets")
     listing.add_argument("--kind", choices=("signature", "handshake", "schedule"), help="of one kind")
     listing.add_argument("-q", "--q", metavar="TEXT", help="a part of name or description")
     listing.add_argument("--limit", type=int, default=500, help="how many (default: all)")
     output(listing)
-    _one(verbs, "show", "one preset", "name").add_argument(
+    one(verbs, "show", "one preset", "name").add_argument(
         "--kind", choices=("signature", "handshake", "schedule"), help="where a name stands for several"
     )
 

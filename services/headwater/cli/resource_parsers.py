@@ -1,0 +1,63 @@
+"""The commands about sources, streams, tenants, keys and dead letters: their verbs and options."""
+
+import argparse
+
+from headwater.cli.options import listing_of, one, output, verbs_of
+
+RESOURCES = ("sources", "streams", "tenants", "keys", "dead-letters", "dead")
+_CASCADE = "what uses it goes on without it"
+
+
+def add_resource_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """`sources`, `streams`, `tenants`, `keys`, `dead-letters` (`dead`)."""
+    sources = verbs_of(commands, "sources", "where records are fetched from: list, show, delete")
+    listing_of(sources, "all of them, by name")
+    one(sources, "show", "one source", "source")
+    one(sources, "delete", "remove one with its streams; tables and history stay", "source").add_argument(
+        "--cascade", action="store_true", help=_CASCADE
+    )
+
+    streams = verbs_of(commands, "streams", "the collections of sources: list, show, delete")
+    listing_of(streams, "all of them, or those of one source").add_argument("--source", help="of one source")
+    one(streams, "show", "one stream", "stream")
+    one(streams, "delete", "remove one; its table and history stay", "stream").add_argument(
+        "--cascade", action="store_true", help=_CASCADE
+    )
+
+    tenants = verbs_of(commands, "tenants", "who owns what: list, show, create")
+    listing_of(tenants, "all of them, by name")
+    one(tenants, "show", "one tenant", "name")
+    one(tenants, "create", "make a tenant", "name").add_argument(
+        "--minimum-interval-s", type=int, metavar="S", help="the least distance of two due times (default 60)"
+    )
+    _keys(commands)
+    for name in ("dead-letters", "dead"):
+        _dead_letters(commands, name)
+
+
+def _keys(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    keys = verbs_of(commands, "keys", "API keys: list, create, revoke")
+    listing_of(keys, "all of them, without their secrets")
+    one(keys, "show", "one key, without its secret", "key")
+    create = keys.add_parser("create", help="make a key; it is shown this once")
+    create.add_argument("--name", help="what it is for")
+    create.add_argument(
+        "--scope",
+        action="append",
+        choices=("read", "run", "write", "admin"),
+        help="what it may do (repeatable; default read)",
+    )
+    create.add_argument("--expires", metavar="TIME", help="when it ends, 2026-12-31T00:00:00Z")
+    create.add_argument("--all-tenants", action="store_true", help="of no tenant: it may act in every one")
+    output(create)
+    one(keys, "revoke", "end a key", "key")
+
+
+def _dead_letters(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str) -> None:
+    verbs = verbs_of(commands, name, "messages that no one could handle: list, show, replay, discard")
+    listing = listing_of(verbs, "the newest ones")
+    listing.add_argument("--queue", help="that come from one queue")
+    listing.add_argument("--state", choices=("open", "replayed", "discarded"), help="in one state")
+    one(verbs, "show", "one dead letter with its message")
+    one(verbs, "replay", "let it go its way again")
+    one(verbs, "discard", "put it away")

@@ -1,0 +1,82 @@
+"""Configuration as code on the command line: plan, apply, export."""
+
+import base64
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.support.office import MANIFEST
+
+from headwater.cli import main
+
+
+@dataclass(frozen=True)
+class Told:
+    code: int
+    output: str
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, database: str
+) -> Callable[..., Told]:
+    """Commands in this process, against the test's database: starting Python for each would take longest."""
+    monkeypatch.setenv("HEADWATER_DATABASE_URL", database)
+    monkeypatch.setenv("HEADWATER_SECRET_KEY", base64.b64encode(os.urandom(32)).decode())
+    monkeypatch.setenv("HEADWATER_DATA_DIR", str(tmp_path / "data"))
+
+    def command(*arguments: str) -> Told:
+        code = main(arguments)
+        captured = capsys.readouterr()
+        return Told(code, captured.out + captured.err)
+
+    return command
+
+
+def test_what_is_planned_is_applied_and_what_is_exported_changes_nothing(
+    tmp_path: Path, run: Callable[..., Told]
+) -> None:
+    manifest = tmp_path / "shop.yml"
+    manifest.write_text(MANIFEST)
+    planned = run("plan", str(manifest))
+    applied = run("apply", str(manifest))
+    exported = run("export")
+    (tmp_path / "again.yml").write_text(exported.output)
+    again = run("plan", str(tmp_path / "again.yml"))
+    manifest.write_text(MANIFEST.replace("[shop.orders]", "[shop.nothing]"))
+    unknown = run("apply", str(manifest))
+
+    assert planned.code == 4, planned.output
+    assert "+ sources shop" in planned.output
+    assert applied.code == 0, applied.output
+    assert "very-secret-token" not in planned.output + exported.output
+    assert again.code == 0, again.output
+    assert "0 to create, 0 to change, 3 as they are" in again.output
+    assert unknown.code == 2
+    assert "shop.nothing" in unknown.output
+
+
+def test_what_is_configured_is_looked_at_and_removed(tmp_path: Path, run: Callable[..., Told]) -> None:
+    (tmp_path / "shop.yml").write_text(MANIFEST)
+    assert run("apply", str(tmp_path / "shop.yml")).code == 0
+    sources = run("sources", "list")
+    streams = run("streams", "list", "--json")
+    shown = run("streams", "show", "shop.orders", "-o", "yaml")
+    used = run("streams", "delete", "shop.orders")
+    removed = run("streams", "delete", "shop.orders", "--cascade")
+    gone = run("streams", "show", "shop.orders")
+    tenant = run("tenants", "create", "acme", "--minimum-interval-s", "5")
+    made = run("keys", "create", "--scope", "read", "--tenant", "acme", "--json")
+    dead = run("dead", "list")
+
+    assert "https://api.example.com/v1" in sources.output
+    assert [each["name"] for each in json.loads(streams.output)] == ["shop.orders", "shop.refunds"]
+    assert "path: /orders" in shown.output
+    assert (used.code, "schedule nightly" in used.output) == (4, True)
+    assert (removed.code, gone.code) == (0, 3)
+    assert tenant.code == 0, tenant.output
+    assert json.loads(made.output)["tenant"] == "acme"
+    assert "no dead letters" in dead.output
