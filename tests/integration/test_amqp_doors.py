@@ -10,13 +10,16 @@ from typing import Any
 import pika
 import pytest
 from tests.support.amqp import as_user, channel, next_message, subscribe
-from tests.support.office import MANIFEST, Office, open_office
+from tests.support.office import MANIFEST, RING, Office, open_office
 
+from headwater.app.clock import SystemClock
 from headwater.bus.rabbitmq import RabbitBus
 from headwater.contracts.messages import RunFinished
 from headwater.model.secret import Secret
 from headwater.notifier.service import Notifier
+from headwater.plugins.notifiers.base import PLAIN_OFFICE
 from headwater.store.bell import Bell
+from headwater.store.keyring import Keyring
 from headwater.telemetry.metrics import Metrics
 from headwater.timer.service import Timer
 
@@ -41,8 +44,11 @@ async def office(database: str, rabbit: str, request: pytest.FixtureRequest) -> 
         assert applied.status == 200
         bell = await stack.enter_async_context(Bell(opened.worker).running())
         stop = asyncio.Event()
+        notifier = Notifier(
+            opened.worker, bus, Keyring.of(RING), bell, SystemClock(), Metrics(), PLAIN_OFFICE
+        )
         async with asyncio.TaskGroup() as group:
-            group.create_task(Notifier(bus, Metrics()).run(stop))
+            group.create_task(notifier.run(stop))
             group.create_task(Timer(opened.worker, Secret.of(database), bus, bell, Metrics()).run(stop))
             try:
                 yield opened

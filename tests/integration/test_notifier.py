@@ -2,19 +2,28 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
+from tests.support.spine import KEY
+
+from headwater.app.clock import SystemClock
 from headwater.bus.memory import MemoryBus
 from headwater.bus.port import Message
 from headwater.bus.topology import Binding, Topology, load_topology
 from headwater.bus.wire import to_message
 from headwater.contracts.messages import RunFinished
+from headwater.model.secret import Secret
 from headwater.model.topics import routing_key, word
 from headwater.notifier.events import event_of
 from headwater.notifier.service import Notifier
+from headwater.plugins.notifiers.base import PLAIN_OFFICE
+from headwater.store.bell import Bell
+from headwater.store.database import Database
+from headwater.store.keyring import Keyring
 from headwater.telemetry.metrics import Metrics
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -32,7 +41,16 @@ def subscribed(key: str) -> Topology:
     return replace(topology, queues={**topology.queues, "subscriber": queue}, bindings=bindings)
 
 
-async def test_a_finished_run_reaches_the_subscribers_of_its_topic_with_one_id() -> None:
+@asynccontextmanager
+async def a_notifier(url: str, bus: MemoryBus) -> AsyncIterator[Notifier]:
+    worker = Database(Secret.of(url), "headwater_worker", size=4)
+    await worker.open()
+    async with Bell(worker).running() as bell:
+        yield Notifier(worker, bus, Keyring.of(KEY), bell, SystemClock(), Metrics(), PLAIN_OFFICE)
+    await worker.close()
+
+
+async def test_a_finished_run_reaches_the_subscribers_of_its_topic_with_one_id(database: str) -> None:
     bus = MemoryBus(subscribed("acme.run.*.finished"))
     heard: asyncio.Queue[Message] = asyncio.Queue()
 
@@ -41,8 +59,12 @@ async def test_a_finished_run_reaches_the_subscribers_of_its_topic_with_one_id()
             heard.put_nowait(message)
 
     stop = asyncio.Event()
-    async with asyncio.TaskGroup() as group, bus.consume("subscriber", hear):
-        group.create_task(Notifier(bus, Metrics()).run(stop))
+    async with (
+        a_notifier(database, bus) as notifier,
+        asyncio.TaskGroup() as group,
+        bus.consume("subscriber", hear),
+    ):
+        group.create_task(notifier.run(stop))
         for _ in range(2):
             await bus.publish(to_message(FINISHED, "id-1", "acme"))
         async with asyncio.timeout(10):
@@ -64,11 +86,11 @@ async def test_a_finished_run_reaches_the_subscribers_of_its_topic_with_one_id()
     }
 
 
-async def test_a_message_that_is_no_finished_run_reaches_the_dead_letters() -> None:
+async def test_a_message_that_is_no_finished_run_reaches_the_dead_letters(database: str) -> None:
     bus = MemoryBus()
     stop = asyncio.Event()
-    async with asyncio.TaskGroup() as group:
-        group.create_task(Notifier(bus, Metrics()).run(stop))
+    async with a_notifier(database, bus) as notifier, asyncio.TaskGroup() as group:
+        group.create_task(notifier.run(stop))
         await bus.publish(Message("run.finished", "m1", b"{}", {"tenant": "acme"}))
         await bus.drain()
         stop.set()

@@ -14,8 +14,10 @@ from headwater.contracts.manifest_text import parse_manifest
 from headwater.control.apply import apply_manifest
 from headwater.fetcher.service import Fetcher
 from headwater.model.secret import Secret
+from headwater.notifier.service import Notifier
 from headwater.persister.outlets import Outlets
 from headwater.persister.service import Persister
+from headwater.plugins.notifiers.base import Office
 from headwater.store.bell import Bell
 from headwater.store.database import Database
 from headwater.store.keyring import Keyring
@@ -80,7 +82,7 @@ async def open_spine(url: str, bus: Bus | None = None) -> AsyncIterator[Spine]:
 
 
 @asynccontextmanager
-async def working(spine: Spine, *names: str) -> AsyncIterator[None]:
+async def working(spine: Spine, *names: str, office: Office | None = None) -> AsyncIterator[None]:
     """The named services at work until the context ends; a service that falls fails the test."""
     stop = asyncio.Event()
     clock, url = SystemClock(), Secret.of(spine.url)
@@ -96,8 +98,18 @@ async def working(spine: Spine, *names: str) -> AsyncIterator[None]:
                 Outlets(spine.worker, spine.keyring, RabbitOutlet, spine.amqp_url),
             ),
         }
+        usual = tuple(made)
+        made["notifier"] = lambda: Notifier(
+            spine.worker,
+            spine.bus,
+            spine.keyring,
+            bell,
+            clock,
+            spine.metrics,
+            office or Office("https://hw.example.com"),
+        )
         async with asyncio.TaskGroup() as group:
-            for name in names or tuple(made):
+            for name in names or usual:
                 group.create_task(made[name]().run(stop), name=name)
             try:
                 yield

@@ -5,6 +5,13 @@ from collections.abc import Callable, Mapping
 
 from headwater.app.ground import Ground
 from headwater.app.service import Service
+from headwater.plugins.notifiers.base import Office
+from headwater.settings import Settings
+
+
+def office_of(settings: Settings) -> Office:
+    """What the settings say about notifications."""
+    return Office(settings.public_url, settings.smtp_url, settings.smtp_from, settings.callback_allow)
 
 
 def _receiver(ground: Ground) -> Service:
@@ -53,7 +60,15 @@ def _persister(ground: Ground) -> Service:
 def _notifier(ground: Ground) -> Service:
     from headwater.notifier.service import Notifier
 
-    return Notifier(ground.bus, ground.metrics)
+    return Notifier(
+        ground.worker,
+        ground.bus,
+        ground.keyring,
+        ground.bell,
+        ground.clock,
+        ground.metrics,
+        office_of(ground.settings),
+    )
 
 
 def _control(ground: Ground) -> Service:
@@ -69,6 +84,7 @@ def _control(ground: Ground) -> Service:
         ground.metrics,
         ground.means.management_url,
         has_broker=ground.means.amqp_url is not None,
+        office=office_of(ground.settings),
     )
 
 

@@ -192,6 +192,14 @@ async def _config(chosen: argparse.Namespace, settings: Settings) -> int:
         "HEADWATER_PUBLIC_URL": settings.public_url,
         "HEADWATER_TRUSTED_PROXIES": ", ".join(settings.trusted_proxies) or "none",
         "HEADWATER_SNAPSHOT_MAX_AGE_S": f"{settings.snapshot_max_age_s:g}",
+        "HEADWATER_SMTP_URL": "set (hidden)"
+        if settings.smtp_url
+        else "not set: mails need `smtp` in their target",
+        "HEADWATER_SMTP_FROM": settings.smtp_from or "not set",
+        "HEADWATER_CALLBACK_ALLOW": ", ".join(settings.callback_allow) or "none",
+        "HEADWATER_RETENTION_RUNS_DAYS": str(settings.retention_runs_days),
+        "HEADWATER_RETENTION_NOTIFICATIONS_DAYS": str(settings.retention_notifications_days),
+        "HEADWATER_RETENTION_DEAD_LETTERS_DAYS": str(settings.retention_dead_letters_days),
         "HEADWATER_LOG_LEVEL": settings.log_level,
         "HEADWATER_LOG_FORMAT": settings.log_format,
         "HEADWATER_DATA_DIR": str(settings.data_dir),

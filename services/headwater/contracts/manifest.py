@@ -29,6 +29,7 @@ from headwater.contracts.endpoints import (
 )
 from headwater.contracts.fields import FieldsForm, RecordFields, spelled_out_fields
 from headwater.contracts.naming import HttpUrl, Name
+from headwater.contracts.notifications import Notification
 from headwater.contracts.pagination import (
     CursorPagination,
     Expression,
@@ -256,6 +257,7 @@ class Manifest(Closed):
     schedules: tuple[Schedule, ...] = ()
     calendars: tuple[Calendar, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
+    notifications: tuple[Notification, ...] = ()
 
 
 class StreamDefinition(Closed):

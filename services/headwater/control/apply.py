@@ -17,6 +17,7 @@ from headwater.contracts.endpoints import SecretWindow
 from headwater.contracts.manifest import Auth, Endpoint, Manifest, Schedule, Source, Stream
 from headwater.contracts.pinning import pinned
 from headwater.contracts.timetable import timetable_of
+from headwater.control.applying_notifications import put_notification
 from headwater.model.errors import SecretError
 from headwater.model.ids import derive_key_id
 from headwater.model.schedule import next_after
@@ -38,6 +39,7 @@ class Applied:
     streams: list[str] = field(default_factory=list)
     schedules: list[str] = field(default_factory=list)
     endpoints: list[str] = field(default_factory=list)
+    notifications: list[str] = field(default_factory=list)
 
 
 async def apply_manifest(connection: Any, keyring: Keyring, manifest: Manifest) -> Applied:
@@ -58,6 +60,9 @@ async def apply_manifest(connection: Any, keyring: Keyring, manifest: Manifest) 
     for endpoint in manifest.endpoints:
         await _endpoint(connection, keyring, manifest.tenant, endpoint)
         applied.endpoints.append(endpoint.name)
+    for notification in manifest.notifications:
+        await put_notification(connection, keyring, manifest.tenant, notification)
+        applied.notifications.append(notification.name)
     await config.announce_change(connection, manifest.tenant)
     return applied
 

@@ -35,6 +35,7 @@ class Valid(Answer):
     streams: int
     schedules: int
     endpoints: int
+    notifications: int
 
 
 class Imported(Answer):
@@ -46,6 +47,7 @@ class Imported(Answer):
     streams: list[str]
     schedules: list[str]
     endpoints: list[str]
+    notifications: list[str]
 
 
 class ExportQuery(Closed):
@@ -61,6 +63,7 @@ class ExportedManifest(Answer):
     sources: list[dict[str, Any]]
     schedules: list[dict[str, Any]]
     endpoints: list[dict[str, Any]]
+    notifications: list[dict[str, Any]]
 
 
 async def validate_config(desk: Desk, call: Call[NoQuery, str]) -> Reply:
@@ -73,6 +76,7 @@ async def validate_config(desk: Desk, call: Call[NoQuery, str]) -> Reply:
             "streams": sum(len(source.streams) for source in manifest.sources),
             "schedules": len(manifest.schedules),
             "endpoints": len(manifest.endpoints),
+            "notifications": len(manifest.notifications),
         }
     )
 

@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 from headwater.contracts.destinations import NamedDestination
 from headwater.contracts.manifest import Endpoint, Schedule, Source, Stream
-from headwater.store import catalogue, config, destinations, schedules
+from headwater.contracts.notifications import Notification
+from headwater.store import catalogue, config, destinations, notifications, schedules
 
 
 async def manifest_of(connection: Any, tenant: str) -> dict[str, Any]:
@@ -27,6 +28,9 @@ async def manifest_of(connection: Any, tenant: str) -> dict[str, Any]:
         "sources": sources,
         "schedules": _lean_all(Schedule, await schedules.list_schedules(connection, tenant)),
         "endpoints": _lean_all(Endpoint, await config.list_endpoints(connection, tenant)),
+        "notifications": _lean_all(
+            Notification, await notifications.list_rules(connection, tenant, after=None, limit=100_000)
+        ),
     }
 
 

@@ -34,13 +34,14 @@ class Finding:
 class Surroundings:
     """What a manifest is judged against besides itself. None: not known, so that nothing is said about it.
 
-    `streams` are those of the database as `source.stream`, `secrets` the names of the tenant's secrets,
+    `streams` are those of the database as `source.stream`, `secrets` and `notifications` the tenant's names,
     `after` its schedules with those that they follow, `with_cursor` its streams that have a cursor,
     `destinations` those of the database by name. `has_broker`: whether headwater has a RabbitMQ of its own.
     """
 
     streams: frozenset[str] | None = None
     secrets: frozenset[str] | None = None
+    notifications: frozenset[str] | None = None
     minimum_interval_s: float = field(default=60.0)
     after: Mapping[str, Sequence[str]] | None = None
     with_cursor: frozenset[str] = frozenset()

@@ -37,6 +37,7 @@ PARAMETERS: Mapping[str, re.Pattern[str]] = {
     "run": _UUID,
     "delivery": _UUID,
     "letter": _UUID,
+    "sent": _UUID,
     "key": re.compile(r"[a-z0-9]{1,32}"),
     "tenant": _NAME,
     "source": _NAME,
@@ -48,6 +49,7 @@ PARAMETERS: Mapping[str, re.Pattern[str]] = {
     "preset": re.compile(r"[a-z0-9_-]{1,64}"),
     "secret": re.compile(r"[A-Za-z0-9_.-]{1,200}"),
     "schedule": _NAME,
+    "notification": _NAME,
 }
 _IN_PATH = re.compile(r"\{([a-z]+)\}")
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")

@@ -103,7 +103,10 @@ async def _is_same_secret(connection: Any, keyring: Keyring, tenant: str, was: A
 
 
 def _shown(path: Path, was: Any, becomes: Any) -> dict[str, Any]:
-    hides = any(isinstance(part, str) and SOUNDS_SECRET.search(part) for part in path)
+    # chat webhooks and mail servers have their secrets in their addresses
+    hides = path[:1] in {("target",), ("targets",)} or any(
+        isinstance(part, str) and SOUNDS_SECRET.search(part) for part in path
+    )
     hides = hides or any(isinstance(value, str) and _LOGIN.match(value) for value in (was, becomes))
     return {
         "pointer": pointer(path),

@@ -13,6 +13,7 @@ from headwater.bus.port import Bus
 from headwater.contracts.base import Closed
 from headwater.model.clock import Clock
 from headwater.model.secret import Secret
+from headwater.plugins.notifiers.base import PLAIN_OFFICE, Office
 from headwater.store.bell import Bell
 from headwater.store.database import Database
 from headwater.store.keyring import Keyring
@@ -123,6 +124,7 @@ class Desk:
     metrics: Metrics
     management_url: Secret | None = None
     has_broker: bool | None = None
+    office: Office = PLAIN_OFFICE
     parsing: asyncio.Semaphore = field(
         default_factory=lambda: asyncio.Semaphore(2)
     )  # large texts take a core

@@ -18,6 +18,7 @@ from headwater.control import (
 )
 from headwater.control.documents import Part
 from headwater.control.frame import API
+from headwater.control.notification_routes import notification_rows
 from headwater.control.paging import ListQuery, Page
 from headwater.control.route import ManifestText, Route
 from headwater.control.webhook_routes import webhook_rows
@@ -133,6 +134,8 @@ def route_table(overview: home.Overview) -> tuple[Route, ...]:
               "run", runs.RunStarted, status=202, keyed=True, tag="runs", problems=(409,)),
 
         *webhook_rows(),
+
+        *notification_rows(),
 
         Route("GET", f"{API}/dead-letters", dead_letters.list_dead_letters, "Dead letters, newest first", "read",
               Page[dead_letters.DeadLetter], query=dead_letters.DeadLettersQuery, tag="dead letters"),

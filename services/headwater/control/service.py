@@ -20,6 +20,7 @@ from headwater.control.routes import route_table
 from headwater.model.clock import Clock
 from headwater.model.errors import Unavailable
 from headwater.model.secret import Secret
+from headwater.plugins.notifiers.base import PLAIN_OFFICE, Office
 from headwater.store import idempotency
 from headwater.store.bell import Bell
 from headwater.store.database import Database
@@ -53,8 +54,11 @@ class Control:
         management_url: Secret | None = None,
         *,
         has_broker: bool | None = None,
+        office: Office = PLAIN_OFFICE,
     ) -> None:
-        self._desk = Desk(database, worker, bus, keyring, bell, clock, metrics, management_url, has_broker)
+        self._desk = Desk(
+            database, worker, bus, keyring, bell, clock, metrics, management_url, has_broker, office
+        )
         self._table = route_table(Overview())
         self._drain = Drain(worker, bell, metrics)
         self._door = Door(worker, bell)

@@ -13,9 +13,10 @@ from headwater.control.reading import faults_in
 from headwater.control.validation_chains import in_chains
 from headwater.control.validation_destinations import in_destinations
 from headwater.control.validation_endpoints import in_endpoints
+from headwater.control.validation_notifications import in_notifications
 from headwater.control.validation_sources import in_sources, twice, unknown_secrets
 from headwater.model.schedule import ScheduleError, short_text, smallest_gap_s
-from headwater.store import catalogue, config, destinations
+from headwater.store import catalogue, config, destinations, notifications
 
 MINIMUM_INTERVAL_S = 60
 ALONE = Surroundings()
@@ -40,6 +41,7 @@ def check(
             *_in_schedules(manifest, around, moment),
             *in_endpoints(manifest),
             *in_chains(manifest, around),
+            *in_notifications(manifest, around),
             *_unknown_streams(manifest, around),
         ]
         if around.secrets is not None:
@@ -77,6 +79,7 @@ async def surroundings(connection: Any, tenant: str, *, has_broker: bool | None 
     return Surroundings(
         streams=await catalogue.stream_names(connection, tenant),
         secrets=names,
+        notifications=await notifications.rule_names(connection, tenant),
         minimum_interval_s=settings.get("minimum_interval_s", MINIMUM_INTERVAL_S),
         after=await catalogue.schedules_after(connection, tenant),
         with_cursor=await catalogue.streams_with_cursor(connection, tenant),

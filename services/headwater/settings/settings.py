@@ -21,6 +21,8 @@ class Settings:
     `database_url` and `amqp_url` are None for the embedded default. `bind` is host and port of the HTTP services;
     `public_url` is the address under which third parties reach them, for schemes that sign it. `trusted_proxies` are
     address ranges whose forwarded headers count; `snapshot_max_age_s` is how long endpoints serve from memory.
+    `smtp_url` and `smtp_from` are for notifications by mail, `callback_allow` private ranges that schedules' callbacks
+    may reach. `retention_…_days` hold for tenants that say nothing else.
     """
 
     database_url: Secret | None
@@ -38,6 +40,12 @@ class Settings:
     public_url_is_set: bool = False
     trusted_proxies: tuple[str, ...] = ()
     snapshot_max_age_s: float = 86_400.0
+    smtp_url: Secret | None = None
+    smtp_from: str | None = None
+    callback_allow: tuple[str, ...] = ()
+    retention_runs_days: int = 90
+    retention_notifications_days: int = 90
+    retention_dead_letters_days: int = 90
 
 
 def data_dir(environment: Mapping[str, str]) -> Path:
@@ -71,14 +79,21 @@ def _seconds(name: str, text: str) -> float:
         raise ConfigError(f"{name}={text!r}: give a number of seconds") from None
 
 
-def _proxies(text: str) -> tuple[str, ...]:
+def _days(environment: Mapping[str, str], name: str) -> int:
+    text = environment.get(name) or "90"
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 36_500:
+        raise ConfigError(f"{name}={text!r}: give a whole number of days, 1 to 36500")
+    return int(text)
+
+
+def _ranges(name: str, text: str) -> tuple[str, ...]:
     ranges = tuple(part.strip() for part in text.split(",") if part.strip())
     for part in ranges:
         try:
             ip_network(part)
         except ValueError:
             raise ConfigError(
-                f"HEADWATER_TRUSTED_PROXIES={part!r}: give addresses or ranges such as 10.0.0.0/8, separated by commas"
+                f"{name}={part!r}: give addresses or ranges such as 10.0.0.0/8, separated by commas"
             ) from None
     return ranges
 
@@ -137,8 +152,14 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         data_dir=data_dir(env),
         start_timeout_s=_seconds("HEADWATER_START_TIMEOUT_S", env.get("HEADWATER_START_TIMEOUT_S") or "60"),
         public_url_is_set=bool(env.get("HEADWATER_PUBLIC_URL")),
-        trusted_proxies=_proxies(env.get("HEADWATER_TRUSTED_PROXIES") or ""),
+        trusted_proxies=_ranges("HEADWATER_TRUSTED_PROXIES", env.get("HEADWATER_TRUSTED_PROXIES") or ""),
         snapshot_max_age_s=_seconds(
             "HEADWATER_SNAPSHOT_MAX_AGE_S", env.get("HEADWATER_SNAPSHOT_MAX_AGE_S") or "86400"
         ),
+        smtp_url=_address(env, "HEADWATER_SMTP_URL", ("smtp", "smtps")),
+        smtp_from=env.get("HEADWATER_SMTP_FROM") or None,
+        callback_allow=_ranges("HEADWATER_CALLBACK_ALLOW", env.get("HEADWATER_CALLBACK_ALLOW") or ""),
+        retention_runs_days=_days(env, "HEADWATER_RETENTION_RUNS_DAYS"),
+        retention_notifications_days=_days(env, "HEADWATER_RETENTION_NOTIFICATIONS_DAYS"),
+        retention_dead_letters_days=_days(env, "HEADWATER_RETENTION_DEAD_LETTERS_DAYS"),
     )

@@ -58,6 +58,12 @@ class Metrics:
         self.deliveries = Counter(
             "headwater_deliveries_total", "Deliveries settled by state", ["state"], registry=self.registry
         )
+        self.notifications = Counter(
+            "headwater_notification_attempts_total",
+            "Attempts to send notifications, by kind of target and outcome",
+            ["kind", "outcome"],
+            registry=self.registry,
+        )
         self.fired = Counter(
             "headwater_schedules_fired_total", "Schedule boundaries fired", registry=self.registry
         )

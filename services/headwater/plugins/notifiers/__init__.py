@@ -1,0 +1,1 @@
+"""How people and programs are told: signed callbacks, mails, chat webhooks, events."""
