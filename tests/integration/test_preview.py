@@ -197,3 +197,22 @@ async def test_the_api_shows_a_preview_and_no_secret(database: str) -> None:
     assert seen.json["rows"][0]["said"] == "Bearer ***"
     assert "very-secret" not in seen.body.decode()
     assert (other.status, many.status, run_count) == (404, 422, 0)
+
+
+async def test_a_preview_of_children_shows_the_parents_and_then_the_first_of_them() -> None:
+    from tests.support.family_api import POSTS, USERS, FamilyApi, manifest
+
+    from headwater.contracts.manifest import Manifest
+    from headwater.contracts.pinning import pinned
+
+    async with FamilyApi(users=4, posts=4) as api:
+        source = Manifest.model_validate(manifest(api.url, USERS, POSTS)).sources[0]
+        stream = pinned("default", source, source.streams[1])
+        clock = SettableClock()
+        async with HttpClient(clock) as client:
+            seen = await preview(stream, {}, client, clock, pages=3)
+
+        assert api.asked == ["/users", "/users/1/posts", "/users/2/posts"]
+        assert (seen.ended, len(seen.exchanges)) == ("more", 3)
+        assert seen.rows[0] == api.posts["1"][0] | {"parent_id": 1}
+        assert "parent_id" in [name for name, _, _ in seen.columns]

@@ -5,7 +5,6 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,12 +12,14 @@ from headwater.cli.exits import Exit
 from headwater.cli.faults import NotFound
 from headwater.cli.printing import print_fields, print_json, print_table
 from headwater.contracts.manifest_text import Problem
+from headwater.contracts.messages import RunRequest
+from headwater.control.starting import NotStartableError, Starter, UnknownStreamError, start_run
 from headwater.model.errors import ConfigError
-from headwater.model.run import RunState
-from headwater.store import config, runs
+from headwater.model.run import RunState, Trigger
+from headwater.store import runs
 from headwater.store.bell import WORK
 from headwater.store.database import Database
-from headwater.store.runs import COUNTS, NewRun
+from headwater.store.runs import COUNTS
 
 _LOOK_S = 0.2
 MAX_LIMIT = 500
@@ -135,30 +136,29 @@ async def _show_run(chosen: argparse.Namespace, api: Database) -> int:
 
 
 async def _start_run(chosen: argparse.Namespace, api: Database) -> int:
-    if chosen.force and chosen.mode != "full":
-        raise ConfigError("--force rebuilds the table from what the run brings: give --mode full with it")
-    source, _, stream = chosen.stream.partition(".")
-    async with api.as_tenant(chosen.tenant) as connection:
-        if not await config.has_stream(connection, chosen.tenant, source, stream):
-            raise NotFound(f"there is no stream {chosen.stream!r}; `headwater apply` a manifest that has it")
-        new = NewRun(
-            tenant=chosen.tenant,
-            source=source,
-            stream=stream,
-            due_at=datetime.now(UTC),
-            trigger="cli",
-            key=os.urandom(8).hex(),
-            mode=chosen.mode,
-            force=chosen.force,
-            priority=0,
-            started_by=os.environ.get("USER", "cli"),
-        )
-        run_id = await runs.insert(connection, new)
-        await connection.execute("SELECT pg_notify($1, '')", WORK)
+    request = _request(chosen)
+    starter = Starter(Trigger.CLI, os.environ.get("USER", "cli"))
+    try:
+        async with api.as_tenant(chosen.tenant) as connection:
+            run_id = await start_run(connection, chosen.tenant, request, starter)
+            await connection.execute("SELECT pg_notify($1, '')", WORK)
+    except UnknownStreamError as error:
+        raise NotFound(
+            f"there is no stream {chosen.stream!r}; `headwater apply` a manifest that has it"
+        ) from error
+    except NotStartableError as error:
+        option = {"window": "from"}.get(error.place, error.place.rpartition("/")[2])
+        raise ConfigError(f"--{option}: {error}") from error
     if not chosen.wait:
         print_json({"id": str(run_id)}) if chosen.json else print(run_id)
         return Exit.OK
     return await _until_final(chosen, api, run_id)
+
+
+def _request(chosen: argparse.Namespace) -> RunRequest:
+    bounds = {"from": chosen.start, "to": chosen.end}
+    given = {name: int(text) if text.isdigit() else text for name, text in bounds.items() if text is not None}
+    return RunRequest(stream=chosen.stream, mode=chosen.mode, force=chosen.force, window=given or None)
 
 
 async def _until_final(chosen: argparse.Namespace, api: Database, run_id: UUID) -> int:

@@ -102,6 +102,13 @@ def _runs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "--force", action="store_true", help="with --mode full: rebuild the table from what the run brings"
     )
     start.add_argument(
+        "--from",
+        dest="start",
+        metavar="TIME",
+        help="only what changed from then on: a date or an instant with a zone; the cursor stays",
+    )
+    start.add_argument("--to", dest="end", metavar="TIME", help="and before then (default: now)")
+    start.add_argument(
         "--wait", action="store_true", help="wait until the run is final; exit 1 unless it succeeded"
     )
     start.add_argument("--tenant", default="default")

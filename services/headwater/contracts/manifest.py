@@ -142,6 +142,11 @@ class Stream(Closed):
     def _fields_spelled_out(cls, value: object) -> object:
         return spelled_out_fields(value)
 
+    @property
+    def cursor_rule(self) -> Incremental | None:
+        """`incremental`, where it is not turned off."""
+        return self.incremental if self.incremental is not None and self.incremental.enabled else None
+
     @model_validator(mode="after")
     def _fields_go_somewhere(self) -> Self:
         if self.destination is None and self.fields:

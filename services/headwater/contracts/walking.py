@@ -88,16 +88,27 @@ class Incremental(Closed):
 
     `format` is how the parameter is written (default: as the field is). `lookback_s` asks again for the last
     seconds, for APIs that publish late. `order: desc` says that the newest come first: the walk ends where
-    the known begins. Values further ahead than `future_s` are never taken as the cursor.
+    the known begins. Values further ahead than `future_s` are never taken as the cursor. `end_param` asks for what is
+    older than the end of the window that a run is for; `enabled: false` reads everything every time.
     """
 
     field: Expression
     param: ParameterName | None = None
+    end_param: ParameterName | None = None
+    enabled: bool = True
     start: str | int | None = None
     format: CursorFormat = "as_is"
     lookback_s: Annotated[float, Field(ge=0, le=366 * 86_400)] = 0.0
     order: Literal["any", "asc", "desc"] = "any"
     future_s: Annotated[float, Field(ge=0)] = 86_400.0
+
+    @model_validator(mode="after")
+    def _parameters_differ(self) -> Self:
+        if self.end_param is not None and self.end_param == self.param:
+            raise ValueError(
+                "`param` and `end_param` are one parameter: name the one that asks for what is older"
+            )
+        return self
 
 
 class Included(Closed):

@@ -1,8 +1,10 @@
 """A few pages of a stream, asked for and shown. Nothing is written: no run, no row, no cursor, no token."""
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+from headwater.contracts.codec import dumps
 from headwater.contracts.manifest import StreamDefinition
 from headwater.http.client import HttpClient
 from headwater.model.clock import Clock
@@ -10,7 +12,7 @@ from headwater.model.errors import ConfigError, SourceError
 from headwater.model.http import Response
 from headwater.model.secret import Secret
 from headwater.plugins.auth import ACCESS_TOKEN
-from headwater.plugins.walk import Page, Walk, token_digest
+from headwater.plugins.walk import Family, Page, level_of, token_digest
 from headwater.plugins.walk.preview import (
     ROWS_SHOWN,
     Exchange,
@@ -37,7 +39,7 @@ class _Look:
         self, definition: StreamDefinition, secrets: Mapping[str, Secret], client: HttpClient, clock: Clock
     ) -> None:
         self.definition = definition
-        self.walk = Walk(definition)
+        self.family = Family(definition)
         self.secrets = dict(secrets)
         self.client = client
         self.clock = clock
@@ -51,7 +53,7 @@ class _Look:
 
     async def log_in(self) -> None:
         """A token for these few requests, which is forgotten with them."""
-        auth = self.walk.tokens
+        auth = self.family.top.tokens
         if auth is None:
             return
         if getattr(self.definition.auth, "grant", None) == "refresh_token":
@@ -71,13 +73,14 @@ class _Look:
     async def page(self, token: Mapping[str, Any]) -> Page | None:
         """One page; None when it ended in an error, which its exchange tells."""
         now = self.clock.now()
-        request = self.walk.request(token, self.secrets, now)
+        walk = self.family.walks[level_of(token)]
+        request = walk.request(token, self.secrets, now)
         hidden = (*self.hidden, *request.credentials.values())
         exchange = asked(len(self.exchanges) + 1, request, hidden)
         response: Response | None = None
         try:
             response = await self._send(request)
-            page = self.walk.read(token, response, self.clock.now(), self.secrets)
+            page = walk.read(token, response, self.clock.now(), self.secrets)
         except SourceError as error:
             told = f"{error.kind}: {error.message}"
             if response is None:
@@ -96,8 +99,17 @@ class _Look:
             return None
         self.exchanges.append(answered(exchange, response, hidden, **understood(page)))
         self._suggest(response)
-        self.rows += page.records
+        if level_of(token) == self.family.leaf:
+            self.rows += page.records
         return page
+
+    def children(self, token: Mapping[str, Any], page: Page, most: int) -> list[dict[str, Any]]:
+        """The first tokens of the walks that are asked for by a page of parents, at most so many."""
+        level = level_of(token) + 1
+        if level > self.family.leaf:
+            return []
+        walk, now = self.family.walks[level], self.clock.now()
+        return [walk.first(None, now, parent=values, level=level) for values in page.records[:most]]
 
     def _suggest(self, response: Response) -> None:
         if len(self.exchanges) <= 1 and not self.suggestion.pagination:
@@ -130,17 +142,29 @@ async def preview(
         raise ConfigError(f"a preview has from 1 to {MAX_PAGES} pages, not {pages}")
     look = _Look(definition, secrets, client, clock)
     await look.log_in()
-    token: dict[str, Any] | None = look.walk.first(None, clock.now())
-    seen: set[bytes] = set()
+    return await _first_pages(look, pages)
+
+
+async def _first_pages(look: _Look, pages: int) -> Preview:
+    """A page of parents is followed by those of its first children, and these by the pages that follow them."""
+    waiting = deque([look.family.top.first(None, look.clock.now())])
+    seen: set[tuple[str, bytes]] = set()
+    ended = MORE
     for _ in range(pages):
-        assert token is not None
-        seen.add(token_digest(token))
+        token = waiting.popleft()
+        walk = dumps(token.get("parent")).decode()
+        seen.add((walk, token_digest(token)))
         page = await look.page(token)
         if page is None:
             return look.told(ERROR)
-        if page.stop_reason is not None:
-            return look.told(page.stop_reason.value)
-        token = page.next_token
-        if token is not None and token_digest(token) in seen:
+        following = page.next_token
+        if following is not None and (walk, token_digest(following)) in seen:
             return look.told("loop")
+        waiting.extendleft(reversed(look.children(token, page, pages)))
+        if following is not None:
+            waiting.append(following)
+        elif level_of(token) == 0 and page.stop_reason is not None:
+            ended = page.stop_reason.value
+        if not waiting:
+            return look.told(ended)
     return look.told(MORE)

@@ -7,9 +7,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from headwater.contracts.codec import dumps
+from headwater.contracts.manifest import StreamDefinition
 from headwater.contracts.messages import RunRequest
 from headwater.model.errors import HeadwaterError
 from headwater.model.run import RunState, Trigger
+from headwater.plugins.walk.windows import WindowError, window_of
 from headwater.store import catalogue, config, idempotency, runs, schedules
 from headwater.store.runs import NewRun
 
@@ -55,6 +57,7 @@ async def start_run(connection: Any, tenant: str, request: RunRequest, starter: 
     Raises: NotStartableError, UnknownStreamError, KeyReusedError.
     """
     _check(request)
+    window = await _window(connection, tenant, request)
     source, _, stream = request.stream.partition(".")
     key, due_at, is_known = uuid4().hex, await schedules.now(connection), False
     if starter.key is not None:
@@ -73,25 +76,45 @@ async def start_run(connection: Any, tenant: str, request: RunRequest, starter: 
         mode=request.mode,
         force=request.force,
         parameters=request.parameters,
-        window=request.window,
+        window=window,
         priority=MANUAL,
         started_by=starter.started_by,
     )
     if is_known:
         return new.id  # its run was inserted with the key, whatever became of the stream since
     if not await config.has_stream(connection, tenant, source, stream):
-        raise UnknownStreamError(
-            f"{request.stream[:140]!r} names no stream of this tenant (write source.stream)"
-        )
+        raise unknown_stream(request.stream)
     return await runs.insert(connection, new)
+
+
+async def _window(connection: Any, tenant: str, request: RunRequest) -> dict[str, Any] | None:
+    """The window that is asked for, in one form; None without one. Raises: NotStartableError, UnknownStreamError."""
+    if request.window is None:
+        return None
+    source, _, name = request.stream.partition(".")
+    row = await catalogue.get_stream(connection, tenant, source, name)
+    if row is None:
+        raise unknown_stream(request.stream)
+    stream = StreamDefinition.model_validate(row["definition"]).stream
+    try:
+        return dict(window_of(request.window, stream, await schedules.now(connection)))
+    except WindowError as error:
+        place = "window/" + error.place if error.place else "window"
+        raise NotStartableError(place, str(error)) from error
+
+
+def unknown_stream(name: str) -> UnknownStreamError:
+    return UnknownStreamError(f"{name[:140]!r} names no stream of this tenant (write source.stream)")
 
 
 def _check(request: RunRequest) -> None:
     """Nothing is accepted that would have no effect."""
     if len(dumps(request.parameters)) > MAX_PARAMETERS_BYTES:
         raise NotStartableError("parameters", f"is larger than {MAX_PARAMETERS_BYTES} bytes")
-    if request.window is not None:
-        raise NotStartableError("window", "runs of a window are not supported yet")
+    if request.force and request.window is not None:
+        raise NotStartableError(
+            "force", "rebuilds the table, and a window is only a part of it: leave out one of them"
+        )
     if request.force and request.mode != "full":
         raise NotStartableError(
             "force", "rebuilds the table from what a run brings, so it needs everything: set mode to full"

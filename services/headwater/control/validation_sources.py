@@ -145,7 +145,7 @@ def _in_destination(path: Path, stream: Stream) -> Iterator[Finding]:
     if (
         stream.destination is not None
         and stream.destination.mode == "replace"
-        and stream.incremental is not None
+        and stream.cursor_rule is not None
     ):
         yield Finding(
             (*path, "mode"),

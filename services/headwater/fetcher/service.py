@@ -18,6 +18,7 @@ from headwater.fetcher.tokens import Tokens
 from headwater.http.client import HttpClient
 from headwater.model.clock import Clock
 from headwater.model.errors import ConfigError, Reject
+from headwater.plugins.walk.windows import WindowError, check_window
 from headwater.store import runs
 from headwater.store.bell import Bell
 from headwater.store.database import Database
@@ -98,11 +99,14 @@ class Fetcher:
             return
         try:
             known = await self._definitions.get(due.stream_version)
-            if run["mode"] == "incremental" and known.definition.stream.incremental is None:
+            stream = known.definition.stream
+            if run["mode"] == "incremental" and stream.cursor_rule is None:
                 raise ConfigError(
                     "mode incremental needs `incremental` in the stream: the field of its cursor"
                 )
-        except ConfigError as error:
+            if run["time_window"] is not None:
+                check_window(stream)
+        except (ConfigError, WindowError) as error:
             async with self._database.transaction() as connection:
                 await runs.fail_attempt(
                     connection, due.run_id, due.attempt, "config", str(error), retryable=False
@@ -129,12 +133,14 @@ class Fetcher:
 
         Where a limit ended the walk of the run before, the same version goes on there.
         """
-        now, resume = self._clock.now(), run["resume"]
+        now, resume, window = self._clock.now(), run["resume"], run["time_window"]
         if (
             known.above
-        ):  # its parents are looked at anew by every run; how far each child is stands with its parent
+        ):  # every run looks at its parents anew; how far each child was read stands with its parent
             return known.top.walk.first(None, now), None
-        is_wanted = run["mode"] in {"auto", "incremental"} and run["time_window"] is None
+        if window is not None:
+            return known.walk.windowed(window["from"], window["to"], now), None
+        is_wanted = run["mode"] in {"auto", "incremental"}
         if is_wanted and resume is not None and resume["stream_version"] == str(run["stream_version"]):
             return known.walk.resumed(resume["token"], now), resume["highest"]
         return known.walk.first(None if run["mode"] == "full" else run["cursor_from"], now), None

@@ -129,7 +129,8 @@ class Children:
         run = await runs.lock(connection, run_id)
         assert run is not None
         of = (run["tenant"], run["source"], run["stream"])
-        moves = family.definition.stream.incremental is not None and run["time_window"] is None
+        window = run["time_window"]
+        moves = family.definition.stream.cursor_rule is not None and window is None
         reads_new = moves and run["mode"] in {"auto", "incremental"}
         own = [one.key for one in new if one.level == family.leaf]
         known = await children.cursors(connection, of, own) if moves and own else {}
@@ -144,6 +145,12 @@ class Children:
                 starts[one.key] = (token, resume["highest"])
                 continue
             is_own = one.level == family.leaf
+            if window is not None and is_own:
+                token = walk.windowed(
+                    window["from"], window["to"], now, parent=one.values, level=one.level, began_s=began_s
+                )
+                starts[one.key] = (token, None)
+                continue
             cursor = (run["cursor_from"] if value is None else value) if moves and is_own else None
             since = cursor if reads_new else None
             token = walk.first(since, now, parent=one.values, level=one.level, began_s=began_s)

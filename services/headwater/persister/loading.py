@@ -48,7 +48,7 @@ def table_of_run(definition: StreamDefinition, manner: Manner) -> Table | None:
     if manner.force and manner.mode == "full":
         return table.rebuilt()
     has_cursor = manner.has_cursor or bool(definition.lineage)  # each parent has one of its own
-    reads_new = definition.stream.incremental is not None and has_cursor and manner.mode != "full"
+    reads_new = definition.stream.cursor_rule is not None and has_cursor and manner.mode != "full"
     return replace(table, delete_missing=None) if reads_new else table
 
 

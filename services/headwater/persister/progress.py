@@ -72,7 +72,7 @@ async def move_cursor(
     and the next run goes on where this one ended. Somebody who set or reset the cursor meanwhile is right. Runs for a
     window of time, and those that load nothing, leave it alone.
     """
-    rule = definition.stream.incremental
+    rule = definition.stream.cursor_rule
     if rule is None or run["mode"] == "dry_run" or run["time_window"] is not None:
         return frozenset()
     of = (run["tenant"], run["source"], run["stream"])
@@ -91,7 +91,7 @@ async def move_parents(
     connection: Any, definition: StreamDefinition, run: Mapping[str, Any]
 ) -> frozenset[str]:
     """Move the cursor of each parent whose walk saw everything, as `move_cursor` does for a stream."""
-    rule = definition.stream.incremental
+    rule = definition.stream.cursor_rule
     if rule is None or run["mode"] == "dry_run" or run["time_window"] is not None:
         return frozenset()
     of = (run["tenant"], run["source"], run["stream"])

@@ -45,10 +45,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """When a walk begins, and the instant that its cursor goes on from, where it is one."""
+    """When a walk begins, and the instant that its cursor goes on from, where it is one.
+
+    With `until_at` the walk is for what lies between the two.
+    """
 
     now: datetime
     since_at: datetime | None = None
+    until_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

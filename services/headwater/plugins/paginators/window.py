@@ -37,6 +37,8 @@ class WindowPaginator:
 
     def first(self, begin: Begin, /) -> Place:
         config = self._config
+        if begin.until_at is not None and begin.since_at is not None:
+            return self._slice(begin.since_at, max(begin.until_at, begin.since_at), begin)
         start = max(config.start, begin.since_at or config.start)
         until = (config.end or begin.now) - timedelta(seconds=config.lag_s)
         return self._slice(start, max(until, start), begin)

@@ -15,6 +15,7 @@ from headwater.plugins.instants import WRITERS, instant_of, instant_of_number, m
 
 Mark = str | int | float | Decimal
 _INSTANT, _NUMBER, _TEXT = 2, 1, 0  # kinds do not mix well; where they do, this is their order
+_SECONDS_FROM = 100_000_000  # 1973; smaller numbers are rather counts than instants
 _EPOCHS = frozenset({"epoch_s", "epoch_ms"})
 
 
@@ -101,6 +102,33 @@ class CursorField:
             return {}
         return {self._config.param: self._written(since)}
 
+    def window_parameters(self, start: Mark, end: Mark) -> dict[str, Any]:
+        """The parameters that ask for what is from `start` on and before `end`, as far as the stream has them.
+
+        Raises: SourceError `cursor_unusable` as `parameters`.
+        """
+        asked = ((self._config.param, start), (self._config.end_param, end))
+        return {name: self._in_form(mark, timedelta(0)) for name, mark in asked if name is not None}
+
+    def within(self, records: list[Any], start: Mark, end: Mark) -> tuple[list[Any], bool]:
+        """Those of `records` that are from `start` on and before `end`; and whether the walk is past them, where it
+        goes up or down.
+        """
+        low, high = _on_time_line(start), _on_time_line(end)
+        marks = [self._field(record) for record in records]
+        places = [_on_time_line(mark) if _is_mark(mark) else None for mark in marks]
+        kept = [
+            record
+            for record, place in zip(records, places, strict=True)
+            if place is not None and place[0] == low[0] and low <= place < high
+        ]
+        known = [place for place in places if place is not None and place[0] == low[0]]
+        order = self._config.order
+        is_past = bool(known) and (
+            (order == "asc" and known[-1] >= high) or (order == "desc" and known[-1] < low)
+        )
+        return kept, is_past
+
     def since_at(self, since: Mark | None) -> datetime | None:
         """The instant to go on from, look-back included; None when `since` is none."""
         moment = None if since is None else _moment_of(since)
@@ -130,12 +158,16 @@ class CursorField:
         return order[0] == bound[0] and order < bound
 
     def _written(self, since: Mark) -> Any:
+        return self._in_form(since, self._lookback)
+
+    def _in_form(self, since: Mark, back: timedelta) -> Any:
         form = self._config.format
         if form == "integer":
             return int(since)
-        if form == "as_is" and (not self._config.lookback_s or not isinstance(since, str)):
+        if form == "as_is" and (not back or not isinstance(since, str)):
             return since
-        moment = self.since_at(since)
+        moment = _moment_of(since)
+        moment = None if moment is None else moment - back
         if moment is None:
             if form == "as_is":
                 return since
@@ -161,3 +193,12 @@ def _moment_of(mark: Mark) -> datetime | None:
     if moment is None and mark.isascii() and mark.isdigit() and len(mark) <= 16:
         return instant_of_number(int(mark))
     return moment
+
+
+def _on_time_line(mark: Mark) -> tuple[int, Any]:
+    """As `order_of`, with numbers that can only be seconds or milliseconds since 1970 told as instants."""
+    order = order_of(mark)
+    if order[0] != _NUMBER or abs(order[1]) < _SECONDS_FROM:
+        return order
+    moment = instant_of_number(order[1])
+    return order if moment is None else (_INSTANT, microseconds_of(moment))

@@ -19,6 +19,7 @@ from headwater.model.http import HttpRequest, Response
 from headwater.model.run import StopReason
 from headwater.plugins.auth import authenticator_for, token_authenticator_for
 from headwater.plugins.expressions import compile_path
+from headwater.plugins.instants import instant_of
 from headwater.plugins.mapping import Mapper
 from headwater.plugins.paginators import Answer, Begin, Next, Progress, paginator_for
 from headwater.plugins.paginators.base import WARNING_LIMIT, WARNING_LOOP, WARNING_TOTAL, advanced, is_short
@@ -103,7 +104,7 @@ class Walk:
         self._needs_document = (
             pages.type != "none" or stream.errors.when is not None or stream.request.graphql is not None
         )
-        self._cursor = CursorField(stream.incremental) if stream.incremental else None
+        self._cursor = CursorField(stream.cursor_rule) if stream.cursor_rule else None
         self._hidden_errors = HiddenErrors(stream)
         self._stop_on_status = pages.stop_on_status
         self._is_one_page = pages.type == "none"
@@ -130,6 +131,23 @@ class Walk:
         place = self._paginator.first(Begin(now, since_at))
         began = round(now.timestamp(), 3) if began_s is None else began_s
         return Token(place, began_s=began, since=since, parent=parent, level=level).to_wire()
+
+    def windowed(
+        self,
+        start: Mark,
+        end: Mark,
+        now: datetime,
+        *,
+        parent: Values | None = None,
+        level: int = 0,
+        began_s: float | None = None,
+    ) -> dict[str, Any]:
+        """The token of the first page of a walk for what is from `start` on and before `end`; see `windows.py`."""
+        since_at, until_at = instant_of(str(start)), instant_of(str(end))
+        until_at = None if until_at is None else min(until_at, now)
+        place = self._paginator.first(Begin(now, since_at, until_at))
+        began = round(now.timestamp(), 3) if began_s is None else began_s
+        return Token(place, began_s=began, since=start, until=end, parent=parent, level=level).to_wire()
 
     def resumed(
         self,
@@ -179,7 +197,7 @@ class Walk:
         Raises: SecretError when a named secret is not in `secrets`; SourceError `cursor_unusable`.
         """
         told = Token.from_wire(token)
-        since = {} if self._cursor is None else self._cursor.parameters(told.since)
+        since = self._since(told)
         return self._requester.request(
             self._paginator.asked(told.place),
             since,
@@ -187,6 +205,13 @@ class Walk:
             now or datetime.fromtimestamp(told.began_s, UTC),
             told.parent,
         )
+
+    def _since(self, told: Token) -> dict[str, Any]:
+        if self._cursor is None:
+            return {}
+        if told.until is not None:
+            return self._cursor.window_parameters(told.since, told.until)
+        return self._cursor.parameters(told.since)
 
     def read(
         self,
@@ -332,7 +357,12 @@ class Walk:
         """Where the walk goes on, and which records are new."""
         following = self._paginator.next(told.place, answer, progress)
         records = selected.records
-        known = None if self._cursor is None else self._cursor.known_from(records, told.since)
+        known: list[Any] | None = None
+        if self._cursor is not None and told.until is not None:
+            records, is_past = self._cursor.within(records, told.since, told.until)
+            known = records if is_past else None
+        elif self._cursor is not None:
+            known = self._cursor.known_from(records, told.since)
         if known is not None:
             records = known
             following = Next.stop(StopReason.WATERMARK) if following.place is not None else following
