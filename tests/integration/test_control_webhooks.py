@@ -1,6 +1,8 @@
 """What operators ask of receiving through the API: refusals, replays, searches, tests, secrets, handshakes, counts."""
 
 import base64
+import hashlib
+import hmac
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -360,3 +362,28 @@ async def test_another_tenant_sees_and_touches_nothing_of_it(front: Front) -> No
     for path in ("/refusals", "/replays", "/deliveries", "/endpoints", "/secrets"):
         assert (await acme.get(path)).json["items"] == [], path
     assert (await acme.post("/deliveries/replay", {"all": True})).json["count"] == 0
+
+
+async def test_a_field_is_hashed_with_the_tenants_key_and_without_the_key_its_delivery_is_dead(
+    front: Front,
+) -> None:
+    await front.office.ask("PUT", "/secrets/pepper", json={"value": "salt and pepper"})
+    await front.apply(
+        destination={"table": "orders"}, fields={"mail": {"path": "mail", "hash": "${secret:pepper}"}}
+    )  # fmt: skip
+    body = b'{"mail": "a@example.com"}'
+    wanted = hmac.new(b"salt and pepper", b"a@example.com", hashlib.sha256).hexdigest()
+
+    tested = (await front.office.post("/endpoints/orders/test", {"request": request(body)})).json
+    await front.door.send("/in/default/orders", body)
+    await front.settled(1)
+    async with front.spine.api.as_tenant("default") as connection:
+        await connection.execute("DELETE FROM secret WHERE name = 'pepper'")
+    await front.door.send("/in/default/orders", body)
+    dead = (await front.settled(2))[0]
+
+    assert tested["tables"][0]["records"] == [{"mail": wanted}]
+    assert [row["mail"] for row in await front.spine.rows_of("orders", "mail")] == [wanted]
+    assert (dead["state"], dead["reason"]) == (
+        "dead", "fields: secret 'pepper' is not there: set it, or correct the name",
+    )  # fmt: skip

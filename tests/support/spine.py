@@ -96,6 +96,7 @@ async def working(spine: Spine, *names: str, office: Office | None = None) -> As
                 bell,
                 spine.metrics,
                 Outlets(spine.worker, spine.keyring, RabbitOutlet, spine.amqp_url),
+                spine.keyring,
             ),
         }
         usual = tuple(made)

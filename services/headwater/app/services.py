@@ -54,7 +54,7 @@ def _persister(ground: Ground) -> Service:
     from headwater.persister.service import Persister
 
     outlets = Outlets(ground.worker, ground.keyring, RabbitOutlet, ground.means.amqp_url)
-    return Persister(ground.worker, ground.bus, ground.bell, ground.metrics, outlets)
+    return Persister(ground.worker, ground.bus, ground.bell, ground.metrics, outlets, ground.keyring)
 
 
 def _notifier(ground: Ground) -> Service:

@@ -20,7 +20,7 @@ from headwater.model.errors import ConfigError, ContractError, SecretError
 from headwater.model.secret import Secret
 from headwater.plugins.secret_text import names_in
 from headwater.plugins.signatures import SignedRequest
-from headwater.plugins.webhooks import ENCODINGS, decompressed
+from headwater.plugins.webhooks import ENCODINGS, compile_effects, decompressed
 from headwater.plugins.webhooks.rehearsal import rehearse
 from headwater.plugins.webhooks.schemes import handshake_of, learns, scheme_of, windows
 from headwater.store import config, deliveries, endpoints
@@ -114,7 +114,8 @@ async def test_endpoint(desk: Desk, call: Call[NoQuery, TestRequest]) -> Reply:
         request, at = await _request(connection, call, desk.clock.now())
         secrets, places = await _secrets(connection, desk, call.tenant, endpoint, at)
         try:
-            seen = rehearse(call.tenant, endpoint, secrets, request, at)
+            keys = await _keys(connection, desk, call.tenant, endpoint)
+            seen = rehearse(call.tenant, endpoint, secrets, request, at, keys)
         except ConfigError as error:
             raise conflict(f"The endpoint is out of service: {error}") from error
         held = None
@@ -207,6 +208,16 @@ async def _request(
     headers = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in row["headers"])
     request = SignedRequest(row["method"], row["url"], headers, bytes(row["body"]))
     return request, at or row["received_at"].astimezone(UTC)
+
+
+async def _keys(connection: Any, desk: Desk, tenant: str, endpoint: Definition) -> dict[str, Secret]:
+    """The keys of hashed fields. Raises: Refusal."""
+    wanted = [(tenant, name) for name in compile_effects(endpoint).key_names]
+    try:
+        opened = await config.get_secrets(connection, desk.keyring, wanted)
+    except SecretError as error:
+        raise conflict(str(error)) from error
+    return {name: secret for (_, name), secret in opened.items()}
 
 
 async def _secrets(

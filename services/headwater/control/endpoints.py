@@ -48,7 +48,8 @@ class EndpointStats(Answer):
     """What came to an endpoint since a moment.
 
     `received` counts every request; `verified` those that became deliveries or marks on one; `refused` the others by
-    reason. `spooled` were kept in PostgreSQL because the broker did not take them. `deliveries` counts by state.
+    reason. `spooled`, of those verified, went through PostgreSQL: the broker did not take them, or they are large or
+    ordered. `deliveries` counts by state.
     """
 
     since: datetime

@@ -28,6 +28,7 @@ from headwater.store import deliveries, endpoints, ordering, payloads, replays
 from headwater.store.bell import Bell
 from headwater.store.database import Database
 from headwater.store.deliveries import Outcome, Raced
+from headwater.store.keyring import Keyring
 from headwater.store.replays import SUPERSEDED, Done
 from headwater.telemetry.metrics import Metrics
 
@@ -64,13 +65,14 @@ class DeliveryLoader:
         bell: Bell,
         metrics: Metrics,
         outlets: Outlets,
+        keyring: Keyring | None = None,
     ) -> None:
         self._database = database
         self._outlets = outlets
         self._destination = destination
         self._bell = bell
         self._metrics = metrics
-        self._effects = EndpointEffects(database)
+        self._effects = EndpointEffects(database, keyring)
 
     async def handle(self, messages: Sequence[Message]) -> None:
         """Do what `messages` tell of, in one transaction."""
@@ -111,11 +113,12 @@ class DeliveryLoader:
         effects = await self._effects.of(names)
         judged: dict[Key, Judgement] = {}
         for item in items:
-            found = effects.get(
-                (item.receipt.tenant, item.receipt.endpoint), "endpoint: it is not there any more"
-            )
+            receipt = item.receipt
+            found = effects.get((receipt.tenant, receipt.endpoint), "endpoint: it is not there any more")
             judged[item.key] = (
-                Judgement(DEAD, found) if isinstance(found, str) else judge(found, item.receipt)
+                Judgement(DEAD, found)
+                if isinstance(found, str)
+                else judge(found, receipt, self._effects.keys_of(receipt.tenant))
             )
         if any(judgement.runs for judgement in judged.values()):
             await self._check_streams(items, judged)

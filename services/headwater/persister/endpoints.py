@@ -2,17 +2,20 @@
 
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from pydantic import ValidationError
 
 from headwater.contracts.manifest import Destination, Endpoint
-from headwater.model.errors import ConfigError
+from headwater.model.errors import ConfigError, SecretError
+from headwater.model.secret import Secret
 from headwater.plugins.webhooks import Effects, compile_effects
-from headwater.store import endpoints
+from headwater.store import config, endpoints
 from headwater.store.database import Database
+from headwater.store.keyring import Keyring
 
 logger = logging.getLogger("headwater.persister")
 MAX_KEPT = 5000
@@ -28,9 +31,11 @@ class _Known:
 class EndpointEffects:
     """The least recently used goes first."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, keyring: Keyring | None = None) -> None:
         self._database = database
+        self._keyring = keyring
         self._known: OrderedDict[Name, _Known] = OrderedDict()
+        self._keys: dict[str, dict[str, Secret]] = {}
 
     async def of(self, names: set[Name]) -> Mapping[Name, Effects | str]:
         """The effects by endpoint, as the endpoint is defined now; a text says why there are none.
@@ -42,6 +47,13 @@ class EndpointEffects:
         ]
         async with self._database.connection() as connection:
             rows = await endpoints.changed(connection, asked)
+            found = self._found(rows)
+            await self._open_keys(connection, found)
+        while len(self._known) > MAX_KEPT:
+            self._known.popitem(last=False)
+        return found
+
+    def _found(self, rows: Sequence[Mapping[str, Any]]) -> dict[Name, Effects | str]:
         found: dict[Name, Effects | str] = {}
         for row in rows:
             name = (row["tenant"], row["name"])
@@ -49,14 +61,40 @@ class EndpointEffects:
                 self._known[name] = _Known(row["updated_at"], _compiled(name, row["definition"]))
             self._known.move_to_end(name)
             found[name] = self._known[name].effects
-        while len(self._known) > MAX_KEPT:
-            self._known.popitem(last=False)
         return found
+
+    async def _open_keys(self, connection: Any, found: Mapping[Name, Effects | str]) -> None:
+        """The keys of hashed fields, as they are now; one that is missing is found out by the delivery."""
+        wanted = {
+            (tenant, name)
+            for (tenant, _), effects in found.items()
+            if not isinstance(effects, str)
+            for name in effects.key_names
+        }
+        for tenant, name in sorted(wanted):
+            keys = self._keys.setdefault(tenant, {})
+            secret = None if self._keyring is None else await _opened(connection, self._keyring, tenant, name)
+            if secret is None:
+                keys.pop(name, None)
+            else:
+                keys[name] = secret
+
+    def keys_of(self, tenant: str) -> Mapping[str, Secret]:
+        """The keys that the tenant's hashed fields need, of those last asked for."""
+        return self._keys.get(tenant, {})
 
     def destinations_of(self, name: Name) -> list[Destination]:
         """The tables that the endpoint's deliveries go to, as they were last asked for."""
         known = self._known.get(name)
         return [] if known is None or isinstance(known.effects, str) else known.effects.destinations
+
+
+async def _opened(connection: Any, keyring: Keyring, tenant: str, name: str) -> Secret | None:
+    try:
+        return (await config.get_secrets(connection, keyring, [(tenant, name)])).get((tenant, name))
+    except SecretError as error:
+        logger.error("the key of a hashed field does not open: %s", error)
+        return None
 
 
 def _compiled(name: Name, definition: Mapping[str, object]) -> Effects | str:

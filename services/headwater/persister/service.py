@@ -15,6 +15,7 @@ from headwater.persister.tables import RunTables
 from headwater.plugins.destinations import PostgresDestination
 from headwater.store.bell import Bell
 from headwater.store.database import Database
+from headwater.store.keyring import Keyring
 from headwater.telemetry.metrics import Metrics
 
 DELIVERIES_AT_ONCE = 500  # in one transaction
@@ -28,14 +29,21 @@ class Persister:
     name = "persister"
 
     def __init__(
-        self, database: Database, bus: Bus, bell: Bell, metrics: Metrics, outlets: Outlets | None = None
+        self,
+        database: Database,
+        bus: Bus,
+        bell: Bell,
+        metrics: Metrics,
+        outlets: Outlets | None = None,
+        keyring: Keyring | None = None,
     ) -> None:
+        """`keyring` opens the keys of hashed fields; without it a delivery that needs one is dead."""
         outlets = outlets or Outlets(database)
         self._bus = bus
         self._outlets = outlets
         destination = PostgresDestination()
         definitions = Definitions(database)
-        self._deliveries = DeliveryLoader(database, destination, bell, metrics, outlets)
+        self._deliveries = DeliveryLoader(database, destination, bell, metrics, outlets, keyring)
         self._pages = PageLoader(database, destination, definitions, bell, metrics, outlets)
         self._tables = RunTables(database, destination, definitions)
         self._closer = RunCloser(database, definitions, self._tables, bell)

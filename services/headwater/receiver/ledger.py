@@ -22,6 +22,7 @@ MAX_SAMPLES = 2000  # waiting to be written
 MAX_SLOTS = 50  # of one endpoint, waiting to be written
 ACCEPTED = "accepted"
 HANDSHAKE = "handshake"
+SPOOLED = "spooled"  # of those accepted, the ones that went through PostgreSQL
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ from headwater.receiver.certificates import Certificates
 from headwater.receiver.endpoints import Endpoints
 from headwater.receiver.intake import REMEMBERED_HEADERS_BYTES, header_bytes, receipt_of
 from headwater.receiver.keys import ActiveKeys
-from headwater.receiver.ledger import HANDSHAKE, Ledger
+from headwater.receiver.ledger import HANDSHAKE, SPOOLED, Ledger
 from headwater.receiver.reading import Body, Budget, Patience, check_encoding, check_unfolds
 from headwater.receiver.refused import Refused, too_many, unavailable
 from headwater.receiver.safekeeping import Kept, Safekeeping
@@ -225,6 +225,8 @@ class Intake:
         kept = await self._safekeeping.keep(receipt, known.order_key)
         if kept is Kept.NOWHERE:
             raise unavailable()
+        if kept is Kept.SPOOLED:
+            address.tally.note(SPOOLED, visit.at_s)
         address.tally.accept(visit.at_s, keys.secrets[place].name if place < len(keys.secrets) else None)
         if verdict.timestamp_s is not None:
             self._metrics.provider_lag_seconds.observe(max(0.0, visit.at_s - verdict.timestamp_s))

@@ -10,9 +10,10 @@ from typing import Any, Final
 from headwater.contracts.codec import dumps
 from headwater.contracts.manifest import Destination, Endpoint, EndpointTable
 from headwater.contracts.webhook import Receipt
-from headwater.model.errors import ConfigError, ContractError, SourceError
+from headwater.model.errors import ConfigError, ContractError, SecretError, SourceError
 from headwater.plugins.expressions import MISSING, Getter, compile_path, is_true
 from headwater.plugins.mapping import Mapper
+from headwater.plugins.secret_text import Secrets, names_in
 from headwater.plugins.webhooks.parsing import Parsed, parse
 from headwater.plugins.webhooks.request import request_document
 
@@ -20,6 +21,7 @@ DONE: Final = "done"
 FILTERED: Final = "filtered"
 DEAD: Final = "dead"
 REQUEST_NAME: Final = "_"  # the request, in expressions over a record
+NO_KEYS: Final[Secrets] = {}
 _UNTYPED: Final = "received"
 _EVENT_CHARACTERS = 200
 _NOTED_FAULTS = 3
@@ -105,6 +107,18 @@ class Effects:
         """The tables that its deliveries may go to."""
         return [way.destination for way in self.tables]
 
+    @property
+    def key_names(self) -> list[str]:
+        """The secrets that hashed fields need."""
+        tables = [self.endpoint.fields, *(table.fields for table in self.endpoint.tables)]
+        return [
+            name
+            for fields in tables
+            for rule in fields
+            if isinstance(rule.hash, str)
+            for name in names_in(rule.hash)
+        ]
+
 
 class _FaultError(Exception):
     """A place of the endpoint's definition, and what was wrong there with a delivery."""
@@ -158,10 +172,6 @@ def _table(place: str, table: EndpointTable) -> _TableWay:
             raise ConfigError(
                 f"{place}fields.{index}: {REQUEST_NAME!r} stands for the request; rename the column"
             )
-        if isinstance(rule.hash, str):
-            raise ConfigError(
-                f"{place}fields.{index}.hash: webhooks are hashed without a key; write hash: true"
-            )
     try:
         mapper = Mapper(table.fields, keep_rest=table.rest == "keep", only=table.records.filter)
     except ConfigError as error:
@@ -187,17 +197,19 @@ def _compile(place: str, expression: str) -> Getter:
         raise ConfigError(f"{place}: {error}") from error
 
 
-def judge(effects: Effects, receipt: Receipt) -> Judgement:
-    """What the delivery does. Never raises for what a delivery holds."""
+def judge(effects: Effects, receipt: Receipt, keys: Secrets = NO_KEYS) -> Judgement:
+    """What the delivery does. `keys` are those of hashed fields. Never raises for what a delivery holds."""
     try:
-        return _judged(effects, receipt)
+        return _judged(effects, receipt, keys)
     except _FaultError as fault:
         return Judgement(DEAD, str(fault)[:1000])
+    except SecretError as error:
+        return Judgement(DEAD, f"fields: {error}"[:1000])
     except Exception as error:  # noqa: BLE001 - whatever fails over a delivery's content is that delivery's end
         return Judgement(DEAD, f"it could not be judged: {type(error).__name__}")
 
 
-def _judged(effects: Effects, receipt: Receipt) -> Judgement:
+def _judged(effects: Effects, receipt: Receipt, keys: Secrets) -> Judgement:
     endpoint = effects.endpoint
     if not (effects.is_read or effects.event_type or effects.filter):
         return Judgement(DONE, event=None if endpoint.publish is None else Event(receipt.type or _UNTYPED))
@@ -220,7 +232,7 @@ def _judged(effects: Effects, receipt: Receipt) -> Judgement:
     loads = []
     for way in effects.tables:
         if _applies(way, request):
-            load, faults = _load(way, request)
+            load, faults = _load(way, request, keys)
             notes += faults
             loads.append(load)
     if len(loads) == 1 and not loads[0].records and loads[0].rejected_count:
@@ -266,7 +278,7 @@ def _applies(way: _TableWay | _StartWay, request: Mapping[str, Any]) -> bool:
     return way.when is None or is_true(_ask(f"{way.place}when", way.when, request))
 
 
-def _load(way: _TableWay, request: Mapping[str, Any]) -> tuple[Load, list[str]]:
+def _load(way: _TableWay, request: Mapping[str, Any], keys: Secrets) -> tuple[Load, list[str]]:
     """The rows for a table, and what is to be said about records that have none."""
     records = _records(way, request)
     if not way.mapper.is_needed:
@@ -277,7 +289,7 @@ def _load(way: _TableWay, request: Mapping[str, Any]) -> tuple[Load, list[str]]:
         else {"value": record, REQUEST_NAME: request}
         for record in records
     ]
-    mapped = way.mapper.apply(seen, {})
+    mapped = way.mapper.apply(seen, keys)
     for row in mapped.rows:
         row.pop(REQUEST_NAME, None)
     load = Load(way.destination, tuple(mapped.rows), len(mapped.rejected))

@@ -10,8 +10,9 @@ from headwater.contracts.manifest import Endpoint
 from headwater.contracts.webhook import Receipt
 from headwater.model.secret import Secret
 from headwater.model.topics import routing_key
+from headwater.plugins.secret_text import Secrets
 from headwater.plugins.signatures import SignedRequest, Verdict, handshake_for, verify
-from headwater.plugins.webhooks.effects import Judgement, compile_effects, judge
+from headwater.plugins.webhooks.effects import NO_KEYS, Judgement, compile_effects, judge
 from headwater.plugins.webhooks.facts import Known, compile_facts
 from headwater.plugins.webhooks.schemes import handshake_of, scheme_of
 
@@ -68,9 +69,17 @@ class Rehearsal:
 
 
 def rehearse(
-    tenant: str, endpoint: Endpoint, secrets: Sequence[Secret], request: SignedRequest, at: datetime
+    tenant: str,
+    endpoint: Endpoint,
+    secrets: Sequence[Secret],
+    request: SignedRequest,
+    at: datetime,
+    keys: Secrets = NO_KEYS,
 ) -> Rehearsal:
-    """What would become of `request` at `at`. `secrets` are those that count then. Raises: ConfigError."""
+    """What would become of `request` at `at`. `secrets` are those that count then, `keys` those of hashed fields.
+
+    Raises: ConfigError.
+    """
     scheme = scheme_of(endpoint)
     verdict = verify(
         scheme,
@@ -108,5 +117,8 @@ def rehearse(
             awaiting=not secrets,
         )
     return Rehearsal(
-        verdict, known, judge(compile_effects(endpoint), receipt), None if answer is None else answer.status
+        verdict,
+        known,
+        judge(compile_effects(endpoint), receipt, keys),
+        None if answer is None else answer.status,
     )

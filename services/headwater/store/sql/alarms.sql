@@ -31,7 +31,8 @@ SELECT e.tenant, e.name, r.request_count, r.refused_count, coalesce((e.definitio
   FROM endpoint e JOIN (
        SELECT tenant, endpoint, sum(request_count)::bigint AS request_count,
               coalesce(sum(request_count) FILTER (WHERE outcome LIKE 'refused:%'), 0)::bigint AS refused_count
-         FROM endpoint_count WHERE slot > clock_timestamp() - interval '20 minutes' GROUP BY tenant, endpoint
+         FROM endpoint_count
+         WHERE slot > clock_timestamp() - interval '20 minutes' AND outcome <> 'spooled' GROUP BY tenant, endpoint
        ) AS r ON r.tenant = e.tenant AND r.endpoint = e.name
  WHERE e.enabled AND r.request_count >= 20
    AND (e.definition #> '{alarms,refusal_rate}' IS DISTINCT FROM 'null'::jsonb)
