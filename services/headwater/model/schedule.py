@@ -7,7 +7,6 @@ set back.
 """
 
 import copy
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,25 +15,30 @@ from itertools import islice, pairwise
 
 from croniter import croniter
 
+from headwater.model.calendar_rule import Exclusion
 from headwater.model.cron_days import next_day
 from headwater.model.cron_expression import CronExpression
 from headwater.model.cron_field import FIRST_YEAR, LAST_YEAR
 from headwater.model.schedule_clock import Fire, change_at, first_fire
 from headwater.model.schedule_describe import describe
 from headwater.model.schedule_error import ScheduleError
+from headwater.model.schedule_exclusion import excluded, next_kept
 from headwater.model.schedule_interval import short_text
 from headwater.model.schedule_preset import PRESETS
+from headwater.model.schedule_refusal import is_over, nothing_left, refuse_too_many_to_move
 from headwater.model.schedule_timetable import Timetable, build_timetable, find_zone, specification_name
 from headwater.model.schedule_warning import warnings_for
 
 __all__ = [
     "PRESETS",
+    "LeftOut",
     "Occurrence",
     "ScheduleError",
     "Timetable",
     "describe",
     "due_times",
     "find_zone",
+    "left_out",
     "next_after",
     "parse_timetable",
     "preview",
@@ -43,6 +47,7 @@ __all__ = [
     "warnings_for",
 ]
 
+_SECOND = timedelta(seconds=1)
 _BEFORE_ALL = datetime(FIRST_YEAR, 1, 1, tzinfo=UTC) - timedelta(days=2)
 _AFTER_ALL = datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC) + timedelta(days=2)
 
@@ -52,12 +57,22 @@ class Occurrence:
     """One due time. `at` is in the schedule's zone, with its offset; `utc` is the same instant.
 
     `marks`: `moved` (stands in for times that the clock left out), `first_pass` and `second_pass` (the clock
-    shows this time twice on that day).
+    shows this time twice on that day), `shifted` (a calendar moved it to another day).
     """
 
     at: datetime
     utc: datetime
     marks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A due time that `calendar` (empty: the schedule itself) leaves out, or moves (`on_excluded`)."""
+
+    at: datetime
+    utc: datetime
+    calendar: str
+    on_excluded: str
 
 
 def parse_timetable(
@@ -70,6 +85,9 @@ def parse_timetable(
     day_match: str = "any",
     hash_key: str = "",
     anchor: datetime | None = None,
+    exclusions: Sequence[Exclusion] = (),
+    starts_at: datetime | None = None,
+    ends_at: datetime | None = None,
     now: datetime | None = None,
 ) -> Timetable:
     """The timetable of one or several specifications.
@@ -77,6 +95,7 @@ def parse_timetable(
     Args: `once` is rounded up to a whole second; without a zone it is wall-clock time of `timezone`.
     `day_match` joins day of month and day of week: `any` (POSIX) or `all`. `hash_key` names the schedule
     (tenant and name): H draws from it. `anchor` sets the phase of an interval, default 1970-01-01T00:00:00Z.
+    `exclusions` are left out or moved; nothing is due before `starts_at` or after `ends_at`.
     With `now` (aware) an expression that has no due time left after it is refused as well, which is right
     when a schedule is defined and wrong when a stored one is read.
     Raises: ScheduleError (a ConfigError) with field, position, cause and mend.
@@ -90,12 +109,25 @@ def parse_timetable(
         day_match=day_match,
         hash_key=hash_key,
         anchor=anchor,
+        exclusions=exclusions,
+        starts_at=starts_at,
+        ends_at=ends_at,
     )
+    if any(exclusion.on_excluded != "skip" for exclusion in exclusions):
+        refuse_too_many_to_move(timetable)
     if now is not None:
-        for index, cron in enumerate(timetable.crons):
-            if _cron_fire(cron, timezone, _whole_utc(now)) is None:
-                raise _is_over(cron, now).within(specification_name(index, len(timetable.crons)))
+        _refuse_what_is_over(timetable, _whole_utc(now))
     return timetable
+
+
+def _refuse_what_is_over(timetable: Timetable, now: datetime) -> None:
+    """Raises: ScheduleError for an expression without a due time after `now`, and when none is left of all."""
+    for index, cron in enumerate(timetable.crons):
+        if _cron_fire(cron, timetable.timezone, now) is None:
+            raise is_over(cron, now).within(specification_name(index, len(timetable.crons)))
+    bounded = timetable.exclusions or timetable.ends_at is not None
+    if bounded and _base_fire(timetable, now) is not None and _next_fire(timetable, now) is None:
+        raise nothing_left(timetable, now)
 
 
 def next_after(timetable: Timetable, moment: datetime) -> datetime | None:
@@ -125,10 +157,27 @@ def preview(timetable: Timetable, after: datetime, count: int) -> list[Occurrenc
     while len(found) < count and (fire := _next_fire(timetable, moment)) is not None:
         moment = fire.at
         local = moment.astimezone(zone)
-        marks = ["moved"] if fire.moved else []
+        marks = [name for name, holds in (("moved", fire.moved), ("shifted", fire.shifted)) if holds]
         if change_at(zone, local.replace(tzinfo=None, fold=0)) is not None:
             marks.append("second_pass" if local.fold else "first_pass")
         found.append(Occurrence(local, moment, tuple(marks)))
+    return found
+
+
+def left_out(timetable: Timetable, after: datetime, until: datetime, most: int) -> list[LeftOut]:
+    """The first `most` due times in (after, until] that calendars leave out or move away, ascending."""
+    zone, moment = timetable.zone, _whole_utc(after)
+    if timetable.starts_at is not None:
+        moment = max(moment, timetable.starts_at - _SECOND)
+    found: list[LeftOut] = []
+    while timetable.exclusions and len(found) < most:
+        fire = _base_fire(timetable, moment)
+        if fire is None or fire.at > until:
+            break
+        moment = fire.at
+        left = excluded(timetable.exclusions, zone, fire.at)
+        if left is not None:
+            found.append(LeftOut(fire.at.astimezone(zone), fire.at, left.name, left.on_excluded))
     return found
 
 
@@ -145,7 +194,20 @@ def _whole_utc(moment: datetime) -> datetime:
 
 
 def _next_fire(timetable: Timetable, moment: datetime) -> Fire | None:
-    """The first due time after `moment` (UTC, whole seconds) over all specifications."""
+    """The first due time after `moment` (UTC, whole seconds) that is kept, between beginning and end."""
+    if timetable.starts_at is not None:
+        moment = max(moment, timetable.starts_at - _SECOND)
+    if timetable.exclusions:
+        fire = next_kept(partial(_base_fire, timetable), timetable.exclusions, timetable.zone, moment)
+    else:
+        fire = _base_fire(timetable, moment)
+    if fire is None or (timetable.ends_at is not None and fire.at > timetable.ends_at):
+        return None
+    return fire
+
+
+def _base_fire(timetable: Timetable, moment: datetime) -> Fire | None:
+    """The first due time after `moment` over all specifications, whatever leaves it out."""
     candidates = [_cron_fire(cron, timetable.timezone, moment) for cron in timetable.crons]
     if timetable.interval is not None:
         due = timetable.interval.next_after(moment)
@@ -200,15 +262,3 @@ def _prepared_matcher(seconds: tuple[int, ...], minutes: tuple[int, ...], hours:
 
 def _listed(values: tuple[int, ...], size: int) -> str:
     return "*" if len(values) == size else ",".join(map(str, values))
-
-
-def _is_over(cron: CronExpression, now: datetime) -> ScheduleError:
-    """Either its years have passed, or it names times only that changes of the clock leave out."""
-    by_year = cron.days.years is not None
-    starts = [word.start() + 1 for word in re.finditer(r"[^ \t]+", cron.text)]
-    return ScheduleError(
-        "year" if by_year else "hour",
-        starts[0] if len(starts) == 1 else starts[-1 if by_year else cron.field_count - 4],
-        f"`{cron.text.strip()}` has no due time left after {now.astimezone(UTC):%Y-%m-%d}",
-        "write a year to come, or `*`" if by_year else "write an hour that the clock does not leave out",
-    )

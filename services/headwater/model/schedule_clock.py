@@ -30,10 +30,13 @@ class ClockChange:
 
 @dataclass(frozen=True, slots=True)
 class Fire:
-    """A due time in UTC; `moved` when it stands in for wall-clock times that a gap left out."""
+    """A due time in UTC; `moved` when it stands in for wall-clock times that a gap left out, `shifted` when a calendar
+    moved it to another day.
+    """
 
     at: datetime
     moved: bool = False
+    shifted: bool = False
 
 
 def offset_at(zone: ZoneInfo, wall: datetime, fold: int) -> timedelta:

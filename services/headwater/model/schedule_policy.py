@@ -11,6 +11,7 @@ from typing import Literal
 from headwater.model.schedule import Timetable, next_after
 
 GRACE_S = 60  # a timer that is this late was busy, not down
+LATEST_S = 3600  # how old the latest due time may be that is made up for
 MISSED_CAP = 100  # missed due times are counted up to here: each costs a search
 MOST_RUNS = 1000  # made up for at once
 _SECOND = timedelta(seconds=1)
@@ -21,17 +22,18 @@ class CatchUp:
     """What is made up for after a time without a timer.
 
     `none`: nothing but the latest due time of the last minute. `latest`: the latest due time, if it is not
-    older than `window_s`. `all`: the latest `most` due times, oldest first, however old.
+    older than `window_s` (None: an hour). `all`: the latest `most` due times, oldest first, that are not older
+    than `window_s` (None: however old).
     """
 
     kind: Literal["none", "latest", "all"] = "latest"
-    window_s: int = 3600
+    window_s: int | None = None
     most: int = 1
 
     def __post_init__(self) -> None:
         if not 1 <= self.most <= MOST_RUNS:
             raise ValueError(f"catch-up makes up for 1 to {MOST_RUNS} runs, not {self.most}")
-        if self.window_s < GRACE_S:
+        if self.window_s is not None and self.window_s < GRACE_S:
             raise ValueError(f"the window of a catch-up is at least {GRACE_S} s, not {self.window_s}")
 
 
@@ -57,9 +59,9 @@ def due_now(timetable: Timetable, due_at: datetime, now: datetime, catch_up: Cat
     since = due_at - _SECOND
     match catch_up.kind:
         case "all":
-            boundaries = _latest(timetable, since, now, catch_up.most)
+            boundaries = _latest(timetable, _within(since, now, catch_up.window_s), now, catch_up.most)
         case "latest":
-            boundaries = _latest(timetable, max(since, _back(now, catch_up.window_s)), now, 1)
+            boundaries = _latest(timetable, _within(since, now, catch_up.window_s or LATEST_S), now, 1)
         case "none":
             boundaries = _latest(timetable, max(since, _back(now, GRACE_S)), now, 1)
     missed_count = _missed_count(timetable, since, now, boundaries)
@@ -100,6 +102,10 @@ def jitter_s(kind: Literal["none", "hash", "random"], most_s: int, key: str, uni
         return min(most_s, int(uniform * (most_s + 1)))
     drawn = hashlib.sha256(f"jitter\0{key}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(drawn[:8]) % (most_s + 1)
+
+
+def _within(since: datetime, now: datetime, window_s: int | None) -> datetime:
+    return since if window_s is None else max(since, _back(now, window_s))
 
 
 def _back(now: datetime, seconds: int) -> datetime:

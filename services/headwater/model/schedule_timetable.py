@@ -4,12 +4,12 @@ import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
+from headwater.model.calendar_rule import Exclusion, as_utc
 from headwater.model.cron_expression import CronExpression
 from headwater.model.cron_parse import parse_cron
-from headwater.model.schedule_clock import change_at, to_utc
 from headwater.model.schedule_error import ScheduleError
 from headwater.model.schedule_interval import Interval, parse_interval
 from headwater.model.schedule_preset import PRESETS
@@ -20,7 +20,10 @@ _ZONE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*")
 
 @dataclass(frozen=True, slots=True)
 class Timetable:
-    """Due whenever one of its specifications is; what falls on the same second is one due time."""
+    """Due whenever one of its specifications is; what falls on the same second is one due time.
+
+    Nothing is due before `starts_at` or after `ends_at` (both aware UTC), nor at what the exclusions leave out.
+    """
 
     crons: tuple[CronExpression, ...] = ()
     interval: Interval | None = None
@@ -28,6 +31,9 @@ class Timetable:
     timezone: str = "UTC"
     preset: str | None = None
     hash_key: str = ""
+    exclusions: tuple[Exclusion, ...] = ()
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
 
     @property
     def zone(self) -> ZoneInfo:
@@ -44,6 +50,9 @@ def build_timetable(
     day_match: str,
     hash_key: str,
     anchor: datetime | None,
+    exclusions: Sequence[Exclusion] = (),
+    starts_at: datetime | None = None,
+    ends_at: datetime | None = None,
 ) -> Timetable:
     """The timetable of these specifications (see `schedule.parse_timetable`)."""
     zone = find_zone(timezone)
@@ -60,6 +69,7 @@ def build_timetable(
         interval = interval or PRESETS[chosen].interval
     if not expressions and interval is None and once is None:
         raise ScheduleError("cron", None, "no time is given", "give cron, interval, once or preset")
+    first, last = _span(starts_at, ends_at, zone)
     return Timetable(
         crons=_read_crons(expressions, match_all=day_match == "all", hash_key=hash_key),
         interval=None if interval is None else parse_interval(interval, anchor),
@@ -67,7 +77,21 @@ def build_timetable(
         timezone=timezone,
         preset=preset,
         hash_key=hash_key,
+        exclusions=tuple(exclusions),
+        starts_at=first,
+        ends_at=last,
     )
+
+
+def _span(
+    starts_at: datetime | None, ends_at: datetime | None, zone: ZoneInfo
+) -> tuple[datetime | None, datetime | None]:
+    """Beginning and end in UTC. Raises: ScheduleError when nothing lies between."""
+    first = None if starts_at is None else _instant(starts_at, zone)
+    last = None if ends_at is None else as_utc(zone, ends_at).replace(microsecond=0)
+    if first is not None and last is not None and last < first:
+        raise ScheduleError("ends_at", None, "ends before it starts", "exchange `starts_at` and `ends_at`")
+    return first, last
 
 
 def find_zone(name: str) -> ZoneInfo:
@@ -86,8 +110,16 @@ def _mend_zone(name: str) -> str:
         # POSIX signs: Etc/GMT-2 is two hours ahead of UTC
         return f"write Etc/GMT{'-' if offset[1] == '+' else '+'}{offset[2]}, or a place such as Europe/Berlin"
     by_lower = {zone.lower(): zone for zone in available_timezones()}
-    close = difflib.get_close_matches(name.strip()[:60].lower(), by_lower, n=1)
-    return f"write {by_lower[close[0]]}" if close else "write for example UTC or Europe/Berlin"
+    wanted = name.strip()[:60].lower().replace(" ", "_")
+    if ends := sorted(zone for lower, zone in by_lower.items() if lower.rpartition("/")[2] == wanted):
+        return f"write {' or '.join(ends[:3])}"
+    close = difflib.get_close_matches(wanted, by_lower, n=3)
+    if not close:  # a misspelt place without its continent
+        places = {lower.rpartition("/")[2]: zone for lower, zone in by_lower.items()}
+        names = [places[place] for place in difflib.get_close_matches(wanted.rpartition("/")[2], places, n=3)]
+    else:
+        names = [by_lower[zone] for zone in close]
+    return f"write {' or '.join(names)}" if names else "write for example UTC or Europe/Berlin"
 
 
 def _find_preset(name: str) -> str:
@@ -126,10 +158,7 @@ def _instant(once: datetime, zone: ZoneInfo) -> datetime:
     Without a zone it is wall-clock time of the schedule's zone: in an overlap the first pass, in a gap the
     first instant after it.
     """
-    if once.tzinfo is None:
-        change = change_at(zone, once.replace(fold=0))
-        once = change.at if change is not None and change.is_gap else to_utc(zone, once.replace(fold=0))
-    moment = once.astimezone(UTC)
+    moment = as_utc(zone, once)
     if moment.microsecond:
         moment = moment.replace(microsecond=0) + timedelta(seconds=1)
     return moment
