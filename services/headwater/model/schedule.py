@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from itertools import islice, pairwise
+from zoneinfo import ZoneInfo
 
 from croniter import croniter
 
@@ -38,6 +39,7 @@ __all__ = [
     "describe",
     "due_times",
     "find_zone",
+    "forget_zones",
     "left_out",
     "next_after",
     "parse_timetable",
@@ -234,6 +236,12 @@ def _cron_fire(cron: CronExpression, timezone: str, moment: datetime) -> Fire | 
         is_interval=cron.is_interval,
         makes_up=cron.has_plain_hours,
     )
+
+
+def forget_zones() -> None:
+    """Read the rules of time zones anew: they were changed on this machine."""
+    ZoneInfo.clear_cache()
+    _cron_fire.cache_clear()
 
 
 def _next_wall(cron: CronExpression, after: datetime) -> datetime | None:

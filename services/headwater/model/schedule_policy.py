@@ -56,6 +56,10 @@ def due_now(timetable: Timetable, due_at: datetime, now: datetime, catch_up: Cat
     """
     if due_at > now:
         return Due((), 0, due_at)
+    following = next_after(timetable, due_at)
+    age_s = (now - due_at).total_seconds()
+    if age_s <= GRACE_S and (following is None or following > now):
+        return Due((due_at,), 0, following)  # the usual case: nothing was missed
     since = due_at - _SECOND
     match catch_up.kind:
         case "all":

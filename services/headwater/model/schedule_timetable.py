@@ -141,7 +141,9 @@ def _read_crons(texts: Sequence[str], *, match_all: bool, hash_key: str) -> tupl
     expressions = []
     for index, text in enumerate(texts):
         try:
-            expressions.append(parse_cron(text, match_all=match_all, hash_key=hash_key))
+            # without an H all schedules share what is read: it is kept, and so are its due times
+            key = hash_key if "H" in text.upper() else ""
+            expressions.append(parse_cron(text, match_all=match_all, hash_key=key))
         except ScheduleError as error:
             raise error.within(specification_name(index, len(texts))) from None
     return tuple(dict.fromkeys(expressions))

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
+from headwater.model.ids import time_of
 from headwater.store.queries import queries
 
 _Q = queries("schedules")
@@ -17,8 +19,15 @@ async def put(
     definition: Mapping[str, Any],
     state: str,
     next_at: datetime | None,
+    *,
+    calendars: Mapping[str, Any] | None = None,
+    reason: str | None = None,
+    max_runs: int | None = None,
 ) -> None:
-    await connection.execute(_Q["put"], tenant, name, dict(definition), state, next_at)
+    """Write the schedule. `calendars` are the definitions of those that it names."""
+    await connection.execute(
+        _Q["put"], tenant, name, dict(definition), state, next_at, dict(calendars or {}), reason, max_runs
+    )
 
 
 async def list_schedules(connection: Any, tenant: str) -> Sequence[Mapping[str, Any]]:
@@ -39,18 +48,51 @@ async def delete(connection: Any, tenant: str, name: str) -> None:
     await connection.execute(_Q["delete"], tenant, name)
 
 
+async def definitions(connection: Any, tenant: str, names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """The stored definitions of those of `names` that are there."""
+    rows = await connection.fetch(_Q["definitions"], tenant, list(names))
+    return {row["name"]: row["definition"] for row in rows}
+
+
 async def delete_except(connection: Any, tenant: str, names: Sequence[str]) -> list[str]:
     return [row["name"] for row in await connection.fetch(_Q["delete_except"], tenant, list(names))]
 
 
+async def with_calendar(connection: Any, tenant: str, calendar: str) -> Sequence[Mapping[str, Any]]:
+    """The schedules that name this calendar, locked until the transaction ends."""
+    return await connection.fetch(_Q["with_calendars"], tenant, calendar)  # type: ignore[no-any-return]
+
+
+async def set_calendars(
+    connection: Any,
+    tenant: str,
+    name: str,
+    calendars: Mapping[str, Any],
+    next_at: datetime | None,
+    state: str,
+    reason: str | None,
+) -> None:
+    await connection.execute(_Q["set_calendars"], tenant, name, dict(calendars), next_at, state, reason)
+
+
 async def claim_due(connection: Any, limit: int) -> Sequence[Mapping[str, Any]]:
-    """Due schedules with the database's `now`, locked until the transaction ends."""
+    """Due schedules with the database's `now`, locked until the transaction ends; definitions are JSON texts."""
     return await connection.fetch(_Q["claim_due"], limit)  # type: ignore[no-any-return]
+
+
+async def claim_due_fairly(
+    connection: Any, limit: int, share: int, after: str
+) -> Sequence[Mapping[str, Any]]:
+    """As `claim_due`: `share` of each tenant at most, those after the tenant `after` first."""
+    return await connection.fetch(_Q["claim_due_fairly"], limit, share, after)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """How a schedule goes on: when it was last due (None: as it was) and is due next, and why it is in its state."""
+    """How a schedule goes on: when it was last due (None: as it was) and is due next, and why it is in its state.
+
+    `fired_count`: due times that made runs just now.
+    """
 
     tenant: str
     name: str
@@ -58,18 +100,64 @@ class Advance:
     next_at: datetime | None
     state: str = "active"
     reason: str | None = None
+    fired_count: int = 0
 
 
 async def advance(connection: Any, advances: Sequence[Advance]) -> None:
     """Write down how these schedules go on."""
-    rows = [(a.tenant, a.name, a.last_due_at, a.next_at, a.state, a.reason) for a in advances]
+    rows = [
+        (each.tenant, each.name, each.last_due_at, each.next_at, each.state, each.reason, each.fired_count)
+        for each in advances
+    ]
     if rows:
         await connection.execute(_Q["advance"], *(list(column) for column in zip(*rows, strict=True)))
 
 
-async def next_due_s(connection: Any) -> float | None:
-    value = await connection.fetchval(_Q["next_due_s"])
-    return None if value is None else float(value)
+async def next_due(connection: Any) -> tuple[datetime, datetime | None]:
+    """The database's clock, and when the next schedule is due (None when none is)."""
+    row = await connection.fetchrow(_Q["next_due"])
+    return row["now"], row["next_at"]
+
+
+async def last_runs(
+    connection: Any, wanted: Sequence[tuple[str, str, str, str]]
+) -> dict[tuple[str, str, str, str], Mapping[str, Any]]:
+    """The newest run that was not skipped of each (tenant, schedule, source, stream), where there is one."""
+    if not wanted:
+        return {}
+    columns = [list(column) for column in zip(*wanted, strict=True)]
+    return {wanted[row["place"] - 1]: row for row in await connection.fetch(_Q["last_runs"], *columns)}
+
+
+async def park(connection: Any, waiting: Sequence[tuple[UUID, datetime, str]]) -> None:
+    """Runs (id, until when, what for) that are not admitted before their moment."""
+    if waiting:
+        ids, moments, reasons = zip(*waiting, strict=True)
+        times = [time_of(run_id) for run_id in ids]
+        await connection.execute(_Q["park"], times, list(ids), list(moments), list(reasons))
+
+
+async def recall(connection: Any, name: str) -> Any:
+    """What timers remember under `name`; None when they do not."""
+    return await connection.fetchval(_Q["recall"], name)
+
+
+async def remember(connection: Any, name: str, value: Any) -> None:
+    await connection.execute(_Q["remember"], name, value)
+
+
+async def lock_zones(connection: Any) -> bool:
+    """Whether this transaction alone computes due times anew."""
+    return bool(await connection.fetchval(_Q["lock_zones"]))
+
+
+async def zoned(connection: Any, after: tuple[str, str], limit: int) -> Sequence[Mapping[str, Any]]:
+    """Active schedules with a zone that are still to come, in order after (tenant, name), locked."""
+    return await connection.fetch(_Q["zoned"], *after, limit)  # type: ignore[no-any-return]
+
+
+async def set_next(connection: Any, changes: Sequence[tuple[str, str, datetime | None]]) -> None:
+    await connection.executemany(_Q["set_next"], changes)
 
 
 async def now(connection: Any) -> datetime:

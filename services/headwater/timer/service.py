@@ -9,15 +9,16 @@ from aiohttp import web
 from headwater.bus.port import Bus
 from headwater.model.errors import Unavailable
 from headwater.model.secret import Secret
-from headwater.store import deliveries, endpoints, maintenance, outbox, payloads, schedules
+from headwater.store import deliveries, endpoints, maintenance, outbox, payloads
 from headwater.store.bell import WORK, Bell, listening
 from headwater.store.config import CONFIG_CHANNEL
 from headwater.store.database import Database
 from headwater.telemetry.metrics import Metrics
 from headwater.timer.endpoints import sweep, watch
-from headwater.timer.fire import BATCH, fire_due
+from headwater.timer.fire import Firing
 from headwater.timer.reaper import reap
 from headwater.timer.relay import Relay
+from headwater.timer.zones import Zones
 
 logger = logging.getLogger("headwater.timer")
 NET_S = 1.0
@@ -39,6 +40,9 @@ class Timer:
         self._bell = bell
         self._metrics = metrics
         self._relay = Relay(database, bus, metrics)
+        self._work = asyncio.Event()
+        self._firing = Firing()
+        self._zones = Zones(database)
 
     def routes(self) -> Sequence[web.RouteDef]:
         return ()
@@ -53,7 +57,9 @@ class Timer:
             listening(self._url, CONFIG_CHANNEL) as changed,
             asyncio.TaskGroup() as group,
         ):
+            self._work = work
             group.create_task(self._loop(stop, self._fire, changed), name="timer.fire")
+            group.create_task(self._loop(stop, self._zones.look, asyncio.Event()), name="timer.zones")
             group.create_task(self._loop(stop, self._relay_round, work), name="timer.relay")
             group.create_task(self._loop(stop, self._reap, asyncio.Event()), name="timer.reap")
             group.create_task(self._loop(stop, self._keep_house, asyncio.Event()), name="timer.house")
@@ -79,12 +85,12 @@ class Timer:
 
     async def _fire(self) -> float:
         async with self._database.transaction() as connection:
-            fired = await fire_due(connection)
-            due_s = None if fired >= BATCH else await schedules.next_due_s(connection)
+            fired, due_s = await self._firing.look(connection)
         if fired:
             self._metrics.fired.inc(fired)
+            self._work.set()  # the relay beside it is sooner than the bell
             self._bell.ring()
-        if fired >= BATCH:
+        if due_s == 0:
             return 0.0
         return NET_S if due_s is None else min(max(due_s, 0.001), NET_S)
 

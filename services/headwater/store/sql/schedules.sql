@@ -1,38 +1,110 @@
 -- name: put
--- A schedule; its next due time is computed anew only when its definition changed.
-INSERT INTO schedule AS s (tenant, name, definition, state, next_at) VALUES ($1, $2, $3, $4, $5)
+-- A schedule; its next due time is computed anew only when its definition or its calendars changed. One that was over,
+-- disabled or at fault goes on where its new definition lets it.
+INSERT INTO schedule AS s (tenant, name, definition, state, next_at, calendars, state_reason)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (tenant, name) DO UPDATE
-   SET definition = excluded.definition,
-       state = CASE WHEN excluded.state = 'disabled' THEN 'disabled' WHEN s.state IN ('disabled', 'error') THEN 'active'
-                    ELSE s.state END,
-       next_at = excluded.next_at, updated_at = clock_timestamp()
- WHERE s.definition IS DISTINCT FROM excluded.definition
+   SET definition = excluded.definition, calendars = excluded.calendars,
+       state = CASE WHEN excluded.state = 'disabled' THEN 'disabled'
+                    WHEN s.state IN ('paused', 'failed') THEN s.state
+                    WHEN $8::bigint IS NOT NULL AND s.fired_count >= $8 THEN 'expired'
+                    ELSE excluded.state END,
+       state_reason = CASE WHEN excluded.state <> 'disabled' AND s.state IN ('paused', 'failed') THEN s.state_reason
+                           WHEN $8::bigint IS NOT NULL AND s.fired_count >= $8 THEN 'max_runs' ELSE excluded.state_reason END,
+       next_at = CASE WHEN $8::bigint IS NOT NULL AND s.fired_count >= $8 THEN NULL ELSE excluded.next_at END,
+       updated_at = clock_timestamp()
+ WHERE s.definition IS DISTINCT FROM excluded.definition OR s.calendars IS DISTINCT FROM excluded.calendars
 
 -- name: list
 SELECT name, definition, state, state_reason, next_at, last_due_at, created_at, updated_at FROM schedule
  WHERE tenant = $1 ORDER BY name
 
+-- name: definitions
+-- The definitions of these schedules.
+SELECT name, definition FROM schedule WHERE tenant = $1 AND name = ANY($2::text[])
+
 -- name: delete_except
 DELETE FROM schedule WHERE tenant = $1 AND NOT (name = ANY($2::text[])) RETURNING name
 
+-- name: with_calendars
+-- Schedules that name calendars, locked for a change.
+SELECT name, definition, state, next_at, calendars FROM schedule
+ WHERE tenant = $1 AND calendars <> '{}' AND calendars ? $2 ORDER BY name FOR UPDATE
+
+-- name: set_calendars
+-- What a schedule keeps of its calendars, and its next due time by them.
+UPDATE schedule SET calendars = $3, next_at = $4, state = $5, state_reason = $6 WHERE tenant = $1 AND name = $2
+
 -- name: claim_due
 -- Schedules due now by the database's clock, locked for this transaction; other timers skip them. At most $1.
-SELECT tenant, name, definition, next_at, clock_timestamp() AS now FROM schedule
+SELECT tenant, name, definition::text AS definition, calendars::text AS calendars, next_at, fired_count,
+       clock_timestamp() AS now
+  FROM schedule
  WHERE state = 'active' AND next_at <= clock_timestamp()
  ORDER BY next_at, tenant, name LIMIT $1 FOR UPDATE SKIP LOCKED
+
+-- name: claim_due_fairly
+-- As claim_due where more are due than one claim takes: $2 of each tenant at most, those after tenant $3 first.
+SELECT d.*, clock_timestamp() AS now
+  FROM (SELECT name FROM tenant ORDER BY name <= $3, name) AS t
+ CROSS JOIN LATERAL (
+       SELECT tenant, name, definition::text AS definition, calendars::text AS calendars, next_at, fired_count
+         FROM schedule s
+        WHERE s.tenant = t.name AND state = 'active' AND next_at <= clock_timestamp()
+        ORDER BY next_at LIMIT $2 FOR UPDATE SKIP LOCKED) AS d
+ LIMIT $1
 
 -- name: advance
 -- How schedules go on, column by column.
 UPDATE schedule s SET last_due_at = coalesce(d.last_due_at, s.last_due_at), next_at = d.next_at, state = d.state,
-                      state_reason = d.reason
-  FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[])
-       AS d (tenant, name, last_due_at, next_at, state, reason)
+                      state_reason = d.reason, fired_count = s.fired_count + d.fired_count
+  FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::int[])
+       AS d (tenant, name, last_due_at, next_at, state, reason, fired_count)
  WHERE s.tenant = d.tenant AND s.name = d.name
 
--- name: next_due_s
--- Seconds until the next schedule is due, by the database's clock; null when none is.
-SELECT extract(epoch FROM min(next_at) - clock_timestamp())::float8 FROM schedule
- WHERE state = 'active' AND next_at IS NOT NULL
+-- name: next_due
+-- The database's clock, and when the next schedule is due (null when none is).
+SELECT clock_timestamp() AS now,
+       (SELECT min(next_at) FROM schedule WHERE state = 'active' AND next_at IS NOT NULL) AS next_at
+
+-- name: last_runs
+-- The newest run that was not skipped of each schedule ($2) and stream ($3, $4) of a tenant ($1), side by side.
+SELECT w.place, r.id, r.state, r.due_at, r.started_at, r.finished_at, r.attempt, r.warnings, r.stop_reason, r.error_kind,
+       r.pages, r.requests, r.received, r.inserted, r.updated, r.unchanged, r.rejected, r.deleted, r.late
+  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS w (tenant, schedule, source, stream, place)
+ CROSS JOIN LATERAL (
+       SELECT * FROM run
+        WHERE run.tenant = w.tenant AND run.source = w.source AND run.stream = w.stream AND run.schedule = w.schedule
+          AND run.state <> 'skipped'
+        ORDER BY run.due_at DESC, run.generation DESC LIMIT 1) AS r
+
+-- name: park
+-- Runs that wait for their moment ($3) before they are admitted; $4 says what for. Side by side.
+UPDATE run r SET parked_until = d.until, waits_for = d.waits_for
+  FROM unnest($1::timestamptz[], $2::uuid[], $3::timestamptz[], $4::text[]) AS d (due_at, id, until, waits_for)
+ WHERE r.due_at = d.due_at AND r.id = d.id AND r.state = 'queued' AND r.admitted_at IS NULL
+
+-- name: recall
+-- What timers remember under a name.
+SELECT value FROM timer_memory WHERE name = $1
+
+-- name: remember
+INSERT INTO timer_memory (name, value) VALUES ($1, $2)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = clock_timestamp()
+
+-- name: zoned
+-- Active schedules that are still to come and have a zone, after ($1, $2), locked; at most $3.
+SELECT tenant, name, definition::text AS definition, calendars::text AS calendars, next_at, clock_timestamp() AS now
+  FROM schedule
+ WHERE state = 'active' AND next_at > clock_timestamp() AND definition ->> 'timezone' <> 'UTC' AND (tenant, name) > ($1, $2)
+ ORDER BY tenant, name LIMIT $3 FOR UPDATE
+
+-- name: set_next
+UPDATE schedule SET next_at = $3 WHERE tenant = $1 AND name = $2
+
+-- name: lock_zones
+-- Only one timer computes anew at a time; false when another one does.
+SELECT pg_try_advisory_xact_lock(hashtext('headwater.zones'))
 
 -- name: now
 SELECT clock_timestamp()
