@@ -61,7 +61,7 @@ def next_kept(base: Base, exclusions: Sequence[Exclusion], zone: ZoneInfo, momen
 def _next_with_moves(
     base: Base, exclusions: Sequence[Exclusion], zone: ZoneInfo, moment: datetime
 ) -> Fire | None:
-    """The earliest of all that may come to lie after `moment`, from the free days before it to those after the first."""
+    """The earliest of all that may come to lie after `moment`, from free days before it to those after the first."""
     found: Fire | None = None
     last = None
     seen = start_of_day(zone, _edge(exclusions, moment.astimezone(zone).date(), -1)) - _SECOND

@@ -1,4 +1,4 @@
-"""What a schedule that is due comes to: which runs, which of them wait or are skipped, and when it is due next. Pure."""
+"""What a schedule that is due comes to: its runs, which of them wait or are skipped, and when it is due next. Pure."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -83,7 +83,9 @@ def fire(row: Mapping[str, Any], uniform: Callable[[], float]) -> Fired:
         if len(boundaries) >= left:
             next_at, reason = None, "max_runs"
     started = tuple(
-        _started(plan, template, boundary, now, uniform) for boundary in boundaries for template in plan.templates
+        _started(plan, template, boundary, now, uniform)
+        for boundary in boundaries
+        for template in plan.templates
     )
     advance = Advance(
         row["tenant"],

@@ -49,13 +49,18 @@ class Zones:
                 return
             if version < before:
                 logger.warning(
-                    "this machine's time zones (%s) are older than those in use (%s): update tzdata", version, before
+                    "this machine's time zones (%s) are older than those in use (%s): update tzdata",
+                    version,
+                    before,
                 )
                 return
             changed = await self._again(connection)
             await schedules.remember(connection, _MEMORY, version)
         logger.warning(
-            "the rules of time zones are new (%s, before %s): %d schedules are due at other times", version, before, changed
+            "the rules of time zones are new (%s, before %s): %d schedules are due at other times",
+            version,
+            before,
+            changed,
         )
 
     async def _again(self, connection: Any) -> int:
