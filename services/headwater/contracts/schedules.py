@@ -212,7 +212,11 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 def _exclusion(item: object) -> object:
     """Texts by their look: a date, a range, the name of a calendar, else a cron expression."""
     if not isinstance(item, str):
-        return item
+        if isinstance(item, Mapping | Closed | dt.date):
+            return item
+        raise ValueError(
+            f"`{str(item)[:40]}` is not to be left out; write a day, a range, a calendar's name or a cron"
+        )
     text = item.strip()
     if _DATE.fullmatch(text):
         return day_or_moment(text)
@@ -282,19 +286,21 @@ class NotifyRule(Closed):
         return [value] if isinstance(value, str) else value
 
 
-class Schedule(Closed):
-    """When streams are due. Without a time specification a schedule is manual; several hold side by side.
-
-    `once`, `starts_at`, `ends_at` need an offset, or the schedule a `timezone` whose wall clock they show.
-    `starts_at`: nothing is due before it; `ends_at`: nothing from then on; after `max_runs` runs of each stream it
-    is over. `when` (JMESPath over `parameters` and `last_run`) is asked when a run is due; where it is false the run
-    is recorded as skipped. At most `max_running` of its runs are under way at once. `auto_disable_after` failures in
-    a row the schedule stops; 0: never. `on_excluded` stands above what the calendars say.
-    """
+class _Named(Closed):
+    """What it is called, and what it is for."""
 
     name: Name
     description: Annotated[str, StringConstraints(max_length=2000)] = ""
     streams: tuple[StreamRef, ...] = Field(min_length=1)
+
+
+class Times(Closed):
+    """Time specifications: several hold side by side, none is a manual schedule's.
+
+    `once`, `starts_at`, `ends_at` need an offset, or a `timezone` whose wall clock they show. Nothing is due before
+    `starts_at` or after `ends_at`. `exclude` is left out, or moved (`on_excluded` stands above what calendars say).
+    """
+
     timezone: str = "UTC"
     cron: str | None = None
     crons: tuple[str, ...] = ()
@@ -302,27 +308,11 @@ class Schedule(Closed):
     once: dt.datetime | None = None
     preset: str | None = None
     day_match: Literal["any", "all"] = "any"
-    enabled: bool = True
-    mode: Literal["auto", "incremental", "full"] = "auto"
-    force: bool = False
-    parameters: dict[str, Any] = {}
     starts_at: dt.datetime | None = None
     ends_at: dt.datetime | None = None
-    max_runs: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     exclude: tuple[Exclusion, ...] = Field(default=(), max_length=1000)
     on_excluded: OnExcluded | None = None
     windows: tuple[Window, ...] = Field(default=(), max_length=50)
-    when: Expression | None = None
-    overlap: Overlap = "skip"
-    catch_up: CatchUp = CatchUp()
-    jitter: Jitter = Jitter()
-    retries: Retries | None = None
-    timeout_s: Annotated[float, Field(gt=0, le=7 * _DAY_S)] | None = None
-    auto_disable_after: Annotated[int, Field(ge=0, le=10_000)] = 5
-    max_running: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    after: After | None = None
-    callback_url: HttpUrl | None = None
-    notify: tuple[Name | NotifyRule, ...] = Field(default=(), max_length=50)
 
     @property
     def is_manual(self) -> bool:
@@ -346,6 +336,43 @@ class Schedule(Closed):
                 f"has no zone; write {shown}Z or another offset, or say in which `timezone` it is meant"
             )
         return value
+
+    @field_validator("exclude", mode="before", json_schema_input_type=tuple[Exclusion | str, ...])
+    @classmethod
+    def _exclusions_spelled_out(cls, value: object) -> object:
+        items = [value] if isinstance(value, str) else value
+        return [_exclusion(item) for item in items] if isinstance(items, list | tuple) else value
+
+    @field_validator("windows", mode="before", json_schema_input_type=tuple[Window, ...] | Window)
+    @classmethod
+    def _one_window(cls, value: object) -> object:
+        return [value] if isinstance(value, Mapping) else value
+
+
+class Schedule(Times, _Named):
+    """When streams are due. Without a time specification a schedule is manual; several hold side by side.
+
+    After `max_runs` due times that made runs it is over. `when` (JMESPath over `parameters` and `last_run`) is asked
+    when a run is due; where it is false the run is recorded as skipped. At most `max_running` of its runs are under
+    way at once. After `auto_disable_after` failures in a row the schedule stops; 0: never.
+    """
+
+    enabled: bool = True
+    mode: Literal["auto", "incremental", "full"] = "auto"
+    force: bool = False
+    parameters: dict[str, Any] = {}
+    max_runs: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+    when: Expression | None = None
+    overlap: Overlap = "skip"
+    catch_up: CatchUp = CatchUp()
+    jitter: Jitter = Jitter()
+    retries: Retries | None = None
+    timeout_s: Annotated[float, Field(gt=0, le=7 * _DAY_S)] | None = None
+    auto_disable_after: Annotated[int, Field(ge=0, le=10_000)] = 5
+    max_running: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    after: After | None = None
+    callback_url: HttpUrl | None = None
+    notify: tuple[Name | NotifyRule, ...] = Field(default=(), max_length=50)
 
     @field_validator("overlap", mode="before", json_schema_input_type=Overlap)
     @classmethod
@@ -385,23 +412,12 @@ class Schedule(Closed):
     def _never(cls, value: object) -> object:
         return 0 if value is None or value is False else value
 
-    @field_validator("exclude", mode="before", json_schema_input_type=tuple[Exclusion | str, ...])
-    @classmethod
-    def _exclusions_spelled_out(cls, value: object) -> object:
-        items = [value] if isinstance(value, str) else value
-        return [_exclusion(item) for item in items] if isinstance(items, list | tuple) else value
-
     @field_validator("after", mode="before", json_schema_input_type=After | Name | tuple[Name, ...] | None)
     @classmethod
     def _after_by_name(cls, value: object) -> object:
         if isinstance(value, str):
             return {"any_of": [value]}
         return {"any_of": value} if isinstance(value, list | tuple) else value
-
-    @field_validator("windows", mode="before", json_schema_input_type=tuple[Window, ...] | Window)
-    @classmethod
-    def _one_window(cls, value: object) -> object:
-        return [value] if isinstance(value, Mapping) else value
 
     @field_validator("notify", mode="before", json_schema_input_type=tuple[Name | NotifyRule, ...] | Name)
     @classmethod

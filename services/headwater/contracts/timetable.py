@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from headwater.contracts.calendars import WEEKDAYS, Calendar, DateRange, OnExcluded
 from headwater.contracts.durations import seconds_of
-from headwater.contracts.schedules import ExcludedCalendar, ExcludedCron, IntervalForm, Schedule
+from headwater.contracts.schedules import ExcludedCalendar, ExcludedCron, IntervalForm, Schedule, Times
 from headwater.contracts.schedules import Window as WindowForm
 from headwater.model.calendar_ics import Busy, parse_ics
 from headwater.model.calendar_rule import Exclusion, as_utc
@@ -35,19 +35,24 @@ def timetable_of(
     """
     if schedule.is_manual:
         return None
-    every, anchor = rhythm_of(schedule.interval)
+    return timetable_of_times(schedule, f"{tenant}/{schedule.name}", now, calendars)
+
+
+def timetable_of_times(times: Times, hash_key: str, now: datetime | None, calendars: Calendars) -> Timetable:
+    """The times as a timetable; `hash_key` is what H is drawn from. Raises: ScheduleError, also when there are none."""
+    every, anchor = rhythm_of(times.interval)
     return parse_timetable(
-        crons=schedule.crons if schedule.cron is None else (schedule.cron,),
+        crons=(*(() if times.cron is None else (times.cron,)), *times.crons),
         interval=every,
         anchor=anchor,
-        once=schedule.once,
-        preset=schedule.preset,
-        timezone=schedule.timezone,
-        day_match=schedule.day_match,
-        hash_key=f"{tenant}/{schedule.name}",
-        exclusions=exclusions_of(schedule, calendars) if schedule.exclude else (),
-        starts_at=schedule.starts_at,
-        ends_at=schedule.ends_at,
+        once=times.once,
+        preset=times.preset,
+        timezone=times.timezone,
+        day_match=times.day_match,
+        hash_key=hash_key,
+        exclusions=exclusions_of(times, calendars) if times.exclude else (),
+        starts_at=times.starts_at,
+        ends_at=times.ends_at,
         now=now,
     )
 
@@ -61,7 +66,7 @@ def rhythm_of(interval: str | IntervalForm | None) -> tuple[str | None, datetime
     return interval.every, (interval.anchor or EPOCH) + timedelta(seconds=seconds_of(interval.phase))
 
 
-def exclusions_of(schedule: Schedule, calendars: Calendars) -> tuple[Exclusion, ...]:
+def exclusions_of(schedule: Times, calendars: Calendars) -> tuple[Exclusion, ...]:
     """What `exclude` leaves out: the schedule's own items as one, and each calendar. Raises: ScheduleError."""
     zone = find_zone(schedule.timezone)
     named: dict[str, Exclusion] = {}
@@ -178,7 +183,7 @@ def _cron(place: str, text: str) -> CronExpression:
         raise error.within(place) from None
 
 
-def windows_of(schedule: Schedule) -> tuple[Window, ...]:
+def windows_of(schedule: Times) -> tuple[Window, ...]:
     """The execution windows."""
     return tuple(_window(form) for form in schedule.windows)
 

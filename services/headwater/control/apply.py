@@ -14,16 +14,15 @@ from headwater.contracts.auth import SessionAuth
 from headwater.contracts.codec import dumps
 from headwater.contracts.destinations import NamedDestination
 from headwater.contracts.endpoints import SecretWindow
-from headwater.contracts.manifest import Auth, Endpoint, Manifest, Schedule, Source, Stream
+from headwater.contracts.manifest import Auth, Endpoint, Manifest, Source, Stream
 from headwater.contracts.pinning import pinned
-from headwater.contracts.timetable import timetable_of
 from headwater.control.applying_notifications import put_notification
+from headwater.control.schedule_writing import write_calendar, write_schedule
 from headwater.model.errors import SecretError
 from headwater.model.ids import derive_key_id
-from headwater.model.schedule import next_after
 from headwater.model.secret import Secret
 from headwater.plugins.secret_text import SOUNDS_SECRET, names_in
-from headwater.store import config, destinations, schedules
+from headwater.store import calendars, config, destinations
 from headwater.store.keyring import Keyring
 
 _NO_NAME = re.compile(r"[^A-Za-z0-9_.-]")
@@ -38,6 +37,7 @@ class Applied:
     sources: list[str] = field(default_factory=list)
     streams: list[str] = field(default_factory=list)
     schedules: list[str] = field(default_factory=list)
+    calendars: list[str] = field(default_factory=list)
     endpoints: list[str] = field(default_factory=list)
     notifications: list[str] = field(default_factory=list)
 
@@ -54,8 +54,13 @@ async def apply_manifest(connection: Any, keyring: Keyring, manifest: Manifest) 
         applied.destinations.append(destination.name)
     for source in manifest.sources:
         await _source(connection, keyring, manifest.tenant, source, applied)
+    for calendar in manifest.calendars:
+        await write_calendar(connection, manifest.tenant, calendar)
+        applied.calendars.append(calendar.name)
+    if manifest.schedules:
+        known = await calendars.definitions(connection, manifest.tenant)
     for schedule in manifest.schedules:
-        await _schedule(connection, manifest.tenant, schedule)
+        await write_schedule(connection, manifest.tenant, schedule, known)
         applied.schedules.append(schedule.name)
     for endpoint in manifest.endpoints:
         await _endpoint(connection, keyring, manifest.tenant, endpoint)
@@ -136,15 +141,6 @@ async def _sealed(connection: Any, keyring: Keyring, tenant: str, name: str, val
         return value
     await config.put_secret(connection, keyring, tenant, name, Secret.of(value))
     return f"${{secret:{name}}}"
-
-
-async def _schedule(connection: Any, tenant: str, schedule: Schedule) -> None:
-    now = await schedules.now(connection)
-    timetable = timetable_of(schedule, tenant, now)
-    upcoming = None if timetable is None else next_after(timetable, now)
-    definition = schedule.model_dump(mode="json", by_alias=True)
-    state = "active" if schedule.enabled else "disabled"
-    await schedules.put(connection, tenant, schedule.name, definition, state, upcoming)
 
 
 async def _places(

@@ -34,6 +34,7 @@ class Valid(Answer):
     sources: int
     streams: int
     schedules: int
+    calendars: int
     endpoints: int
     notifications: int
 
@@ -46,6 +47,7 @@ class Imported(Answer):
     sources: list[str]
     streams: list[str]
     schedules: list[str]
+    calendars: list[str]
     endpoints: list[str]
     notifications: list[str]
 
@@ -62,6 +64,7 @@ class ExportedManifest(Answer):
     destinations: list[dict[str, Any]]
     sources: list[dict[str, Any]]
     schedules: list[dict[str, Any]]
+    calendars: list[dict[str, Any]]
     endpoints: list[dict[str, Any]]
     notifications: list[dict[str, Any]]
 
@@ -75,6 +78,7 @@ async def validate_config(desk: Desk, call: Call[NoQuery, str]) -> Reply:
             "sources": len(manifest.sources),
             "streams": sum(len(source.streams) for source in manifest.sources),
             "schedules": len(manifest.schedules),
+            "calendars": len(manifest.calendars),
             "endpoints": len(manifest.endpoints),
             "notifications": len(manifest.notifications),
         }
@@ -114,7 +118,7 @@ async def _checked(desk: Desk, call: Call[NoQuery, str]) -> Manifest:
     manifest, document = await _parsed(desk, call)
     manifest = _for_tenant(manifest, call)
     async with desk.database.as_tenant(manifest.tenant, admin=call.caller.is_global) as connection:
-        around = await surroundings(connection, manifest.tenant, has_broker=desk.has_broker)
+        around = await surroundings(connection, manifest.tenant, manifest, has_broker=desk.has_broker)
     problems = await _off_the_loop(desk, check, manifest, document, around, desk.clock.now())
     if problems:
         raise invalid("The manifest is not valid", manifest_faults(problems))

@@ -62,10 +62,11 @@ async def checked(
     """
     text = dumps({"version": 1, "tenant": tenant, kind: [document]}).decode()
     await config.ensure_tenant(connection, tenant)
-    around = await surroundings(connection, tenant, has_broker=desk.has_broker)
     try:
         async with desk.parsing:
             manifest, parsed = await asyncio.to_thread(parse_manifest, text, "body", {})
+        around = await surroundings(connection, tenant, manifest, has_broker=desk.has_broker)
+        async with desk.parsing:
             problems = await asyncio.to_thread(check, manifest, parsed, around, desk.clock.now())
     except ManifestError as error:
         raise _refused(error.problems, f"/{kind}/0{beginning}") from error

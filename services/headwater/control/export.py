@@ -7,9 +7,9 @@ import yaml
 from pydantic import BaseModel
 
 from headwater.contracts.destinations import NamedDestination
-from headwater.contracts.manifest import Endpoint, Schedule, Source, Stream
+from headwater.contracts.manifest import Calendar, Endpoint, Schedule, Source, Stream
 from headwater.contracts.notifications import Notification
-from headwater.store import catalogue, config, destinations, notifications, schedules
+from headwater.store import calendars, catalogue, config, destinations, notifications, schedules
 
 
 async def manifest_of(connection: Any, tenant: str) -> dict[str, Any]:
@@ -27,6 +27,7 @@ async def manifest_of(connection: Any, tenant: str) -> dict[str, Any]:
         "destinations": _lean_all(NamedDestination, await destinations.every(connection, tenant)),
         "sources": sources,
         "schedules": _lean_all(Schedule, await schedules.list_schedules(connection, tenant)),
+        "calendars": _lean_all(Calendar, await calendars.all_of(connection, tenant)),
         "endpoints": _lean_all(Endpoint, await config.list_endpoints(connection, tenant)),
         "notifications": _lean_all(
             Notification, await notifications.list_rules(connection, tenant, after=None, limit=100_000)

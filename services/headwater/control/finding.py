@@ -3,7 +3,9 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from headwater.contracts.calendars import Calendar
 from headwater.contracts.destinations import NamedDestination
 
 Path = tuple[str | int, ...]
@@ -36,7 +38,8 @@ class Surroundings:
 
     `streams` are those of the database as `source.stream`, `secrets` and `notifications` the tenant's names,
     `after` its schedules with those that they follow, `with_cursor` its streams that have a cursor,
-    `destinations` those of the database by name. `has_broker`: whether headwater has a RabbitMQ of its own.
+    `destinations` and `calendars` those of the database by name, `stored` the
+    definitions of schedules as they are now. `has_broker`: whether headwater has a RabbitMQ of its own.
     """
 
     streams: frozenset[str] | None = None
@@ -47,6 +50,8 @@ class Surroundings:
     with_cursor: frozenset[str] = frozenset()
     destinations: Mapping[str, NamedDestination] | None = None
     has_broker: bool | None = None
+    calendars: Mapping[str, Calendar] | None = None
+    stored: Mapping[str, Mapping[str, Any]] | None = None
 
 
 def split_sentence(text: str, mend: str = "") -> tuple[str, str]:

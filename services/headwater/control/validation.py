@@ -5,22 +5,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 from headwater.contracts.destinations import NamedDestination
-from headwater.contracts.manifest import Manifest, Schedule
+from headwater.contracts.manifest import Manifest
 from headwater.contracts.manifest_text import MAX_PROBLEMS, Document, Problem
-from headwater.contracts.timetable import timetable_of
 from headwater.control.finding import Finding, Path, Surroundings
 from headwater.control.reading import faults_in
 from headwater.control.validation_chains import in_chains
 from headwater.control.validation_destinations import in_destinations
 from headwater.control.validation_endpoints import in_endpoints
 from headwater.control.validation_notifications import in_notifications
-from headwater.control.validation_sources import in_sources, twice, unknown_secrets
-from headwater.model.schedule import ScheduleError, short_text, smallest_gap_s
-from headwater.store import catalogue, config, destinations, notifications
+from headwater.control.validation_schedules import in_calendars, in_schedules
+from headwater.control.validation_sources import in_sources, unknown_secrets
+from headwater.store import calendars, catalogue, config, destinations, notifications, schedules
 
 MINIMUM_INTERVAL_S = 60
 ALONE = Surroundings()
-_SPECIFICATIONS = ("cron", "crons", "interval", "once", "preset")
 
 
 def check(
@@ -38,7 +36,8 @@ def check(
         found = [
             *in_destinations(manifest, around),
             *in_sources(manifest),
-            *_in_schedules(manifest, around, moment),
+            *in_calendars(manifest),
+            *in_schedules(manifest, around, moment),
             *in_endpoints(manifest),
             *in_chains(manifest, around),
             *in_notifications(manifest, around),
@@ -67,8 +66,10 @@ def _as_written(path: Path, node: Any) -> Path:
     return written
 
 
-async def surroundings(connection: Any, tenant: str, *, has_broker: bool | None = None) -> Surroundings:
-    """What the database knows of the tenant; `has_broker` is the caller's knowledge."""
+async def surroundings(
+    connection: Any, tenant: str, manifest: Manifest | None = None, *, has_broker: bool | None = None
+) -> Surroundings:
+    """What the database knows of the tenant and of the manifest's schedules; `has_broker` is known to the caller."""
     row = await catalogue.get_tenant(connection, tenant)
     settings = row["settings"] if row is not None else {}
     known = {
@@ -85,13 +86,11 @@ async def surroundings(connection: Any, tenant: str, *, has_broker: bool | None 
         with_cursor=await catalogue.streams_with_cursor(connection, tenant),
         destinations=known,
         has_broker=has_broker,
+        calendars=await calendars.definitions(connection, tenant),
+        stored=await schedules.definitions(
+            connection, tenant, [schedule.name for schedule in manifest.schedules] if manifest else []
+        ),
     )
-
-
-def _in_schedules(manifest: Manifest, around: Surroundings, now: datetime) -> Iterator[Finding]:
-    yield from twice(("schedules",), [schedule.name for schedule in manifest.schedules], "schedule")
-    for index, schedule in enumerate(manifest.schedules):
-        yield from _times(("schedules", index), schedule, manifest.tenant, around, now)
 
 
 def _unknown_streams(manifest: Manifest, around: Surroundings) -> Iterator[Finding]:
@@ -117,36 +116,3 @@ def _named_streams(manifest: Manifest) -> Iterator[tuple[Path, str]]:
     for i, endpoint in enumerate(manifest.endpoints):
         for j, start in enumerate(endpoint.starts):
             yield ("endpoints", i, "starts", j, "stream"), start.stream
-
-
-def _times(
-    path: Path, schedule: Schedule, tenant: str, around: Surroundings, now: datetime
-) -> Iterator[Finding]:
-    try:
-        timetable = timetable_of(schedule, tenant, now)
-        gap_s = None if timetable is None else smallest_gap_s(timetable, now)
-    except ScheduleError as error:
-        at = "" if error.position is None else f"character {error.position}: "
-        yield Finding((*path, *_place_of(schedule, error)), f"{at}{error.cause}", error.mend)
-        return
-    except OverflowError:
-        yield Finding((*path, *_first_given(schedule)), "is out of the range of time", "write a nearer time")
-        return
-    if gap_s is not None and gap_s < around.minimum_interval_s:
-        least = short_text(int(around.minimum_interval_s))
-        what = f"two due times are {short_text(int(gap_s))} apart; this tenant's minimum is {least}"
-        yield Finding((*path, *_first_given(schedule)), what, f"leave at least {least} between them")
-
-
-def _place_of(schedule: Schedule, error: ScheduleError) -> Path:
-    """`crons[1]` is item 1 of the list; `cron` may be the only item of it."""
-    name, _, index = error.specification.rstrip("]").partition("[")
-    if index:
-        return ("crons", int(index))
-    if name == "cron" and schedule.cron is None:
-        return ("crons", 0) if schedule.crons else ("preset",)
-    return (name,)
-
-
-def _first_given(schedule: Schedule) -> Path:
-    return next(((name,) for name in _SPECIFICATIONS if getattr(schedule, name) not in (None, ())), ())

@@ -46,6 +46,7 @@ __all__ = [
     "preview",
     "short_text",
     "smallest_gap_s",
+    "surely_minutes_apart",
     "warnings_for",
 ]
 
@@ -183,6 +184,12 @@ def left_out(timetable: Timetable, after: datetime, until: datetime, most: int) 
     return found
 
 
+def surely_minutes_apart(timetable: Timetable) -> bool:
+    """Whether a look at the fields shows that due times are a minute or more apart, but for changes of the clock."""
+    has_one = len(timetable.crons) == 1 and timetable.interval is None and timetable.once is None
+    return has_one and len(timetable.crons[0].seconds) == 1 and not timetable.exclusions
+
+
 def smallest_gap_s(timetable: Timetable, after: datetime, fires: int = 100) -> float | None:
     """The least distance in seconds between the next `fires` due times; None when fewer than two are left."""
     found = islice(due_times(timetable, after), fires)
@@ -249,6 +256,8 @@ def _next_wall(cron: CronExpression, after: datetime) -> datetime | None:
     today = after.date()
     day = next_day(cron.days, today)
     if day == today:
+        if after.time() < cron.first_time:
+            return datetime.combine(day, cron.first_time)
         if after.time() < cron.last_time:
             matcher = _matcher(cron.seconds, cron.minutes, cron.hours)
             found: datetime = matcher.get_next(datetime, start_time=after)

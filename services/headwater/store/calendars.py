@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from headwater.contracts.calendars import Calendar
 from headwater.store.queries import queries
 
 _Q = queries("calendars")
@@ -26,6 +27,13 @@ async def get(connection: Any, tenant: str, name: str) -> Row | None:
 async def all_of(connection: Any, tenant: str) -> Sequence[Row]:
     """Every calendar of the tenant, by name."""
     return await connection.fetch(_Q["all"], tenant)  # type: ignore[no-any-return]
+
+
+async def definitions(connection: Any, tenant: str) -> dict[str, Calendar]:
+    """Every calendar of the tenant, read."""
+    return {
+        row["name"]: Calendar.model_validate(row["definition"]) for row in await all_of(connection, tenant)
+    }
 
 
 async def users(connection: Any, tenant: str, name: str) -> list[str]:

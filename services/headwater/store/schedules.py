@@ -75,6 +75,10 @@ async def set_calendars(
     await connection.execute(_Q["set_calendars"], tenant, name, dict(calendars), next_at, state, reason)
 
 
+async def set_definition(connection: Any, tenant: str, name: str, definition: Mapping[str, Any]) -> None:
+    await connection.execute(_Q["set_definition"], tenant, name, dict(definition))
+
+
 async def claim_due(connection: Any, limit: int) -> Sequence[Mapping[str, Any]]:
     """Due schedules with the database's `now`, locked until the transaction ends; definitions are JSON texts."""
     return await connection.fetch(_Q["claim_due"], limit)  # type: ignore[no-any-return]

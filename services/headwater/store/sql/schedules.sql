@@ -28,12 +28,15 @@ DELETE FROM schedule WHERE tenant = $1 AND NOT (name = ANY($2::text[])) RETURNIN
 
 -- name: with_calendars
 -- Schedules that name calendars, locked for a change.
-SELECT name, definition, state, next_at, calendars FROM schedule
+SELECT name, definition, state, state_reason, next_at, calendars FROM schedule
  WHERE tenant = $1 AND calendars <> '{}' AND calendars ? $2 ORDER BY name FOR UPDATE
 
 -- name: set_calendars
 -- What a schedule keeps of its calendars, and its next due time by them.
 UPDATE schedule SET calendars = $3, next_at = $4, state = $5, state_reason = $6 WHERE tenant = $1 AND name = $2
+
+-- name: set_definition
+UPDATE schedule SET definition = $3, updated_at = clock_timestamp() WHERE tenant = $1 AND name = $2
 
 -- name: claim_due
 -- Schedules due now by the database's clock, locked for this transaction; other timers skip them. At most $1.

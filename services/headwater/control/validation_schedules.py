@@ -1,0 +1,122 @@
+"""What is wrong with schedules and calendars beyond their form."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from headwater.contracts.calendars import Calendar
+from headwater.contracts.manifest import Manifest, Schedule
+from headwater.contracts.schedules import SPECIFICATIONS, ExcludedCalendar
+from headwater.contracts.timetable import exclusion_of, timetable_of
+from headwater.control.finding import Finding, Path, Surroundings, split_sentence
+from headwater.control.validation_sources import twice
+from headwater.model.errors import ConfigError
+from headwater.model.schedule import ScheduleError, short_text, smallest_gap_s
+from headwater.plugins.expressions import compile_path
+
+_ANY_ZONE = ZoneInfo("UTC")
+
+
+def in_calendars(manifest: Manifest) -> Iterator[Finding]:
+    yield from twice(("calendars",), [calendar.name for calendar in manifest.calendars], "calendar")
+    for index, calendar in enumerate(manifest.calendars):
+        try:
+            exclusion_of(calendar, _ANY_ZONE)
+        except ScheduleError as error:
+            yield Finding(("calendars", index, *_path(error.specification)), _what(error), error.mend)
+
+
+def in_schedules(manifest: Manifest, around: Surroundings, now: datetime) -> Iterator[Finding]:
+    yield from twice(("schedules",), [schedule.name for schedule in manifest.schedules], "schedule")
+    known = {**(around.calendars or {}), **{calendar.name: calendar for calendar in manifest.calendars}}
+    for index, schedule in enumerate(manifest.schedules):
+        path = ("schedules", index)
+        yield from _condition(path, schedule)
+        if around.calendars is None:  # nobody knows which there are
+            missing = {
+                item.calendar for item in schedule.exclude if isinstance(item, ExcludedCalendar)
+            } - set(known)
+            yield from _times(
+                path,
+                schedule,
+                manifest.tenant,
+                around,
+                now,
+                {**known, **{n: Calendar(name=n) for n in missing}},
+            )
+        else:
+            yield from _times(path, schedule, manifest.tenant, around, now, known)
+
+
+def _condition(path: Path, schedule: Schedule) -> Iterator[Finding]:
+    if schedule.when is None:
+        return
+    try:
+        compile_path(schedule.when)
+    except ConfigError as error:
+        what, mend = split_sentence(str(error), "write a JMESPath over `parameters` and `last_run`")
+        yield Finding((*path, "when"), what, mend)
+
+
+def _times(
+    path: Path,
+    schedule: Schedule,
+    tenant: str,
+    around: Surroundings,
+    now: datetime,
+    calendars: Mapping[str, Calendar],
+) -> Iterator[Finding]:
+    try:
+        timetable = timetable_of(
+            schedule, tenant, None if _may_be_over(schedule, around, now) else now, calendars
+        )
+        gap_s = None if timetable is None else smallest_gap_s(timetable, now)
+    except ScheduleError as error:
+        yield Finding((*path, *_place_of(schedule, error)), _what(error), error.mend)
+        return
+    except OverflowError:
+        yield Finding((*path, *_first_given(schedule)), "is out of the range of time", "write a nearer time")
+        return
+    if gap_s is not None and gap_s < around.minimum_interval_s:
+        least = short_text(int(around.minimum_interval_s))
+        what = f"two due times are {short_text(int(gap_s))} apart; this tenant's minimum is {least}"
+        yield Finding((*path, *_first_given(schedule)), what, f"leave at least {least} between them")
+
+
+def _may_be_over(schedule: Schedule, around: Surroundings, now: datetime) -> bool:
+    """One that was defined before may have come to its end since: it can be applied again, and stays expired."""
+    if around.stored is None:  # nobody knows whether it is new
+        return schedule.ends_at is not None and _in_utc(schedule.ends_at) <= now
+    return around.stored.get(schedule.name) == schedule.model_dump(mode="json", by_alias=True)
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def _what(error: ScheduleError) -> str:
+    at = "" if error.position is None else f"character {error.position}: "
+    return f"{at}{error.cause}"
+
+
+def _place_of(schedule: Schedule, error: ScheduleError) -> Path:
+    """`crons[1]` is item 1 of the list; `cron` may be the only item of it."""
+    path = _path(error.specification)
+    if path == ("cron",) and schedule.cron is None:
+        return ("crons", 0) if schedule.crons else ("preset",)
+    return path
+
+
+def _path(specification: str) -> Path:
+    """`exclude[2].cron` → exclude, 2, cron."""
+    found: list[str | int] = []
+    for part in specification.replace("]", "").split("."):
+        name, bracket, index = part.partition("[")
+        found.append(name)
+        if bracket:
+            found.append(int(index))
+    return tuple(found)
+
+
+def _first_given(schedule: Schedule) -> Path:
+    return next(((name,) for name in SPECIFICATIONS if getattr(schedule, name) not in (None, ())), ())
