@@ -72,8 +72,7 @@ SELECT clock_timestamp() AS now,
 
 -- name: last_runs
 -- The newest run that was not skipped of each schedule ($2) and stream ($3, $4) of a tenant ($1), side by side.
-SELECT w.place, r.id, r.state, r.due_at, r.started_at, r.finished_at, r.attempt, r.warnings, r.stop_reason, r.error_kind,
-       r.pages, r.requests, r.received, r.inserted, r.updated, r.unchanged, r.rejected, r.deleted, r.late
+SELECT w.place, r.*
   FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS w (tenant, schedule, source, stream, place)
  CROSS JOIN LATERAL (
        SELECT * FROM run
