@@ -19,7 +19,8 @@ from headwater.contracts.codec import dumps
 from headwater.contracts.messages import PageDue, RunRequest
 from headwater.contracts.webhook import Receipt
 from headwater.model.ids import derive_id, derive_key_id, to_millisecond
-from headwater.store import deliveries
+from headwater.store import deliveries, replays
+from headwater.store.replays import Selection
 
 NOW = to_millisecond(datetime.now(UTC))
 
@@ -220,6 +221,34 @@ async def test_a_replayed_webhook_goes_its_way_again_and_becomes_a_delivery_once
     await store(office, replace(again, body=b'{"n": 2}'))
     assert (await office.get(f"/deliveries/{given.id}")).json["state"] == "done"
     assert (await office.post(f"/dead-letters/{letter['id']}/replay")).status == 409
+
+
+async def test_a_dead_replay_of_a_delivery_is_dead_leaves_the_delivery_alone_and_can_go_again(
+    office: Office,
+) -> None:
+    given = receipt(body=b'{"n": 2}', key="k1")
+    await store(office, given)
+    async with office.api.as_tenant("default") as connection:
+        await replays.request(connection, "default", Selection(ids=[given.id]))
+    owed = await office.worker.fetchrow("SELECT * FROM outbox WHERE type = 'webhook.received'")
+    await office.worker.execute("DELETE FROM outbox")
+    message = Message(owed["type"], str(owed["id"]), bytes(owed["body"]), owed["headers"])
+
+    await give_up(office, message, "headwater.webhook.received", "the table was locked for days")
+    (letter,) = await letters(office)
+    replay = await office.worker.fetchrow("SELECT state, reason FROM delivery_replay")
+    again = await office.post(f"/dead-letters/{letter['id']}/replay")
+
+    assert (replay["state"], replay["reason"]) == ("dead", "the table was locked for days")
+    assert (await office.get(f"/deliveries/{given.id}")).json["state"] == "done"
+    assert again.status == 200
+    republished = await office.worker.fetchrow(
+        "SELECT id, headers FROM outbox WHERE type = 'webhook.received'"
+    )
+    assert republished["id"] == owed["id"]
+    wanted = webhook.replay_in(republished["headers"])
+    async with office.worker.transaction() as connection:
+        assert list(await replays.claim(connection, [wanted])) == [wanted]
 
 
 async def test_a_replayed_page_starts_its_run_again(office: Office) -> None:

@@ -5,15 +5,20 @@ import hmac
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from tests.support.spine import Spine, open_spine, working
 
+from headwater.bus.wire import to_message
+from headwater.contracts.messages import BatchReady
 from headwater.model.run import RunState
 from headwater.model.secret import Secret
-from headwater.store import config, runs
+from headwater.plugins.walk import token_digest
+from headwater.store import config, ledger, runs
+from headwater.store.ledger import PageKey
 from headwater.store.runs import NewRun, Outcome
 
 MANIFEST = """
@@ -405,3 +410,32 @@ async def test_records_without_a_destination_are_counted_and_go_nowhere(database
         assert (ended["state"], ended["received"], ended["inserted"]) == ("succeeded", 5, 0)
         pages = await spine.fetch("SELECT sample FROM page ORDER BY number")
         assert pages[0]["sample"].startswith('{"items": [')
+
+
+async def test_records_that_come_late_are_counted_once_however_often_their_message_comes(
+    database: str,
+) -> None:
+    shop = Shop([row(1)])
+    async with TestServer(shop.app()) as server, open_spine(database) as spine:
+        await apply(spine, server, "{table: things}")
+        async with working(spine):
+            ended = await run(spine)
+        token = {"place": {"offset": 2}}
+        key = PageKey(ended["id"], 1, 1, 9)
+        async with spine.worker.transaction() as connection:
+            await connection.execute("UPDATE run SET state = 'running', finished_at = NULL")
+            await ledger.begin_page(connection, key, "default", token_digest(token), UUID(int=1))
+            await runs.finish(connection, ended["id"], Outcome(RunState.CANCELLED))
+        batch = BatchReady(
+            run_id=key.run_id, attempt=1, tenant="default", stream_version=ended["stream_version"], walk=1, number=9,
+            token=token, next_token=None, stop_reason="empty_page", status=200, received=3, requests=1,
+            records=[row(5), row(6), row(7)], started_at=ended["started_at"], fetched_at=ended["started_at"],
+        )  # fmt: skip
+        async with working(spine, "persister"):
+            for number in range(3):
+                await spine.bus.publish(to_message(batch, UUID(int=number), "default"))
+            await spine.bus.drain()
+            await spine.until("SELECT 1 FROM run WHERE late > 0")
+        late = await spine.row("SELECT late, state FROM run")
+
+    assert (late["late"], late["state"]) == (3, "cancelled")

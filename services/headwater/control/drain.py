@@ -19,7 +19,7 @@ from headwater.control.paging import run_id
 from headwater.control.replaying import OF_A_RUN
 from headwater.model.errors import ContractError, Unavailable
 from headwater.model.ids import derive_key_id
-from headwater.store import config, dead_letters, deliveries, payloads, runs
+from headwater.store import config, dead_letters, deliveries, payloads, replays, runs
 from headwater.store.bell import Bell
 from headwater.store.database import Database
 from headwater.store.dead_letters import DeadLetter
@@ -104,6 +104,10 @@ async def _tell(connection: Any, message: Message, letter: DeadLetter) -> None:
 
 async def _dead_delivery(connection: Any, message: Message, letter: DeadLetter) -> None:
     try:
+        replay = webhook.replay_in(message.headers)
+        if replay is not None:
+            await replays.give_up(connection, replay, letter.reason)
+            return
         receipt = webhook.from_headers(message.id, message.headers, message.body)
     except ContractError as error:
         logger.warning("dead letter %s tells of no delivery: %s", letter.message_id, error)

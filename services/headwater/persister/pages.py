@@ -6,7 +6,7 @@ the transaction is undone and tried again without it (DESIGN.md §2.4).
 """
 
 import logging
-from collections import Counter, OrderedDict, defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -231,13 +231,13 @@ class PageLoader:
 
     async def _still_open(
         self, connection: Any, work: Sequence[Work]
-    ) -> tuple[list[Work], dict[PageKey, Locked], Counter[UUID]]:
-        """The pages that are to be loaded, locked; the rest is passed over, or late: so many records of a run."""
+    ) -> tuple[list[Work], dict[PageKey, Locked], dict[UUID, dict[PageKey, int]]]:
+        """The pages that are to be loaded, locked; the rest is passed over, or late: by run, so many records each."""
         locked = await ledger.lock_pages(
             connection, {key: token_digest(batch.token) for key, batch, _ in work}
         )
         wanted: list[Work] = []
-        late: Counter[UUID] = Counter()
+        late: dict[UUID, dict[PageKey, int]] = defaultdict(dict)
         for key, batch, definition in sorted(work, key=lambda item: item[0]):
             if key not in locked:
                 raise Reject(f"page {key.number} of run {key.run_id} was never begun")
@@ -246,7 +246,7 @@ class PageLoader:
             if locked[key].is_wanted:
                 wanted.append((key, batch, definition))
             else:
-                late[key.run_id] += batch.received
+                late[key.run_id][key] = batch.received
         return wanted, locked, late
 
     async def _remove_residue(self, connection: Any, table: Table, work: Sequence[Work]) -> None:
@@ -286,7 +286,7 @@ class PageLoader:
         records: Mapping[PageKey, list[Any]],
         loaded: Loaded,
         loops: Loops,
-        late: Mapping[UUID, int],
+        late: Mapping[UUID, Mapping[PageKey, int]],
     ) -> bool:
         """Walks first, runs last, in id order: the order in which every loader locks."""
         ending: set[tuple[UUID, int]] = set()

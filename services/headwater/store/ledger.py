@@ -327,9 +327,13 @@ async def end_walk(
     return True
 
 
-async def count_late(connection: Any, run_id: UUID, records: int) -> None:
-    """Records that came for a run that takes no more."""
-    await connection.execute(_Q["count_late"], time_of(run_id), run_id, records)
+async def count_late(connection: Any, run_id: UUID, pages: Mapping[PageKey, int]) -> None:
+    """Records that came for a run that takes no more, by page, which the caller has locked; each page counts once."""
+    keys = sorted(pages)
+    await connection.execute(
+        _Q["count_late"], time_of(run_id), run_id, [key.attempt for key in keys], [key.walk for key in keys],
+        [key.number for key in keys], [pages[key] for key in keys],
+    )  # fmt: skip
 
 
 async def keep_rejected(

@@ -117,7 +117,7 @@ class Original:
 
 
 async def originals(connection: Any, wanted: Sequence[ReplayOf]) -> list[Original]:
-    """Those of `wanted` that still wait, with their bytes."""
+    """Those of `wanted` that still wait, or were given up, with their bytes."""
     rows = await connection.fetch(_Q["originals"], *_columns(wanted))
     return [Original(_receipt(row), row["number"], row["requested_at"]) for row in rows]
 
@@ -173,6 +173,11 @@ async def settle(connection: Any, done: Sequence[Done]) -> None:
             [each.replay.received_at for each in told], [each.replay.delivery_id for each in told],
             [each.state for each in told], [each.reason for each in told], [each.form for each in told],
         )  # fmt: skip
+
+
+async def give_up(connection: Any, replay: ReplayOf, reason: str) -> None:
+    """The message of this replay was given up. The delivery stays as it was; the message may still be sent again."""
+    await connection.execute(_Q["give_up"], replay.received_at, replay.delivery_id, replay.number, reason)
 
 
 async def of_delivery(connection: Any, tenant: str, delivery_id: UUID) -> Sequence[Mapping[str, Any]]:

@@ -108,7 +108,17 @@ UPDATE page SET settled_at = clock_timestamp(), next_token = $6, next_digest = $
  WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND walk = $4 AND number = $5
 
 -- name: count_late
-UPDATE run SET late = late + $3 WHERE due_at = $1 AND id = $2
+-- Records of pages (locked) that their run takes no more: $3 attempts, $4 walks, $5 numbers, $6 how many. A page that is
+-- noted already counts no second time, however often its message comes.
+WITH fresh AS (
+    UPDATE page p SET received = d.received
+      FROM unnest($3::int[], $4::int[], $5::int[], $6::int[]) AS d (attempt, walk, number, received)
+     WHERE p.run_at = $1 AND p.run_id = $2 AND p.attempt = d.attempt AND p.walk = d.walk AND p.number = d.number
+       AND p.settled_at IS NULL AND p.received IS NULL
+    RETURNING p.received
+)
+UPDATE run SET late = late + f.total FROM (SELECT sum(received) AS total FROM fresh) AS f
+ WHERE due_at = $1 AND id = $2 AND f.total > 0
 
 -- name: advance_walk
 -- $5 pages settled, $6 records, $7 the last page's number when this batch found the end (else null), $8 its reason,

@@ -77,24 +77,31 @@ SELECT d.received_at, d.id, d.receipt_id, d.tenant, d.endpoint, d.type, d.provid
   FROM unnest($1::timestamptz[], $2::uuid[], $3::int[]) AS w (received_at, id, number)
   JOIN delivery_replay r ON r.delivery_id = w.id AND r.received_at = w.received_at AND r.number = w.number
   JOIN delivery d ON d.received_at = w.received_at AND d.id = w.id
- WHERE r.state = 'waiting'
+ WHERE (r.state = 'waiting' OR (r.state = 'dead' AND r.settled_at IS NULL))
 
 -- name: claim
 -- These replays and their deliveries, locked; those that wait, with whether a later one of theirs was settled already.
 SELECT r.received_at, r.delivery_id AS id, r.number,
        EXISTS (SELECT 1 FROM delivery_replay l WHERE l.delivery_id = r.delivery_id AND l.received_at = r.received_at
-                  AND l.number > r.number AND l.state IN ('done', 'filtered', 'dead')) AS is_superseded
+                  AND l.number > r.number AND l.settled_at IS NOT NULL AND l.state IN ('done', 'filtered', 'dead'))
+           AS is_superseded
   FROM unnest($1::timestamptz[], $2::uuid[], $3::int[]) AS w (received_at, id, number)
   JOIN delivery d ON d.received_at = w.received_at AND d.id = w.id
   JOIN delivery_replay r ON r.delivery_id = w.id AND r.received_at = w.received_at AND r.number = w.number
- WHERE r.state = 'waiting'
+ WHERE (r.state = 'waiting' OR (r.state = 'dead' AND r.settled_at IS NULL))
  ORDER BY r.received_at, r.delivery_id, r.number
    FOR UPDATE OF d, r
 
 -- name: settle
 UPDATE delivery_replay r SET state = w.state, reason = w.reason, settled_at = clock_timestamp()
   FROM unnest($1::timestamptz[], $2::uuid[], $3::int[], $4::text[], $5::text[]) AS w (received_at, id, number, state, reason)
- WHERE r.delivery_id = w.id AND r.received_at = w.received_at AND r.number = w.number AND r.state = 'waiting'
+ WHERE r.delivery_id = w.id AND r.received_at = w.received_at AND r.number = w.number
+   AND (r.state = 'waiting' OR (r.state = 'dead' AND r.settled_at IS NULL))
+
+-- name: give_up
+-- The replay's message was given up: it is dead, but not settled, so that it can still be done when the message comes back.
+UPDATE delivery_replay SET state = 'dead', reason = left($4, 1000)
+ WHERE received_at = $1 AND delivery_id = $2 AND number = $3 AND state = 'waiting'
 
 -- name: resettle
 -- What a replay made of its delivery.
