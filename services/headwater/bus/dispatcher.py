@@ -6,6 +6,7 @@ bus hands it out again by itself.
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -29,6 +30,9 @@ log = logging.getLogger(__name__)
 
 ALONE_FROM = 3  # a message handed out again so often may kill its process: it is handled without neighbours
 GRACE_S = 30.0
+# A batch fills for so many lingers more while another is handled: two small ones cost more than a large one, and would
+# wait for each other's locks.
+WHILE_BUSY = 5
 LONGEST_DELAY_S = RETRY_DELAYS_S[-1]
 T = TypeVar("T")
 
@@ -200,15 +204,16 @@ class Dispatcher:
             group = [self._inbox.popleft()]
             if self._options.batch_limit == 1 or group[0].goes_alone:
                 return group
-            try:
+            with contextlib.suppress(TimeoutError):  # the batch is as full as it gets
                 async with asyncio.timeout(self._options.linger_s):
                     await self._fill(group)
-            except TimeoutError:
-                pass  # the batch is as full as it gets
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WHILE_BUSY * self._options.linger_s):
+                    await self._fill(group, while_busy=True)
             return group
 
-    async def _fill(self, group: list[Delivery]) -> None:
-        while len(group) < self._options.batch_limit:
+    async def _fill(self, group: list[Delivery], *, while_busy: bool = False) -> None:
+        while len(group) < self._options.batch_limit and (self._calling or not while_busy):
             if not self._inbox:
                 self._arrived.clear()
                 await self._arrived.wait()
@@ -321,6 +326,7 @@ class Dispatcher:
                 return await call()
             finally:
                 self._calling.discard(task)
+                self._arrived.set()  # a batch that fills while others are handled looks again
 
         return await self._gate.run(counted)
 

@@ -32,6 +32,7 @@ class Hand:
     after: int | None = None
     count: int = 0
     knows: bool = False
+    _next: list[Coroutine[None, None, None]] = field(default_factory=list)
     _on_their_way: deque[asyncio.Task[None]] = field(default_factory=deque)
 
     def came_to(self, due: PageDue, *, is_new: bool) -> None:
@@ -45,7 +46,17 @@ class Hand:
         return self.knows or (self.count < MOST_PAGES and now - self.began_at < LONGEST_S)
 
     async def meanwhile(self, handing_on: Coroutine[None, None, None]) -> None:
-        """Hand a page on while the next one is asked for; waits where that takes longer than asking."""
-        self._on_their_way.append(self.group.create_task(handing_on))
+        """Hand a page on as soon as the next one is asked for: `asking` begins it. Waits where that takes longer."""
+        self._next.append(handing_on)
         if len(self._on_their_way) > _HANDED_ON:
             await self._on_their_way.popleft()
+
+    def asking(self) -> None:
+        """A request is about to leave, or none will: there is time for what was put off."""
+        while self._next:
+            self._on_their_way.append(self.group.create_task(self._next.pop()))
+
+    def drop(self) -> None:
+        """Hand nothing on any more: it is fetched again."""
+        while self._next:
+            self._next.pop().close()

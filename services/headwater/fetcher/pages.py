@@ -90,20 +90,24 @@ class Pages:
     async def _walk(self, due: PageDue, known: Known, failures: int) -> None:
         async with asyncio.TaskGroup() as group:
             hand = Hand(group, self._clock.monotonic())
-            following = await self._page(due, known, failures, hand)
-            while following is not None:
-                if (
-                    self._stop.is_set()
-                    or not hand.may_go_on(self._clock.monotonic())
-                    or self._is_wanted(known)
-                ):
-                    await self._bus.publish(page_message(following))
-                    return
-                following = await self._next(following, known, hand)
+            try:
+                following = await self._page(due, known, failures, hand)
+                while following is not None and self._goes_on(known, hand):
+                    following = await self._next(following, known, hand)
+                hand.asking()
+            finally:
+                hand.drop()
+            if following is not None:
+                await self._bus.publish(page_message(following))
 
-    def _is_wanted(self, known: Known) -> bool:
-        """Whether others need the place of a walk in hand."""
-        return self._pace.is_crowded((known.definition.tenant, known.definition.source))
+    def _goes_on(self, known: Known, hand: Hand) -> bool:
+        """Whether the next page is this hand's too: it is not, when others need its place, or the service ends."""
+        source = (known.definition.tenant, known.definition.source)
+        return (
+            not self._stop.is_set()
+            and hand.may_go_on(self._clock.monotonic())
+            and not self._pace.is_crowded(source)
+        )
 
     async def _next(self, due: PageDue, known: Known, hand: Hand) -> PageDue | None:
         """The page after one in hand. What comes of a fault is found out under a message of its own."""
@@ -204,6 +208,7 @@ class Pages:
                 await runs.unpark(connection, turn.due.run_id)
         secrets = await self._definitions.secrets(known)
         async with self._pace.under_way(turn):
+            hand.asking()
             response, page = await self._asked(turn, known, secrets)
         if page.pause_s > 0:
             async with self._database.connection() as connection:

@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 
+from headwater.model.infer import Kind
 from headwater.model.names import quote_identifier
 from headwater.plugins.destinations.ddl import names, relation
 from headwater.plugins.destinations.errors import ROW_FAULTS
@@ -28,6 +29,8 @@ from headwater.plugins.destinations.stage import (
     same_key,
     to_stage,
 )
+
+_WHOLE = frozenset({Kind.INTEGER, Kind.BIGINT})
 
 
 async def upsert(connection: Any, plan: Plan, lines: AsyncIterator[bytes], written: ByRun) -> Outcome:
@@ -53,9 +56,13 @@ async def are_new(connection: Any, plan: Plan, keyed: Keyed) -> bool:
     texts = key_texts(plan, keyed.keys)
     if texts is None:
         return False
+    columns = [plan.columns[name] for name in plan.table.key]
+    values = [
+        ",".join(text) if column.kind in _WHOLE else text for column, text in zip(columns, texts, strict=True)
+    ]
     try:
         async with connection.transaction():
-            return not await connection.fetchval(any_key_exists(plan), *texts)
+            return not await connection.fetchval(any_key_exists(plan), *values)
     except (*ROW_FAULTS, UnicodeEncodeError):
         return False  # some record is at fault: it is found on the way
 
@@ -87,12 +94,16 @@ def merge(plan: Plan) -> str:
 
 
 def any_key_exists(plan: Plan) -> str:
-    """Whether the table has a row of any of the keys; the parameters are one array of texts for each key column.
+    """Whether the table has a row of any of the keys; the parameters are one array of texts for each key column, or one
+    text with commas where they are whole numbers: the driver looks long at each element of an array.
 
     The inner LIMIT makes it look each key up in the index, one after the other, until the first is found.
     """
     columns = [plan.columns[name] for name in plan.table.key]
-    arrays = ", ".join(f"${place}::text[]" for place in range(1, len(columns) + 1))
+    arrays = ", ".join(
+        f"string_to_array(${place}::text, ',')" if column.kind in _WHOLE else f"${place}::text[]"
+        for place, column in enumerate(columns, 1)
+    )
     given = ", ".join(f"k{place}" for place in range(len(columns)))
     same = " AND ".join(
         f"t.{quote_identifier(column.name)} = k.k{place}::{column.sql_type}"

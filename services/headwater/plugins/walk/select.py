@@ -81,7 +81,7 @@ def _checked(found: list[Any], warnings: tuple[str, ...]) -> Selected:
     except ContractError:
         records, body, unwritable = _writable(found)
         rejected += unwritable
-    digest = hashlib.blake2b(body, digest_size=_DIGEST_BYTES).hexdigest() if found else ""
+    digest = hashlib.sha256(body).hexdigest()[: 2 * _DIGEST_BYTES] if found else ""
     ordered = tuple(sorted(rejected, key=lambda one: one.index))
     return Selected(records, ordered, len(found), warnings, digest)
 

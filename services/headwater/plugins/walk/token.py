@@ -3,12 +3,13 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from headwater.plugins.paginators import Place, Progress
 
 START = Progress()
+_PROGRESS = tuple(field.name for field in fields(Progress))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +42,14 @@ class Token:
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> "Token":
-        fields = dict(wire)
-        fields["began_s"] = float(fields.get("began_s") or 0.0)  # exact reading may have made it a Decimal
-        return cls(**(fields | {"progress": Progress(**fields.get("progress", {}))}))
+        told = dict(wire)
+        told["began_s"] = float(told.get("began_s") or 0.0)  # exact reading may have made it a Decimal
+        return cls(**(told | {"progress": Progress(**told.get("progress", {}))}))
 
     def to_wire(self) -> dict[str, Any]:
         wire = {
             "place": self.place,
-            "progress": asdict(self.progress),
+            "progress": {name: getattr(self.progress, name) for name in _PROGRESS},
             "first_digest": self.first_digest,
             "last_digest": self.last_digest,
             "began_s": self.began_s,
