@@ -1,7 +1,7 @@
 """The API that walks are measured on: pages rendered ahead, so that it is never what is waited for.
 
 `python -m tests.bench.paged_api --records N [--size 100]` says its port. `GET /records?cursor=C&delay_ms=D` answers
-page C after D ms as {"items": […], "next": C+1 or null}.
+page C after D ms as {"items": […], "next": C+1 or null, "total": N}; `GET /records?page=P` page P, counted from 1.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import uvloop
 RECORD_BYTES = 1024
 _QUERY = re.compile(rb"^GET /records\?(\S*) ")
 _CURSOR = re.compile(rb"(?:^|&)cursor=c(\d+)")
+_PAGE = re.compile(rb"(?:^|&)page=(\d+)")
 _DELAY = re.compile(rb"(?:^|&)delay_ms=(\d+)")
 
 
@@ -38,14 +39,21 @@ def record(number: int) -> dict[str, object]:
 
 
 def pages(records: int, size: int) -> list[bytes]:
-    """The answers, whole: head and body."""
+    """The answers, whole: head and body. The last one is that past the end."""
     made = []
     for start in range(0, records, size):
         stop = min(start + size, records)
         following = f"c{start // size + 1}" if stop < records else None
-        body = orjson.dumps({"items": [record(number) for number in range(start, stop)], "next": following})
+        body = orjson.dumps(
+            {"items": [record(number) for number in range(start, stop)], "next": following, "total": records}
+        )
         head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         made.append(head.encode() + body)
+    body = orjson.dumps({"items": [], "next": None, "total": records})
+    made.append(
+        f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
     return made
 
 
@@ -66,8 +74,9 @@ class Api(asyncio.Protocol):
             head, self._held = self._held[:end], self._held[end + 4 :]
             query = _QUERY.match(head)
             asked = query[1] if query else b""
-            cursor, delay = _CURSOR.search(asked), _DELAY.search(asked)
-            answer = self._answers[int(cursor[1]) if cursor else 0]
+            cursor, page, delay = _CURSOR.search(asked), _PAGE.search(asked), _DELAY.search(asked)
+            place = int(cursor[1]) if cursor else int(page[1]) - 1 if page else 0
+            answer = self._answers[min(place, len(self._answers) - 1)]
             if delay and int(delay[1]):
                 self._loop.call_later(int(delay[1]) / 1000, self._transport.write, answer)
             else:

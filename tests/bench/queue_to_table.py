@@ -17,7 +17,7 @@ import orjson
 from tests.bench.figures import Figure, ratio
 from tests.bench.house import House, Program, apply, psql, worker
 from tests.bench.load import SECRET, body_of, signed_headers
-from tests.bench.walk import SIZE, finished, manifest, start
+from tests.bench.walk import SIZE, Stream, finished, manifest, start
 
 from headwater.bus.port import Message
 from headwater.bus.rabbitmq import RabbitBus
@@ -169,7 +169,7 @@ async def _pages(
     house: House, url: str, database: Database, pages: int, rounds: int, one_by_one: float
 ) -> list[Figure]:
     """Batches of 100 records, put there by real walks: appended, and merged by key into a table that has them."""
-    names = {f"{mode}_{n}": (mode, 0, pages) for mode in ("append", "merge") for n in range(rounds)}
+    names = {f"{mode}_{n}": Stream(mode, 0, pages) for mode in ("append", "merge") for n in range(rounds)}
     records = pages * SIZE
     figures = []
     async with house.program("paged_api", "--records", records) as api:
