@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,7 +12,6 @@ from email.policy import default
 from typing import Any
 
 from aiohttp import web
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from headwater.app.server import serving
@@ -112,7 +112,9 @@ async def mail_box(
     loop = asyncio.get_running_loop()
 
     def factory() -> SMTP:
-        return SMTP(box, hostname="mail.example.com", enable_SMTPUTF8=True, loop=loop, **more)
+        with warnings.catch_warnings():  # it warns of a login without STARTTLS, which is meant here
+            warnings.simplefilter("ignore", UserWarning)
+            return SMTP(box, hostname="mail.example.com", enable_SMTPUTF8=True, loop=loop, **more)
 
     server = await loop.create_server(factory, "127.0.0.1", 0, ssl=tls if implicit else None)
     box.port = server.sockets[0].getsockname()[1]
@@ -120,6 +122,3 @@ async def mail_box(
         yield box
     finally:
         server.close()
-
-
-__all__ = ["Controller", "Ear", "Heard", "Mailbox", "listening_ear", "mail_box"]

@@ -157,12 +157,13 @@ async def open_ground(settings: Settings, means: Means, metrics: Metrics) -> Asy
             stack.push_async_callback(pool.close)
             pools.append(pool)
         worker, api, spool = pools
-        bus = await _open_bus(settings, means, stack)
+        bus = await open_bus(settings, means, stack)
         bell = await stack.enter_async_context(Bell(worker).running())
         yield Ground(settings, means, worker, api, spool, bus, bell, keyring, clock, metrics)
 
 
-async def _open_bus(settings: Settings, means: Means, stack: AsyncExitStack) -> Bus:
+async def open_bus(settings: Settings, means: Means, stack: AsyncExitStack) -> Bus:
+    """The bus of the settings, closed with `stack`. Raises: Unreachable, ConfigError."""
     if means.amqp_url is None:
         own = Database(means.database_url, "headwater_worker", size=BUS_CONNECTIONS)
         await own.open()

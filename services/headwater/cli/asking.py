@@ -15,8 +15,10 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel, ValidationError
 
 from headwater.app.clock import SystemClock
-from headwater.app.ground import find_means, keyring_for, prepare_database
+from headwater.app.ground import find_means, keyring_for, open_bus, prepare_database
+from headwater.app.services import office_of
 from headwater.bus.memory import MemoryBus
+from headwater.bus.port import Bus
 from headwater.cli.exits import Exit
 from headwater.cli.faults import Conflict, NotFound
 from headwater.cli.printing import print_fields, print_json, print_table, print_yaml, yaml_text
@@ -84,8 +86,13 @@ class Counter:
 
 
 @asynccontextmanager
-async def open_counter(chosen: argparse.Namespace, settings: Settings) -> AsyncIterator[Counter]:
-    """Where `chosen` asks, in its tenant. Raises: NotFound for a tenant that is not there."""
+async def open_counter(
+    chosen: argparse.Namespace, settings: Settings, *, with_bus: bool = False
+) -> AsyncIterator[Counter]:
+    """Where `chosen` asks, in its tenant. Raises: NotFound for a tenant that is not there.
+
+    `with_bus`: the real bus, for those who look at its queues.
+    """
     async with AsyncExitStack() as stack:
         means = await stack.enter_async_context(find_means(settings))
         await prepare_database(settings, means, may_migrate=means.data_folder_is_ours)
@@ -100,9 +107,13 @@ async def open_counter(chosen: argparse.Namespace, settings: Settings) -> AsyncI
             if not await config.has_tenant(connection, chosen.tenant):
                 raise NotFound(f"there is no tenant {chosen.tenant!r}")
         keyring = keyring_for(settings, means)
-        bus = MemoryBus()  # handlers that a command asks hand nothing to a bus: they leave rows
+        bus: Bus = MemoryBus()  # handlers that a command asks hand nothing to a bus: they leave rows
         stack.push_async_callback(bus.close)
-        desk = Desk(api, worker, bus, keyring, Bell(worker), SystemClock(), Metrics())
+        if with_bus:
+            bus = await open_bus(settings, means, stack)
+        desk = Desk(
+            api, worker, bus, keyring, Bell(worker), SystemClock(), Metrics(), office=office_of(settings)
+        )
         yield Counter(desk, chosen.tenant)
 
 

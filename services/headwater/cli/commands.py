@@ -107,6 +107,18 @@ async def _webhooks(chosen: argparse.Namespace, settings: Settings) -> int:
     return await execute_webhooks(chosen, settings)
 
 
+async def _notifications(chosen: argparse.Namespace, settings: Settings) -> int:
+    from headwater.cli.telling import execute_notifications  # noqa: PLC0415 - only this command needs it
+
+    return await execute_notifications(chosen, settings)
+
+
+async def _monitor(chosen: argparse.Namespace, settings: Settings) -> int:
+    from headwater.cli.monitoring import monitor  # noqa: PLC0415 - only this command needs it
+
+    return await monitor(chosen, settings)
+
+
 async def _listen(chosen: argparse.Namespace, settings: Settings) -> int:
     from headwater.cli.listening import listen  # noqa: PLC0415 - only this command needs it
 
@@ -221,6 +233,8 @@ _COMMANDS: dict[str, Command] = {
     "runs": _runs,
     **dict.fromkeys(("refusals", "deliveries", "replays", "endpoints", "secrets", "presets"), _webhooks),
     **dict.fromkeys(RESOURCES, _resources),
+    "notifications": _notifications,
+    "monitor": _monitor,
     "listen": _listen,
     "destinations": _destinations,
     "topology": _topology,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from headwater import __version__
 from headwater.cli.exits import Exit
 from headwater.cli.resource_parsers import add_resource_commands
+from headwater.cli.telling_parsers import add_telling_commands
 from headwater.cli.webhook_parsers import add_webhook_commands
 
 SERVICES = ("receiver", "timer", "fetcher", "persister", "notifier", "control")
@@ -63,12 +64,17 @@ def parser() -> argparse.ArgumentParser:
     _runs(commands)
     add_resource_commands(commands)
     add_webhook_commands(commands)
+    add_telling_commands(commands)
     _destinations(commands)
 
     topology = commands.add_parser("topology", help="the broker's exchanges and queues")
     topology.add_argument("verb", choices=("apply", "check"))
-    database = commands.add_parser("db", help="the database's schema")
+    database = commands.add_parser("db", help="the database's schema, and what is kept in it")
     database.add_argument("verb", choices=("migrate", "status", "cleanup"))
+    database.add_argument(
+        "--dry-run", action="store_true", help="with cleanup: count what would go, and remove nothing"
+    )
+    database.add_argument("--json", action="store_true", help="print JSON")
     doctor = commands.add_parser("doctor", help="check settings, database and broker, and say what to mend")
     doctor.add_argument("--json", action="store_true", help="print JSON")
     config = commands.add_parser("config", help="the settings in force")

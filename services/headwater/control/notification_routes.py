@@ -1,6 +1,6 @@
-"""The rows of the route table about notifications: rules, what was sent, attempts."""
+"""The rows of the route table about notifications (rules, what was sent, attempts) and the monitor."""
 
-from headwater.control import notification_changes, notifications
+from headwater.control import monitor, notification_changes, notifications
 from headwater.control.documents import Part
 from headwater.control.frame import API
 from headwater.control.paging import ListQuery, Page
@@ -16,6 +16,9 @@ def notification_rows() -> tuple[Route, ...]:
     document = Part
     seen = notifications.NotificationSeen
     return (
+        Route("GET", f"{API}/monitor", monitor.show_monitor, "What is wrong, since when, and what to do", "read",
+              monitor.Monitor, tag="monitor"),
+
         Route("GET", _SENT, notifications.list_sent, "What was sent and what waits, newest first", "read",
               Page[notifications.Sent], query=notifications.SentQuery, tag="notifications"),
         Route("GET", f"{_SENT}/{{sent}}", notifications.show_sent, "One notification that was sent, with its attempts",

@@ -3,20 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from headwater.model.habits import LEAST_S, late_after_s
 from headwater.store import notifications
 
-LEAST_S = 900.0  # a run is not late by habit before this
-UNKNOWN_S = 3600.0  # the limit of what has no habit yet
-HABIT_RUNS = 3
-HABIT_FACTOR = 3.0
 UNFIRED_S = 300.0
-
-
-def limit_of(run: Mapping[str, Any]) -> float:
-    """After how many seconds a run is late by habit."""
-    if run["run_count"] < HABIT_RUNS or run["longest_s"] is None:
-        return UNKNOWN_S
-    return max(LEAST_S, HABIT_FACTOR * float(run["longest_s"]))
 
 
 async def look(connection: Any) -> int:
@@ -30,7 +20,7 @@ async def look(connection: Any) -> int:
     new = 0
     for run in await notifications.open_runs(connection, list(limits), least_s):
         for chosen in limits[run["tenant"]]:
-            limit_s = limit_of(run) if chosen is None else float(chosen)
+            limit_s = late_after_s(run["longest_s"], run["run_count"]) if chosen is None else float(chosen)
             if run["age_s"] >= limit_s:
                 new += await _note(connection, run, chosen, limit_s)
     for schedule in await notifications.unfired(connection, list(limits), UNFIRED_S):
