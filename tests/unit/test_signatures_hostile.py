@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import hmac
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -167,3 +168,20 @@ def test_a_time_is_read_as_it_was_written(at_s, unit):
 )
 def test_rfc3339_offsets_fractions_and_leap_seconds_are_read(text, expected_s):
     assert read_timestamp(text, "rfc3339") == pytest.approx(expected_s, abs=1e-6)
+
+
+def test_a_signed_header_that_is_there_and_empty_is_missing():
+    secret = base64.b64encode(b"k" * 24).decode()
+    mac = base64.b64encode(hmac.digest(b"k" * 24, b".1700000000.{}", "sha256")).decode()
+    headers = (
+        (b"webhook-id", b""),
+        (b"webhook-timestamp", b"1700000000"),
+        (b"webhook-signature", b"v1," + mac.encode()),
+    )
+
+    verdict = verify(
+        preset("standard_webhooks"), [Secret.of(secret)], SignedRequest("POST", "", headers, b"{}"),
+        at_s=1700000000, tolerance_s=300,
+    )  # fmt: skip
+
+    assert (verdict.valid, verdict.reason, verdict.detail) == (False, "header_missing", "webhook-id")

@@ -71,14 +71,14 @@ class Counter:
         return reply.value
 
     async def shown(self, answer: type[BaseModel], handler: Handler, **asked: Any) -> Any:
-        """The reply's document as plain JSON values, in the API's own form."""
+        """The reply's document, in the fields of the API."""
         value = await self.ask(handler, **asked)
-        return answer.model_validate(value).model_dump(mode="json", by_alias=True)
+        return answer.model_validate(value).model_dump(mode="python", by_alias=True)
 
     async def listed(self, item: type[BaseModel], handler: Handler, query: Closed) -> list[Any]:
         """The items of a list's first page."""
         value = await self.ask(handler, query=query)
-        return [item.model_validate(each).model_dump(mode="json", by_alias=True) for each in value["items"]]
+        return [item.model_validate(each).model_dump(mode="python", by_alias=True) for each in value["items"]]
 
     async def ring(self) -> None:
         """Tell the services that there is something to do."""

@@ -31,6 +31,7 @@ from headwater.model.errors import ConfigError, HeadwaterError
 from headwater.settings import Settings
 
 WAIT_S = 20.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 _AGAIN = frozenset({408, 425, 429, *range(500, 600)})
@@ -113,16 +114,32 @@ async def listen(chosen: argparse.Namespace, settings: Settings) -> int:
     told = {"api": address, "tenant": chosen.tenant or "", "endpoint": chosen.endpoint, "url": chosen.url}
     digest = hashlib.sha256("\n".join(told.values()).encode()).hexdigest()[:16]
     bookmark = _Bookmark(settings.data_dir / "listen" / f"{chosen.endpoint}-{digest}.json")
-    work = asyncio.current_task()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, work.cancel if work is not None else loop.stop)
+    ended = _until_a_signal()
     try:
         async with aiohttp.ClientSession() as session:
             await _Listener(chosen, _Api(session, address, headers), target, bookmark, told).run()
     except asyncio.CancelledError:
+        if not ended.is_set():
+            raise
         _note(chosen, "ended; it goes on from here the next time")
+    finally:
+        for number in _SIGNALS:
+            asyncio.get_running_loop().remove_signal_handler(number)
     return Exit.OK
+
+
+def _until_a_signal() -> asyncio.Event:
+    """Let a signal cancel the current task; tells whether one came."""
+    work, ended = asyncio.current_task(), asyncio.Event()
+
+    def end() -> None:
+        ended.set()
+        if work is not None:
+            work.cancel()
+
+    for number in _SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, end)
+    return ended
 
 
 def _address(chosen: argparse.Namespace, settings: Settings) -> str:

@@ -113,7 +113,7 @@ async def _duplicates(chosen: argparse.Namespace, counter: Counter) -> int:
     value = await counter.ask(
         deliveries.list_duplicates, path={"delivery": chosen.id}, query=ListQuery(limit=500)
     )
-    items = [deliveries.Duplicate.model_validate(each).model_dump(mode="json") for each in value["items"]]
+    items = [deliveries.Duplicate.model_validate(each).model_dump(mode="python") for each in value["items"]]
     columns = ("receipt_id", "received_at", "is_conflict", "body_sha256")
     return show_list(chosen, columns, items, empty="it has no duplicates")
 
@@ -136,7 +136,7 @@ async def _replay(chosen: argparse.Namespace, counter: Counter) -> int:
     await counter.ring()
     if not chosen.wait or asked["id"] is None:
         return show(chosen, asked)
-    return await _until_done(chosen, counter, asked["id"])
+    return await _until_done(chosen, counter, str(asked["id"]))
 
 
 async def _until_done(chosen: argparse.Namespace, counter: Counter, request: str) -> int:

@@ -44,7 +44,9 @@ class VerifyRequest(Closed):
     definition: SchemeDefinition | None = None
     secrets: Annotated[tuple[str, ...], Field(max_length=100, json_schema_extra={"x-secret": True})] = ()
     context: dict[str, str] = Field(default_factory=dict)
-    tolerance_s: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = DEFAULT_TOLERANCE_S
+    tolerance_s: Annotated[float | None, Field(ge=0, le=1e9, allow_inf_nan=False)] = Field(
+        default=None, description="For the past and the future; default: the provider's advice, else 300."
+    )
     at: datetime | None = Field(default=None, description="Epoch seconds or ISO 8601; default: now.")
     request: ReceivedRequest
 
@@ -68,12 +70,16 @@ class VerifyAnswer(Answer):
 
 async def verify_signature(desk: Desk, call: Call[NoQuery, VerifyRequest]) -> Reply:
     wanted = call.body
+    scheme = _scheme(wanted)
+    tolerance_s = wanted.tolerance_s
+    if tolerance_s is None:
+        tolerance_s = scheme.tolerance_s or DEFAULT_TOLERANCE_S
     verdict = verify(
-        _scheme(wanted),
+        scheme,
         [Secret.of(text) for text in wanted.secrets],
         signed_request(wanted.request),
         at_s=_at(wanted.at, desk.clock.now()),
-        tolerance_s=wanted.tolerance_s,
+        tolerance_s=tolerance_s,
         context=wanted.context,
     )
     return Reply(

@@ -108,7 +108,14 @@ def _literal(text: str) -> Part:
 
 def _header(argument: str) -> Part:
     name = argument.lower().encode("ascii")
-    return lambda material: single_header(material.request, name)
+
+    def value(material: Material) -> bytes:
+        found = single_header(material.request, name)
+        if not found:  # a signed header that is there and empty, such as an id, names nothing
+            raise Refused("header_missing", name.decode("ascii"))
+        return found
+
+    return value
 
 
 def _context(argument: str) -> Part:
