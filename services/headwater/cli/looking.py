@@ -19,7 +19,7 @@ from headwater.model.run import RunState, Trigger
 from headwater.store import runs
 from headwater.store.bell import WORK
 from headwater.store.database import Database
-from headwater.store.runs import COUNTS
+from headwater.store.runs import COUNTS, RunFilter
 
 _LOOK_S = 0.2
 MAX_LIMIT = 500
@@ -77,15 +77,8 @@ def _run(row: Mapping[str, Any]) -> dict[str, Any]:
 
 async def _list_runs(chosen: argparse.Namespace, api: Database) -> int:
     async with api.as_tenant(chosen.tenant) as connection:
-        rows = await runs.list_runs(
-            connection,
-            schedule=chosen.schedule,
-            stream=chosen.stream,
-            state=chosen.state,
-            since=None,
-            limit=_limit(chosen),
-            after=None,
-        )
+        wanted = RunFilter(schedule=chosen.schedule, stream=chosen.stream, state=chosen.state)
+        rows = await runs.list_runs(connection, wanted, limit=_limit(chosen))
     if chosen.json:
         print_json([_run(row) for row in rows])
         return Exit.OK

@@ -35,6 +35,7 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 # What stands in a path, by the parameter's name: another form names nothing and costs no look-up.
 PARAMETERS: Mapping[str, re.Pattern[str]] = {
     "run": _UUID,
+    "backfill": _UUID,
     "delivery": _UUID,
     "letter": _UUID,
     "sent": _UUID,

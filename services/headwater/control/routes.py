@@ -21,6 +21,7 @@ from headwater.control.frame import API
 from headwater.control.notification_routes import notification_rows
 from headwater.control.paging import ListQuery, Page
 from headwater.control.route import ManifestText, Route
+from headwater.control.run_routes import run_rows
 from headwater.control.webhook_routes import webhook_rows
 
 _SCHEDULE = f"{API}/schedules/{{schedule}}"
@@ -133,6 +134,7 @@ def route_table(overview: home.Overview) -> tuple[Route, ...]:
         Route("POST", f"{API}/runs/{{run}}/rerun", runs.rerun_run, "Run it again: same boundary, next generation",
               "run", runs.RunStarted, status=202, keyed=True, tag="runs", problems=(409,)),
 
+        *run_rows(),
         *webhook_rows(),
 
         *notification_rows(),

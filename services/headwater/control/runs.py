@@ -31,7 +31,7 @@ from headwater.control.starting import (
 )
 from headwater.model.run import RunState, Trigger
 from headwater.store import catalogue, runs
-from headwater.store.runs import COUNTS, Outcome
+from headwater.store.runs import COUNTS, Outcome, RunFilter
 
 State = Literal["queued", "running", "succeeded", "partial", "failed", "cancelled", "skipped"]
 
@@ -41,8 +41,12 @@ class RunsQuery(ListQuery):
 
     schedule: Annotated[str | None, Field(max_length=63)] = None
     stream: Annotated[str | None, Field(max_length=127, description="source.stream")] = None
+    source: Annotated[str | None, Field(max_length=63)] = None
     state: State | None = None
+    trigger: Literal["schedule", "api", "cli", "ui", "amqp", "webhook", "after"] | None = None
+    backfill: UUID | None = None
     since: Instant | None = None
+    until: Instant | None = None
 
 
 class RunStarted(Answer):
@@ -180,16 +184,21 @@ def _seconds(start: datetime | None, end: datetime | None) -> float | None:
 async def list_runs(desk: Desk, call: Call[RunsQuery, None]) -> Reply:
     query = call.query
     async with desk.acting(call) as connection:
-        rows = await runs.list_runs(
-            connection,
-            schedule=query.schedule,
-            stream=query.stream,
-            state=query.state,
-            since=in_utc(query.since),
-            limit=query.limit + 1,
-            after=after_run(query),
-        )
+        rows = await runs.list_runs(connection, _wanted(query), limit=query.limit + 1, after=after_run(query))
     return Reply(listing(rows, query.limit, run_view, lambda row: token_of("runs", row["id"])))
+
+
+def _wanted(query: RunsQuery) -> RunFilter:
+    return RunFilter(
+        schedule=query.schedule,
+        stream=query.stream,
+        source=query.source,
+        state=query.state,
+        trigger=query.trigger,
+        backfill_id=query.backfill,
+        since=in_utc(query.since),
+        until=in_utc(query.until),
+    )
 
 
 async def create_run(desk: Desk, call: Call[NoQuery, RunRequest]) -> Reply:

@@ -33,16 +33,33 @@ State = Literal["active", "paused", "disabled", "failed", "expired", "error"]
 
 
 class SchedulesQuery(ListQuery):
+    """Each that is given applies."""
+
     state: State | None = None
+    stream: Annotated[str | None, Field(max_length=127, description="source.stream")] = None
+    source: Annotated[str | None, Field(max_length=63)] = None
+    enabled: bool | None = None
+    q: Annotated[str | None, Field(max_length=200, description="A part of name or description.")] = None
 
 
 class LastRun(Answer):
-    """The newest run of the last due time."""
+    """The newest run, backfills aside."""
 
     id: UUID
     state: str
     started_at: datetime | None
     finished_at: datetime | None
+
+
+class ScheduleCounts(Answer):
+    """Its runs since it is there, whatever is still kept of them."""
+
+    total: int
+    succeeded: int
+    failed: int
+    skipped: int
+    partial: int
+    cancelled: int
 
 
 class Schedule(Answer):
@@ -55,9 +72,17 @@ class Schedule(Answer):
     definition: dict[str, Any]
     state: State
     state_reason: str | None
+    enabled: bool
+    paused_by: str | None
+    paused_at: datetime | None
+    paused_until: datetime | None
     next_at: datetime | None
     last_due_at: datetime | None
     last_run: LastRun | None
+    last_success_at: datetime | None
+    counts: ScheduleCounts
+    consecutive_failures: int
+    created_by: str | None
     created_at: datetime
     updated_at: datetime
 
@@ -103,6 +128,11 @@ def schedule_view(row: Mapping[str, Any], tenant: str) -> dict[str, Any]:
         "state_reason",
         "next_at",
         "last_due_at",
+        "last_success_at",
+        "paused_by",
+        "paused_at",
+        "paused_until",
+        "created_by",
         "created_at",
         "updated_at",
     )
@@ -112,6 +142,9 @@ def schedule_view(row: Mapping[str, Any], tenant: str) -> dict[str, Any]:
         "timing": _timing(definition, tenant),
         "streams": definition.get("streams", []),
         "last_run": last,
+        "enabled": definition.get("enabled", True),
+        "counts": {name: row[name] or 0 for name in ScheduleCounts.model_fields},
+        "consecutive_failures": row["consecutive_failures"] or 0,
     }
 
 
@@ -128,7 +161,7 @@ async def list_schedules(desk: Desk, call: Call[SchedulesQuery, None]) -> Reply:
     after = after_name(query, "schedules")
     async with desk.acting(call) as connection:
         rows = await catalogue.list_schedules(
-            connection, tenant, state=query.state, after=after, limit=query.limit + 1
+            connection, tenant, _wanted(query), after=after, limit=query.limit + 1
         )
     return Reply(
         listing(
@@ -138,6 +171,10 @@ async def list_schedules(desk: Desk, call: Call[SchedulesQuery, None]) -> Reply:
             lambda row: token_of("schedules", row["name"]),
         )
     )
+
+
+def _wanted(query: SchedulesQuery) -> catalogue.ScheduleFilter:
+    return catalogue.ScheduleFilter(query.state, query.stream, query.source, query.enabled, query.q)
 
 
 async def preview_schedule(desk: Desk, call: Call[NoQuery, PreviewRequest]) -> Reply:

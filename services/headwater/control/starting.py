@@ -11,6 +11,7 @@ from headwater.contracts.manifest import StreamDefinition
 from headwater.contracts.messages import RunRequest
 from headwater.model.errors import HeadwaterError
 from headwater.model.run import RunState, Trigger
+from headwater.model.run_policy import Retry
 from headwater.plugins.walk.windows import WindowError, window_of
 from headwater.store import catalogue, config, idempotency, runs, schedules
 from headwater.store.runs import NewRun
@@ -161,4 +162,10 @@ def _again(run: Mapping[str, Any], generation: int, starter: Starter) -> NewRun:
         generation=generation,
         priority=MANUAL,
         started_by=starter.started_by,
+        attempts_max=run["attempts_max"],
+        retry=None if run["retry"] is None else Retry.of(run["retry"]),
+        timeout_s=run["timeout_s"],
+        at_once=run["at_once"],
+        boundary=run["boundary"],
+        backfill_id=run["backfill_id"],
     )

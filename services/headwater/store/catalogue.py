@@ -1,6 +1,7 @@
 """What the API lists: one page of rows in a fixed order, after the last one of the page before."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -74,10 +75,25 @@ async def all_streams(connection: Any, tenant: str) -> Sequence[Row]:
     return await connection.fetch(_Q["all_streams"], tenant)  # type: ignore[no-any-return]
 
 
+@dataclass(frozen=True, slots=True)
+class ScheduleFilter:
+    """Which schedules: each that is given applies. `text` is a part of name or description, in any case."""
+
+    state: str | None = None
+    stream: str | None = None
+    source: str | None = None
+    is_enabled: bool | None = None
+    text: str | None = None
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        return (self.state, self.stream, self.source, self.is_enabled, self.text)
+
+
 async def list_schedules(
-    connection: Any, tenant: str, *, state: str | None, after: str | None, limit: int
+    connection: Any, tenant: str, wanted: ScheduleFilter, *, after: str | None, limit: int
 ) -> Sequence[Row]:
-    return await connection.fetch(_Q["schedules"], tenant, after, limit, state)  # type: ignore[no-any-return]
+    return await connection.fetch(_Q["schedules"], tenant, after, limit, *wanted.values)  # type: ignore[no-any-return]
 
 
 async def get_schedule(connection: Any, tenant: str, name: str) -> Row | None:
@@ -103,6 +119,20 @@ async def list_pages(
     return await connection.fetch(  # type: ignore[no-any-return]
         _Q["pages"], time_of(run_id), run_id, *after, limit
     )
+
+
+async def list_walks(connection: Any, run_id: UUID, limit: int) -> Sequence[Row]:
+    return await connection.fetch(_Q["walks"], time_of(run_id), run_id, limit)  # type: ignore[no-any-return]
+
+
+async def list_rejected(connection: Any, run_id: UUID, limit: int) -> Sequence[Row]:
+    """The first records of the run that were not taken."""
+    return await connection.fetch(_Q["rejected"], time_of(run_id), run_id, limit)  # type: ignore[no-any-return]
+
+
+async def run_extent(connection: Any, run_id: UUID) -> Row:
+    """`page_count` and `rejected_count` of the run, over all attempts."""
+    return await connection.fetchrow(_Q["run_extent"], time_of(run_id), run_id)  # type: ignore[no-any-return]
 
 
 async def highest_generation(

@@ -121,21 +121,32 @@ async def get(connection: Any, run_id: UUID) -> Mapping[str, Any] | None:
     return await connection.fetchrow(_Q["get"], time_of(run_id), run_id)  # type: ignore[no-any-return]
 
 
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs: each that is given applies. `stream` is source.stream; `since` and `until` are due times."""
+
+    schedule: str | None = None
+    stream: str | None = None
+    source: str | None = None
+    state: str | None = None
+    trigger: str | None = None
+    backfill_id: UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        source, _, stream = (self.stream or "").partition(".")
+        of_stream = (source, stream) if self.stream is not None else (self.source, None)
+        return (self.schedule, *of_stream, self.state, self.trigger, self.backfill_id, self.since, self.until)
+
+
 async def list_runs(
-    connection: Any,
-    *,
-    schedule: str | None,
-    stream: str | None,
-    state: str | None,
-    since: datetime | None,
-    limit: int,
-    after: UUID | None,
+    connection: Any, wanted: RunFilter, *, limit: int, after: UUID | None = None
 ) -> Sequence[Mapping[str, Any]]:
     """Runs of the transaction's tenant, newest first, after the run `after`."""
     after_at = None if after is None else time_of(after)
-    return await connection.fetch(  # type: ignore[no-any-return]
-        _Q["list"], schedule, stream, state, since, limit, after_at, after
-    )
+    return await connection.fetch(_Q["list"], *wanted.values, limit, after_at, after)  # type: ignore[no-any-return]
 
 
 async def count_by_state(connection: Any) -> dict[str, int]:

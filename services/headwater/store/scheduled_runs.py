@@ -1,6 +1,7 @@
 """The runs of a schedule as its definition wants them, whatever starts them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -76,4 +77,38 @@ def scheduled_run(
         overlap=overlap if is_automatic else None,
         at_once=overlap.at_once,
         skip_reason=skip_reason,
+    )
+
+
+def backfill_run(
+    backfill: Mapping[str, Any],
+    schedule: Schedule,
+    stream: str,
+    boundary: datetime,
+    due_at: datetime,
+    generation: int,
+    window: Mapping[str, str] | None,
+) -> NewRun:
+    """The run of `stream` that stands for a past `boundary` of the schedule; `backfill` is the row it belongs to.
+
+    It goes last, beside the stream's other runs, and moves no cursor: it has a window, or its stream has no cursor.
+    """
+    run = scheduled_run(
+        backfill["tenant"],
+        schedule,
+        stream,
+        due_at,
+        key=f"backfill {backfill['id']} {boundary.isoformat()}",
+        parameters=backfill["parameters"],
+        started_by=f"backfill {backfill['id']}",
+    )
+    return replace(
+        run,
+        priority=BACKFILL,
+        overlap=None,
+        at_once=backfill["parallel"],
+        boundary=boundary,
+        backfill_id=backfill["id"],
+        generation=generation,
+        window=window,
     )

@@ -19,7 +19,9 @@ from headwater.store.database import Database
 from headwater.store.dead_letters import DeadLetter
 from headwater.store.outbox import OutboxRow
 from headwater.telemetry.metrics import Metrics
+from headwater.timer.backfills import go_on
 from headwater.timer.endings import follow_ends
+from headwater.timer.pauses import resume_due
 
 logger = logging.getLogger("headwater.timer")
 BATCH = 200
@@ -44,12 +46,14 @@ class Relay:
         async with self._database.transaction() as connection:
             followed = await follow_ends(connection)
         async with self._database.transaction() as connection:
+            followed += await go_on(connection)
+        async with self._database.transaction() as connection:
             await admission.admit(connection, ADMIT)
         published = await self._runs()
         return moved >= BATCH or published >= ADMIT or followed > 0
 
     async def _end(self) -> None:
-        """End what others take the place of, and what is overdue."""
+        """End what others take the place of, what is overdue, and pauses whose time is up."""
         async with self._database.transaction() as connection:
             await admission.supersede(connection)
         now_s = asyncio.get_running_loop().time()
@@ -58,6 +62,7 @@ class Relay:
         self._looked_at = now_s
         async with self._database.transaction() as connection:
             await admission.end_overdue(connection)
+            await resume_due(connection)
 
     async def _outbox(self) -> int:
         async with self._database.transaction() as connection:

@@ -61,24 +61,38 @@ SELECT s.source, s.name, v.definition FROM stream s JOIN stream_version v ON v.i
  WHERE s.tenant = $1 ORDER BY s.source, s.name
 
 -- name: schedules
--- With the newest run of the last due time.
-SELECT s.name, s.definition, s.state, s.state_reason, s.next_at, s.last_due_at, s.created_at, s.updated_at,
+-- With the newest run, and what became of all. Filters: $4 state, $5 source.stream, $6 source, $7 enabled, $8 a part of
+-- name or description.
+SELECT s.name, s.definition, s.state, s.state_reason, s.next_at, s.last_due_at, s.created_at, s.updated_at, s.created_by,
+       s.paused_by, s.paused_at, s.paused_until, c.total, c.succeeded, c.failed, c.skipped, c.partial, c.cancelled,
+       c.consecutive_failures, c.last_success_at,
        r.id AS run_id, r.state AS run_state, r.started_at AS run_started_at, r.finished_at AS run_finished_at
-  FROM schedule s LEFT JOIN LATERAL (
+  FROM schedule s
+  LEFT JOIN schedule_record c ON (c.tenant, c.schedule) = (s.tenant, s.name)
+  LEFT JOIN LATERAL (
        SELECT id, state, started_at, finished_at FROM run
-        WHERE run.due_at = s.last_due_at AND run.tenant = s.tenant AND run.schedule = s.name
-        ORDER BY generation DESC, id LIMIT 1) AS r ON true
+        WHERE run.tenant = s.tenant AND run.schedule = s.name AND run.backfill_id IS NULL
+        ORDER BY due_at DESC, generation DESC, id LIMIT 1) AS r ON true
  WHERE s.tenant = $1 AND ($2::text IS NULL OR s.name > $2) AND ($4::text IS NULL OR s.state = $4)
+   AND ($5::text IS NULL OR s.definition -> 'streams' ? $5)
+   AND ($6::text IS NULL OR EXISTS (SELECT 1 FROM jsonb_array_elements_text(s.definition -> 'streams') AS e (stream)
+                                     WHERE split_part(e.stream, '.', 1) = $6))
+   AND ($7::boolean IS NULL OR coalesce((s.definition ->> 'enabled')::boolean, true) = $7)
+   AND ($8::text IS NULL OR position(lower($8) IN lower(s.name || ' ' || coalesce(s.definition ->> 'description', ''))) > 0)
  ORDER BY s.name LIMIT $3
 
 -- name: schedule
--- With the newest run of the last due time.
-SELECT s.name, s.definition, s.state, s.state_reason, s.next_at, s.last_due_at, s.created_at, s.updated_at,
+-- With the newest run, and what became of all.
+SELECT s.name, s.definition, s.state, s.state_reason, s.next_at, s.last_due_at, s.created_at, s.updated_at, s.created_by,
+       s.paused_by, s.paused_at, s.paused_until, c.total, c.succeeded, c.failed, c.skipped, c.partial, c.cancelled,
+       c.consecutive_failures, c.last_success_at,
        r.id AS run_id, r.state AS run_state, r.started_at AS run_started_at, r.finished_at AS run_finished_at
-  FROM schedule s LEFT JOIN LATERAL (
+  FROM schedule s
+  LEFT JOIN schedule_record c ON (c.tenant, c.schedule) = (s.tenant, s.name)
+  LEFT JOIN LATERAL (
        SELECT id, state, started_at, finished_at FROM run
-        WHERE run.due_at = s.last_due_at AND run.tenant = s.tenant AND run.schedule = s.name
-        ORDER BY generation DESC, id LIMIT 1) AS r ON true
+        WHERE run.tenant = s.tenant AND run.schedule = s.name AND run.backfill_id IS NULL
+        ORDER BY due_at DESC, generation DESC, id LIMIT 1) AS r ON true
  WHERE s.tenant = $1 AND s.name = $2
 
 -- name: endpoints
@@ -94,6 +108,20 @@ SELECT name, definition, enabled, created_at, updated_at FROM endpoint WHERE ten
 SELECT attempt, walk, number, status, received, rejected, body_bytes, stop_reason, begun_at, settled_at, sample
   FROM page WHERE run_at = $1 AND run_id = $2 AND (attempt, walk, number) > ($3, $4, $5)
  ORDER BY attempt, walk, number LIMIT $6
+
+-- name: walks
+-- The walks of a run's attempts; at most $3.
+SELECT attempt, number, last_number, settled_count, record_count, stop_reason, highest, started_at
+  FROM walk WHERE run_at = $1 AND run_id = $2 ORDER BY attempt, number LIMIT $3
+
+-- name: rejected
+-- The first $3 records of a run that were not taken.
+SELECT attempt, walk, page, position, reason, record FROM rejected_record
+ WHERE run_at = $1 AND run_id = $2 ORDER BY attempt, walk, page, position LIMIT $3
+
+-- name: run_extent
+SELECT (SELECT count(*) FROM page WHERE run_at = $1 AND run_id = $2) AS page_count,
+       (SELECT count(*) FROM rejected_record WHERE run_at = $1 AND run_id = $2) AS rejected_count
 
 -- name: highest_generation
 -- Of the runs of one stream and schedule (null: none) at one due time.

@@ -208,8 +208,13 @@ INSERT INTO append_residue (run_id, attempt, tenant, source, stream, table_name)
 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING true
 
 -- name: take_residue
--- What earlier runs and attempts of the stream left unfinished: forgotten here, removed by the caller.
-DELETE FROM append_residue WHERE (tenant, source, stream) = ($1, $2, $3) AND NOT (run_id = $4 AND attempt = $5)
+-- What earlier runs and attempts of the stream left unfinished: forgotten here, removed by the caller. What a run loads
+-- that goes on beside this one stays; the time in its id names its partition.
+DELETE FROM append_residue a WHERE (tenant, source, stream) = ($1, $2, $3) AND NOT (run_id = $4 AND attempt = $5)
+   AND NOT EXISTS (
+       SELECT 1 FROM run r
+        WHERE r.due_at = timestamptz 'epoch' + ('x' || left(replace(a.run_id::text, '-', ''), 12))::bit(48)::bigint * interval '1 millisecond'
+          AND r.id = a.run_id AND r.attempt = a.attempt AND r.state = 'running')
 RETURNING run_id, table_name
 
 -- name: clear_residue

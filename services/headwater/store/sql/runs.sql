@@ -29,14 +29,16 @@ RETURNING id, due_at, state
 SELECT run.*, run_waits_for(run) AS waiting_for FROM run WHERE due_at = $1 AND id = $2
 
 -- name: list
--- Runs of the tenant that the transaction names, newest first; each filter is null or applies; after ($6, $7).
+-- Runs of the tenant that the transaction names, newest first; each filter is null or applies; after ($10, $11).
 SELECT run.*, run_waits_for(run) AS waiting_for FROM run
- WHERE ($1::text IS NULL OR schedule = $1)
-   AND ($2::text IS NULL OR source || '.' || stream = $2)
-   AND ($3::text IS NULL OR state = $3)
-   AND ($4::timestamptz IS NULL OR due_at >= $4)
-   AND ($6::timestamptz IS NULL OR (due_at, id) < ($6, $7::uuid))
- ORDER BY due_at DESC, id DESC LIMIT $5
+ WHERE tenant = current_setting('headwater.tenant')
+   AND ($1::text IS NULL OR schedule = $1)
+   AND ($2::text IS NULL OR source = $2) AND ($3::text IS NULL OR stream = $3)
+   AND ($4::text IS NULL OR state = $4) AND ($5::text IS NULL OR trigger = $5)
+   AND ($6::uuid IS NULL OR backfill_id = $6)
+   AND ($7::timestamptz IS NULL OR due_at >= $7) AND ($8::timestamptz IS NULL OR due_at < $8)
+   AND ($10::timestamptz IS NULL OR (due_at, id) < ($10, $11::uuid))
+ ORDER BY due_at DESC, id DESC LIMIT $9
 
 -- name: count_by_state
 -- How many runs are in each state that is not final, and how many ended in the last day.
