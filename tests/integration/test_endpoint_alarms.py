@@ -7,9 +7,10 @@ from tests.support.receipts import hand_in, receipt, settled
 from tests.support.receiving import manifest
 from tests.support.spine import Spine, open_spine, working
 
-from headwater.store import alarms, endpoints
+from headwater.store import alarms, endpoints, retention
 from headwater.store.endpoints import Count
-from headwater.timer.endpoints import sweep, watch
+from headwater.store.retention import Keep
+from headwater.timer.endpoints import watch
 
 NOW = datetime.now(UTC)
 
@@ -108,8 +109,8 @@ async def test_each_endpoint_keeps_its_deliveries_for_as_long_as_it_says(databas
             )
             await settled(spine, 3)
 
+        await retention.clean(spine.worker, Keep())
         async with spine.worker.transaction() as connection:
-            await sweep(connection)
             longest = await endpoints.longest_retention_days(connection)
 
         rows = await spine.fetch("SELECT body FROM delivery ORDER BY body")

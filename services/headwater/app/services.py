@@ -7,11 +7,21 @@ from headwater.app.ground import Ground
 from headwater.app.service import Service
 from headwater.plugins.notifiers.base import Office
 from headwater.settings import Settings
+from headwater.store.retention import Keep
 
 
 def office_of(settings: Settings) -> Office:
     """What the settings say about notifications."""
     return Office(settings.public_url, settings.smtp_url, settings.smtp_from, settings.callback_allow)
+
+
+def keep_of(settings: Settings) -> Keep:
+    """How long history is kept where a tenant says nothing else."""
+    return Keep(
+        settings.retention_runs_days,
+        settings.retention_notifications_days,
+        settings.retention_dead_letters_days,
+    )
 
 
 def _receiver(ground: Ground) -> Service:
@@ -39,7 +49,14 @@ def _receiver(ground: Ground) -> Service:
 def _timer(ground: Ground) -> Service:
     from headwater.timer.service import Timer
 
-    return Timer(ground.worker, ground.means.database_url, ground.bus, ground.bell, ground.metrics)
+    return Timer(
+        ground.worker,
+        ground.means.database_url,
+        ground.bus,
+        ground.bell,
+        ground.metrics,
+        keep_of(ground.settings),
+    )
 
 
 def _fetcher(ground: Ground) -> Service:
@@ -85,6 +102,7 @@ def _control(ground: Ground) -> Service:
         ground.means.management_url,
         has_broker=ground.means.amqp_url is not None,
         office=office_of(ground.settings),
+        keep=keep_of(ground.settings),
     )
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from headwater.app.clock import SystemClock
 from headwater.app.ground import find_means, keyring_for, open_bus, prepare_database
-from headwater.app.services import office_of
+from headwater.app.services import keep_of, office_of
 from headwater.bus.memory import MemoryBus
 from headwater.bus.port import Bus
 from headwater.cli.exits import Exit
@@ -112,7 +112,15 @@ async def open_counter(
         if with_bus:
             bus = await open_bus(settings, means, stack)
         desk = Desk(
-            api, worker, bus, keyring, Bell(worker), SystemClock(), Metrics(), office=office_of(settings)
+            api,
+            worker,
+            bus,
+            keyring,
+            Bell(worker),
+            SystemClock(),
+            Metrics(),
+            office=office_of(settings),
+            keep=keep_of(settings),
         )
         yield Counter(desk, chosen.tenant)
 

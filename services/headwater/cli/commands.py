@@ -5,14 +5,16 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from pathlib import Path
 
 from headwater.app.ground import find_means, has_broker, prepare_database
+from headwater.app.services import keep_of
 from headwater.cli import configuring, looking
 from headwater.cli.exits import Exit
 from headwater.cli.faults import run_and_report
 from headwater.cli.opening import open_api
-from headwater.cli.printing import print_fields, print_json
+from headwater.cli.printing import print_fields, print_json, print_table
 from headwater.cli.resource_parsers import RESOURCES
 from headwater.contracts.manifest import Manifest
 from headwater.contracts.manifest_text import Document, ManifestError, parse_manifest
@@ -21,11 +23,10 @@ from headwater.control.validation import check
 from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret
 from headwater.settings import Settings, read_settings
-from headwater.store import endpoints, maintenance
+from headwater.store import retention
 from headwater.store.database import Database
 from headwater.store.migrate import status
 from headwater.telemetry.logs import set_up_logs
-from headwater.timer.service import RUN_DAYS
 
 Command = Callable[[argparse.Namespace, Settings], Awaitable[int]]
 
@@ -166,25 +167,30 @@ async def _db(chosen: argparse.Namespace, settings: Settings) -> int:
             )
             return Exit.FAILURE if missing else Exit.OK
         else:
-            await _clean_up(means.database_url)
+            await _clean_up(chosen, settings, means.database_url)
     return Exit.OK
 
 
-async def _clean_up(url: Secret) -> None:
+async def _clean_up(chosen: argparse.Namespace, settings: Settings, url: Secret) -> None:
     worker = Database(url, "headwater_worker", size=1)
     await worker.open()
     try:
-        async with worker.transaction() as connection:
-            made = await maintenance.make_partitions(connection)
-            delivery_days = await endpoints.longest_retention_days(connection)
-            dropped = await maintenance.drop_partitions(
-                connection, run_days=RUN_DAYS, delivery_days=delivery_days
-            )
+        if chosen.dry_run:
+            async with worker.connection() as connection:
+                removals = await retention.plan(connection, keep_of(settings))
+        else:
+            removals = await retention.clean(worker, keep_of(settings))
     finally:
         await worker.close()
-    print(
-        f"{made} partitions made, {dropped} dropped (runs after {RUN_DAYS} days, deliveries after {delivery_days})"
-    )
+    if chosen.json:
+        print_json({"dry_run": chosen.dry_run, "removals": [asdict(each) for each in removals]})
+        return
+    columns = ("table", "tenant", "endpoint", "day", "older_than_days", "count")
+    nothing = "nothing is older than it is kept"
+    print_table(columns, ([getattr(each, name) for name in columns] for each in removals), empty=nothing)
+    if removals:
+        rows = sum(each.count for each in removals)
+        print(f"{rows} rows {'would go; nothing was removed' if chosen.dry_run else 'went'}")
 
 
 async def _doctor(chosen: argparse.Namespace, settings: Settings) -> int:

@@ -1,6 +1,6 @@
 """The rows of the route table about notifications (rules, what was sent, attempts) and the monitor."""
 
-from headwater.control import monitor, notification_changes, notifications
+from headwater.control import monitor, notification_changes, notifications, retention
 from headwater.control.documents import Part
 from headwater.control.frame import API
 from headwater.control.paging import ListQuery, Page
@@ -16,6 +16,11 @@ def notification_rows() -> tuple[Route, ...]:
     document = Part
     seen = notifications.NotificationSeen
     return (
+        Route("GET", f"{API}/tenants/{{tenant}}/retention", retention.show_retention,
+              "How long history is kept", "read", retention.RetentionSeen, tag="tenants"),
+        Route("PUT", f"{API}/tenants/{{tenant}}/retention", retention.set_retention,
+              "Say how long a tenant's history is kept", "admin", retention.RetentionSeen, body=retention.Retention,
+              tag="tenants"),
         Route("GET", f"{API}/monitor", monitor.show_monitor, "What is wrong, since when, and what to do", "read",
               monitor.Monitor, tag="monitor"),
 

@@ -17,6 +17,7 @@ from headwater.plugins.notifiers.base import PLAIN_OFFICE, Office
 from headwater.store.bell import Bell
 from headwater.store.database import Database
 from headwater.store.keyring import Keyring
+from headwater.store.retention import KEEP, Keep
 from headwater.telemetry.metrics import Metrics
 
 Scope = Literal["read", "run", "write", "admin"]
@@ -125,6 +126,7 @@ class Desk:
     management_url: Secret | None = None
     has_broker: bool | None = None
     office: Office = PLAIN_OFFICE
+    keep: Keep = KEEP
     parsing: asyncio.Semaphore = field(
         default_factory=lambda: asyncio.Semaphore(2)
     )  # large texts take a core

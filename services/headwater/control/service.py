@@ -25,6 +25,7 @@ from headwater.store import idempotency
 from headwater.store.bell import Bell
 from headwater.store.database import Database
 from headwater.store.keyring import Keyring
+from headwater.store.retention import KEEP, Keep
 from headwater.telemetry.metrics import Metrics
 
 logger = logging.getLogger("headwater.control")
@@ -55,9 +56,10 @@ class Control:
         *,
         has_broker: bool | None = None,
         office: Office = PLAIN_OFFICE,
+        keep: Keep = KEEP,
     ) -> None:
         self._desk = Desk(
-            database, worker, bus, keyring, bell, clock, metrics, management_url, has_broker, office
+            database, worker, bus, keyring, bell, clock, metrics, management_url, has_broker, office, keep
         )
         self._table = route_table(Overview())
         self._drain = Drain(worker, bell, metrics)

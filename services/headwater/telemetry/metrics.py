@@ -75,6 +75,12 @@ class Metrics:
         self.queue = Gauge(
             "headwater_queue_messages", "Messages in a queue", ["queue"], registry=self.registry
         )
+        self.outside_partitions = Gauge(
+            "headwater_rows_outside_partitions",
+            "Rows that no day's partition took (at most 1,000 are counted)",
+            ["table"],
+            registry=self.registry,
+        )
         self.restarts = Counter(
             "headwater_restarts_total", "Service restarts", ["service"], registry=self.registry
         )

@@ -26,6 +26,3 @@ async def sweep(connection: Any) -> None:
     await refusals.sweep(connection)
     await replays.sweep(connection)
     await endpoints.sweep_counts(connection)
-    gone = await endpoints.forget_old_deliveries(connection)
-    if gone:
-        logger.info("%d deliveries are older than their endpoints keep them: removed", gone)

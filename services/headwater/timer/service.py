@@ -9,10 +9,11 @@ from aiohttp import web
 from headwater.bus.port import Bus
 from headwater.model.errors import Unavailable
 from headwater.model.secret import Secret
-from headwater.store import deliveries, endpoints, maintenance, outbox, payloads
+from headwater.store import deliveries, maintenance, outbox, payloads, retention
 from headwater.store.bell import WORK, Bell, listening
 from headwater.store.config import CONFIG_CHANNEL
 from headwater.store.database import Database
+from headwater.store.retention import KEEP, Keep
 from headwater.telemetry.metrics import Metrics
 from headwater.timer.endpoints import sweep, watch
 from headwater.timer.fire import Firing
@@ -25,7 +26,6 @@ NET_S = 1.0
 REAP_EVERY_S = 30.0
 HOUSE_EVERY_S = 3600.0
 PAYLOAD_DAYS = 14
-RUN_DAYS = 90
 WATCH_EVERY_S = 30.0
 
 
@@ -34,7 +34,16 @@ class Timer:
 
     name = "timer"
 
-    def __init__(self, database: Database, url: Secret, bus: Bus, bell: Bell, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        database: Database,
+        url: Secret,
+        bus: Bus,
+        bell: Bell,
+        metrics: Metrics,
+        keep: Keep = KEEP,
+    ) -> None:
+        self._keep = keep
         self._database = database
         self._url = url
         self._bell = bell
@@ -118,14 +127,19 @@ class Timer:
         return WATCH_EVERY_S
 
     async def _keep_house(self) -> float:
+        for removal in await retention.clean(self._database, self._keep):
+            where = f" of {removal.day}" if removal.day else f" of {removal.tenant or 'endpoints'}"
+            logger.info(
+                "%s%s: %d rows are older than they are kept: removed", removal.table, where, removal.count
+            )
         async with self._database.transaction() as connection:
-            await maintenance.make_partitions(connection)
-            delivery_days = await endpoints.longest_retention_days(connection)
-            await maintenance.drop_partitions(connection, run_days=RUN_DAYS, delivery_days=delivery_days)
-            for table, count in (await maintenance.default_rows(connection)).items():
-                logger.error(
-                    "table %s has %d rows outside of every day's partition; check the clocks", table, count
-                )
+            outside = await maintenance.default_rows(connection)
+        self._metrics.outside_partitions.clear()
+        for table, count in outside.items():
+            self._metrics.outside_partitions.labels(table).set(count)
+            logger.error(
+                "table %s has %d rows outside of every day's partition; check the clocks", table, count
+            )
         async with self._database.transaction() as connection:
             await payloads.sweep(connection, PAYLOAD_DAYS)
             await deliveries.sweep_claims(connection)
