@@ -62,11 +62,11 @@ async def the_user(office: Office, rabbit: str) -> pika.ConnectionParameters:
     return as_user(rabbit, USER, made.json["password"])
 
 
-def ask(parameters: pika.ConnectionParameters, body: bytes, **properties: Any) -> None:
+def ask(
+    parameters: pika.ConnectionParameters, body: bytes, key: str = "run.request", **properties: Any
+) -> None:
     with channel(parameters) as opened:
-        opened.basic_publish(
-            "headwater.in", "run.request", body, pika.BasicProperties(**properties), mandatory=True
-        )
+        opened.basic_publish("headwater.in", key, body, pika.BasicProperties(**properties), mandatory=True)
 
 
 async def runs_of(office: Office, count: int) -> list[dict[str, Any]]:
@@ -168,3 +168,28 @@ async def test_a_renewed_user_has_a_new_password_only(office: Office, rabbit: st
     assert len(await runs_of(office, 1)) == 1
     with pytest.raises(pika.exceptions.AMQPConnectionError):
         await asyncio.to_thread(ask, old, b"{}", message_id="2", user_id=USER)
+
+
+async def test_a_plain_client_hands_in_an_event_and_it_goes_the_way_of_webhooks(
+    office: Office, rabbit: str
+) -> None:
+    parameters = await the_user(office, rabbit)
+    body = b'{"id": 7, "\xff": 1}'
+
+    for _ in range(2):
+        await asyncio.to_thread(
+            ask,
+            parameters,
+            body,
+            "event.hooks",
+            message_id="event-1",
+            user_id=USER,
+            headers={"shop": "a", "n": 3},
+        )
+
+    async with asyncio.timeout(20):
+        while (await office.bus.depth())["headwater.webhook.received"] < 2:
+            await asyncio.sleep(0.05)
+    counted = (await office.get("/endpoints/hooks/stats")).json
+    assert counted["verified"] == 2
+    assert (await office.get("/dead-letters")).json["items"] == []

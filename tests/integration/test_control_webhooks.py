@@ -1,5 +1,6 @@
 """What operators ask of receiving through the API: refusals, replays, searches, tests, secrets, handshakes, counts."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -278,6 +279,7 @@ async def test_counts_tell_what_was_received_verified_refused_and_a_duplicate(fr
     assert stats["deliveries"] == {"done": 1}
     assert stats["last_delivery_at"] is not None
     assert stats["quiet_s"] < 60
+    assert (stats["retention_days"], stats["oldest_delivery_at"] is not None) == (30, True)
     assert (await front.office.get("/endpoints/orders/stats?since=2100-01-01")).json["received"] == 0
 
 
@@ -387,3 +389,14 @@ async def test_a_field_is_hashed_with_the_tenants_key_and_without_the_key_its_de
     assert (dead["state"], dead["reason"]) == (
         "dead", "fields: secret 'pepper' is not there: set it, or correct the name",
     )  # fmt: skip
+
+
+async def test_who_waits_for_deliveries_is_let_go_when_the_service_ends(front: Front) -> None:
+    await front.apply()
+    waiting = asyncio.create_task(front.office.get("/endpoints/orders/follow?wait_s=25"))
+    async with asyncio.timeout(10):
+        while not waiting.done():
+            front.office.control.let_go()
+            await asyncio.sleep(0.02)
+
+    assert (await waiting).json["items"] == []

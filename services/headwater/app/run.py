@@ -12,7 +12,7 @@ from headwater.app.ground import Ground, Means, find_means, open_ground, prepare
 from headwater.app.memory import give_back
 from headwater.app.patience import unless
 from headwater.app.server import Probes, serving
-from headwater.app.service import Service, supervise
+from headwater.app.service import Service, Waited, supervise
 from headwater.app.services import SERVICES
 from headwater.model.errors import Unavailable
 from headwater.model.secret import Secret
@@ -133,6 +133,9 @@ async def _until_the_end(
                 address = f"http://{host}:{port}"
                 announcer.services(services, address)
                 await _work(ground, ending, story, address, once=once)
+                for service in services:
+                    if isinstance(service, Waited):
+                        service.let_go()
         finally:
             stop.set()  # after the port is closed, so that what was accepted is still made safe
     return 0

@@ -42,6 +42,13 @@ class Informative(Protocol):
     def facts(self) -> Mapping[str, float | int | None]: ...
 
 
+@runtime_checkable
+class Waited(Protocol):
+    """A service whose callers may wait for something: they are let go before the port is closed."""
+
+    def let_go(self) -> None: ...
+
+
 async def supervise(service: Service, stop: asyncio.Event, metrics: Metrics) -> None:
     """Run the service until `stop`; one that falls is started again with back-off."""
     loop = asyncio.get_running_loop()

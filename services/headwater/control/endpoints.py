@@ -49,7 +49,7 @@ class EndpointStats(Answer):
 
     `received` counts every request; `verified` those that became deliveries or marks on one; `refused` the others by
     reason. `spooled`, of those verified, went through PostgreSQL: the broker did not take them, or they are large or
-    ordered. `deliveries` counts by state.
+    ordered. `deliveries` counts by state. Deliveries are kept for `retention_days`.
     """
 
     since: datetime
@@ -63,6 +63,8 @@ class EndpointStats(Answer):
     deliveries: dict[str, int]
     last_delivery_at: datetime | None
     quiet_s: float | None
+    retention_days: int
+    oldest_delivery_at: datetime | None
     alarms: list[Alarm]
 
 
@@ -145,6 +147,7 @@ async def endpoint_stats(desk: Desk, call: Call[StatsQuery, None]) -> Reply:
         row = await endpoint_of(connection, call)
         counts = await endpoints.counts_since(connection, call.tenant, name, since)
         last = await endpoints.last_delivery_at(connection, call.tenant, name)
+        oldest = await endpoints.oldest_delivery_at(connection, call.tenant, name)
         states = await endpoints.deliveries_since(connection, call.tenant, name, since)
         duplicates = await endpoints.duplicates_since(connection, call.tenant, name, since)
         alarmed = await alarms.of_tenant(connection, call.tenant)
@@ -169,6 +172,8 @@ async def endpoint_stats(desk: Desk, call: Call[StatsQuery, None]) -> Reply:
             "deliveries": states,
             "last_delivery_at": last,
             "quiet_s": round(max(quiet.total_seconds(), 0.0), 1),
+            "retention_days": definition_of(row).retention.days,
+            "oldest_delivery_at": oldest,
             "alarms": alarm_views(alarmed, name),
         }
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
@@ -84,11 +85,17 @@ class Listening:
                     connection, call.tenant, call.path["endpoint"], position, call.query.limit
                 )
             rest_s = deadline - desk.clock.monotonic()
-            if rows or rest_s <= 0:
+            if rows or rest_s <= 0 or desk.ending.is_set():
                 break
-            await asyncio.sleep(min(LOOK_S, rest_s))
+            await _pause(min(LOOK_S, rest_s), desk.ending)
         items = [_view(at, row) for at, row in rows]
         return Reply({"items": items, "position": str(rows[-1][0] if rows else position)})
+
+
+async def _pause(seconds: float, ending: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await ending.wait()
 
 
 async def _begin(desk: Desk, call: Call[FollowQuery, None]) -> Position:

@@ -127,6 +127,7 @@ class Desk:
     has_broker: bool | None = None
     office: Office = PLAIN_OFFICE
     keep: Keep = KEEP
+    ending: asyncio.Event = field(default_factory=asyncio.Event)  # who waits for something ends then
     parsing: asyncio.Semaphore = field(
         default_factory=lambda: asyncio.Semaphore(2)
     )  # large texts take a core

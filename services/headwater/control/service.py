@@ -82,6 +82,10 @@ class Control:
             return str(error)
         return None
 
+    def let_go(self) -> None:
+        """Answer those who wait for something."""
+        self._desk.ending.set()
+
     async def run(self, stop: asyncio.Event) -> None:
         """Drain the dead letters and serve the AMQP door until `stop` is set."""
         bus = self._desk.bus

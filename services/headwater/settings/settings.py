@@ -74,9 +74,12 @@ def _one_of(name: str, text: str, allowed: tuple[str, ...]) -> str:
 
 def _seconds(name: str, text: str) -> float:
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
-        raise ConfigError(f"{name}={text!r}: give a number of seconds") from None
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):  # NaN is in no order
+        raise ConfigError(f"{name}={text!r}: give a number of seconds")
+    return seconds
 
 
 def _days(environment: Mapping[str, str], name: str) -> int:

@@ -78,6 +78,11 @@ async def last_delivery_at(connection: Any, tenant: str, endpoint: str) -> datet
     return await connection.fetchval(_Q["last_delivery"], tenant, endpoint)  # type: ignore[no-any-return]
 
 
+async def oldest_delivery_at(connection: Any, tenant: str, endpoint: str) -> datetime | None:
+    """When the oldest delivery came that is still kept."""
+    return await connection.fetchval(_Q["oldest_delivery"], tenant, endpoint)  # type: ignore[no-any-return]
+
+
 async def deliveries_since(connection: Any, tenant: str, endpoint: str, since: datetime) -> dict[str, int]:
     """Deliveries by state."""
     rows = await connection.fetch(_Q["deliveries_since"], tenant, endpoint, since)

@@ -63,6 +63,9 @@ SELECT outcome, sum(request_count)::bigint AS request_count, max(last_at) AS las
 -- name: last_delivery
 SELECT max(last_at) FROM endpoint_count WHERE tenant = $1 AND endpoint = $2 AND outcome = 'accepted'
 
+-- name: oldest_delivery
+SELECT received_at FROM delivery WHERE tenant = $1 AND endpoint = $2 ORDER BY received_at LIMIT 1
+
 -- name: deliveries_since
 SELECT state, count(*) AS delivery_count FROM delivery
  WHERE tenant = $1 AND endpoint = $2 AND received_at >= $3 GROUP BY state ORDER BY state
