@@ -247,3 +247,17 @@ async def test_a_run_again_keeps_what_the_first_one_was_under(office: Office):
     run = (await office.get(f"/runs/{again}")).json
     assert (run["generation"], run["attempts_max"], run["parameters"]) == (2, 3, {"a": 1, "b": 2})
     assert (await office.get(f"/runs/{run_id}")).json["ended_by"] == "key admin"
+
+
+async def test_the_tenants_limit_of_runs_is_set_and_taken_away(office: Office):
+    changed = await office.ask("PATCH", "/tenants/default", json={"max_running": 1})
+    assert (changed.status, changed.json["max_running"]) == (200, 1), changed.body
+    await office.post("/schedules/by-hand/run")
+    await _relay(office)
+
+    waiting = [run["waits_for"] for run in (await office.get("/runs")).json["items"]]
+
+    assert sorted(waiting) == ["fetcher", "tenant_limit"]
+    taken = await office.ask("PATCH", "/tenants/default", json={"max_running": None})
+    assert (taken.json["max_running"], taken.json["minimum_interval_s"]) == (None, 60)
+    assert (await office.ask("PATCH", "/tenants/none", json={"max_running": 1})).status == 404

@@ -90,7 +90,15 @@ async def _export(chosen: argparse.Namespace, settings: Settings) -> int:
     return await configuring.export(chosen, settings)
 
 
+async def _life(chosen: argparse.Namespace, settings: Settings) -> int:
+    from headwater.cli.living import execute_life  # noqa: PLC0415 - only these commands need it
+
+    return await execute_life(chosen, settings)
+
+
 async def _runs(chosen: argparse.Namespace, settings: Settings) -> int:
+    if chosen.verb not in looking.RUN_VERBS:
+        return await _life(chosen, settings)
     async with AsyncExitStack() as stack:
         _, api = await open_api(settings, stack)
         return await looking.RUN_VERBS[chosen.verb](chosen, api)
@@ -237,6 +245,7 @@ _COMMANDS: dict[str, Command] = {
     "export": _export,
     "preview": _preview,
     "runs": _runs,
+    **dict.fromkeys(("schedules", "backfills", "stats"), _life),
     **dict.fromkeys(("refusals", "deliveries", "replays", "endpoints", "secrets", "presets"), _webhooks),
     **dict.fromkeys(RESOURCES, _resources),
     "notifications": _notifications,

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from headwater import __version__
 from headwater.cli.exits import Exit
+from headwater.cli.life_parsers import add_life_commands, add_run_verbs, add_schedule_verbs
+from headwater.cli.options import verbs_of
 from headwater.cli.resource_parsers import add_resource_commands
 from headwater.cli.telling_parsers import add_telling_commands
 from headwater.cli.webhook_parsers import add_webhook_commands
@@ -62,6 +64,8 @@ def parser() -> argparse.ArgumentParser:
     preview.add_argument("--json", action="store_true", help="print JSON")
 
     _runs(commands)
+    add_life_commands(commands)
+    add_schedule_verbs(verbs_of(commands, "schedules", "when streams are due"))
     add_resource_commands(commands)
     add_webhook_commands(commands)
     add_telling_commands(commands)
@@ -90,7 +94,7 @@ def _listing(command: argparse.ArgumentParser) -> None:
 
 
 def _runs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    runs = commands.add_parser("runs", help="list, show and start runs")
+    runs = commands.add_parser("runs", help="list, show, start, cancel and repeat runs")
     verbs = runs.add_subparsers(dest="verb", metavar="VERB", required=True)
     listing = verbs.add_parser("list", help="the newest runs")
     listing.add_argument("--stream", help="of one stream (source.stream)")
@@ -119,6 +123,7 @@ def _runs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     )
     start.add_argument("--tenant", default="default")
     start.add_argument("--json", action="store_true", help="print JSON")
+    add_run_verbs(verbs)
 
 
 def _destinations(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

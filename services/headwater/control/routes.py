@@ -42,6 +42,8 @@ def route_table(overview: home.Overview) -> tuple[Route, ...]:
               body=tenants.NewTenant, status=201, tag="tenants", problems=(409,)),
         Route("GET", f"{API}/tenants/{{tenant}}", tenants.show_tenant, "One tenant", "read", tenants.Tenant,
               tag="tenants"),
+        Route("PATCH", f"{API}/tenants/{{tenant}}", tenants.change_tenant, "Change a tenant's limits", "admin",
+              tenants.Tenant, body=tenants.TenantChange, tag="tenants"),
         Route("POST", f"{API}/tenants/{{tenant}}/broker-user", tenants.create_broker_user,
               "Make the tenant's broker user, or give it a new password", "admin", tenants.BrokerUser,
               tag="tenants", problems=(409,)),

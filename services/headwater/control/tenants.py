@@ -18,19 +18,32 @@ from headwater.control.validation import MINIMUM_INTERVAL_S
 from headwater.model.secret import Secret
 from headwater.store import catalogue
 
+MaxRunning = Annotated[
+    int, Field(ge=1, le=100_000, description="How many of its runs are under way at once.")
+]
+
 
 class NewTenant(Closed):
     name: Name
     minimum_interval_s: Annotated[
         int, Field(ge=1, le=86_400, description="The least distance of two due times of a schedule.")
     ] = MINIMUM_INTERVAL_S
+    max_running: MaxRunning | None = None
+
+
+class TenantChange(Closed):
+    """What is left out stays. `max_running` null: no limit."""
+
+    minimum_interval_s: Annotated[int, Field(ge=1, le=86_400)] | None = None
+    max_running: MaxRunning | None = None
 
 
 class Tenant(Answer):
-    """The owner of everything below it."""
+    """The owner of everything below it. `max_running`: so many of its runs at once; null: no limit."""
 
     name: str
     minimum_interval_s: int
+    max_running: int | None
     created_at: datetime
 
 
@@ -43,7 +56,12 @@ class BrokerUser(Answer):
 
 def tenant_view(row: Mapping[str, Any]) -> dict[str, Any]:
     minimum = row["settings"].get("minimum_interval_s", MINIMUM_INTERVAL_S)
-    return {"name": row["name"], "minimum_interval_s": minimum, "created_at": row["created_at"]}
+    return {
+        "name": row["name"],
+        "minimum_interval_s": minimum,
+        "max_running": row["settings"].get("max_running"),
+        "created_at": row["created_at"],
+    }
 
 
 async def list_tenants(desk: Desk, call: Call[ListQuery, None]) -> Reply:
@@ -64,12 +82,28 @@ async def show_tenant(desk: Desk, call: Call[NoQuery, None]) -> Reply:
 async def create_tenant(desk: Desk, call: Call[NoQuery, NewTenant]) -> Reply:
     if not call.caller.is_global:
         raise forbidden("Only a key of no tenant makes tenants")
-    settings = {"minimum_interval_s": call.body.minimum_interval_s}
+    settings = call.body.model_dump(exclude={"name"}, exclude_none=True)
     async with desk.acting(call, admin=True) as connection:
         row = await catalogue.make_tenant(connection, call.body.name, settings)
     if row is None:
         raise conflict(f"Tenant {call.body.name} is there already")
     return Reply(tenant_view(row), headers={"Location": f"{API}/tenants/{row['name']}"})
+
+
+async def change_tenant(desk: Desk, call: Call[NoQuery, TenantChange]) -> Reply:
+    """Merge what is given into the tenant's settings; they count at once."""
+    name = call.path["tenant"]
+    if call.caller.tenant not in {None, name}:
+        raise not_found("tenant")
+    given = {key: getattr(call.body, key) for key in call.body.model_fields_set}
+    if given.get("minimum_interval_s", 1) is None:
+        given["minimum_interval_s"] = MINIMUM_INTERVAL_S
+    async with desk.acting(call, admin=True) as connection:
+        row = await catalogue.change_tenant(connection, name, given)
+    if row is None:
+        raise not_found("tenant")
+    desk.bell.ring()
+    return Reply(tenant_view(row))
 
 
 async def create_broker_user(desk: Desk, call: Call[NoQuery, None]) -> Reply:

@@ -26,6 +26,11 @@ async def make_tenant(connection: Any, name: str, settings: Mapping[str, Any]) -
     return await connection.fetchrow(_Q["make_tenant"], name, dict(settings))  # type: ignore[no-any-return]
 
 
+async def change_tenant(connection: Any, name: str, settings: Mapping[str, Any]) -> Row | None:
+    """Merge `settings` into the tenant's; None takes one away. None when there is no such tenant."""
+    return await connection.fetchrow(_Q["change_tenant"], name, dict(settings))  # type: ignore[no-any-return]
+
+
 async def list_keys(connection: Any, *, tenant: str | None, after: str | None, limit: int) -> Sequence[Row]:
     return await connection.fetch(_Q["keys"], after, limit, tenant)  # type: ignore[no-any-return]
 

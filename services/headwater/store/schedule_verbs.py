@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from headwater.contracts.calendars import Calendar
 from headwater.contracts.schedules import Schedule
 from headwater.contracts.timetable import timetable_of
 from headwater.model.schedule import Timetable, next_after
@@ -48,7 +49,8 @@ def timetable_of_row(row: Row, tenant: str) -> Timetable | None:
 
     Raises: ConfigError, ValueError when they cannot be computed.
     """
-    return timetable_of(Schedule.model_validate(row["definition"]), tenant)
+    calendars = {name: Calendar.model_validate(each) for name, each in row["calendars"].items()}
+    return timetable_of(Schedule.model_validate(row["definition"]), tenant, calendars=calendars)
 
 
 def at_work(row: Row, tenant: str, after: datetime) -> State:

@@ -32,7 +32,7 @@ SELECT p.boundary, p.source, p.stream, max(p.generation) AS generation, bool_or(
 
 -- name: claim
 -- Backfills that may go on, locked; other timers skip them. At most $1.
-SELECT b.*, s.definition, s.state AS schedule_state, s.next_at, to_jsonb(s) -> 'calendars' AS calendars,
+SELECT b.*, s.definition, s.state AS schedule_state, s.next_at, s.calendars,
        clock_timestamp() AS now,
        (SELECT count(DISTINCT r.boundary) FROM run r
          WHERE r.backfill_id = b.id AND r.state IN ('queued', 'running')) AS under_way

@@ -9,6 +9,10 @@ SELECT name, settings, created_at FROM tenant WHERE name = $1
 -- No row when the name is taken.
 INSERT INTO tenant (name, settings) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING name, settings, created_at
 
+-- name: change_tenant
+-- Settings are merged; null takes one away.
+UPDATE tenant SET settings = jsonb_strip_nulls(settings || $2) WHERE name = $1 RETURNING name, settings, created_at
+
 -- name: keys
 -- Keys that the transaction sees, by id, after $1; at most $2; of tenant $3 where it is given.
 SELECT id, tenant, name, scopes, created_at, expires_at, revoked_at FROM api_key

@@ -1,8 +1,8 @@
 -- name: lock
 -- A schedule, locked until the transaction ends, with the database's clock.
-SELECT name, definition, state, state_reason, next_at, paused_until, to_jsonb(s) -> 'calendars' AS calendars,
+SELECT name, definition, state, state_reason, next_at, paused_until, calendars,
        clock_timestamp() AS now
-  FROM schedule s WHERE tenant = $1 AND name = $2 FOR NO KEY UPDATE
+  FROM schedule WHERE tenant = $1 AND name = $2 FOR NO KEY UPDATE
 
 -- name: set_state
 -- $3 state, $4 why, $5 when it is due next, $6 whether it is enabled, $7 who paused it, $8 until when.
@@ -16,6 +16,6 @@ UPDATE schedule
 
 -- name: resumable
 -- Paused schedules whose time is up, locked; other timers skip them. At most $1.
-SELECT tenant, name, definition, paused_until, to_jsonb(s) -> 'calendars' AS calendars FROM schedule s
+SELECT tenant, name, definition, paused_until, calendars FROM schedule
  WHERE state = 'paused' AND paused_until IS NOT NULL AND paused_until <= clock_timestamp()
  ORDER BY paused_until, tenant, name LIMIT $1 FOR UPDATE SKIP LOCKED
