@@ -177,12 +177,15 @@ SELECT number, first_token, last_number, stop_reason, highest, below, resume FRO
  WHERE run_at = $1 AND run_id = $2 AND attempt = $3 ORDER BY number
 
 -- name: chain_breaks
--- Pages whose token is not what their predecessor announced, and pages beyond the end that brought records.
-SELECT q.walk, q.number FROM page p JOIN page q
-    ON q.run_at = p.run_at AND q.run_id = p.run_id AND q.attempt = p.attempt AND q.walk = p.walk AND q.number = p.number + 1
-  JOIN walk w ON w.run_at = p.run_at AND w.run_id = p.run_id AND w.attempt = p.attempt AND w.number = p.walk
- WHERE p.run_at = $1 AND p.run_id = $2 AND p.attempt = $3 AND q.number <= w.last_number
-   AND p.next_digest IS DISTINCT FROM q.token_digest
+-- Pages whose token is not what their predecessor announced, and pages beyond the end that brought records. The pages are
+-- read once, in order.
+SELECT c.walk, c.number
+  FROM (SELECT run_at, run_id, attempt, walk, number, token_digest,
+               lag(number) OVER in_order AS before, lag(next_digest) OVER in_order AS announced
+          FROM page WHERE run_at = $1 AND run_id = $2 AND attempt = $3
+        WINDOW in_order AS (PARTITION BY walk ORDER BY number)) AS c
+  JOIN walk w ON w.run_at = c.run_at AND w.run_id = c.run_id AND w.attempt = c.attempt AND w.number = c.walk
+ WHERE c.before = c.number - 1 AND c.announced IS DISTINCT FROM c.token_digest AND c.number <= w.last_number
 UNION ALL
 SELECT p.walk, p.number FROM page p
   JOIN walk w ON w.run_at = p.run_at AND w.run_id = p.run_id AND w.attempt = p.attempt AND w.number = p.walk
