@@ -293,3 +293,70 @@ async def test_a_run_that_was_cancelled_moves_nothing(database: str) -> None:
 
         assert (run["state"], run["inserted"]) == ("cancelled", 0)
         assert await cursor(spine) is None
+
+
+async def test_records_at_the_bound_that_come_again_are_not_loaded_again(database: str) -> None:
+    async with Feed(5) as feed, open_spine(database) as spine:
+        await spine.apply(feed.manifest(mode="append", id="id"))
+        async with working(spine):
+            await run_once(spine)
+            feed.events += [{"id": 50, "at": moment(4)}, {"id": 51, "at": moment(4)}]
+            second = await run_once(spine)
+            quiet = await run_once(spine)
+            feed.events.append({"id": 52, "at": moment(4)})
+            fourth = await run_once(spine)
+
+        kept = await spine.row("SELECT value, record_id FROM stream_cursor")
+        assert (second["received"], second["inserted"]) == (3, 2)
+        assert (quiet["received"], quiet["inserted"]) == (3, 0)
+        assert (fourth["received"], fourth["inserted"]) == (4, 1)
+        assert await ids(spine) == [0, 1, 2, 3, 4, 50, 51, 52]
+        assert (kept["value"], kept["record_id"]) == (moment(4), "52")
+
+
+async def test_a_record_at_the_bound_that_changed_is_loaded_again(database: str) -> None:
+    async with Feed(3) as feed, open_spine(database) as spine:
+        await spine.apply(feed.manifest(mode="append"))
+        async with working(spine):
+            await run_once(spine)
+            feed.events[2]["note"] = "changed"
+            again = await run_once(spine)
+
+        assert (again["received"], again["inserted"]) == (1, 1)
+
+
+async def test_what_a_cut_walk_saw_beyond_its_cursor_is_not_loaded_again(database: str) -> None:
+    async with Feed(3 * SIZE) as feed, open_spine(database) as spine:
+        await spine.apply(feed.manifest(mode="append", order="asc", limits={"max_pages": 1}))
+        async with working(spine):
+            states = [(await run_once(spine))["state"] for _ in range(4)]
+
+        assert await ids(spine) == list(range(len(await ids(spine))))
+        assert set(states[:2]) == {"partial"}
+
+
+async def test_the_last_records_id_is_asked_for_where_the_api_goes_on_behind_it(database: str) -> None:
+    async with Feed(5) as feed, open_spine(database) as spine:
+        await spine.apply(feed.manifest(id_param="after_id"))
+        async with working(spine):
+            await run_once(spine)
+            feed.asked.clear()
+            await run_once(spine)
+
+        assert feed.asked == [{"since": moment(4), "after_id": "4"}]
+
+
+async def test_a_cursor_that_is_reset_in_the_first_run_is_not_put_back(database: str) -> None:
+    async with Feed(5) as feed, open_spine(database) as spine:
+        await spine.apply(feed.manifest())
+        async with working(spine):
+            async with spine.worker.transaction() as connection:
+                made = NewRun(*OF, datetime.now(UTC), "api", key="reset")
+                run_id = await runs.insert(connection, made)
+            await spine.until("SELECT 1 FROM run WHERE id = $1 AND state <> 'queued'", run_id)
+            async with spine.worker.transaction() as connection:
+                await cursors.reset(connection, *OF)
+            run = await spine.until("SELECT * FROM run WHERE id = $1 AND finished_at IS NOT NULL", run_id)
+
+        stood = await cursor(spine)
+        assert (stood is None) == ("cursor_changed_meanwhile" in run["warnings"])

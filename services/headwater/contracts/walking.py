@@ -89,12 +89,16 @@ class Incremental(Closed):
     `format` is how the parameter is written (default: as the field is). `lookback_s` asks again for the last
     seconds, for APIs that publish late. `order: desc` says that the newest come first: the walk ends where
     the known begins. Values further ahead than `future_s` are never taken as the cursor. `end_param` asks for what is
-    older than the end of the window that a run is for; `enabled: false` reads everything every time.
+    older than the end of the window that a run is for; `enabled: false` reads everything every time. `id` is the
+    field that tells records of the same value apart (default: the destination's only key); the last one's is kept with
+    the cursor, and asked for by `id_param`.
     """
 
     field: Expression
     param: ParameterName | None = None
     end_param: ParameterName | None = None
+    id: Expression | None = None
+    id_param: ParameterName | None = None
     enabled: bool = True
     start: str | int | None = None
     format: CursorFormat = "as_is"

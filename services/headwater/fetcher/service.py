@@ -141,9 +141,12 @@ class Fetcher:
         if window is not None:
             return known.walk.windowed(window["from"], window["to"], now), None
         is_wanted = run["mode"] in {"auto", "incremental"}
-        if is_wanted and resume is not None and resume["stream_version"] == str(run["stream_version"]):
+        if is_wanted and resume is not None and resume.get("stream_version") == str(run["stream_version"]):
             return known.walk.resumed(resume["token"], now), resume["highest"]
-        return known.walk.first(None if run["mode"] == "full" else run["cursor_from"], now), None
+        if not is_wanted and run["mode"] != "dry_run":
+            return known.walk.first(None, now), None
+        seen = (resume or {}).get("seen") or ()
+        return known.walk.first(run["cursor_from"], now, since_id=run["record_id"], seen=seen), None
 
 
 def _children_at_once(known: Known) -> int | None:

@@ -138,9 +138,9 @@ class Children:
         for one in new:
             walk = family.walks[one.level]
             began_s = float(one.batch.token.get("began_s") or 0.0) or None
-            value, resume = known.get(one.key, (None, None))
+            value, record_id, resume = known.get(one.key, (None, None, {}))
             now = one.batch.fetched_at
-            if reads_new and resume is not None and resume["stream_version"] == str(run["stream_version"]):
+            if reads_new and resume.get("stream_version") == str(run["stream_version"]):
                 token = walk.resumed(resume["token"], now, parent=one.values, began_s=began_s)
                 starts[one.key] = (token, resume["highest"])
                 continue
@@ -153,7 +153,15 @@ class Children:
                 continue
             cursor = (run["cursor_from"] if value is None else value) if moves and is_own else None
             since = cursor if reads_new else None
-            token = walk.first(since, now, parent=one.values, level=one.level, began_s=began_s)
+            token = walk.first(
+                since,
+                now,
+                parent=one.values,
+                level=one.level,
+                began_s=began_s,
+                since_id=record_id,
+                seen=resume.get("seen") or (),
+            )
             is_rebuilt = run["mode"] == "full" and run["force"]
             starts[one.key] = (token, None if is_rebuilt else cursor)
         return starts

@@ -28,6 +28,7 @@ from headwater.persister.rejections import rejection_warnings, rejections_of
 from headwater.persister.sent_pages import Exchange, SentPage, exchange_of, loaded_of, send_pages, wait
 from headwater.plugins.destinations import Batch, Loaded, Mode, Plan, PostgresDestination, StalePlan, Table
 from headwater.plugins.walk import order_of, token_digest
+from headwater.plugins.walk.boundary import joined, value_of
 from headwater.store import ledger, payloads, runs, staging
 from headwater.store.bell import Bell
 from headwater.store.database import Database
@@ -419,9 +420,11 @@ def _walk_advance(items: Sequence[Work], known: Sequence[Any], loop: int | None)
 
 def _two_highest(marks: Iterable[Any]) -> tuple[Any, Any]:
     """The highest mark and the highest one below it; None where there is none."""
-    by_order = {order_of(mark): mark for mark in marks if mark is not None}
-    orders = sorted(by_order, reverse=True)[:2]
-    top = [by_order[order] for order in orders]
+    by_order: dict[Any, list[Any]] = defaultdict(list)
+    for mark in marks:
+        if mark is not None:
+            by_order[order_of(value_of(mark))].append(mark)
+    top = [joined(by_order[order]) for order in sorted(by_order, reverse=True)[:2]]
     return top[0] if top else None, top[1] if len(top) > 1 else None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from headwater.contracts.manifest import StreamDefinition
 from headwater.contracts.walking import Incremental
 from headwater.model.run import StopReason
-from headwater.plugins.walk import order_of
+from headwater.plugins.walk.boundary import joined, together
 from headwater.plugins.walk.parents import WARNING_PARENTS_REJECTED
 from headwater.store import children, cursors, ledger
 
@@ -121,10 +121,18 @@ def _value(
     elif rule.order == "asc" and len(walks) == 1 and walks[0]["stop_reason"] == StopReason.LIMIT:
         if walks[0]["below"] is None:
             return None
-        seen.append(walks[0]["below"])
+        seen.append(_below(walks[0]))
     else:
         return None
-    return max((mark for mark in seen if mark is not None), key=order_of, default=None)
+    return joined(seen)
+
+
+def _below(walk: Mapping[str, Any]) -> Any:
+    """Where a walk that a limit cut saw everything. What it saw beyond comes again, and is known then."""
+    below, top = walk["below"], walk["highest"]
+    if not (isinstance(below, Mapping) and isinstance(top, Mapping)):
+        return below
+    return {**below, "seen": together((below["seen"], top["seen"]))}
 
 
 def _resume(run: Mapping[str, Any], walks: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:

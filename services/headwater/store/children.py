@@ -108,10 +108,12 @@ async def count(connection: Any, run_id: UUID, *, made: int, skipped: int, warni
 
 async def cursors(
     connection: Any, of: Stream, keys: Sequence[bytes]
-) -> dict[bytes, tuple[Any, Mapping[str, Any] | None]]:
-    """How far the walks of these parents were read: (value, where to go on after a limit) by key."""
+) -> dict[bytes, tuple[Any, str | None, Mapping[str, Any]]]:
+    """How far the walks of these parents were read, by key: value, the last record's id, where to go on or what was
+    seen.
+    """
     rows = await connection.fetch(_Q["cursors"], *of, list(keys))
-    return {bytes(row["parent_key"]): (row["value"], row["resume"]) for row in rows}
+    return {bytes(row["parent_key"]): (row["value"], row["record_id"], row["resume"] or {}) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)

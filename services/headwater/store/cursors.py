@@ -14,12 +14,16 @@ async def get(connection: Any, tenant: str, source: str, stream: str) -> Mapping
     return await connection.fetchrow(_Q["get"], tenant, source, stream)  # type: ignore[no-any-return]
 
 
-async def move(connection: Any, of: tuple[str, str, str], value: Any, run_id: UUID, version: int) -> bool:
-    """Move the cursor of `of` (tenant, source, stream) from `version` on (0: there was none).
+async def move(connection: Any, of: tuple[str, str, str], mark: Any, run_id: UUID, version: int) -> bool:
+    """Move the cursor of `of` (tenant, source, stream) to `mark` from `version` on (0: there was none).
 
-    False when somebody set or reset it since.
+    `mark` is a value, or a boundary {"value", "id", "seen"}: what is known of the records at it is kept with it. False
+    when somebody set or reset the cursor since.
     """
-    return await connection.fetchval(_Q["move"], *of, value, run_id, version) is not None
+    told = mark if isinstance(mark, Mapping) else {"value": mark, "id": None, "seen": None}
+    kept = {"seen": told["seen"]} if told["seen"] else None
+    row = await connection.fetchval(_Q["move"], *of, told["value"], run_id, version, told["id"], kept)
+    return row is not None
 
 
 async def touch(connection: Any, of: tuple[str, str, str], run_id: UUID, version: int) -> bool:

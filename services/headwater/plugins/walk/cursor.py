@@ -93,14 +93,21 @@ class CursorField:
         marks = [self._field(record) for record in records]
         return highest(mark for mark in marks if _is_mark(mark) and order_of(mark) < bound)
 
-    def parameters(self, since: Mark | None) -> dict[str, Any]:
-        """The parameter that asks for what is newer than `since`, where the stream has one.
+    def marks(self, records: Iterable[Any]) -> list[Any]:
+        """What stands in the field of each record."""
+        return [self._field(record) for record in records]
+
+    def parameters(self, since: Mark | None, last_id: str | None = None) -> dict[str, Any]:
+        """The parameters that ask for what is newer than `since`, and the record `last_id`, as the stream has them.
 
         Raises: SourceError `cursor_unusable` when `since` cannot be written in the stream's format.
         """
-        if self._config.param is None or since is None:
+        if since is None:
             return {}
-        return {self._config.param: self._written(since)}
+        asked = {} if self._config.param is None else {self._config.param: self._written(since)}
+        if self._config.id_param is not None and last_id is not None:
+            asked[self._config.id_param] = last_id
+        return asked
 
     def window_parameters(self, start: Mark, end: Mark) -> dict[str, Any]:
         """The parameters that ask for what is from `start` on and before `end`, as far as the stream has them.

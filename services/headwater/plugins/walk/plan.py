@@ -50,6 +50,8 @@ def planned_after_first(
         parent=first.parent,
         level=first.level,
         until=first.until,
+        since_id=first.since_id,
+        seen=first.seen,
     )
     return token_at(countable, template, 2)
 

@@ -23,7 +23,8 @@ class Token:
     (0: one page follows from the other). `base_number` and `base_received` are the pages and records of earlier
     runs, where a walk goes on that a limit had ended. `parent`: the values of the record that the walk is for, where it
     is one of a parent's records; `level`: how many parents stand above it. `until`: the end of the window that the
-    walk is for, which `since` begins.
+    walk is for, which `since` begins. `since_id` is the id of the last record at `since`, `seen` are digests of records
+    from there on that were loaded already.
     """
 
     place: Place
@@ -39,11 +40,14 @@ class Token:
     parent: Mapping[str, Any] | None = None
     level: int = 0
     until: Any = None
+    since_id: str | None = None
+    seen: tuple[str, ...] = ()
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> "Token":
         told = dict(wire)
         told["began_s"] = float(told.get("began_s") or 0.0)  # exact reading may have made it a Decimal
+        told["seen"] = tuple(told.get("seen") or ())
         return cls(**(told | {"progress": Progress(**told.get("progress", {}))}))
 
     def to_wire(self) -> dict[str, Any]:
@@ -61,6 +65,10 @@ class Token:
         }
         if self.parent is not None:
             wire |= {"parent": self.parent, "level": self.level}
+        if self.since_id is not None:
+            wire["since_id"] = self.since_id
+        if self.seen:
+            wire["seen"] = list(self.seen)
         if self.until is not None:
             wire["until"] = self.until
         return wire

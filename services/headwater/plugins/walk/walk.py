@@ -8,25 +8,26 @@ Everything here is pure; fetcher and preview act by it:
     page = walk.read(token, response, now, secrets)      # page.records, page.next_token, page.stop_reason
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from headwater.contracts.manifest import StreamDefinition
+from headwater.contracts.manifest import Stream, StreamDefinition
 from headwater.contracts.walking import Records
 from headwater.model.http import HttpRequest, Response
 from headwater.model.run import StopReason
 from headwater.plugins.auth import authenticator_for, token_authenticator_for
-from headwater.plugins.expressions import compile_path
+from headwater.plugins.expressions import Getter, compile_path
 from headwater.plugins.instants import instant_of
 from headwater.plugins.mapping import Mapper
 from headwater.plugins.paginators import Answer, Begin, Next, Progress, paginator_for
 from headwater.plugins.paginators.base import WARNING_LIMIT, WARNING_LOOP, WARNING_TOTAL, advanced, is_short
 from headwater.plugins.secret_text import Secrets
 from headwater.plugins.walk.body import NO_CONTENT, document_of, sample_of
+from headwater.plugins.walk.boundary import boundary_at, digest_of, joined
 from headwater.plugins.walk.check import check_fit
-from headwater.plugins.walk.cursor import CursorField, Mark
+from headwater.plugins.walk.cursor import CursorField, Mark, order_of
 from headwater.plugins.walk.hidden import HiddenErrors, cost_wait_s
 from headwater.plugins.walk.judge import Verdict, judge
 from headwater.plugins.walk.parents import WARNING_PARENTS_REJECTED, ParentColumns, ParentFields
@@ -47,7 +48,7 @@ SAMPLE_CHARACTERS = 2000  # of an answer that is kept instead of its records
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What one answer means for the walk.
+    """What one answer means for the walk. `highest` and `below` are boundaries where more than a value is kept.
 
     `records` are to be loaded; `received_count` counts what the API sent (rejected and repeated ones too).
     Exactly one of `next_token` and `stop_reason` is None. `content_digest` is equal for pages of equal
@@ -66,11 +67,11 @@ class Page:
     warnings: tuple[str, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     content_digest: str = ""
-    highest: Mark | None = None
+    highest: Any = None
     pause_s: float = 0.0
     total: int | None = None
     sample: str | None = None
-    below: Mark | None = None
+    below: Any = None
     resume_token: dict[str, Any] | None = None
 
 
@@ -105,6 +106,8 @@ class Walk:
             pages.type != "none" or stream.errors.when is not None or stream.request.graphql is not None
         )
         self._cursor = CursorField(stream.cursor_rule) if stream.cursor_rule else None
+        self._identity = identity_of(stream)
+        self._keeps_seen = stream.destination is not None and stream.destination.mode == "append"
         self._hidden_errors = HiddenErrors(stream)
         self._stop_on_status = pages.stop_on_status
         self._is_one_page = pages.type == "none"
@@ -120,9 +123,12 @@ class Walk:
         parent: Values | None = None,
         level: int = 0,
         began_s: float | None = None,
+        since_id: str | None = None,
+        seen: Sequence[str] = (),
     ) -> dict[str, Any]:
         """The token of the first page. `cursor` is the value to go on from; None: from the stream's start.
 
+        `since_id` is the id of the last record at it, `seen` are digests of those that were loaded.
         `parent`: the values of the parent's record that the walk is for, `level` how many parents are above it;
         `began_s`: when the run began, where that was earlier than `now`.
         """
@@ -130,7 +136,16 @@ class Walk:
         since_at = self._cursor.since_at(since) if self._cursor is not None else None
         place = self._paginator.first(Begin(now, since_at))
         began = round(now.timestamp(), 3) if began_s is None else began_s
-        return Token(place, began_s=began, since=since, parent=parent, level=level).to_wire()
+        has_cursor = cursor is not None
+        return Token(
+            place,
+            began_s=began,
+            since=since,
+            parent=parent,
+            level=level,
+            since_id=since_id if has_cursor else None,
+            seen=tuple(seen) if has_cursor else (),
+        ).to_wire()
 
     def windowed(
         self,
@@ -171,6 +186,8 @@ class Walk:
             base_received=told.progress.received,
             parent=told.parent if parent is None else parent,
             level=told.level,
+            since_id=told.since_id,
+            seen=told.seen,
         ).to_wire()
 
     def fits(self, parent: Values) -> None:
@@ -211,7 +228,7 @@ class Walk:
             return {}
         if told.until is not None:
             return self._cursor.window_parameters(told.since, told.until)
-        return self._cursor.parameters(told.since)
+        return self._cursor.parameters(told.since, told.since_id)
 
     def read(
         self,
@@ -334,10 +351,10 @@ class Walk:
         progress = advanced(told.progress, answer, self._paginator.facts)
         there, new = self._following(told, answer, progress, selected)
         following, records = self._limited(there, new, told, progress, now)
-        top = self._cursor.highest(records, now) if self._cursor else None
+        top, below = self._marks(records, told, now)
         return Page(
             number=progress.number,
-            records=records,
+            records=self._unseen(records, told),
             received_count=selected.received_count,
             next_token=self._next_token(told, following, progress, selected),
             stop_reason=following.stop_reason,
@@ -347,9 +364,37 @@ class Walk:
             highest=top,
             pause_s=max(pause_s(response, now), cost_wait_s(document)),
             total=progress.total,
-            below=self._cursor.below(records, top) if self._cursor else None,
+            below=below,
             resume_token=_resume_token(told, there, following, progress, len(new) - len(records)),
         )
+
+    def _marks(self, records: list[Any], told: Token, now: datetime) -> tuple[Any, Any]:
+        """The highest boundary among `records`, and the one below it where they ascend."""
+        if self._cursor is None:
+            return None, None
+        top = self._cursor.highest(records, now)
+        below = self._cursor.below(records, top)
+        if self._identity is None and not self._keeps_seen:
+            return top, below
+        marks = self._cursor.marks(records)
+        found = [
+            None
+            if mark is None
+            else boundary_at(mark, records, marks, self._identity, keeps_seen=self._keeps_seen)
+            for mark in (top, below)
+        ]
+        if found[0] is not None and told.since is not None and told.seen:
+            known = {"value": told.since, "id": told.since_id, "seen": list(told.seen)}
+            if order_of(told.since) == order_of(found[0]["value"]):
+                found[0] = joined((found[0], known))
+        return found[0], found[1]
+
+    def _unseen(self, records: list[Any], told: Token) -> list[Any]:
+        """Those of `records` that were not loaded already."""
+        if not told.seen:
+            return records
+        seen = set(told.seen)
+        return [record for record in records if digest_of(record) not in seen]
 
     def _following(
         self, told: Token, answer: Answer, progress: Progress, selected: Selected
@@ -416,6 +461,19 @@ def _without(page: Page, rows: list[Any], rejected: list[Rejected]) -> Page:
     return replace(page, records=rows, rejected=tuple(ordered))
 
 
+def identity_of(stream: Stream) -> Getter | None:
+    """What tells a stream's records of the same cursor value apart; None when nothing does."""
+    rule, destination = stream.cursor_rule, stream.destination
+    if rule is None:
+        return None
+    if rule.id is not None:
+        return compile_path(rule.id)
+    if destination is None or len(destination.key) != 1 or stream.fields:
+        return None
+    key = destination.key[0]
+    return lambda record: record.get(key) if isinstance(record, dict) else None
+
+
 def _by_name(response: Response) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for name, value in response.headers:
@@ -456,6 +514,8 @@ def _token_after(
         parent=told.parent,
         level=told.level,
         until=told.until,
+        since_id=told.since_id,
+        seen=told.seen,
     ).to_wire()
 
 
@@ -469,4 +529,7 @@ def _resume_token(
         return told.to_wire()
     if there.place is None:
         return None
-    return Token(there.place, progress, since=told.since, parent=told.parent, level=told.level).to_wire()
+    following = replace(
+        told, place=there.place, progress=progress, first_digest="", last_digest="", planned=0
+    )
+    return replace(following, began_s=0.0, base_number=0, base_received=0, step=0).to_wire()

@@ -46,7 +46,7 @@ UPDATE run SET parents = parents + $3, skipped = skipped + $4,
 
 -- name: cursors
 -- How far the walks of these parents ($4: keys) were read.
-SELECT parent_key, value, resume FROM parent_cursor
+SELECT parent_key, value, record_id, resume FROM parent_cursor
  WHERE (tenant, source, stream) = ($1, $2, $3) AND parent_key = ANY($4::bytea[])
 
 -- name: summary
@@ -63,18 +63,25 @@ SELECT count(*) FILTER (WHERE level = $4) AS own_count,
 -- The cursor of each parent whose walk saw everything, and where the others go on. $4 tenant, $5 source, $6 stream,
 -- $7 level, $8 reasons of walks that were cut, $9 the version that a token to go on at is good for (null: none is
 -- kept), $10 whether a walk that a limit cut has seen everything below its second highest value.
-INSERT INTO parent_cursor AS c (tenant, source, stream, parent_key, parent, value, resume, synced_at, run_id)
+INSERT INTO parent_cursor AS c (tenant, source, stream, parent_key, parent, value, record_id, resume, synced_at, run_id)
 SELECT $4, $5, $6, w.parent_key, w.parent,
-       CASE WHEN w.is_cut AND NOT $10 THEN NULL WHEN w.is_cut THEN w.below ELSE w.highest END,
+       CASE WHEN w.is_cut AND NOT $10 THEN NULL
+            WHEN jsonb_typeof(w.mark) = 'object' THEN w.mark -> 'value' ELSE w.mark END,
+       CASE WHEN jsonb_typeof(w.mark) = 'object' AND NOT (w.is_cut AND NOT $10) THEN w.mark ->> 'id' END,
        CASE WHEN w.is_cut AND NOT $10 AND w.resume IS NOT NULL AND $9::text IS NOT NULL
-            THEN jsonb_build_object('token', w.resume, 'highest', w.highest, 'stream_version', $9::text) END,
+            THEN jsonb_build_object('token', w.resume, 'highest', w.highest, 'stream_version', $9::text)
+            WHEN jsonb_typeof(w.mark) = 'object' AND NOT w.is_cut THEN jsonb_build_object('seen', w.mark -> 'seen') END,
        clock_timestamp(), $2
-  FROM (SELECT *, stop_reason = ANY($8::text[]) AS is_cut FROM walk
+  FROM (SELECT *, stop_reason = ANY($8::text[]) AS is_cut,
+               CASE WHEN stop_reason = ANY($8::text[]) THEN below ELSE highest END AS mark FROM walk
          WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND level = $7 AND parent_key IS NOT NULL) AS w
  WHERE NOT w.is_cut AND w.highest IS NOT NULL
     OR w.is_cut AND w.stop_reason = 'limit' AND ($10 AND w.below IS NOT NULL OR NOT $10 AND w.resume IS NOT NULL)
 ON CONFLICT (tenant, source, stream, parent_key) DO UPDATE
-   SET parent = excluded.parent, value = coalesce(excluded.value, c.value), resume = excluded.resume,
+   SET parent = excluded.parent, value = coalesce(excluded.value, c.value),
+       record_id = coalesce(excluded.record_id, c.record_id),
+       resume = CASE WHEN c.value = excluded.value AND NOT coalesce(c.resume ? 'token', false)
+                     THEN coalesce(excluded.resume, c.resume) ELSE excluded.resume END,
        synced_at = excluded.synced_at, run_id = excluded.run_id
 
 -- name: list

@@ -3,11 +3,15 @@ SELECT value, record_id, synced_at, run_id, version FROM stream_cursor WHERE (te
 
 -- name: move
 -- The cursor after a complete walk; only if nobody changed it since the run read it ($6: its version then, 0 for none).
-INSERT INTO stream_cursor AS c (tenant, source, stream, value, synced_at, run_id)
-SELECT $1, $2, $3, $4, clock_timestamp(), $5
+-- $7 is the id of the last record at it, $8 what is known of the records there; without news of them they stay as they are.
+INSERT INTO stream_cursor AS c (tenant, source, stream, value, synced_at, run_id, record_id, resume)
+SELECT $1, $2, $3, $4, clock_timestamp(), $5, $7, $8
  WHERE $6::bigint = 0 OR EXISTS (SELECT 1 FROM stream_cursor WHERE (tenant, source, stream) = ($1, $2, $3))
 ON CONFLICT (tenant, source, stream) DO UPDATE
-   SET value = excluded.value, synced_at = excluded.synced_at, run_id = excluded.run_id, resume = NULL,
+   SET value = excluded.value, synced_at = excluded.synced_at, run_id = excluded.run_id,
+       record_id = CASE WHEN c.value = excluded.value THEN coalesce(excluded.record_id, c.record_id) ELSE excluded.record_id END,
+       resume = CASE WHEN c.value = excluded.value AND NOT coalesce(c.resume ? 'token', false)
+                     THEN coalesce(excluded.resume, c.resume) ELSE excluded.resume END,
        version = c.version + 1
  WHERE c.version = $6
 RETURNING version
@@ -50,4 +54,4 @@ RETURNING version
 
 -- name: forget_resume
 -- The next run begins at the cursor.
-UPDATE stream_cursor SET resume = NULL WHERE (tenant, source, stream) = ($1, $2, $3) AND resume IS NOT NULL
+UPDATE stream_cursor SET resume = NULL WHERE (tenant, source, stream) = ($1, $2, $3) AND resume ? 'token'

@@ -173,7 +173,7 @@ RETURNING r.id
 -- name: brief
 -- What a worker needs of a run.
 SELECT r.state, r.attempt, r.attempts_max, r.tenant, r.source, r.stream, r.stream_version, r.mode, r.cursor_from,
-       r.started_at, r.parameters, r.time_window, c.resume
+       r.started_at, r.parameters, r.time_window, c.resume, c.record_id
   FROM run r LEFT JOIN stream_cursor c ON (c.tenant, c.source, c.stream) = (r.tenant, r.source, r.stream)
  WHERE r.due_at = $1 AND r.id = $2
 
