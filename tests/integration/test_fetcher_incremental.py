@@ -344,19 +344,3 @@ async def test_the_last_records_id_is_asked_for_where_the_api_goes_on_behind_it(
             await run_once(spine)
 
         assert feed.asked == [{"since": moment(4), "after_id": "4"}]
-
-
-async def test_a_cursor_that_is_reset_in_the_first_run_is_not_put_back(database: str) -> None:
-    async with Feed(5) as feed, open_spine(database) as spine:
-        await spine.apply(feed.manifest())
-        async with working(spine):
-            async with spine.worker.transaction() as connection:
-                made = NewRun(*OF, datetime.now(UTC), "api", key="reset")
-                run_id = await runs.insert(connection, made)
-            await spine.until("SELECT 1 FROM run WHERE id = $1 AND state <> 'queued'", run_id)
-            async with spine.worker.transaction() as connection:
-                await cursors.reset(connection, *OF)
-            run = await spine.until("SELECT * FROM run WHERE id = $1 AND finished_at IS NOT NULL", run_id)
-
-        stood = await cursor(spine)
-        assert (stood is None) == ("cursor_changed_meanwhile" in run["warnings"])

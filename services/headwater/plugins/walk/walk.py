@@ -529,7 +529,5 @@ def _resume_token(
         return told.to_wire()
     if there.place is None:
         return None
-    following = replace(
-        told, place=there.place, progress=progress, first_digest="", last_digest="", planned=0
-    )
-    return replace(following, began_s=0.0, base_number=0, base_received=0, step=0).to_wire()
+    at = replace(told, place=there.place, progress=progress, first_digest="", last_digest="", planned=0)
+    return replace(at, began_s=0.0, base_number=0, base_received=0, step=0).to_wire()
