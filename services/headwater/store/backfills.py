@@ -91,9 +91,9 @@ def can_have_window(stream: Stream) -> bool:
 
     Raises: ConfigError for one that moves a cursor which a backfill would move too.
     """
-    if stream.incremental is None:
+    if stream.cursor_rule is None:
         return stream.pagination.type == "window"
-    if stream.incremental.format == "integer":
+    if stream.cursor_rule.format == "integer":
         raise ConfigError(f"the cursor of {stream.name} is a number, which no window of time can bound")
     if stream.destination is not None and stream.destination.mode == "replace":
         raise ConfigError(f"{stream.name} replaces all rows by what a run brings: use mode merge")
