@@ -155,6 +155,10 @@ async def test_a_test_tells_everything_that_would_happen_and_does_none_of_it(fro
     assert right["tables"][0]["records"] == [{"n": 1}]
     assert right["event"] == "default.webhook.orders.received"
     assert right["verification"]["secret"] == 0
+    short = {"headers": {"X-Hub-Signature-256": signature(body)}, "body": body.decode()}
+    assert (await front.office.post("/endpoints/orders/test", short)).json == right
+    both = await front.office.post("/endpoints/orders/test", {**short, "body_base64": "YQ=="})
+    assert (both.status, both.pointers) == (422, ["/request"])
     assert (unsigned["status"], unsigned["refused"]) == (401, "header_missing")
     assert (unwanted["status"], unwanted["state"], unwanted["tables"]) == (202, "filtered", [])
     assert (strange["status"], strange["refused"]) == (405, "method")

@@ -25,6 +25,8 @@ from headwater.plugins.webhooks.rehearsal import rehearse
 from headwater.plugins.webhooks.schemes import handshake_of, learns, scheme_of, windows
 from headwater.store import config, deliveries, endpoints
 
+_OF_A_REQUEST = frozenset(ReceivedRequest.model_fields)
+
 
 class TestRequest(Closed):
     """A request as it came (`request`), or a delivery that is stored (`delivery`: its id).
@@ -39,6 +41,17 @@ class TestRequest(Closed):
     delivery: UUID | None = None
     at: datetime | None = Field(default=None, description="Epoch seconds or ISO 8601.")
     remote: Annotated[str | None, Field(max_length=64)] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _request_spelled_out(cls, value: object) -> object:
+        """The request's own fields may stand at the top."""
+        if not isinstance(value, dict) or "request" in value or not value.keys() & _OF_A_REQUEST:
+            return value
+        request = {name: each for name, each in value.items() if name in _OF_A_REQUEST}
+        return {"request": request} | {
+            name: each for name, each in value.items() if name not in _OF_A_REQUEST
+        }
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:

@@ -5,7 +5,7 @@ import binascii
 from datetime import UTC, datetime
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from headwater.contracts.base import Closed
 from headwater.contracts.signatures import SchemeDefinition
@@ -25,16 +25,29 @@ from headwater.plugins.signatures import (
 DEFAULT_TOLERANCE_S = 300.0
 
 
+def _pairs(value: object) -> object:
+    """Headers may be written as a mapping, where none comes twice."""
+    return list(value.items()) if isinstance(value, dict) else value
+
+
 class ReceivedRequest(Closed):
-    """A request as it came. `url` is the public one that the sender used."""
+    """A request as it came. `url` is the public one that the sender used; `body` is a text, for bytes `body_base64`."""
 
     method: Annotated[str, Field(min_length=1, max_length=20)] = "POST"
     url: Annotated[str, Field(max_length=16_384)] = ""
     headers: Annotated[
         tuple[tuple[str, str], ...],
-        Field(max_length=1000, description="[name, value as latin-1] in wire order."),
+        BeforeValidator(_pairs, json_schema_input_type=list[tuple[str, str]] | dict[str, str]),
+        Field(max_length=1000, description="[name, value as latin-1] in wire order; or a mapping."),
     ] = ()
+    body: str | None = None
     body_base64: str = ""
+
+    @model_validator(mode="after")
+    def _one_body(self) -> Self:
+        if self.body is not None and self.body_base64:
+            raise ValueError("give `body` or `body_base64`, one of them")
+        return self
 
 
 class VerifyRequest(Closed):
@@ -114,7 +127,7 @@ def _scheme(wanted: VerifyRequest) -> Scheme:
 def signed_request(given: ReceivedRequest) -> SignedRequest:
     """The request as verification takes it. Raises: Refusal 422."""
     try:
-        body = base64.b64decode(given.body_base64, validate=True)
+        body = (given.body or "").encode("utf-8") or base64.b64decode(given.body_base64, validate=True)
     except (binascii.Error, ValueError):
         raise invalid_at("/request/body_base64", "is not base64") from None
     headers = []
