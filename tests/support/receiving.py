@@ -15,6 +15,8 @@ from tests.support.spine import Spine
 from headwater.app.clock import SystemClock
 from headwater.app.server import serving
 from headwater.bus.port import Bus
+from headwater.http.plain import PlainRequest
+from headwater.http.short import Reply, ShortWay
 from headwater.model.secret import Secret
 from headwater.receiver.service import Place, Receiver
 from headwater.store.bell import Bell
@@ -25,11 +27,17 @@ SECRET = "it is a secret"
 
 @dataclass
 class Door:
-    """The port of a receiver. `answers` are status, headers and body."""
+    """The port of a receiver. `answers` are status, headers and body; `short_count` went the short way."""
 
     port: int
     receiver: Receiver
     session: aiohttp.ClientSession
+    spool: Database
+    short_count: int = 0
+
+    async def break_spool(self) -> None:
+        """Take the receiver's own pool away."""
+        await self.spool.close()
 
     @property
     def base(self) -> str:
@@ -92,12 +100,25 @@ async def receiving(
             )
             async with asyncio.TaskGroup() as group:
                 task = group.create_task(receiver.run(stop), name="receiver")
+                door = Door(0, receiver, session, spool)
+                way = receiver.short_way()
+
+                def take(request: PlainRequest, reply: Reply) -> bool:
+                    is_taken = way.take(request, reply)
+                    door.short_count += is_taken
+                    return is_taken
+
                 try:
                     await loaded(receiver, task)
                     async with serving(
-                        receiver.routes(), "127.0.0.1", 0, spine.metrics, head_s=head_s
-                    ) as port:
-                        yield Door(port, receiver, session)
+                        receiver.routes(),
+                        "127.0.0.1",
+                        0,
+                        spine.metrics,
+                        head_s=head_s,
+                        short=ShortWay(way.beginning, take),
+                    ) as door.port:
+                        yield door
                 finally:
                     stop.set()
     finally:

@@ -183,8 +183,7 @@ class World:
                     process.extra.add(task)
                     task.add_done_callback(process.extra.discard)
         finally:
-            for straggler in list(keeper._stragglers):
-                straggler.cancel()
+            keeper.offers.abandon()
 
     async def _receive(
         self, keeper: Safekeeping, request: dict[str, Any], answer: "asyncio.Future[Sent]"

@@ -15,12 +15,12 @@ from tests.support.buses import PATIENCE_S, message
 from headwater.bus.dispatcher import Delivery
 from headwater.bus.envelope import ATTEMPT_HEADER, QUEUE_HEADER, REASON_HEADER, USER_HEADER
 from headwater.bus.port import MAX_BODY_BYTES
+from headwater.bus.rabbitmq.breaker import PROBE_EVERY_S, Breaker
 from headwater.bus.rabbitmq.consumer import Session
 from headwater.bus.rabbitmq.frames import Place, publication
 from headwater.bus.rabbitmq.inlet import Inlet
 from headwater.bus.rabbitmq.lane import Lane
 from headwater.bus.rabbitmq.properties import MALFORMED_HEADER, Arrival, decode
-from headwater.bus.rabbitmq.publisher import PROBE_EVERY_S, Breaker
 from headwater.bus.rabbitmq.reader import mended
 from headwater.model.errors import BusFull, BusUnavailable, ContractError
 
@@ -325,11 +325,12 @@ class Wire:
 
     def __init__(self) -> None:
         self.written: list[bytes] = []
-        self.lane = Lane(1, 131_072, self.written.append)
+        self.lane = Lane(1, 131_072, self.written.append, Breaker())
 
     def publish(self, identity: str = "m", timeout_s: float = 5.0) -> "asyncio.Future[None]":
+        to = Place("headwater", "run.due", mandatory=True)
         return self.lane.publish(
-            identity.encode(), identity=identity, taker="headwater.run.due", timeout_s=timeout_s
+            identity.encode(), identity=identity, to=to, taker="headwater.run.due", timeout_s=timeout_s
         )
 
     def say(self, frame: object) -> bool:
@@ -401,17 +402,18 @@ async def test_losing_the_channel_ends_what_is_open_and_what_comes_later_as_unkn
     assert wire.written == []  # nothing is sent on a channel that is gone
 
 
-async def test_an_answer_that_does_not_come_in_time_is_a_time_out_and_may_come_later():
+async def test_an_answer_that_does_not_come_in_time_is_unknown_and_may_come_later():
     wire = Wire()
     late, quick = wire.publish("a", timeout_s=0.05), wire.publish("b", timeout_s=0.05)
     wire.say(Basic.Ack(2, False))
 
-    with pytest.raises(TimeoutError):
+    with pytest.raises(BusUnavailable, match="unknown"):
         async with asyncio.timeout(PATIENCE_S):
             await late
     wire.say(Basic.Ack(1, False))
     again = wire.publish("c")
     wire.say(Basic.Ack(3, False))
+    assert wire.lane.open_bytes == 0
 
     assert quick.exception() is None
     assert again.exception() is None

@@ -12,7 +12,7 @@ from headwater.app.ground import Ground, Means, find_means, open_ground, prepare
 from headwater.app.memory import give_back
 from headwater.app.patience import unless
 from headwater.app.server import Probes, serving
-from headwater.app.service import Service, Waited, supervise
+from headwater.app.service import Prompt, Service, Waited, supervise
 from headwater.app.services import SERVICES
 from headwater.model.errors import Unavailable
 from headwater.model.secret import Secret
@@ -123,9 +123,12 @@ async def _until_the_end(
     stop = asyncio.Event()
     probes = Probes(services, ground.worker, ground.bus, ground.metrics)
     routes = [*probes.routes(), *(route for service in services for route in service.routes())]
+    short = next((service.short_way() for service in services if isinstance(service, Prompt)), None)
     async with asyncio.TaskGroup() as group:
         try:
-            async with serving(routes, settings.bind_host, settings.bind_port, ground.metrics) as port:
+            async with serving(
+                routes, settings.bind_host, settings.bind_port, ground.metrics, short=short
+            ) as port:
                 for service in services:
                     group.create_task(supervise(service, stop, ground.metrics), name=service.name)
                 group.create_task(give_back(stop), name="memory")

@@ -12,6 +12,7 @@ from aiohttp import web
 from headwater.app.service import Informative, Service
 from headwater.bus.port import Bus
 from headwater.http.incoming import HEAD_S, Guard, GuardedRunner
+from headwater.http.short import ShortWay
 from headwater.model.errors import ConfigError, Unavailable
 from headwater.store.database import Database
 from headwater.telemetry.metrics import Metrics
@@ -81,8 +82,11 @@ async def serving(
     metrics: Metrics | None = None,
     *,
     head_s: float = HEAD_S,
+    short: ShortWay | None = None,
 ) -> AsyncIterator[int]:
     """Serve while the context is open; gives the port. A request's head must be there within `head_s` seconds.
+
+    Plain requests may take the `short` way.
 
     Raises: ConfigError when the port is taken.
     """
@@ -91,7 +95,7 @@ async def serving(
     guard = Guard(
         lambda fault: metrics.malformed.labels(fault).inc() if metrics is not None else None, head_s=head_s
     )
-    runner = GuardedRunner(application, guard, shutdown_timeout=10.0)
+    runner = GuardedRunner(application, guard, shutdown_timeout=10.0, short=short)
     await runner.setup()
     watch = asyncio.create_task(guard.watch(), name="http.guard")
     try:

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from aiohttp import web
 
+from headwater.http.short import ShortWay
 from headwater.telemetry.metrics import Metrics
 
 logger = logging.getLogger("headwater.app")
@@ -47,6 +48,13 @@ class Waited(Protocol):
     """A service whose callers may wait for something: they are let go before the port is closed."""
 
     def let_go(self) -> None: ...
+
+
+@runtime_checkable
+class Prompt(Protocol):
+    """A service that takes plain requests on a short way, besides its routes."""
+
+    def short_way(self) -> ShortWay: ...
 
 
 async def supervise(service: Service, stop: asyncio.Event, metrics: Metrics) -> None:

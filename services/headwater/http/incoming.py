@@ -1,7 +1,8 @@
 """The HTTP server's side of the wire, made safe against what connects to it.
 
 Heads that do not come to an end are cut, requests that are no HTTP are one log line without their bytes, and a fault
-of a handler is one line and a plain 500. Bodies are read by the rooms, within limits of their own.
+of a handler is one line and a plain 500. Bodies are read by the rooms, within limits of their own. Plain requests may
+take a short way (`http.short`).
 """
 
 import asyncio
@@ -13,9 +14,10 @@ from typing import Any, Final
 import orjson
 from aiohttp import http_parser, web
 
+from headwater.http.short import HELD_S, IDLE_S, Holding, ShortConnection, ShortWay
+
 logger = logging.getLogger("headwater.http")
 HEAD_S = 15.0  # from the first byte of a request to the end of its head
-IDLE_S = 75.0  # between two requests of a connection; longer than proxies keep theirs
 SWEEP_S = 1.0
 MAX_CONNECTIONS = 10_000
 MAX_LINE_BYTES = 16 * 1024  # the request line: some providers sign long queries
@@ -43,7 +45,7 @@ def problem(status: int, title: str) -> web.Response:
     return response
 
 
-class _Connection(web.RequestHandler):
+class _Connection(ShortConnection):
     """One connection. `head_since` is when the first byte of an unfinished head came; 0 when there is none."""
 
     __slots__ = ("_guard", "head_since")
@@ -62,13 +64,20 @@ class _Connection(web.RequestHandler):
         self._guard.forget(self)
         super().connection_lost(exc)
 
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+    def long_is_idle(self) -> bool:
+        if self.head_since != 0.0:
+            return False
+        waiter = self._waiter  # of the framework's task, which begins after the first bytes may have come
+        return self._request_count == 0 if waiter is None else not waiter.done()
+
+    def go_long(self, data: bytes) -> None:
+        began, self.held_since = self.held_since, 0.0
+        super().go_long(data)
         waiter = self._waiter
         if waiter is None or waiter.done():  # a request is under way, or was just completed
             self.head_since = 0.0
         elif self.head_since == 0.0:
-            self.head_since = self._loop.time()
+            self.head_since = began or self._loop.time()
 
     def handle_error(
         self,
@@ -139,6 +148,10 @@ class Guard:
         while True:
             await asyncio.sleep(min(SWEEP_S, self._head_s / 4))
             late = loop.time() - self._head_s
+            for connection in [
+                each for each in self._connections if 0.0 < each.held_since < loop.time() - HELD_S
+            ]:
+                connection.hand_over()
             for connection in [each for each in self._connections if 0.0 < each.head_since < late]:
                 self._count("slow_head")
                 connection.force_close()
@@ -148,12 +161,21 @@ class Guard:
 
 
 class _GuardedServer(web.Server):
-    def __init__(self, handler: Any, *, guard: Guard, **more: Any) -> None:
+    def __init__(self, handler: Any, *, guard: Guard, short: ShortWay | None, **more: Any) -> None:
         super().__init__(handler, **more)
         self._guard = guard
+        self._short = short
+        self._holding = Holding()
 
     def __call__(self) -> web.RequestHandler:
-        return _Connection(self, loop=self._loop, guard=self._guard, **self._kwargs)
+        return _Connection(
+            self,
+            loop=self._loop,
+            guard=self._guard,
+            short=self._short,
+            holding=self._holding,
+            **self._kwargs,
+        )
 
 
 def warn_of_slow_parser() -> None:
@@ -167,13 +189,25 @@ def warn_of_slow_parser() -> None:
 class GuardedRunner(web.AppRunner):
     """An application runner whose connections are watched by `guard`; run `guard.watch()` beside it."""
 
-    def __init__(self, application: web.Application, guard: Guard, *, shutdown_timeout: float) -> None:
+    def __init__(
+        self,
+        application: web.Application,
+        guard: Guard,
+        *,
+        shutdown_timeout: float,
+        short: ShortWay | None = None,
+    ) -> None:
         super().__init__(application, shutdown_timeout=shutdown_timeout)
         self._guard = guard
+        self._short = short
 
     async def _make_server(self) -> web.Server:
         warn_of_slow_parser()
         made = await super()._make_server()  # starts the application, and knows its handler
         return _GuardedServer(
-            made.request_handler, request_factory=made.request_factory, guard=self._guard, **_LIMITS
+            made.request_handler,
+            request_factory=made.request_factory,
+            guard=self._guard,
+            short=self._short,
+            **_LIMITS,
         )

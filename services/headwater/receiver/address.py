@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
+from uuid import UUID
 
 import orjson
 
@@ -22,6 +24,7 @@ from headwater.store.endpoints import handshake_secret_name
 DEFAULT_TOLERANCE_S = 300.0
 NO_CONTENT = 204
 _ID = "{delivery_id}"
+_SERVERS_OWN = frozenset({"connection", "content-length", "date", "server", "transfer-encoding"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +38,27 @@ class Success:
     def body(self, delivery: str) -> bytes:
         return delivery.join(self.pieces).encode()
 
+    def head(self) -> bytes | None:
+        """Its head as far as it is always the same; None where the server has to put it together."""
+        try:
+            phrase = HTTPStatus(self.status).phrase
+            lines = [f"{name}: {value}" for name, value in self.headers]
+            if not _SERVERS_OWN.isdisjoint(name.lower() for name, _ in self.headers):
+                return None
+            if self.status != NO_CONTENT:
+                lines.append(f"Content-Length: {len(self.body(str(UUID(int=0))))}")
+            return "\r\n".join((f"HTTP/1.1 {self.status} {phrase}", *lines, "")).encode("ascii")
+        except ValueError:  # a status without a phrase, or a header that is not ASCII
+            return None
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
     """An endpoint as the receiver needs it.
 
     `is_awaiting`: its provider is to hand a secret over. `by_certificate`: requests name their signing certificate,
-    and the operator has pinned none.
+    and the operator has pinned none. `answer_head` is the beginning of the answer to an accepted delivery on the short
+    way, None where deliveries cannot go that way.
     """
 
     tenant: str
@@ -58,6 +75,7 @@ class Address:
     tolerance_s: float
     is_awaiting: bool
     by_certificate: bool
+    answer_head: bytes | None
 
     @property
     def name(self) -> str:
@@ -95,6 +113,8 @@ def address_of(
     is_awaiting = is_learning and not named
     if not (is_awaiting or by_certificate):
         check_secrets(scheme, [each.secret for each in named])
+    success = _success(endpoint)
+    may_be_prompt = "POST" in endpoint.methods and not by_certificate and endpoint.order_by is None
     return Address(
         tenant=tenant,
         endpoint=endpoint,
@@ -105,11 +125,12 @@ def address_of(
         methods=frozenset(endpoint.methods),
         allowed=networks(endpoint.allow, "allow"),
         bucket=bucket,
-        success=_success(endpoint),
+        success=success,
         tally=tally,
         tolerance_s=endpoint.tolerance_s or scheme.tolerance_s or DEFAULT_TOLERANCE_S,
         is_awaiting=is_awaiting,
         by_certificate=by_certificate,
+        answer_head=success.head() if may_be_prompt else None,
     )
 
 

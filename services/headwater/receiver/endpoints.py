@@ -98,6 +98,14 @@ class Endpoints:
         self._buckets = {name: pair for name, pair in self._buckets.items() if name in self._known}
         self._ledger.keep_only(self._known)
 
+    def known(self, tenant: str, name: str) -> Address | None:
+        """The endpoint as the snapshot has it; None when it has none, or is older than it may be."""
+        found = self._known.get((tenant, name))
+        is_fresh = (
+            self._loaded_at is not None and self._clock.monotonic() - self._loaded_at <= self._max_age_s
+        )
+        return found if is_fresh else None
+
     async def find(self, tenant: str, name: str) -> Address | None:
         """The endpoint; None when there is none. Raises: Unavailable when that is not known."""
         found = self._known.get((tenant, name))

@@ -6,7 +6,6 @@ commit. Deliveries that have an order, and large ones, go into the database at o
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,19 +15,17 @@ from headwater.bus.port import Bus, Message
 from headwater.bus.postgres.group_commit import GroupCommit
 from headwater.contracts.webhook import Receipt
 from headwater.model.clock import Clock
-from headwater.model.errors import BusFull, BusUnavailable, ContractError, HeadwaterError, Unavailable
+from headwater.model.errors import Unavailable
 from headwater.model.ids import derive_id
-from headwater.receiver.breaker import Breaker
 from headwater.receiver.intake import MAX_MESSAGE_BODY_BYTES, message_of
+from headwater.receiver.offers import PUBLISH_S, Offers
 from headwater.store import ordering, outbox, payloads
 from headwater.store.bell import Bell
 from headwater.store.database import Database
 from headwater.store.outbox import OutboxRow
 
 logger = logging.getLogger("headwater.receiver")
-PUBLISH_S = 1.0
 SPOOL_S = 0.6
-MAX_STRAGGLERS = 1000
 SPOOL_BYTES = 64 * 1024 * 1024  # waiting for a commit
 SPOOL_WRITERS = 2
 
@@ -43,12 +40,9 @@ class Safekeeping:
     """Where receipts are made safe. `database` is a pool of its own."""
 
     def __init__(self, bus: Bus, database: Database, bell: Bell, clock: Clock) -> None:
-        self._bus = bus
+        self.offers = Offers(bus, clock)
         self._database = database
         self._bell = bell
-        self._clock = clock
-        self._breaker = Breaker()
-        self._stragglers: set[asyncio.Task[None]] = set()
         self._spool: GroupCommit[OutboxRow] = GroupCommit(self._write, lambda row: len(row.body))
 
     @asynccontextmanager
@@ -69,39 +63,12 @@ class Safekeeping:
         if len(receipt.body) > MAX_MESSAGE_BODY_BYTES:
             return await self._keep_large(receipt)
         message = message_of(receipt, None)
-        if (
-            len(self._stragglers) < MAX_STRAGGLERS
-            and self._breaker.may_try(self._clock.monotonic())
-            and await self._published(message)
-        ):
+        if await self.offers.published(message):
             return Kept.QUEUED
-        return await self._spooled(receipt, message)
+        return await self.spooled(receipt, message)
 
-    async def _published(self, message: Message) -> bool:
-        """Whether the broker confirmed in time. A later confirm does no harm: both ways carry one id."""
-        task = asyncio.create_task(self._bus.publish(message), name="publish")
-        self._stragglers.add(task)
-        task.add_done_callback(self._forget)
-        done, _ = await asyncio.wait({task}, timeout=PUBLISH_S)
-        if not done:
-            self._breaker.failed(self._clock.monotonic())
-            return False
-        if task.cancelled() or task.exception() is not None:
-            return False
-        self._breaker.succeeded()
-        return True
-
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        self._stragglers.discard(task)
-        if task.cancelled():
-            return
-        fault = task.exception()
-        if isinstance(fault, ContractError) or (fault is not None and not isinstance(fault, HeadwaterError)):
-            logger.error("a webhook could not be published: %s: %s", type(fault).__name__, fault)
-        elif fault is not None and not isinstance(fault, BusFull):
-            logger.debug("a webhook goes to the spool: %s", fault)
-
-    async def _spooled(self, receipt: Receipt, message: Message) -> Kept:
+    async def spooled(self, receipt: Receipt, message: Message) -> Kept:
+        """Write down what the broker did not confirm."""
         if self._spool.pending_bytes + len(message.body) > SPOOL_BYTES:
             return Kept.NOWHERE
         row = OutboxRow(receipt.receipt_id, receipt.tenant, message.type, message.body, message.headers)
@@ -146,14 +113,9 @@ class Safekeeping:
         return Kept.SPOOLED
 
     async def close(self) -> None:
-        """Give stragglers 2 s, then let them go: their callers were told that nothing is known."""
+        """Give what is under way 2 s, then let it go: its callers were told that nothing is known."""
         self._spool.close()
-        if self._stragglers:
-            await asyncio.wait(self._stragglers, timeout=2.0)
-        for task in list(self._stragglers):
-            task.cancel()
-        with contextlib.suppress(BusUnavailable):
-            await asyncio.gather(*self._stragglers, return_exceptions=True)
+        await self.offers.close()
 
 
 def _warn(what: str, receipt: Receipt, error: Exception) -> None:

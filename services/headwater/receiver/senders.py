@@ -7,9 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Protocol
 from urllib.parse import urlsplit
-
-from aiohttp import web
 
 from headwater.model.errors import ConfigError
 
@@ -48,6 +47,19 @@ def is_within(text: str, ranges: tuple[Network, ...]) -> bool:
     return address is not None and any(address.version == each.version and address in each for each in ranges)
 
 
+class Sent(Protocol):
+    """What is asked of a request, by whichever way it came."""
+
+    @property
+    def remote(self) -> str | None: ...
+
+    @property
+    def raw_path(self) -> str: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+
 class Senders:
     """What is known of senders. `public_url` is None where the operator set none."""
 
@@ -56,7 +68,7 @@ class Senders:
         self._public_url = None if public_url is None else public_url.rstrip("/")
         self._trusted = networks(trusted_proxies, "HEADWATER_TRUSTED_PROXIES")
 
-    def address(self, request: web.BaseRequest) -> str | None:
+    def address(self, request: Sent) -> str | None:
         """The sender's address: the last one before the proxies that are trusted. Text as the proxy wrote it."""
         peer = request.remote
         if not self._trusted or peer is None or not is_within(peer, self._trusted):
@@ -71,7 +83,7 @@ class Senders:
                 return found
         return found
 
-    def url(self, request: web.BaseRequest, base: str | None) -> str:
+    def url(self, request: Sent, base: str | None) -> str:
         """The URL that the sender used, as schemes sign it. `base` is the endpoint's own setting."""
         path = request.raw_path
         if not path.startswith("/"):  # absolute form (RFC 9112 §3.2.2)
@@ -79,7 +91,7 @@ class Senders:
             path = split.path + (f"?{split.query}" if split.query else "")
         return (base or self._base(request)) + path
 
-    def _base(self, request: web.BaseRequest) -> str:
+    def _base(self, request: Sent) -> str:
         if self._public_url is not None:
             return self._public_url
         if not self._trusted or request.remote is None or not is_within(request.remote, self._trusted):

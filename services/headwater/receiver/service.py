@@ -9,6 +9,7 @@ from aiohttp import web
 
 from headwater.bus.port import Bus
 from headwater.http.client import HttpClient, HttpLimits
+from headwater.http.short import ShortWay
 from headwater.model.clock import Clock
 from headwater.model.errors import SourceError, Unavailable
 from headwater.model.http import HttpRequest
@@ -16,7 +17,8 @@ from headwater.model.secret import Secret
 from headwater.receiver.certificates import FETCH_S, MAX_BYTES, Certificates
 from headwater.receiver.endpoints import RELOAD_S, Endpoints
 from headwater.receiver.ledger import Ledger
-from headwater.receiver.reading import PATIENCE, Patience
+from headwater.receiver.prompt import PromptIntake
+from headwater.receiver.reading import PATIENCE, Budget, Patience
 from headwater.receiver.safekeeping import Safekeeping
 from headwater.receiver.senders import Senders
 from headwater.receiver.shaking import Handshakes
@@ -69,9 +71,11 @@ class Receiver:
         self._endpoints = Endpoints(database, keyring, clock, self._ledger, place.max_snapshot_age_s)
         self._safekeeping = Safekeeping(bus, spool, bell, clock)
         self._certificates = Certificates(self._fetch, clock)
+        senders = Senders(place.bound_url, place.public_url, place.trusted_proxies)
+        budget = Budget()
         self._intake = Intake(
             self._endpoints,
-            Senders(place.bound_url, place.public_url, place.trusted_proxies),
+            senders,
             self._safekeeping,
             Handshakes(database, keyring, self._http),
             self._certificates,
@@ -79,10 +83,16 @@ class Receiver:
             clock,
             metrics,
             place.patience,
+            budget,
         )
+        self._prompt = PromptIntake(self._endpoints, senders, self._safekeeping, budget, clock, metrics)
 
     def routes(self) -> list[web.RouteDef]:
         return [web.route("*", PATH, self._intake.handle)]
+
+    def short_way(self) -> ShortWay:
+        """For plain requests."""
+        return self._prompt.way()
 
     async def ready(self) -> str | None:
         """None when ready, else what is missing."""

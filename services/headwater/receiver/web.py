@@ -75,6 +75,7 @@ class Intake:
         clock: Clock,
         metrics: Metrics,
         patience: Patience,
+        budget: Budget,
     ) -> None:
         self._patience = patience
         self._endpoints = endpoints
@@ -85,7 +86,7 @@ class Intake:
         self._ledger = ledger
         self._clock = clock
         self._metrics = metrics
-        self._budget = Budget()
+        self._budget = budget
 
     async def handle(self, request: web.Request) -> web.Response:
         started = self._clock.monotonic()

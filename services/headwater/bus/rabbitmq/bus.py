@@ -14,6 +14,7 @@ from headwater.bus.envelope import address
 from headwater.bus.port import Handler, Message
 from headwater.bus.rabbitmq.consumer import Consumer
 from headwater.bus.rabbitmq.declare import require_topology
+from headwater.bus.rabbitmq.frames import place_of
 from headwater.bus.rabbitmq.link import Connection, Link, faults_are_unavailable, parse_url
 from headwater.bus.rabbitmq.publisher import Publisher
 from headwater.bus.topology import WORK_EXCHANGE, Topology, load_topology
@@ -61,8 +62,13 @@ class RabbitBus:
 
     async def publish(self, message: Message) -> None:
         """See `Bus.publish`."""
+        await self.post(message)
+
+    def post(self, message: Message) -> "asyncio.Future[None]":
+        """See `PostingBus.post`."""
         queue = address(self._topology, message)
-        await self._publisher.send(message, message.exchange, message.type, queue=queue)
+        to = place_of(message.exchange, message.type, queue is not None)
+        return self._publisher.post(message, to, queue or message.exchange)
 
     def consume(
         self,

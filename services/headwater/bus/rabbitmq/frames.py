@@ -37,6 +37,12 @@ class Place:
     mandatory: bool
 
 
+@lru_cache(maxsize=4096)
+def place_of(exchange: str, key: str, mandatory: bool) -> Place:
+    """The place, the same object each time: its method frame is found by it."""
+    return Place(exchange, key, mandatory)
+
+
 def publication(
     message: Message, to: Place, *, own_user: str, at_s: int, channel: int, frame_bytes: int
 ) -> bytes:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import pamqp.frame
 from pamqp.constants import FRAME_BODY, FRAME_HEADER, FRAME_METHOD
 
+from headwater.bus.rabbitmq.breaker import Breaker
+from headwater.bus.rabbitmq.frames import Place
 from headwater.model.errors import BusFull, BusUnavailable, ContractError
 
 _ACK = struct.pack(">HH", 60, 80)
@@ -25,22 +27,31 @@ _HEAD = struct.Struct(">BHI").pack
 
 @dataclass(slots=True)
 class _Open:
-    """A publish that is not answered yet. `taker` is named when it is refused."""
+    """A publish that is not answered yet. `taker` is named when it is refused, `to` when nothing takes it."""
 
     done: "asyncio.Future[None]"
     identity: str
+    to: Place
     taker: str
+    size: int
     due_at: float
     is_returned: bool = False
 
 
 class Lane:
-    """One channel with confirms. `write` puts bytes on its connection."""
+    """One channel with confirms. `write` puts bytes on its connection; `breaker` learns how publishes end.
 
-    def __init__(self, channel: int, frame_bytes: int, write: Callable[[bytes], None]) -> None:
+    `open_bytes` is what is published and not answered.
+    """
+
+    def __init__(
+        self, channel: int, frame_bytes: int, write: Callable[[bytes], None], breaker: Breaker
+    ) -> None:
         self.channel = channel
         self.frame_bytes = frame_bytes
+        self.open_bytes = 0
         self._write = write
+        self._breaker = breaker
         self._loop = asyncio.get_running_loop()
         self._last_tag = 0
         self._open: dict[int, _Open] = {}  # by delivery tag, which is the order of publishing
@@ -50,12 +61,12 @@ class Lane:
         self._returning: _Returned | None = None
 
     def publish(
-        self, frames: bytes, *, identity: str, taker: str, timeout_s: float
+        self, frames: bytes, *, identity: str, to: Place, taker: str, timeout_s: float
     ) -> "asyncio.Future[None]":
         """Send `frames`, which publish one message; done when the broker has confirmed it.
 
-        The future raises BusFull (refused), ContractError (nothing takes it), BusUnavailable (the channel is lost),
-        TimeoutError (no answer for `timeout_s`). Cancelling it only ends the waiting.
+        The future raises BusFull (refused), ContractError (nothing takes it), BusUnavailable (the channel is lost, or
+        there was no answer for `timeout_s`). Cancelling it only ends the waiting.
         """
         done: asyncio.Future[None] = self._loop.create_future()
         if self._lost is not None:
@@ -63,7 +74,9 @@ class Lane:
             return done
         self._last_tag += 1
         due_at = self._loop.time() + timeout_s
-        self._open[self._last_tag] = _Open(done, identity, taker, due_at)
+        size = len(frames)
+        self.open_bytes += size
+        self._open[self._last_tag] = _Open(done, identity, to, taker, size, due_at)
         if self._watch is None:
             self._watch = self._loop.call_at(due_at, self._expire)
         if not self._waiting:
@@ -86,7 +99,15 @@ class Lane:
             if each.due_at > now:
                 self._watch = self._loop.call_at(each.due_at, self._expire)
                 return
-            each.done.set_exception(TimeoutError())
+            self._free(each)
+            self._breaker.timed_out(now)
+            each.done.set_exception(
+                BusUnavailable("RabbitMQ did not confirm in time; whether it was taken is unknown")
+            )
+
+    def _free(self, publish: _Open) -> None:
+        self.open_bytes -= publish.size
+        publish.size = 0
 
     def lose(self, why: str) -> None:
         """The channel is gone: what is open is unknown, and nothing more is sent."""
@@ -96,6 +117,7 @@ class Lane:
             self._watch.cancel()
             self._watch = None
         gone, self._open = self._open, {}
+        self.open_bytes = 0
         for each in gone.values():
             if not each.done.done():
                 each.done.set_exception(BusUnavailable(self._lost))
@@ -132,11 +154,18 @@ class Lane:
             self._end(self._open.pop(first), is_taken=is_taken)
 
     def _end(self, publish: _Open | None, *, is_taken: bool) -> None:
-        if publish is None or publish.done.done():
+        if publish is None:
+            return
+        self._free(publish)
+        if publish.done.done():
             return
         if publish.is_returned:
-            publish.done.set_exception(ContractError("no queue took it"))
+            to = publish.to
+            publish.done.set_exception(
+                ContractError(f"no queue takes {to.key!r} from exchange {to.exchange!r}")
+            )
         elif is_taken:
+            self._breaker.confirmed()
             publish.done.set_result(None)
         else:
             publish.done.set_exception(BusFull(publish.taker))

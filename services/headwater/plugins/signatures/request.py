@@ -1,6 +1,7 @@
 """A request as it came over the wire, and strict reading of its headers."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from headwater.plugins.signatures.reasons import Refused
 
@@ -9,22 +10,31 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """What a signature may cover. `url` is the full public URL the sender used; headers are in wire order."""
+    """What a signature may cover. `url` is the full public URL the sender used; headers are in wire order.
+
+    `unique` are the headers by lower-case name, where it is known already that each is there once.
+    """
 
     method: str
     url: str
     headers: Headers
     body: bytes
+    unique: Mapping[bytes, bytes] | None = field(default=None, repr=False, compare=False)
 
 
 def header_values(request: SignedRequest, name: bytes) -> list[bytes]:
     """All values of a header, in wire order. `name` is in lower case."""
+    if request.unique is not None:
+        value = request.unique.get(name)
+        return [] if value is None else [value]
     size = len(name)
     return [value for key, value in request.headers if len(key) == size and key.lower() == name]
 
 
 def optional_header(request: SignedRequest, name: bytes) -> bytes | None:
     """The value of a header that may be missing but not be there twice."""
+    if request.unique is not None:
+        return request.unique.get(name)
     values = header_values(request, name)
     if len(values) > 1:
         raise Refused("header_duplicated", name.decode("ascii"))
