@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 
 from headwater.bus.port import MAX_BODY_BYTES, Message
 from headwater.bus.topology import Topology
@@ -22,6 +23,8 @@ MAX_REASON_CHARACTERS = 1000
 
 
 def _fault_of_name(what: str, text: str) -> str | None:
+    if 0 < len(text) <= MAX_NAME_BYTES and text.isascii() and "\0" not in text:
+        return None
     if not text or len(text.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
         return f"{what} must have 1 to {MAX_NAME_BYTES} bytes"
     return _fault_of_text(what, text)
@@ -40,20 +43,30 @@ def _fault_of_text(what: str, text: str) -> str | None:
 def _are_plain(headers: Mapping[str, str]) -> bool:
     """Whether nothing is wrong with the headers, as far as can be seen at once; most are plain ASCII."""
     try:
-        names, values = "".join(headers), "".join(headers.values())
+        names_size, values = _size_of_plain(tuple(headers)), "".join(headers.values())
     except TypeError:
         return False
     return (
-        names.isascii()
+        names_size is not None
         and values.isascii()
-        and names == names.lower()
-        and "\0" not in names
         and "\0" not in values
-        and len(names) + len(values) <= MAX_HEADER_BYTES
-        and RESERVED_HEADERS.isdisjoint(headers)
-        and all(map(len, headers))
-        and max(map(len, headers), default=0) <= MAX_NAME_BYTES
+        and names_size + len(values) <= MAX_HEADER_BYTES
     )
+
+
+@lru_cache(maxsize=1024)
+def _size_of_plain(names: tuple[str, ...]) -> int | None:
+    """The size of headers' names, None where not all are plain. Few lists of names are used again and again."""
+    joined = "".join(names)
+    is_plain = (
+        joined.isascii()
+        and joined == joined.lower()
+        and "\0" not in joined
+        and RESERVED_HEADERS.isdisjoint(names)
+        and all(map(len, names))
+        and max(map(len, names), default=0) <= MAX_NAME_BYTES
+    )
+    return len(joined) if is_plain else None
 
 
 def _fault_of_headers(headers: Mapping[str, str]) -> str | None:
@@ -89,14 +102,19 @@ def fault_of(message: Message) -> str | None:
     )
 
 
+def require_sound(message: Message) -> None:
+    """Raises: ContractError when the message is malformed."""
+    fault = fault_of(message)
+    if fault is not None:
+        raise ContractError(f"message {message.type[:80]!r} cannot be sent: {fault}")
+
+
 def address(topology: Topology, message: Message) -> str | None:
     """The queue that takes `message`; None when its exchange is for subscribers.
 
     Raises: ContractError when the message is malformed or nothing takes its type.
     """
-    fault = fault_of(message)
-    if fault is not None:
-        raise ContractError(f"message {message.type[:80]!r} cannot be sent: {fault}")
+    require_sound(message)
     if message.exchange not in topology.exchanges:
         raise ContractError(f"no exchange is named {message.exchange!r}; see rabbitmq/definitions.json")
     if not topology.needs_taker(message.exchange):

@@ -53,18 +53,41 @@ def ascii_json(value: Any) -> str:
     return text.decode("ascii") if text.isascii() else json.dumps(value, separators=(",", ":"))
 
 
+def headers_of(
+    tenant: str,
+    endpoint: str,
+    delivery_id: str,
+    received_at: datetime,
+    request: tuple[str, str, str | None],
+    http_headers: list[list[str]],
+    verification: Mapping[str, Any],
+    dedupe: tuple[str | None, int, str | None],
+) -> dict[str, str]:
+    """The same from its parts; milliseconds of `received_at` count."""
+    return {
+        "tenant": tenant,
+        "endpoint": endpoint,
+        "delivery-id": delivery_id,
+        "received-at": received_at.isoformat(timespec="milliseconds"),
+        "request": ascii_json(request),
+        "http-headers": ascii_json(http_headers),
+        "verification": ascii_json(verification),
+        "dedupe": ascii_json(dedupe),
+    }
+
+
 def to_headers(receipt: Receipt) -> dict[str, str]:
     """The message headers of a receipt; texts are ASCII (JSON escapes what is not)."""
-    told = {
-        "tenant": receipt.tenant,
-        "endpoint": receipt.endpoint,
-        "delivery-id": str(receipt.id),
-        "received-at": receipt.received_at.isoformat(),
-        "request": ascii_json([receipt.method, receipt.url, receipt.remote]),
-        "http-headers": ascii_json(receipt.headers),
-        "verification": ascii_json(dict(receipt.verification)),
-        "dedupe": ascii_json([receipt.key, receipt.dedupe_s, receipt.type]),
-    }
+    told = headers_of(
+        receipt.tenant,
+        receipt.endpoint,
+        str(receipt.id),
+        receipt.received_at,
+        (receipt.method, receipt.url, receipt.remote),
+        receipt.headers,
+        receipt.verification,
+        (receipt.key, receipt.dedupe_s, receipt.type),
+    )
     if receipt.payload_id is not None:
         told["payload-id"] = str(receipt.payload_id)
     return told

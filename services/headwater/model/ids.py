@@ -19,13 +19,17 @@ _VERSION = (8 << 76) | (2 << 62)
 _FREE = ~((15 << 76) | (3 << 62))
 
 
-def _digest(parts: tuple[object, ...]) -> bytes:
-    """A SHA-256 over the parts, each with its length, so that no two lists of parts collide."""
-    hashed = b""
+def _joined(parts: tuple[object, ...]) -> bytes:
+    """The parts, each with its length, so that no two lists of parts are the same."""
+    joined = b""
     for part in parts:
         raw = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
-        hashed += len(raw).to_bytes(8, "big") + raw
-    return hashlib.sha256(hashed).digest()
+        joined += len(raw).to_bytes(8, "big") + raw
+    return joined
+
+
+def _digest(parts: tuple[object, ...]) -> bytes:
+    return hashlib.sha256(_joined(parts)).digest()
 
 
 def _uuid(raw: bytes) -> UUID:
@@ -47,6 +51,33 @@ def derive_id(moment: datetime, *parts: object) -> UUID:
 def derive_key_id(*parts: object) -> UUID:
     """The id of what `parts` name, whenever it is seen: a hash without a time."""
     return _uuid(_digest(parts)[:16])
+
+
+class KeyIds:
+    """`derive_key_id` of some parts and one more, where the first ones stay the same."""
+
+    __slots__ = ("_begun",)
+
+    def __init__(self, *parts: object) -> None:
+        self._begun = hashlib.sha256(_joined(parts))
+
+    def text(self, last: str) -> str:
+        """The id as text."""
+        digest = self._begun.copy()
+        digest.update(_joined((last,)))
+        return _text(digest.digest()[:16])
+
+
+def moment_id(moment: datetime, random: bytes) -> str:
+    """The text of an id that nothing derives again: the time of `moment`, and ten random bytes."""
+    milliseconds = (moment - EPOCH) // _MILLISECOND
+    return _text(milliseconds.to_bytes(6, "big") + random)
+
+
+def _text(raw: bytes) -> str:
+    """The text of the UUID of these 16 bytes, without the object."""
+    digits = f"{int.from_bytes(raw, 'big') & _FREE | _VERSION:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def time_of(identifier: UUID) -> datetime:

@@ -10,6 +10,7 @@ import orjson
 from headwater.contracts.endpoints import SecretWindow
 from headwater.contracts.manifest import Endpoint
 from headwater.model.errors import ConfigError, SecretError
+from headwater.model.ids import KeyIds
 from headwater.model.secret import Secret
 from headwater.plugins.secret_text import names_in
 from headwater.plugins.signatures import Handshake, Scheme, check_secrets
@@ -76,6 +77,7 @@ class Address:
     is_awaiting: bool
     by_certificate: bool
     answer_head: bytes | None
+    delivery_ids: KeyIds
 
     @property
     def name(self) -> str:
@@ -131,6 +133,7 @@ def address_of(
         is_awaiting=is_awaiting,
         by_certificate=by_certificate,
         answer_head=success.head() if may_be_prompt else None,
+        delivery_ids=KeyIds("delivery", tenant, endpoint.name),
     )
 
 

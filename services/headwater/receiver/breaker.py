@@ -32,5 +32,6 @@ class Breaker:
             self._probe_at = now_s + PAUSE_S
 
     def succeeded(self) -> None:
-        self.is_open = False
-        self._failures.clear()
+        if self._failures:
+            self.is_open = False
+            self._failures.clear()

@@ -1,7 +1,6 @@
 """From a verified request to its message: pure."""
 
 import json
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,13 +8,14 @@ from uuid import UUID
 from headwater.bus.port import Message
 from headwater.contracts import webhook
 from headwater.contracts.webhook import Receipt
-from headwater.model.ids import derive_id, derive_key_id, to_millisecond
+from headwater.model.ids import derive_id, derive_key_id, moment_id, to_millisecond
 from headwater.plugins.signatures import SignedRequest, Verdict
 from headwater.plugins.webhooks.facts import Known
 from headwater.receiver.address import Address
 
 MAX_MESSAGE_BODY_BYTES = 1024 * 1024  # larger ones travel by reference
 REMEMBERED_HEADERS_BYTES = 48 * 1024  # with the rest of the envelope within a message's header limit
+_URL_CHARACTERS = 8192
 _MAX_ESCAPE = 6  # bytes that one byte may become in JSON
 SHIELDED_HEADERS = frozenset({b"authorization", b"proxy-authorization", b"cookie"})
 
@@ -46,7 +46,7 @@ def receipt_of(
         tenant=address.tenant,
         endpoint=address.endpoint.name,
         method=request.method,
-        url=request.url[:8192].encode("utf-8", "replace").decode("utf-8").replace("\0", "?"),
+        url=request.url[:_URL_CHARACTERS].encode("utf-8", "replace").decode("utf-8").replace("\0", "?"),
         remote=remote,
         headers=_headers(request),
         body=request.body,
@@ -65,12 +65,50 @@ def _headers(request: SignedRequest) -> list[list[str]]:
     ]
 
 
-def _verification(address: Address, verdict: Verdict, secret_index: int | None) -> Mapping[str, Any]:
+def _verification(address: Address, verdict: Verdict, secret_index: int | None) -> dict[str, Any]:
     return {
         "scheme": address.endpoint.scheme or "definition",
         "secret": secret_index,
         "timestamp": verdict.timestamp_s,
     }
+
+
+def prompt_message(
+    address: Address,
+    request: SignedRequest,
+    known: Known,
+    verdict: Verdict,
+    *,
+    secret_index: int | None,
+    now: datetime,
+    random: bytes,
+    remote: str | None,
+) -> Message:
+    """The message of a verified request whose headers are there once each; as `message_of` its receipt.
+
+    `random` are ten bytes, which tell apart two receipts of one millisecond.
+    """
+    key = known.key
+    receipt_id = moment_id(now, random)
+    url = request.url
+    headers = webhook.headers_of(
+        address.tenant,
+        address.endpoint.name,
+        receipt_id if key is None else address.delivery_ids.text(key),
+        now,
+        (request.method, url if len(url) <= _URL_CHARACTERS else url[:_URL_CHARACTERS], remote),
+        _plain_headers(request),
+        _verification(address, verdict, secret_index),
+        (key, address.endpoint.dedupe.window_s, known.type),
+    )
+    return Message(webhook.TYPE, receipt_id, request.body, headers)
+
+
+def _plain_headers(request: SignedRequest) -> list[list[str]]:
+    unique = request.unique
+    if unique is None or not SHIELDED_HEADERS.isdisjoint(unique):
+        return _headers(request)
+    return [[name.decode("latin-1"), value.decode("latin-1")] for name, value in request.headers]
 
 
 def message_of(receipt: Receipt, payload_id: UUID | None) -> Message:

@@ -7,8 +7,6 @@ webhook carry one id.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from headwater.bus.port import Bus, Message, poster
 from headwater.model.clock import Clock
@@ -19,16 +17,41 @@ logger = logging.getLogger("headwater.receiver")
 PUBLISH_S = 1.0
 MAX_OPEN = 1000
 CLOSE_S = 2.0
-Told = Callable[[bool], None]
 
 
-@dataclass(slots=True)
-class _Offer:
-    """A publish under way. `told` is None once it was called."""
+class Offer:
+    """A publish under way; `told` is called once, with whether it was confirmed in time."""
 
-    publish: "asyncio.Future[None]"
-    told: Told | None
-    due_at: float
+    __slots__ = ("_offers", "due_at", "is_told", "publish")
+
+    def __init__(self) -> None:
+        self.is_told = False
+
+    def told(self, is_confirmed: bool) -> None:
+        raise NotImplementedError
+
+    def begin(self, offers: "Offers", publish: "asyncio.Future[None]", due_at: float) -> None:
+        self._offers = offers
+        self.publish = publish
+        self.due_at = due_at
+        publish.add_done_callback(self._ended)
+
+    def _ended(self, publish: "asyncio.Future[None]") -> None:
+        self._offers.ended(self, publish)
+
+
+class _Asking(Offer):
+    """An offer whose answer somebody waits for."""
+
+    __slots__ = ("answer",)
+
+    def __init__(self, answer: "asyncio.Future[bool]") -> None:
+        super().__init__()
+        self.answer = answer
+
+    def told(self, is_confirmed: bool) -> None:
+        if not self.answer.done():
+            self.answer.set_result(is_confirmed)
 
 
 class Offers:
@@ -38,80 +61,78 @@ class Offers:
         self._post = poster(bus)
         self._clock = clock
         self._breaker = Breaker()
-        self._open: dict[int, _Offer] = {}  # in the order of their time
-        self._count = 0
+        self._open: dict[Offer, None] = {}  # in the order of their time
         self._watch: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
-    def offer(self, message: Message, told: Told) -> bool:
-        """Publish `message`; `told` is called once, with whether it was confirmed in time. False: not tried."""
-        if len(self._open) >= MAX_OPEN or not self._breaker.may_try(self._clock.monotonic()):
+    def offer(self, message: Message, offer: Offer) -> bool:
+        """Publish `message`; `offer` is told how that ended. False: it was not tried."""
+        breaker = self._breaker
+        if len(self._open) >= MAX_OPEN or (breaker.is_open and not breaker.may_try(self._clock.monotonic())):
             return False
         try:
             publish = self._post(message)
         except HeadwaterError as fault:
             _note(fault)
             return False
-        loop = asyncio.get_running_loop()
-        self._count = number = self._count + 1
+        loop = self._loop = self._loop or asyncio.get_running_loop()
         due_at = loop.time() + PUBLISH_S
-        self._open[number] = _Offer(publish, told, due_at)
-        publish.add_done_callback(lambda _: self._ended(number))
+        self._open[offer] = None
+        offer.begin(self, publish, due_at)
         if self._watch is None:
             self._watch = loop.call_at(due_at, self._look)
         return True
 
-    def _ended(self, number: int) -> None:
-        offer = self._open.pop(number)
-        publish, told = offer.publish, offer.told
-        fault = None if publish.cancelled() else publish.exception()
-        is_confirmed = fault is None and not publish.cancelled()
-        if fault is not None:
-            _note(fault)
-        if told is None:
+    def ended(self, offer: Offer, publish: "asyncio.Future[None]") -> None:
+        """The bus has answered."""
+        del self._open[offer]
+        is_confirmed = False
+        if not publish.cancelled():
+            fault = publish.exception()
+            is_confirmed = fault is None
+            if fault is not None:
+                _note(fault)
+        if offer.is_told:
             return
+        offer.is_told = True
         if is_confirmed:
             self._breaker.succeeded()
-        told(is_confirmed)
+        offer.told(is_confirmed)
 
     def _look(self) -> None:
         """Tell those whose time is over; look again when the next one's is."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         self._watch = None
-        late: list[Told] = []
-        for offer in self._open.values():
-            if offer.told is None:
+        late: list[Offer] = []
+        for offer in self._open:
+            if offer.is_told:
                 continue
             if offer.due_at > now:
                 self._watch = loop.call_at(offer.due_at, self._look)
                 break
             self._breaker.failed(self._clock.monotonic())
-            late.append(offer.told)
-            offer.told = None
-        for told in late:
-            told(False)
+            offer.is_told = True
+            late.append(offer)
+        for offer in late:
+            offer.told(False)
 
     async def published(self, message: Message) -> bool:
         """Whether the broker confirmed in time."""
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-
-        def tell(is_confirmed: bool) -> None:
-            if not answer.done():
-                answer.set_result(is_confirmed)
-
-        return self.offer(message, tell) and await answer
+        return self.offer(message, _Asking(answer)) and await answer
 
     def abandon(self) -> None:
         """Let go of all: their callers were told that nothing is known, or are gone."""
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
-        for offer in list(self._open.values()):
+        for offer in list(self._open):
             offer.publish.cancel()
 
     async def close(self) -> None:
         """Give what is under way 2 s, then let it go."""
-        publishes = [offer.publish for offer in self._open.values()]
+        publishes = [offer.publish for offer in self._open]
         if publishes:
             await asyncio.wait(publishes, timeout=CLOSE_S)
         self.abandon()

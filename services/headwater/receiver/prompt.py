@@ -7,14 +7,13 @@ in an order goes the long way from the beginning, before anything was done about
 import asyncio
 import logging
 import os
+import random
 import time
-from dataclasses import dataclass
 from email.utils import formatdate
 
 from aiohttp.http import SERVER_SOFTWARE
 
 from headwater.bus.port import Message
-from headwater.contracts.webhook import Receipt
 from headwater.http.plain import METHOD, PlainRequest
 from headwater.http.short import Reply, ShortWay
 from headwater.model.clock import Clock
@@ -22,7 +21,8 @@ from headwater.model.secret import Secret
 from headwater.plugins.signatures import SignedRequest, handshake_for
 from headwater.receiver.address import Address
 from headwater.receiver.endpoints import Endpoints
-from headwater.receiver.intake import message_of, receipt_of
+from headwater.receiver.intake import prompt_message
+from headwater.receiver.offers import Offer
 from headwater.receiver.reading import Budget
 from headwater.receiver.refused import RETRY_AFTER_S
 from headwater.receiver.safekeeping import Kept, Safekeeping
@@ -31,21 +31,38 @@ from headwater.telemetry.metrics import Metrics
 
 logger = logging.getLogger("headwater.receiver")
 BEGINNING = b"POST /in/"
+_random_bytes = random.Random(os.urandom(32)).randbytes  # noqa: S311 - tells receipts apart, and keeps no secret
 _UNAVAILABLE = b'{"type":"about:blank","title":"Not accepted now; send it again","status":503}'
 
 
-@dataclass(slots=True)
-class _Visit:
+class _Visit(Offer):
     """A webhook that is being made safe."""
 
-    address: Address
-    receipt: Receipt
-    message: Message
-    secret: str | None
-    stamp_s: float | None
-    at_s: float
-    started: float
-    reply: Reply
+    __slots__ = ("address", "at_s", "intake", "message", "reply", "secret", "stamp_s", "started")
+
+    def __init__(
+        self,
+        intake: "PromptIntake",
+        address: Address,
+        message: Message,
+        secret: str | None,
+        stamp_s: float | None,
+        at_s: float,
+        started: float,
+        reply: Reply,
+    ) -> None:
+        self.is_told = False
+        self.intake = intake
+        self.address = address
+        self.message = message
+        self.secret = secret
+        self.stamp_s = stamp_s
+        self.at_s = at_s
+        self.started = started
+        self.reply = reply
+
+    def told(self, is_confirmed: bool) -> None:
+        self.intake.told(self, is_confirmed)
 
 
 class PromptIntake:
@@ -113,22 +130,20 @@ class PromptIntake:
             address, signed, keys.secrets[place].secret if is_kept else keys.newest, is_verified=True
         ):
             return False
-        receipt = receipt_of(
+        message = prompt_message(
             address,
             signed,
             address.facts.read(signed),
             verdict,
             secret_index=keys.indexes[place] if is_kept else None,
             now=now,
-            nonce=os.urandom(16),
+            random=_random_bytes(10),
             remote=remote,
         )
         secret = keys.secrets[place].name if is_kept else None
-        visit = _Visit(
-            address, receipt, message_of(receipt, None), secret, verdict.timestamp_s, at_s, started, reply
-        )
+        visit = _Visit(self, address, message, secret, verdict.timestamp_s, at_s, started, reply)
         self._budget.add(len(body))
-        if self._offers.offer(visit.message, lambda is_confirmed: self._told(visit, is_confirmed)):
+        if self._offers.offer(message, visit):
             return True
         self._budget.free(len(body))
         return False
@@ -137,7 +152,8 @@ class PromptIntake:
         parts = target.partition("?")[0].split("/")
         return self._endpoints.known(parts[2], parts[3]) if len(parts) == 4 else None
 
-    def _told(self, visit: _Visit, is_confirmed: bool) -> None:
+    def told(self, visit: _Visit, is_confirmed: bool) -> None:
+        """Answer what is safe, and spool what is not."""
         if is_confirmed:
             self._done(visit, Kept.QUEUED)
             return
@@ -148,13 +164,13 @@ class PromptIntake:
     async def _spool(self, visit: _Visit) -> None:
         kept = Kept.NOWHERE
         try:
-            kept = await self._safekeeping.spooled(visit.receipt, visit.message)
+            kept = await self._safekeeping.spooled(visit.message)
         finally:
             self._done(visit, kept)
 
     def _done(self, visit: _Visit, kept: Kept) -> None:
         """Count it and answer."""
-        self._budget.free(len(visit.receipt.body))
+        self._budget.free(len(visit.message.body))
         if kept is Kept.NOWHERE:
             self._metrics.received.labels("unavailable").inc()
             visit.reply(self._unavailable())
@@ -169,7 +185,9 @@ class PromptIntake:
     def _accepted(self, visit: _Visit) -> bytes:
         head = visit.address.answer_head
         assert head is not None
-        return b"".join((head, self._date(), visit.address.success.body(str(visit.receipt.id))))
+        return b"".join(
+            (head, self._date(), visit.address.success.body(visit.message.headers["delivery-id"]))
+        )
 
     def _unavailable(self) -> bytes:
         head = (

@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum
+from uuid import UUID
 
 from headwater.bus.port import Bus, Message
 from headwater.bus.postgres.group_commit import GroupCommit
@@ -65,18 +66,19 @@ class Safekeeping:
         message = message_of(receipt, None)
         if await self.offers.published(message):
             return Kept.QUEUED
-        return await self.spooled(receipt, message)
+        return await self.spooled(message)
 
-    async def spooled(self, receipt: Receipt, message: Message) -> Kept:
+    async def spooled(self, message: Message) -> Kept:
         """Write down what the broker did not confirm."""
         if self._spool.pending_bytes + len(message.body) > SPOOL_BYTES:
             return Kept.NOWHERE
-        row = OutboxRow(receipt.receipt_id, receipt.tenant, message.type, message.body, message.headers)
+        tenant, endpoint = message.headers["tenant"], message.headers["endpoint"]
+        row = OutboxRow(UUID(message.id), tenant, message.type, message.body, message.headers)
         try:
             async with asyncio.timeout(SPOOL_S):
                 await self._spool.add(row)
         except (Unavailable, TimeoutError) as error:
-            _warn("neither broker nor spool took a webhook", receipt, error)
+            logger.warning("neither broker nor spool took a webhook for %s/%s: %s", tenant, endpoint, error)
             return Kept.NOWHERE
         self._bell.ring()
         return Kept.SPOOLED

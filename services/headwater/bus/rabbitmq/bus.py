@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from yarl import URL
 
 from headwater.bus.dispatcher import Options
-from headwater.bus.envelope import address
+from headwater.bus.envelope import address, require_sound
 from headwater.bus.port import Handler, Message
 from headwater.bus.rabbitmq.consumer import Consumer
 from headwater.bus.rabbitmq.declare import require_topology
-from headwater.bus.rabbitmq.frames import place_of
+from headwater.bus.rabbitmq.frames import Place
 from headwater.bus.rabbitmq.link import Connection, Link, faults_are_unavailable, parse_url
 from headwater.bus.rabbitmq.publisher import Publisher
 from headwater.bus.topology import WORK_EXCHANGE, Topology, load_topology
@@ -23,6 +23,7 @@ from headwater.model.secret import Secret
 
 CHECK_TIMEOUT_S = 2.0
 START_TIMEOUT_S = 60.0
+MAX_PLACES = 4096
 
 
 class RabbitBus:
@@ -40,6 +41,7 @@ class RabbitBus:
         self._now = now
         self._own_user = _user_of(parse_url(secret))
         self._publisher = Publisher(secret, self._own_user, now)
+        self._places: dict[tuple[str, str], tuple[Place, str]] = {}  # by exchange and type; and who takes it
         self._consuming: Link[Connection] = Link(secret, "headwater consume", self._set_up)
 
     async def open(self, deadline_s: float = START_TIMEOUT_S) -> None:
@@ -66,9 +68,15 @@ class RabbitBus:
 
     def post(self, message: Message) -> "asyncio.Future[None]":
         """See `PostingBus.post`."""
-        queue = address(self._topology, message)
-        to = place_of(message.exchange, message.type, queue is not None)
-        return self._publisher.post(message, to, queue or message.exchange)
+        known = self._places.get((message.exchange, message.type))
+        if known is None:
+            queue = address(self._topology, message)
+            known = Place(message.exchange, message.type, queue is not None), queue or message.exchange
+            if len(self._places) < MAX_PLACES:
+                self._places[message.exchange, message.type] = known
+        else:
+            require_sound(message)
+        return self._publisher.post(message, *known)
 
     def consume(
         self,

@@ -15,14 +15,15 @@ from headwater.bus.port import Message
 
 APP_ID = "headwater"
 _FRAME = struct.Struct(">BHI").pack  # type, channel, size
-_CONTENT = struct.Struct(">HHQH").pack  # class, weight, size of the body, property flags
+_HEAD = struct.Struct(">BHIHHQH").pack  # a frame's head; class, weight, size of the body, property flags
+_IDENTITY = struct.Struct(">BB").pack  # delivery mode, size of the message id
 _LONG = struct.Struct(">I").pack
 _TIME = struct.Struct(">Q").pack
 _METHOD, _HEADER, _BODY = 1, 2, 3
 _END = b"\xce"
 _FRAME_OVERHEAD = 8  # head and end
 _BASIC, _PUBLISH = 60, 40
-_PERSISTENT = b"\x02"
+_PERSISTENT = 2
 _USER_FLAG = 1 << 4
 # content type, headers, delivery mode, message id, timestamp, type, application
 _FLAGS = 1 << 15 | 1 << 13 | 1 << 12 | 1 << 7 | 1 << 6 | 1 << 5 | 1 << 3
@@ -37,12 +38,6 @@ class Place:
     mandatory: bool
 
 
-@lru_cache(maxsize=4096)
-def place_of(exchange: str, key: str, mandatory: bool) -> Place:
-    """The place, the same object each time: its method frame is found by it."""
-    return Place(exchange, key, mandatory)
-
-
 def publication(
     message: Message, to: Place, *, own_user: str, at_s: int, channel: int, frame_bytes: int
 ) -> bytes:
@@ -50,44 +45,39 @@ def publication(
 
     The message is well formed (`bus.envelope.fault_of`). `frame_bytes` is the largest frame that was agreed on.
     """
-    properties = _properties(message, own_user, at_s)
+    headers = message.headers
+    if message.attempt or message.user_id is not None:
+        headers = _with_our_own(message, own_user)
+    table = _table(headers)
+    identity = message.id.encode()
+    kind = _short(headers.get("content-type", "application/json"))
+    tail = _tail(message.type, None if message.user_id is None else own_user)
     body = message.body
+    flags = _FLAGS if message.user_id is None else _FLAGS | _USER_FLAG
+    size = 14 + len(kind) + 4 + len(table) + 2 + len(identity) + 8 + len(tail) - len(_END)
     parts = [
         _method(channel, to),
-        _FRAME(_HEADER, channel, len(properties) + 14),
-        _CONTENT(_BASIC, 0, len(body), _FLAGS if message.user_id is None else _FLAGS | _USER_FLAG),
-        properties,
-        _END,
+        _HEAD(_HEADER, channel, size, _BASIC, 0, len(body), flags),
+        kind,
+        _LONG(len(table)),
+        table,
+        _IDENTITY(_PERSISTENT, len(identity)),
+        identity,
+        _TIME(at_s),
+        tail,
     ]
     room = frame_bytes - _FRAME_OVERHEAD
-    for start in range(0, len(body), room):
-        piece = body if len(body) <= room else body[start : start + room]
-        parts += (_FRAME(_BODY, channel, len(piece)), piece, _END)
+    if 0 < len(body) <= room:
+        parts += (_FRAME(_BODY, channel, len(body)), body, _END)
+    else:
+        for start in range(0, len(body), room):
+            piece = body[start : start + room]
+            parts += (_FRAME(_BODY, channel, len(piece)), piece, _END)
     return b"".join(parts)
 
 
-def _properties(message: Message, own_user: str, at_s: int) -> bytes:
-    """In the order of the flags. The user is only stated where the message has one; the broker checks it."""
-    table = _table(_headers(message, own_user))
-    return b"".join(
-        (
-            _short(message.headers.get("content-type", "application/json")),
-            _LONG(len(table)),
-            table,
-            _PERSISTENT,
-            _fresh_short(message.id),
-            _TIME(at_s),
-            _short(message.type),
-            b"" if message.user_id is None else _short(own_user),
-            _short(APP_ID),
-        )
-    )
-
-
-def _headers(message: Message, own_user: str) -> Mapping[str, str]:
+def _with_our_own(message: Message, own_user: str) -> Mapping[str, str]:
     is_foreign = message.user_id is not None and message.user_id != own_user
-    if not message.attempt and not is_foreign:
-        return message.headers
     headers = dict(message.headers)
     if message.attempt:
         headers[ATTEMPT_HEADER] = str(message.attempt)
@@ -110,6 +100,13 @@ def _fresh_short(text: str) -> bytes:
 
 
 _short = lru_cache(maxsize=4096)(_fresh_short)  # content types, message types, users: few and always the same
+
+
+@lru_cache(maxsize=4096)
+def _tail(message_type: str, user: str | None) -> bytes:
+    """The properties behind the time, and the frame's end. The user is stated where the message has one."""
+    told = b"" if user is None else _fresh_short(user)
+    return _fresh_short(message_type) + told + _fresh_short(APP_ID) + _END
 
 
 @lru_cache(maxsize=4096)

@@ -64,7 +64,7 @@ class Publisher:
         Raises, at once or by the future: as `send`.
         """
         session = self.link.session
-        if not self.breaker.admits(time.monotonic()):
+        if self.breaker.is_open and not self.breaker.admits(time.monotonic()):
             raise BusUnavailable(f"RabbitMQ did not confirm the last {TIME_OUTS_TO_REFUSE} messages in time")
         if session.lane.open_bytes + self._held_bytes + len(message.body) > MAX_BYTES_IN_FLIGHT:
             raise BusFull(taker)

@@ -7,7 +7,7 @@ from typing import Any
 from headwater.plugins.signatures.request import SignedRequest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would double the time that making one takes
 class Material:
     """What a template is rendered from. `secret` is set only where it is hashed with the text."""
 

@@ -13,7 +13,7 @@ MAX_NUMBERED = 100  # DocuSign numbers its keys 1 to 100
 MAX_TEXT = 16_384  # bytes of one signature's text
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would double the time that making one takes
 class Presented:
     """Decoded signatures, at least one; `timestamp` is the time's text if it stands beside them."""
 
@@ -23,6 +23,9 @@ class Presented:
 
 def presented(form: SignatureForm, request: SignedRequest) -> Presented:
     """What the headers present. Raises Refused."""
+    if form.is_single:
+        text = without_prefix(form, single_header(request, form.headers[0]))
+        return Presented(_decoded(form, [text]))
     values = _values(form, request)
     if form.format == "kv":
         return _key_values(form, values[0])
@@ -70,6 +73,8 @@ def _numbered(beginning: bytes, request: SignedRequest) -> list[bytes]:
 
 
 def without_prefix(form: SignatureForm, text: bytes) -> bytes:
+    if text.startswith(form.prefix):
+        return text[len(form.prefix) :]
     size = len(form.prefix)
     begins = (
         text[:size].lower() == form.prefix.lower() if form.prefix_any_case else text[:size] == form.prefix
@@ -110,7 +115,7 @@ def _key_values(form: SignatureForm, value: bytes) -> Presented:
 
 
 def _decoded(form: SignatureForm, texts: list[bytes]) -> tuple[bytes, ...]:
-    if len(texts) > (MAX_SIGNATURES if form.numbered is None else MAX_NUMBERED):
+    if len(texts) > 1 and len(texts) > (MAX_SIGNATURES if form.numbered is None else MAX_NUMBERED):
         raise Refused("malformed")
     found = []
     for text in texts:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from headwater.contracts.signatures import SchemeDefinition
+from headwater.contracts.signatures import HASH_BY_VERSION, SchemeDefinition
 from headwater.plugins.signatures.documents import Path
 from headwater.plugins.signatures.template import Template
 
@@ -18,7 +19,7 @@ class Place:
     path: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, which a cached property needs not to be there
 class SignatureForm:
     """Where signatures are (`headers` in lower case, tried in order) and how one is read."""
 
@@ -36,6 +37,17 @@ class SignatureForm:
     signature_key: bytes
     several_keys: bool
     field: Path
+
+    @cached_property
+    def is_single(self) -> bool:
+        """Whether one header has one signature and nothing else."""
+        return (
+            self.format not in ("kv", "jwt", "body")
+            and self.numbered is None
+            and len(self.headers) == 1
+            and not self.repeatable
+            and self.multi is None
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +72,7 @@ class BodyHash:
     decode: Decoder
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scheme:
     """What `compile_scheme` gives. `tolerance_s` is the provider's advice, None where it gives none.
 
@@ -81,6 +93,11 @@ class Scheme:
     signs_items: bool = field(repr=False)  # whether each item of the body carries a signature of its own
     tolerance_s: float | None
     handshake: str | None
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether what is signed has one spelling, and its hash is always the same."""
+        return self.definition.url_variants is None and self.kind != "hash" and self.hash != HASH_BY_VERSION
 
     @property
     def context_names(self) -> frozenset[str]:

@@ -9,6 +9,7 @@ from headwater.contracts.manifest import Endpoint
 from headwater.model.errors import ContractError
 from headwater.plugins.expressions import MISSING, Getter, compile_path
 from headwater.plugins.signatures import Scheme, SignedRequest, delivery_id, event_type
+from headwater.plugins.signatures.request import header_values
 from headwater.plugins.webhooks.parsing import parse
 from headwater.plugins.webhooks.request import request_document
 
@@ -16,7 +17,7 @@ MAX_KEY_CHARACTERS = 512
 _SHOWN_CHARACTERS = 120
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would double the time that making one takes
 class Known:
     """`key` is None where there is none: then every request is a delivery of its own. `order_key` likewise."""
 
@@ -55,7 +56,7 @@ class Facts:
         if self.found is not None:
             return _text(_value(self.found, document))
         if self.header is not None:
-            values = [value for name, value in request.headers if name.lower() == self.header]
+            values = header_values(request, self.header)
             return _text(values[0].decode("latin-1")) if len(values) == 1 else None
         return delivery_id(self.scheme, request)
 
@@ -123,6 +124,6 @@ def _type(scheme: Scheme, request: SignedRequest) -> str | None:
     kind = event_type(scheme, request)
     if kind is not None:
         return kind
-    values = [value for name, value in request.headers if name.lower() == b"ce-type"]
+    values = header_values(request, b"ce-type")
     text = values[0].decode("latin-1") if len(values) == 1 else ""
     return text if 0 < len(text) <= _SHOWN_CHARACTERS and text.isprintable() else None
