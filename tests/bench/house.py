@@ -129,11 +129,11 @@ class House:
     def broker_cpu_s(self) -> float:
         return _tree_cpu_s(self.rabbit_pid)
 
-    def purge(self) -> None:
-        """Empty every queue."""
+    def purge(self, *more: str) -> None:
+        """Empty every queue of ours, and `more`."""
         connection = pika.BlockingConnection(pika.URLParameters(self.amqp_url))
         channel = connection.channel()
-        for name in load_topology().queues:
+        for name in (*load_topology().queues, *more):
             channel.queue_purge(name)
         connection.close()
 
@@ -159,6 +159,14 @@ class House:
         async with _running(command, environment, quiet=True) as process:
             await _until_ready(process, port)
             yield Program(process, port, {})
+
+    @asynccontextmanager
+    async def peer(self, command: Sequence[str]) -> AsyncIterator[Program]:
+        """A program of others, after its first line, which is JSON."""
+        async with _running(command, dict(os.environ), quiet=False) as process:
+            async with asyncio.timeout(START_S):
+                told = await _line(process)
+            yield Program(process, int(told["port"]), told)
 
     @asynccontextmanager
     async def program(self, name: str, *arguments: object) -> AsyncIterator[Program]:

@@ -1,7 +1,8 @@
-"""The load generator: keep-alive connections that post signed webhooks, as fast as they are answered.
+"""The load generator: keep-alive connections that post signed webhooks. The same for every server under test.
 
-`python -m tests.bench.load --port P --bytes 1024` says that it is ready; each line `<connections> <seconds>` on
-its input starts a round, whose counts it answers. The same for every server under test.
+`python -m tests.bench.load --port P --bytes 1024` says that it is ready. Each line on its input starts a round, whose
+counts it answers: `<connections> <seconds>` posts as fast as answers come (closed loop), with `<rate>` behind it so many
+a second whatever the answers do (open loop: a request's time runs from when it was due).
 """
 
 import argparse
@@ -9,6 +10,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import re
 import sys
 import time
 from itertools import cycle
@@ -19,6 +21,8 @@ import uvloop
 SECRET = "benchmark-secret"  # noqa: S105
 PATH = "/in/default/hooks"
 VARIETY = 1000
+PATIENCE_S = 60.0
+_LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 
 
 def body_of(number: int, size: int) -> bytes:
@@ -54,43 +58,106 @@ def request_of(number: int, size: int) -> bytes:
     return "\r\n".join(lines).encode() + body
 
 
-class Connection(asyncio.Protocol):
-    """Sends a request, waits for its answer, and so on until `until`."""
+class Answers(asyncio.Protocol):
+    """Puts the answers of a connection together."""
 
-    def __init__(self, requests: "cycle[bytes]", until: float, took: list[float], faults: list[str]) -> None:
-        self._requests = requests
-        self._until = until
-        self._took = took
-        self._faults = faults
-        self._began = 0.0
-        self._held = b""
-        self.ended = asyncio.get_running_loop().create_future()
+    _held = b""
+    took: list[float]
+    faults: list[str]
+    began = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's own class
-        self._next()
-
-    def _next(self) -> None:
-        self._began = time.perf_counter()
-        if self._began >= self._until:
-            self._transport.close()
-            return
-        self._transport.write(next(self._requests))
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's own class
 
     def data_received(self, data: bytes) -> None:
         held = self._held + data if self._held else data
         end = held.find(b"\r\n\r\n")
         if end >= 0:
-            at = held.find(b"Content-Length: ")
-            length = int(held[at + 16 : held.find(b"\r", at)]) if 0 <= at < end else 0
-            if len(held) >= end + 4 + length:
+            length = _LENGTH.search(held, 0, end + 2)
+            if len(held) >= end + 4 + (int(length[1]) if length else 0):
                 self._held = b""
-                self._took.append(time.perf_counter() - self._began)
+                self.took.append(time.perf_counter() - self.began)
                 if not held.startswith(b"HTTP/1.1 202"):
-                    self._faults.append(held[:200].decode("latin-1"))
-                self._next()
+                    self.faults.append(held[:200].decode("latin-1"))
+                self.answered()
                 return
         self._held = held
+
+    def answered(self) -> None:
+        raise NotImplementedError
+
+
+class Paced(Answers):
+    """A connection of an open loop: idle until it is given a request."""
+
+    def __init__(self, pace: "Pace") -> None:
+        self._pace = pace
+        self.took, self.faults = pace.took, pace.faults
+
+    def answered(self) -> None:
+        self._pace.answered(self)
+
+
+class Pace:
+    """Hands requests to idle connections when they are due; with none idle they wait, and their time runs."""
+
+    def __init__(self, requests: "cycle[bytes]", rate: float, seconds: float) -> None:
+        self._requests = requests
+        self._step_s = 1 / rate
+        self._total = int(rate * seconds)
+        self._given = 0
+        self.took: list[float] = []
+        self.faults: list[str] = []
+        self.idle: list[Paced] = []
+        self.done = asyncio.get_running_loop().create_future()
+
+    def begin(self) -> None:
+        self._began = time.perf_counter()
+        self._tick()
+
+    def _tick(self) -> None:
+        self._give()
+        if self._given < self._total:
+            asyncio.get_running_loop().call_later(0.0005, self._tick)
+
+    def _give(self) -> None:
+        now = time.perf_counter()
+        while self.idle and self._given < self._total:
+            due = self._began + self._given * self._step_s
+            if due > now:
+                return
+            connection = self.idle.pop()
+            connection.began = due
+            connection.transport.write(next(self._requests))
+            self._given += 1
+
+    def answered(self, connection: Paced) -> None:
+        self.idle.append(connection)
+        self._give()
+        if len(self.took) == self._total:
+            self.done.set_result(None)
+
+
+class Connection(Answers):
+    """Sends a request, waits for its answer, and so on until `until`."""
+
+    def __init__(self, requests: "cycle[bytes]", until: float, took: list[float], faults: list[str]) -> None:
+        self._requests = requests
+        self._until = until
+        self.took = took
+        self.faults = faults
+        self.ended = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.answered()
+
+    def answered(self) -> None:
+        self.began = time.perf_counter()
+        if self.began >= self._until:
+            self.transport.close()
+            return
+        self.transport.write(next(self._requests))
 
     def connection_lost(self, _: Exception | None) -> None:
         if not self.ended.done():
@@ -109,7 +176,27 @@ async def round_of(port: int, requests: "cycle[bytes]", connections: int, second
         for _ in range(connections)
     ]
     await asyncio.gather(*(protocol.ended for _, protocol in made))
+    return _counts(took, faults, time.perf_counter() - began)
+
+
+async def paced_round_of(
+    port: int, requests: "cycle[bytes]", connections: int, seconds: float, rate: float
+) -> dict[str, float]:
+    pace = Pace(requests, rate, seconds)
+    loop = asyncio.get_running_loop()
+    made = [await loop.create_connection(lambda: Paced(pace), "127.0.0.1", port) for _ in range(connections)]
+    pace.idle = [protocol for _, protocol in made]
+    began = time.perf_counter()
+    pace.begin()
+    async with asyncio.timeout(seconds + PATIENCE_S):
+        await pace.done
     elapsed = time.perf_counter() - began
+    for transport, _ in made:
+        transport.close()
+    return _counts(pace.took, pace.faults, elapsed)
+
+
+def _counts(took: list[float], faults: list[str], elapsed: float) -> dict[str, float]:
     if faults:
         raise SystemExit(f"{len(faults)} of {len(took)} answers were not 202, the first: {faults[0]}")
     took.sort()
@@ -129,8 +216,9 @@ def main() -> None:
     requests = cycle([request_of(number, chosen.bytes) for number in range(VARIETY)])
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
-        connections, seconds = line.split()
-        answer = uvloop.run(round_of(chosen.port, requests, int(connections), float(seconds)))
+        connections, seconds, *rate = line.split()
+        given = chosen.port, requests, int(connections), float(seconds)
+        answer = uvloop.run(paced_round_of(*given, float(rate[0])) if rate else round_of(*given))
         print(json.dumps(answer), flush=True)
 
 
