@@ -132,7 +132,10 @@ async def test_a_head_that_never_ends_is_cut(database: str) -> None:
             began = time.monotonic()
             async with asyncio.timeout(10):
                 drip = asyncio.create_task(drip_headers(writer))
-                answer = await reader.read(1000)
+                try:
+                    answer = await reader.read(1000)
+                except ConnectionResetError:  # cut while bytes of ours were on their way
+                    answer = b""
             took = time.monotonic() - began
             drip.cancel()
             writer.close()
