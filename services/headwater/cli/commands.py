@@ -2,11 +2,9 @@
 
 import argparse
 import os
-import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import asdict
-from pathlib import Path
 
 from headwater.app.ground import find_means, has_broker, prepare_database
 from headwater.app.services import keep_of
@@ -15,6 +13,7 @@ from headwater.cli.exits import Exit
 from headwater.cli.faults import run_and_report
 from headwater.cli.opening import open_api
 from headwater.cli.printing import print_fields, print_json, print_table
+from headwater.cli.reading import read_text
 from headwater.cli.resource_parsers import RESOURCES
 from headwater.contracts.manifest import Manifest
 from headwater.contracts.manifest_text import Document, ManifestError, parse_manifest
@@ -42,19 +41,9 @@ async def _execute(chosen: argparse.Namespace) -> int:
     return await _COMMANDS[chosen.command](chosen, settings)
 
 
-def _read(file: str) -> str:
-    try:
-        raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-        return raw.decode("utf-8")
-    except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}; name a readable manifest") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{file}: is not UTF-8 (byte {error.start}); save it as UTF-8") from error
-
-
 def _checked(chosen: argparse.Namespace) -> tuple[Manifest, Document]:
     """The manifest of a command. Raises: ManifestError with everything that is wrong with it."""
-    manifest, document = parse_manifest(_read(chosen.file), chosen.file, os.environ)
+    manifest, document = parse_manifest(read_text(chosen.file, "manifest"), chosen.file, os.environ)
     problems = check(manifest, document, Surroundings(has_broker=has_broker(read_settings())))
     if problems:
         raise ManifestError(problems)
@@ -144,12 +133,31 @@ async def _destinations(chosen: argparse.Namespace, settings: Settings) -> int:
 
 async def _preview(chosen: argparse.Namespace, settings: Settings) -> int:
     from headwater.cli.previewing import preview_stream  # noqa: PLC0415 - only this command needs it
+    from headwater.cli.schedules import is_about_times, preview_times  # noqa: PLC0415 - as above
 
-    if chosen.manifest is None:
-        return await preview_stream(chosen, settings, None)
-    chosen.file = chosen.manifest
-    manifest, _ = _checked(chosen)
+    manifest = None
+    if chosen.manifest is not None:
+        chosen.file = chosen.manifest
+        manifest, _ = _checked(chosen)
+    if is_about_times(chosen):
+        return await preview_times(chosen, settings, manifest)
+    if chosen.stream is None:
+        raise ConfigError(
+            "name a stream (source.stream), a schedule (--schedule), or times (--cron, --interval, …)"
+        )
     return await preview_stream(chosen, settings, manifest)
+
+
+async def _schedules(chosen: argparse.Namespace, settings: Settings) -> int:
+    from headwater.cli.schedules import execute_schedules  # noqa: PLC0415 - only these commands need it
+
+    return await execute_schedules(chosen, settings)
+
+
+async def _import(chosen: argparse.Namespace, settings: Settings) -> int:
+    from headwater.cli.importing import execute_import  # noqa: PLC0415 - only this command needs it
+
+    return await execute_import(chosen, settings)
 
 
 async def _topology(chosen: argparse.Namespace, settings: Settings) -> int:
@@ -244,6 +252,9 @@ _COMMANDS: dict[str, Command] = {
     "plan": _plan,
     "export": _export,
     "preview": _preview,
+    "schedules": _schedules,
+    "calendars": _schedules,
+    "import": _import,
     "runs": _runs,
     **dict.fromkeys(("schedules", "backfills", "stats"), _life),
     **dict.fromkeys(("refusals", "deliveries", "replays", "endpoints", "secrets", "presets"), _webhooks),

@@ -77,7 +77,7 @@ def _short(value: Any) -> str:
 
 async def _check_within(connection: Any, manifest: Manifest, document: Document, settings: Settings) -> None:
     """Raises: ManifestError for what only shows beside the tenant's configuration."""
-    around = await surroundings(connection, manifest.tenant, has_broker=has_broker(settings))
+    around = await surroundings(connection, manifest.tenant, manifest, has_broker=has_broker(settings))
     problems = await asyncio.to_thread(check, manifest, document, around)
     if problems:
         raise ManifestError(problems)

@@ -9,6 +9,7 @@ from headwater.cli.exits import Exit
 from headwater.cli.life_parsers import add_life_commands, add_run_verbs, add_schedule_verbs
 from headwater.cli.options import verbs_of
 from headwater.cli.resource_parsers import add_resource_commands
+from headwater.cli.schedule_parsers import add_preview, add_schedule_commands
 from headwater.cli.telling_parsers import add_telling_commands
 from headwater.cli.webhook_parsers import add_webhook_commands
 
@@ -52,17 +53,8 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--tenant", default="default", help="whose (default: default)")
     export.add_argument("--json", action="store_true", help="print JSON")
 
-    preview = commands.add_parser(
-        "preview", help="ask for a stream's first pages and show them; nothing is written"
-    )
-    preview.add_argument("stream", help="source.stream")
-    preview.add_argument("--pages", type=int, default=3, help="how many at most (default 3)")
-    preview.add_argument(
-        "--manifest", metavar="FILE", help="the stream as this manifest has it; - reads standard input"
-    )
-    preview.add_argument("--tenant", default="default", help="whose (default: default)")
-    preview.add_argument("--json", action="store_true", help="print JSON")
-
+    add_preview(commands)
+    add_schedule_commands(commands)
     _runs(commands)
     add_life_commands(commands)
     add_schedule_verbs(verbs_of(commands, "schedules", "when streams are due"))

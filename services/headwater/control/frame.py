@@ -50,6 +50,7 @@ PARAMETERS: Mapping[str, re.Pattern[str]] = {
     "preset": re.compile(r"[a-z0-9_-]{1,64}"),
     "secret": re.compile(r"[A-Za-z0-9_.-]{1,200}"),
     "schedule": _NAME,
+    "calendar": _NAME,
     "notification": _NAME,
 }
 _IN_PATH = re.compile(r"\{([a-z]+)\}")

@@ -11,11 +11,13 @@ from headwater.control import (
     previews,
     runs,
     schedule_changes,
+    schedule_preview,
     schedules,
     source_changes,
     streams,
     tenants,
 )
+from headwater.control.calendar_changes import calendar_rows
 from headwater.control.documents import Part
 from headwater.control.frame import API
 from headwater.control.notification_routes import notification_rows
@@ -120,9 +122,12 @@ def route_table(overview: home.Overview) -> tuple[Route, ...]:
               schedules.Schedule, body=Part, matched=True, tag="schedules"),
         Route("DELETE", _SCHEDULE, schedule_changes.delete_schedule, "Remove a schedule; its runs stay", "write",
               None, query=schedule_changes.Cascade, status=204, matched=True, tag="schedules", problems=(409,)),
-        Route("POST", f"{API}/schedules/preview", schedules.preview_schedule,
-              "The next due times of a specification; nothing is written", "read", schedules.Preview,
-              body=schedules.PreviewRequest, tag="schedules"),
+        Route("POST", f"{API}/schedules/preview", schedule_preview.preview_schedule,
+              "The next due times of a specification; nothing is written", "read", schedule_preview.Preview,
+              body=schedule_preview.PreviewRequest, tag="schedules"),
+        Route("GET", f"{_SCHEDULE}/next-runs", schedule_preview.next_runs, "The next due times of a schedule", "read",
+              schedule_preview.Preview, query=schedule_preview.NextRunsQuery, tag="schedules"),
+        *calendar_rows(),
 
         Route("GET", f"{API}/runs", runs.list_runs, "Runs, newest first", "read", Page[runs.Run],
               query=runs.RunsQuery, tag="runs"),

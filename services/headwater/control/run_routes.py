@@ -34,8 +34,6 @@ def _verb_rows() -> tuple[Route, ...]:
               problems=(409,)),
         Route("GET", f"{_SCHEDULE}/history", schedule_door.schedule_history, "Its runs, newest first", "read",
               Page[Run], query=ListQuery, tag="schedules"),
-        Route("GET", f"{_SCHEDULE}/next-runs", schedule_door.schedule_next_runs, "When it is due next", "read",
-              schedule_door.NextRuns, query=schedule_door.NextRunsQuery, tag="schedules", problems=(409,)),
     )  # fmt: skip
 
 

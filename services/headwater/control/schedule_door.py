@@ -14,9 +14,8 @@ from headwater.control.problems import conflict, invalid_at, not_found
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
 from headwater.control.runs import key_reused, run_view
 from headwater.control.schedule_verbs import NoScheduleError, NotInStateError, Wanted
-from headwater.control.schedules import PreviewOccurrence, schedule_view
+from headwater.control.schedules import schedule_view
 from headwater.control.starting import KeyReusedError, NotStartableError, Starter, UnknownStreamError
-from headwater.model.errors import ConfigError
 from headwater.model.run import Trigger
 from headwater.store import catalogue, runs
 
@@ -54,14 +53,6 @@ class ScheduleStarted(Answer):
 
     id: UUID
     runs: list[StartedRun]
-
-
-class NextRunsQuery(Closed):
-    count: Annotated[int, Field(ge=1, le=1000)] = 10
-
-
-class NextRuns(Answer):
-    next: list[PreviewOccurrence]
 
 
 Work = Callable[[Any], Awaitable[object]]
@@ -139,17 +130,6 @@ async def run_schedule(desk: Desk, call: Call[NoQuery, StartNow]) -> Reply:
     desk.bell.ring()
     told = [{"id": run_id, "stream": stream} for run_id, stream in started]
     return Reply({"id": started[0][0], "runs": told}, headers={"Location": f"{API}/runs/{started[0][0]}"})
-
-
-async def schedule_next_runs(desk: Desk, call: Call[NextRunsQuery, None]) -> Reply:
-    try:
-        async with desk.acting(call) as connection:
-            found = await verbs.next_runs(connection, call.tenant, call.path["schedule"], call.query.count)
-    except NoScheduleError:
-        raise not_found("schedule") from None
-    except (ConfigError, ValueError) as error:
-        raise conflict(f"Its times cannot be computed: {error}") from error
-    return Reply({"next": [{"at": each.at, "utc": each.utc, "marks": list(each.marks)} for each in found]})
 
 
 async def schedule_history(desk: Desk, call: Call[ListQuery, None]) -> Reply:

@@ -21,7 +21,6 @@ from headwater.control.starting import (
 )
 from headwater.model.errors import ConfigError, HeadwaterError
 from headwater.model.ids import to_millisecond
-from headwater.model.schedule import Occurrence, preview
 from headwater.store import config, idempotency, run_ends, runs, schedule_verbs
 from headwater.store.schedule_verbs import Row, State
 from headwater.store.scheduled_runs import scheduled_run
@@ -177,10 +176,3 @@ def _as_wanted(schedule: Schedule, wanted: Wanted) -> Schedule:
             "force", "rebuilds the table from what a run brings, so it needs everything: set mode to full"
         )
     return schedule.model_copy(update={"mode": mode, "force": force})
-
-
-async def next_runs(connection: Any, tenant: str, name: str, count: int) -> list[Occurrence]:
-    """When it is due next, if nothing stops it; nothing for a manual one. Raises: NoScheduleError, ConfigError."""
-    row = await locked(connection, tenant, name)
-    timetable = schedule_verbs.timetable_of_row(row, tenant)
-    return [] if timetable is None else list(preview(timetable, row["now"], count))

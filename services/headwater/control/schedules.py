@@ -1,34 +1,22 @@
 """Schedules, and what a time specification means before anybody relies on it."""
 
-import asyncio
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from headwater.contracts.base import Closed
 from headwater.contracts.manifest import Schedule as ScheduleDefinition
 from headwater.contracts.timetable import timetable_of
 from headwater.control.paging import ListQuery, after_name, listing, token_of
-from headwater.control.problems import invalid_at, schedule_refusal
-from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
-from headwater.control.validation import MINIMUM_INTERVAL_S
+from headwater.control.route import Answer, Call, Desk, Reply
 from headwater.model.errors import ConfigError
 from headwater.model.schedule import (
-    ScheduleError,
-    Timetable,
     describe,
-    parse_timetable,
-    preview,
-    short_text,
-    smallest_gap_s,
-    warnings_for,
 )
 from headwater.store import catalogue
 
-MAX_PREVIEW = 1000
 State = Literal["active", "paused", "disabled", "failed", "expired", "error"]
 
 
@@ -85,35 +73,6 @@ class Schedule(Answer):
     created_by: str | None
     created_at: datetime
     updated_at: datetime
-
-
-class PreviewRequest(Closed):
-    """One or several specifications. `once` without a zone is wall-clock time of `timezone`."""
-
-    cron: Annotated[str | None, Field(max_length=1000)] = None
-    crons: Annotated[list[Annotated[str, Field(max_length=1000)]] | None, Field(max_length=100)] = None
-    interval: Annotated[str | None, Field(max_length=200)] = None
-    once: datetime | None = None
-    preset: Annotated[str | None, Field(max_length=200)] = None
-    timezone: Annotated[str, Field(max_length=200)] = "UTC"
-    day_match: Annotated[str, Field(max_length=20)] = "any"
-    after: AwareDatetime | None = None
-    count: Annotated[int, Field(ge=1, le=MAX_PREVIEW)] = 10
-    schedule: Annotated[str, Field(max_length=63, description="Its name, from which H is drawn.")] = ""
-
-
-class PreviewOccurrence(Answer):
-    """One due time with its offset, and the same instant in UTC."""
-
-    at: datetime
-    utc: datetime
-    marks: list[str]
-
-
-class Preview(Answer):
-    next: list[PreviewOccurrence]
-    description: str
-    warnings: list[str]
 
 
 def schedule_view(row: Mapping[str, Any], tenant: str) -> dict[str, Any]:
@@ -175,48 +134,3 @@ async def list_schedules(desk: Desk, call: Call[SchedulesQuery, None]) -> Reply:
 
 def _wanted(query: SchedulesQuery) -> catalogue.ScheduleFilter:
     return catalogue.ScheduleFilter(query.state, query.stream, query.source, query.enabled, query.q)
-
-
-async def preview_schedule(desk: Desk, call: Call[NoQuery, PreviewRequest]) -> Reply:
-    """The next due times; nothing is written."""
-    async with desk.acting(call) as connection:
-        row = await catalogue.get_tenant(connection, call.tenant)
-    minimum_s = (row["settings"] if row else {}).get("minimum_interval_s", MINIMUM_INTERVAL_S)
-    now = desk.clock.now()
-    try:
-        return Reply(await asyncio.to_thread(_preview, call.body, call.tenant, now, minimum_s))
-    except ScheduleError as error:
-        raise schedule_refusal(error) from error
-    except OverflowError:
-        raise invalid_at("/after", "is out of the range of time") from None
-
-
-def _preview(wanted: PreviewRequest, tenant: str, now: datetime, minimum_s: float) -> dict[str, Any]:
-    after = (wanted.after or now).astimezone(UTC)
-    timetable = parse_timetable(
-        crons=(*(() if wanted.cron is None else (wanted.cron,)), *(wanted.crons or ())),
-        interval=wanted.interval,
-        once=wanted.once,
-        preset=wanted.preset,
-        timezone=wanted.timezone,
-        day_match=wanted.day_match,
-        hash_key=f"{tenant}/{wanted.schedule}" if wanted.schedule else "",
-        now=after,
-    )
-    return {
-        "next": [
-            {"at": each.at, "utc": each.utc, "marks": list(each.marks)}
-            for each in preview(timetable, after, wanted.count)
-        ],
-        "description": describe(timetable),
-        "warnings": [*warnings_for(timetable, now), *_too_often(timetable, after, minimum_s)],
-    }
-
-
-def _too_often(timetable: Timetable, after: datetime, minimum_s: float) -> list[str]:
-    gap_s = smallest_gap_s(timetable, after)
-    if gap_s is None or gap_s >= minimum_s:
-        return []
-    return [
-        f"Two due times are {short_text(int(gap_s))} apart; the tenant's minimum is {short_text(int(minimum_s))}."
-    ]

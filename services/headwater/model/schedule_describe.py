@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from itertools import product
 
+from headwater.model.calendar_rule import Exclusion
 from headwater.model.cron_days import DayRule
 from headwater.model.cron_expression import CronExpression
 from headwater.model.schedule_interval import EPOCH, Interval
 from headwater.model.schedule_timetable import Timetable
+from headwater.model.schedule_window import Window
 from headwater.model.schedule_words import MONTHS, WEEKDAYS, duration, joined, ordinal, runs_of, step_of
 
 _MOST_TIMES = 6  # more single times of day than this make no readable list
 
 
-def describe(timetable: Timetable) -> str:
+def describe(timetable: Timetable, windows: Sequence[Window] = ()) -> str:
     """One sentence, for example `At 02:00, Monday to Friday (Europe/Berlin)`."""
     clauses = _cron_clauses(timetable.crons)
     if timetable.interval is not None:
@@ -20,8 +22,60 @@ def describe(timetable: Timetable) -> str:
     if timetable.once is not None:
         local = timetable.once.astimezone(timetable.zone)
         clauses.append(f"once, on {local:%Y-%m-%d} at {local:%H:%M:%S}")
-    sentence = "; ".join(clauses)
+    sentence = "; ".join(clauses) + _bounds(timetable) + _left_out(timetable) + _open(windows)
     return f"{sentence[:1].upper()}{sentence[1:]} ({timetable.timezone})"
+
+
+def _bounds(timetable: Timetable) -> str:
+    text = ""
+    for word, moment in (("from", timetable.starts_at), ("until", timetable.ends_at)):
+        if moment is not None:
+            text += f", {word} {moment.astimezone(timetable.zone):%Y-%m-%d %H:%M:%S}".removesuffix(":00")
+    return text
+
+
+def _left_out(timetable: Timetable) -> str:
+    """What is left out, and what is done about it."""
+    text = ""
+    for policy, verb in (("skip", "but not on"), ("next", "moved to the next working day from"),
+                         ("previous", "moved to the previous working day from")):  # fmt: skip
+        names = [f"the days of {each.name}" if each.name else _own(each) for each in timetable.exclusions
+                 if each.on_excluded == policy]  # fmt: skip
+        text += f", {verb} {joined(names)}" if names else ""
+    return text
+
+
+def _own(exclusion: Exclusion) -> str:
+    days = sorted(exclusion.days)
+    if days and len(days) <= _MOST_TIMES and not (exclusion.ranges or exclusion.moments or exclusion.crons):
+        return joined([f"{day:%Y-%m-%d}" for day in days])
+    if exclusion.crons and not (days or exclusion.ranges or exclusion.moments):
+        return f"the times of {joined([f'`{cron.text.strip()}`' for cron in exclusion.crons])}"
+    return "its excluded days"
+
+
+def _open(windows: Sequence[Window]) -> str:
+    if not windows:
+        return ""
+    spans = []
+    for window in windows:
+        times = f"{_time(window.from_s)} to {_time(window.to_s)}"
+        spans.append(times if len(window.days) == 7 else f"{_day_names(window.days)} {times}")
+    verb = "else it waits" if any(window.waits for window in windows) else "else it is skipped"
+    return f", only within {joined(spans)} ({verb})"
+
+
+def _time(second: int) -> str:
+    text = f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
+    return text.removesuffix(":00")
+
+
+def _day_names(days: frozenset[int]) -> str:
+    spans = []
+    for first, last in runs_of(sorted(days), (0, 6)):
+        names = [WEEKDAYS[(first + after + 1) % 7] for after in range((last - first) % 7 + 1)]
+        spans += names if len(names) < 3 else [f"{names[0]} to {names[-1]}"]
+    return joined(spans)
 
 
 def _cron_clauses(crons: Sequence[CronExpression]) -> list[str]:
