@@ -152,7 +152,7 @@ async def _delete_schedule(chosen: argparse.Namespace, counter: Counter) -> int:
 
 async def _list_calendars(chosen: argparse.Namespace, counter: Counter) -> int:
     query = given(ListQuery, limit=chosen.limit)
-    items = await counter.listed(calendar_changes.Calendar, calendar_changes.list_calendars, query)
+    items = await counter.listed(calendar_changes.KeptCalendar, calendar_changes.list_calendars, query)
     return show_list(
         chosen, ("name", "description", "used_by", "updated_at"), items, empty="no calendars yet"
     )
@@ -161,7 +161,7 @@ async def _list_calendars(chosen: argparse.Namespace, counter: Counter) -> int:
 async def _show_calendar(chosen: argparse.Namespace, counter: Counter) -> int:
     path = {"calendar": chosen.name}
     return show(
-        chosen, await counter.shown(calendar_changes.Calendar, calendar_changes.show_calendar, path=path)
+        chosen, await counter.shown(calendar_changes.KeptCalendar, calendar_changes.show_calendar, path=path)
     )
 
 
@@ -186,7 +186,7 @@ async def _import_calendar(chosen: argparse.Namespace, counter: Counter) -> int:
     except NotFound:
         change = calendar_changes.put_calendar
     found = await counter.shown(
-        calendar_changes.Calendar, change, path=path, body=Part.model_validate(wanted)
+        calendar_changes.KeptCalendar, change, path=path, body=Part.model_validate(wanted)
     )
     if form_of(chosen) != "table":
         return show(chosen, found)

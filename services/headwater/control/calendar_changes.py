@@ -26,7 +26,7 @@ _ONE = f"{API}/calendars/{{calendar}}"
 MOST_DAYS = 3700  # ten years
 
 
-class Calendar(Answer):
+class KeptCalendar(Answer):
     """Days and times that schedules leave out. `used_by` are the schedules that name it; `notes` tell what of its
     iCalendar text was not taken.
     """
@@ -58,16 +58,16 @@ class Days(Answer):
 def calendar_rows() -> tuple[Route, ...]:
     """The routes."""
     return (
-        Route("GET", f"{API}/calendars", list_calendars, "Calendars", "read", Page[Calendar], query=ListQuery,
+        Route("GET", f"{API}/calendars", list_calendars, "Calendars", "read", Page[KeptCalendar], query=ListQuery,
               tag="calendars"),
-        Route("POST", f"{API}/calendars", create_calendar, "Make a calendar", "write", Calendar, body=Part,
+        Route("POST", f"{API}/calendars", create_calendar, "Make a calendar", "write", KeptCalendar, body=Part,
               status=201, tag="calendars", problems=(409,)),
-        Route("GET", _ONE, show_calendar, "One calendar", "read", Calendar, matched=True, tag="calendars"),
+        Route("GET", _ONE, show_calendar, "One calendar", "read", KeptCalendar, matched=True, tag="calendars"),
         Route("GET", f"{_ONE}/days", calendar_days, "The days that a calendar leaves out", "read", Days,
               query=DaysQuery, tag="calendars"),
         Route("PUT", _ONE, put_calendar, "Make or replace a calendar; schedules that name it are computed anew",
-              "write", Calendar, body=Part, matched=True, tag="calendars"),
-        Route("PATCH", _ONE, patch_calendar, "Change parts of a calendar", "write", Calendar, body=Part, matched=True,
+              "write", KeptCalendar, body=Part, matched=True, tag="calendars"),
+        Route("PATCH", _ONE, patch_calendar, "Change parts of a calendar", "write", KeptCalendar, body=Part, matched=True,
               tag="calendars"),
         Route("DELETE", _ONE, delete_calendar, "Remove a calendar", "write", None, query=Cascade, status=204,
               matched=True, tag="calendars", problems=(409,)),
