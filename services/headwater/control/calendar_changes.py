@@ -67,8 +67,8 @@ def calendar_rows() -> tuple[Route, ...]:
               query=DaysQuery, tag="calendars"),
         Route("PUT", _ONE, put_calendar, "Make or replace a calendar; schedules that name it are computed anew",
               "write", KeptCalendar, body=Part, matched=True, tag="calendars"),
-        Route("PATCH", _ONE, patch_calendar, "Change parts of a calendar", "write", KeptCalendar, body=Part, matched=True,
-              tag="calendars"),
+        Route("PATCH", _ONE, patch_calendar, "Change parts of a calendar", "write", KeptCalendar, body=Part,
+              matched=True, tag="calendars"),
         Route("DELETE", _ONE, delete_calendar, "Remove a calendar", "write", None, query=Cascade, status=204,
               matched=True, tag="calendars", problems=(409,)),
     )  # fmt: skip
