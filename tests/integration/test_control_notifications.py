@@ -224,8 +224,8 @@ async def test_the_monitor_tells_what_is_wrong_since_when_and_what_to_do(
         "INSERT INTO endpoint_alarm VALUES ('default', 'hooks', 'silence', clock_timestamp(), '{}')"
     )
     await office.worker.execute(
-        "INSERT INTO run (id, due_at, created_at, tenant, source, stream, trigger, state, progress_at) "
-        "SELECT gen_random_uuid(), at, at, 'default', 'shop', 'orders', 'api', 'running', at FROM (SELECT now() - interval '2 hours' AS at) AS a"
+        "INSERT INTO run (id, due_at, created_at, tenant, source, stream, trigger, state, progress_at, admitted_at) "
+        "SELECT gen_random_uuid(), at, at, 'default', 'shop', 'orders', 'api', 'running', at, at FROM (SELECT now() - interval '2 hours' AS at) AS a"
     )
     ill = await office.get("/monitor")
     tenants = await (await office.key_of("default", "read")).get("/monitor")

@@ -457,8 +457,8 @@ async def test_a_run_that_takes_longer_than_its_habit_or_than_was_chosen_is_late
         await spine.apply(manifest(*rules))
         for stream, age in (("orders", "2 hours"), ("refunds", "5 minutes")):
             await spine.worker.execute(
-                "INSERT INTO run (id, due_at, created_at, tenant, source, stream, trigger, state, progress_at) "
-                "SELECT gen_random_uuid(), at, at, 'default', 'shop', $1, 'api', 'running', clock_timestamp() "
+                "INSERT INTO run (id, due_at, created_at, tenant, source, stream, trigger, state, progress_at, admitted_at) "
+                "SELECT gen_random_uuid(), at, at, 'default', 'shop', $1, 'api', 'running', clock_timestamp(), at "
                 "FROM (SELECT date_trunc('milliseconds', now() - $2::text::interval) AS at) AS a",
                 stream,
                 age,

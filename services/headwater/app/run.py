@@ -135,7 +135,8 @@ async def _until_the_end(
                 host = f"[{settings.bind_host}]" if ":" in settings.bind_host else settings.bind_host
                 address = f"http://{host}:{port}"
                 announcer.services(services, address)
-                await _work(ground, ending, story, address, once=once)
+                is_telling = any(service.name == "notifier" for service in services)
+                await _work(ground, ending, story, address, once=once, is_telling=is_telling)
                 for service in services:
                     if isinstance(service, Waited):
                         service.let_go()
@@ -145,10 +146,16 @@ async def _until_the_end(
 
 
 async def _work(
-    ground: Ground, ending: asyncio.Event, story: Story | None, address: str, *, once: bool
+    ground: Ground,
+    ending: asyncio.Event,
+    story: Story | None,
+    address: str,
+    *,
+    once: bool,
+    is_telling: bool,
 ) -> None:
     if once:
-        await _first_of(ending.wait(), _until_quiet(ground))
+        await _first_of(ending.wait(), _until_quiet(ground, is_telling=is_telling))
     elif story is not None:
         await _first_of(ending.wait(), story.tell(ground, address, ending))
         await ending.wait()
@@ -169,16 +176,18 @@ async def _first_of(*works: Awaitable[object]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _until_quiet(ground: Ground) -> None:
-    """Returns when nothing is due: no message in a queue, nothing owed, no run under way."""
+async def _until_quiet(ground: Ground, *, is_telling: bool) -> None:
+    """Returns when nothing is due: no message in a queue, nothing owed, no run under way; where a notifier works,
+    nobody to be told.
+    """
     quiet = 0
     async with asyncio.timeout(ONCE_LIMIT_S):
         while quiet < QUIET_LOOKS:
             await asyncio.sleep(LOOK_S)
-            quiet = quiet + 1 if await _is_quiet(ground) else 0
+            quiet = quiet + 1 if await _is_quiet(ground, is_telling=is_telling) else 0
 
 
-async def _is_quiet(ground: Ground) -> bool:
+async def _is_quiet(ground: Ground, *, is_telling: bool) -> bool:
     try:
         depths = await ground.bus.depth()
         waiting = sum(depth for queue, depth in depths.items() if queue != "headwater.dead")
@@ -188,6 +197,11 @@ async def _is_quiet(ground: Ground) -> bool:
             " AND (parked_until IS NULL OR parked_until <= clock_timestamp()))"
             " + (SELECT count(*) FROM schedule WHERE state = 'active' AND next_at <= clock_timestamp())"
         )
+        if is_telling:
+            owed += await ground.worker.fetchval(
+                "SELECT (SELECT count(*) FROM happening WHERE planned_at IS NULL)"
+                " + (SELECT count(*) FROM notification WHERE state = 'waiting' AND next_at <= clock_timestamp())"
+            )
     except Unavailable:
         return False
     return not waiting and not owed

@@ -12,8 +12,10 @@ SELECT s.source || '.' || s.name AS stream, r.id, r.schedule, r.finished_at, r.e
 -- Runs at work without progress for $2 seconds that do not wait for their API, and runs that wait to begin for $3.
 SELECT id, source || '.' || stream AS stream, schedule, state, progress_at, due_at, waits_for,
        extract(epoch FROM clock_timestamp() - coalesce(progress_at, greatest(due_at, created_at)))::float8 AS quiet_s
-  FROM run
- WHERE tenant = $1 AND priority < 2 AND (parked_until IS NULL OR parked_until < clock_timestamp())
+  FROM (SELECT * FROM run WHERE tenant = $1 AND admitted_at IS NOT NULL AND state IN ('queued', 'running')
+         UNION ALL
+        SELECT * FROM run WHERE tenant = $1 AND admitted_at IS NULL AND state = 'queued') AS r
+ WHERE priority < 2 AND (parked_until IS NULL OR parked_until < clock_timestamp())
    AND ((state = 'running' AND progress_at < clock_timestamp() - make_interval(secs => $2))
      OR (state = 'queued' AND greatest(due_at, created_at) < clock_timestamp() - make_interval(secs => $3)))
  ORDER BY due_at LIMIT 500
@@ -63,8 +65,12 @@ SELECT count(*) AS message_count, coalesce(extract(epoch FROM clock_timestamp() 
 
 -- name: run_counts
 -- The tenant's runs of the last day by state, and those under way.
-SELECT state, count(*) AS run_count FROM run
- WHERE tenant = $1 AND (state IN ('queued', 'running') OR due_at > now() - interval '1 day') GROUP BY state
+SELECT state, count(*) AS run_count FROM (
+    SELECT state FROM run WHERE tenant = $1 AND due_at > now() - interval '1 day' AND state NOT IN ('queued', 'running')
+     UNION ALL
+    SELECT state FROM run WHERE tenant = $1 AND admitted_at IS NOT NULL AND state IN ('queued', 'running')
+     UNION ALL
+    SELECT state FROM run WHERE tenant = $1 AND admitted_at IS NULL AND state = 'queued') AS r GROUP BY state
 
 -- name: schedule_counts
 SELECT state, count(*) AS schedule_count FROM schedule WHERE tenant = $1 GROUP BY state

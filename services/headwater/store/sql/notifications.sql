@@ -131,14 +131,16 @@ SELECT tenant, NULL FROM schedule
 -- that one of their last 20 good runs took.
 SELECT r.id, r.tenant, r.source, r.stream, r.schedule, r.state, r.due_at, r.waits_for, r.parked_until, r.started_at,
        extract(epoch FROM clock_timestamp() - greatest(r.due_at, r.created_at))::float8 AS age_s, habit.longest_s, habit.run_count
-  FROM run r CROSS JOIN LATERAL (
+  FROM (SELECT * FROM run WHERE admitted_at IS NOT NULL AND state IN ('queued', 'running') AND tenant = ANY($1::text[])
+         UNION ALL
+        SELECT * FROM run WHERE admitted_at IS NULL AND state = 'queued' AND tenant = ANY($1::text[])) AS r
+ CROSS JOIN LATERAL (
        SELECT max(extract(epoch FROM finished_at - greatest(due_at, created_at)))::float8 AS longest_s, count(*) AS run_count
          FROM (SELECT finished_at, due_at, created_at FROM run p
                 WHERE p.tenant = r.tenant AND p.source = r.source AND p.stream = r.stream AND p.due_at < r.due_at
                   AND p.schedule IS NOT DISTINCT FROM r.schedule AND p.state IN ('succeeded', 'partial')
                 ORDER BY p.due_at DESC LIMIT 20) AS good) AS habit
- WHERE r.state IN ('queued', 'running') AND r.priority < 2 AND r.tenant = ANY($1::text[])
-   AND greatest(r.due_at, r.created_at) < clock_timestamp() - make_interval(secs => $2)
+ WHERE r.priority < 2 AND greatest(r.due_at, r.created_at) < clock_timestamp() - make_interval(secs => $2)
  ORDER BY r.due_at LIMIT 1000
 
 -- name: unfired
