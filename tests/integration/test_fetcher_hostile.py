@@ -4,14 +4,14 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pprint import pformat
 from typing import Any
 
 import pytest
-from tests.support.fake_api import Behaviour, FakeApi, Fault
 from tests.support.fast_timer import FastTimer
-from tests.support.hostile_cases import CASES, NEXT_URL, Case
 from tests.support.spine import Spine, open_spine, working
 
+from headwater.app.hostile import CASES, Behaviour, Case, Fault, HostileApi
 from headwater.bus.memory import MemoryBus
 from headwater.store import runs
 from headwater.store.runs import NewRun
@@ -22,15 +22,6 @@ _SHORT = {"Retry-After": "1", "X-RateLimit-Reset": "1"}
 _IN_PARALLEL = {
     "offset_hole_with_total": {"state": "partial", "warnings": {"total_not_met"}},
     "page_hole_with_total": {"stop_reason": "total_reached"},
-}
-_MORE = {
-    "cycle_of_next_links": Case(
-        Behaviour(style="next_url", count=500, next="cycle"),
-        NEXT_URL,
-        "loop",
-        ids=range(300),
-        warnings=frozenset({"pagination_loop"}),
-    )
 }
 
 
@@ -43,21 +34,15 @@ def impatient(case: Case) -> Behaviour:
     return dataclasses.replace(case.behaviour, faults=faults)
 
 
-def source(api: FakeApi, name: str, case: Case, more: Mapping[str, Any]) -> dict[str, Any]:
-    pagination = {**case.pagination, **(more if case.pagination["type"] in {"offset", "page"} else {})}
-    stream = {
-        "name": "items",
-        "request": {"path": "items", **case.request},
-        "pagination": pagination,
-        "records": {"path": case.records},
-        "errors": dict(case.errors),
-        "limits": dict(case.limits),
-        "destination": {"table": name},
-    }
+def source(api: HostileApi, name: str, case: Case, more: Mapping[str, Any]) -> dict[str, Any]:
+    stream = {"name": "items", "destination": {"table": name}, **case.stream()}
+    if case.pagination["type"] in {"offset", "page"}:
+        stream["pagination"] = {**stream["pagination"], **more}
     return {
         "name": name,
         "base_url": api.url(name),
         "network": {"allow": ["127.0.0.0/8"]},
+        **case.source_options(api.url(name)),
         "streams": [stream],
     }
 
@@ -66,7 +51,7 @@ async def outcomes(database: str, cases: Mapping[str, Case], more: Mapping[str, 
     """What is wrong, by case."""
     behaviours = {name: impatient(case) for name, case in cases.items()}
     async with (
-        FakeApi(behaviours) as api,
+        HostileApi(behaviours) as api,
         open_spine(database, MemoryBus(timer=FastTimer())) as spine,
     ):
         sources = [source(api, name, case, more) for name, case in cases.items()]
@@ -85,16 +70,17 @@ async def outcomes(database: str, cases: Mapping[str, Case], more: Mapping[str, 
         }
 
 
-async def _faults(spine: Spine, api: FakeApi, name: str, case: Case, in_parallel: bool) -> list[str]:
+async def _faults(spine: Spine, api: HostileApi, name: str, case: Case, in_parallel: bool) -> list[str]:
     run = await spine.row("SELECT * FROM run WHERE source = $1", name)
     exists = await spine.row(
         "SELECT 1 FROM pg_tables WHERE schemaname = 'hw_default' AND tablename = $1", name
     )
     rows = await spine.rows_of(name, "id") if exists else []
-    ids = [int(row["id"]) for row in rows]
-    wanted = sorted(case.wanted_ids)
+    ids = sorted(int(row["id"]) for row in rows)  # what comes as text is text
+    wanted = sorted(set(case.wanted_ids) - set(case.unstorable))
+    rejected = case.rejected + len(case.unstorable)
     expected: dict[str, Any] = {"stop_reason": case.ends.partition(":")[0]}
-    warnings = set(case.warnings) | ({"rows_rejected"} if case.rejected else set())
+    warnings = set(case.warnings) | ({"rows_rejected"} if rejected else set())
     if case.ends.startswith("error:"):
         expected |= {"state": "failed", "error_kind": case.ends.partition(":")[2]}
         if set(ids) - set(wanted) or len(set(ids)) != len(ids):
@@ -104,7 +90,7 @@ async def _faults(spine: Spine, api: FakeApi, name: str, case: Case, in_parallel
         expected |= {
             "state": "partial" if is_cut else "succeeded",
             "error_kind": None,
-            "rejected": case.rejected,
+            "rejected": rejected,
             "inserted": len(wanted),
             "warnings": warnings,
         }
@@ -128,4 +114,10 @@ async def _faults(spine: Spine, api: FakeApi, name: str, case: Case, in_parallel
 async def test_each_hostile_behaviour_has_its_one_right_table_and_run_record(
     database: str, more: dict[str, Any]
 ) -> None:
-    assert await outcomes(database, {**CASES, **_MORE}, more) == {}
+    # pages are only planned ahead where a total is told
+    planned = {"total", "total_pages", "total_header", "total_pages_header"}
+    cases = {name: case for name, case in CASES.items() if not more or planned & set(case.pagination)}
+
+    faults = await outcomes(database, cases, more)
+
+    assert not faults, pformat(faults, width=150)

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from tests.support.fake_api import Behaviour, FakeApi
 from tests.support.walk_driver import SettableClock, definition, walk_all, walk_planned
 
+from headwater.app.hostile import Behaviour, HostileApi
 from headwater.http.client import HttpClient
 from headwater.plugins.walk import Page, token_digest
 
@@ -33,7 +33,7 @@ def _ids(pages: dict[int, Page]) -> list[int]:
 async def _walked(
     client: HttpClient, behaviour: Behaviour, pagination: dict[str, Any], **parts: Any
 ) -> dict[int, Page]:
-    async with FakeApi({"api": behaviour}) as api:
+    async with HostileApi({"api": behaviour}) as api:
         return await walk_planned(
             client, definition(api.url("api"), pagination=pagination, **parts), _shuffled
         )
@@ -67,7 +67,7 @@ async def test_the_order_of_arrival_does_not_matter(
 
 
 async def test_each_page_names_the_token_of_its_successor(client: HttpClient) -> None:
-    async with FakeApi({"api": Behaviour(total="number")}) as api:
+    async with HostileApi({"api": Behaviour(total="number")}) as api:
         stream = definition(api.url("api"), pagination=OFFSET)
         asked: dict[int, dict[str, Any]] = {}
         pages = await walk_planned(client, stream, lambda numbers: numbers[::-1])
@@ -90,7 +90,7 @@ async def test_each_page_names_the_token_of_its_successor(client: HttpClient) ->
 async def test_a_planned_walk_gives_what_the_plain_one_gives(client: HttpClient) -> None:
     behaviour = Behaviour(style="page", total="number", thin=(3, 5), holes=(7,))
     pages = await _walked(client, behaviour, PAGE)
-    async with FakeApi({"api": behaviour}) as api:
+    async with HostileApi({"api": behaviour}) as api:
         plain = await walk_all(client, definition(api.url("api"), pagination=PAGE | {"parallel": 1}))
 
     assert _ids(pages) == plain.ids

@@ -52,7 +52,7 @@ class Walked:
 
     @property
     def ids(self) -> list[int]:
-        return [record["id"] for record in self.records]
+        return [int(record["id"]) for record in self.records]
 
 
 def definition(
@@ -105,7 +105,7 @@ async def walk_all(
             return walked
         seen.add(token_digest(token))
         try:
-            page = await _page(client, walk, token, secrets, clock, walked)
+            page = await _page(client, walk, token, secrets, clock, walked, stream.timeout_s)
         except SourceError as error:
             walked.error, walked.stop_reason = error, "error"
             return walked
@@ -150,11 +150,14 @@ async def _page(
     secrets: Mapping[str, Secret],
     clock: SettableClock,
     walked: Walked,
+    timeout_s: float = 5.0,
 ) -> Page:
     for attempt in range(1, ATTEMPTS + 1):
         try:
             walked.request_count += 1
-            response = await client.send(walk.request(token, secrets), allow=LOOPBACK, timeout_s=5)
+            response = await client.send(
+                walk.request(token, secrets), allow=LOOPBACK, timeout_s=min(5.0, timeout_s)
+            )
             return walk.read(token, response, clock.now(), secrets)
         except SourceError as error:
             if not error.retryable or attempt == ATTEMPTS:

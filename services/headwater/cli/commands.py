@@ -131,6 +131,12 @@ async def _destinations(chosen: argparse.Namespace, settings: Settings) -> int:
         return await VERBS[chosen.verb](chosen, api)
 
 
+async def _hostile(chosen: argparse.Namespace, _: Settings) -> int:
+    from headwater.cli.hostile import hostile_api  # noqa: PLC0415 - only this command needs it
+
+    return await hostile_api(chosen)
+
+
 async def _preview(chosen: argparse.Namespace, settings: Settings) -> int:
     from headwater.cli.previewing import preview_stream  # noqa: PLC0415 - only this command needs it
     from headwater.cli.schedules import is_about_times, preview_times  # noqa: PLC0415 - as above
@@ -263,6 +269,7 @@ _COMMANDS: dict[str, Command] = {
     "monitor": _monitor,
     "listen": _listen,
     "destinations": _destinations,
+    "hostile-api": _hostile,
     "topology": _topology,
     "db": _db,
     "doctor": _doctor,

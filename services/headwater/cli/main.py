@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     add_webhook_commands(commands)
     add_telling_commands(commands)
     _destinations(commands)
+    _hostile(commands)
 
     topology = commands.add_parser("topology", help="the broker's exchanges and queues")
     topology.add_argument("verb", choices=("apply", "check"))
@@ -116,6 +117,17 @@ def _runs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     start.add_argument("--tenant", default="default")
     start.add_argument("--json", action="store_true", help="print JSON")
     add_run_verbs(verbs)
+
+
+def _hostile(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    hostile = commands.add_parser(
+        "hostile-api", help="serve an API that misbehaves as real ones do, for tests"
+    )
+    hostile.add_argument("--port", type=int, default=8099, help="on 127.0.0.1 (default 8099)")
+    what = hostile.add_mutually_exclusive_group()
+    what.add_argument("--list", action="store_true", help="list the behaviours and their right outcomes")
+    what.add_argument("--manifest", action="store_true", help="print a manifest that walks all of them")
+    hostile.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _destinations(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -3,7 +3,6 @@
 YAML is read node by node, so that each value knows its place; `${env:NAME}` is filled in on the way.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from headwater.contracts.manifest import Manifest
+from headwater.contracts.problem_words import words
 from headwater.model.errors import ConfigError
 
 MAX_TEXT_BYTES = 5 * 1024 * 1024
@@ -171,50 +171,24 @@ class _Builder:
         return _ENV.sub(fill, text)
 
 
-_MENDS = {
-    "extra_forbidden": "remove it, or check its spelling in the reference",
-    "missing": "add it",
-    "string_pattern_mismatch": "use lower-case letters, digits, - and _",
-}
-
-
 def _problems(error: ValidationError, document: Document) -> list[Problem]:
     found = []
     for item in error.errors()[:MAX_PROBLEMS]:
-        path = _path_in(document.value, item["loc"])
-        mend = _MENDS.get(item["type"], "")
-        if item["type"] == "extra_forbidden":
-            what = "is not known here"
-        else:
-            shown = item.get("input")
-            given = (
-                f" (given: {json.dumps(shown)[:80]})"
-                if isinstance(shown, str | int | float | bool) and not _is_secret(path)
-                else ""
-            )
-            what = item["msg"].removeprefix("Value error, ") + given
-        found.append(document.problem(path, what, mend))
+        path = _path_in(document.value, item["loc"], is_missing=item["type"] == "missing")
+        if item["type"] == "union_tag_invalid":
+            path = (*path, str((item.get("ctx") or {}).get("discriminator", "type")).strip("'"))
+        found.append(document.problem(path, *words(item, path, Manifest)))
     return found
 
 
-_SECRET_WORDS = ("token", "password", "secret", "secrets", "value")
-
-
-def _is_secret(path: Path) -> bool:
-    # chat webhooks and mail servers have their secrets in their addresses
-    return (path[:1] == ("notifications",) and "events" not in path) or any(
-        part in _SECRET_WORDS for part in path
-    )
-
-
-def _path_in(value: Any, loc: Sequence[str | int]) -> Path:
+def _path_in(value: Any, loc: Sequence[str | int], *, is_missing: bool) -> Path:
     """The path of a validation error in the document; the names of union members are not part of it."""
     path: list[str | int] = []
     for index, part in enumerate(loc):
         is_index = isinstance(value, list) and isinstance(part, int) and part < len(value)
         if is_index or (isinstance(value, dict) and part in value):
             value = value[part]
-        elif isinstance(value, dict) and index == len(loc) - 1 and isinstance(part, str):
+        elif is_missing and isinstance(value, dict) and index == len(loc) - 1 and isinstance(part, str):
             value = None  # a key that is missing
         else:
             continue

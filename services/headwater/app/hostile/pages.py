@@ -1,75 +1,17 @@
-"""A paged API that misbehaves in the ways real ones do, over real HTTP, with its behaviours as data.
+"""The pages of a behaviour: a position and a size in, status, headers and document out."""
 
-In tests: `async with FakeApi(behaviours) as api` and walk `api.url("name")`. By hand:
-`python -m tests.support.fake_api --port 8099` serves every case of `hostile_cases.py` under `/{name}/items`.
-"""
-
-import argparse
-import asyncio
 import base64
 import json
+import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Self
+from email.utils import formatdate
+from typing import Any
 
 from aiohttp import web
 
-Record = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Answers that come instead of page `page` (from 1), the first `times` times it is asked for.
-
-    `kind` is a status, or `cut` (the body ends early) or `reset` (the connection ends without an answer).
-    """
-
-    page: int
-    kind: int | str
-    times: int = 1
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: str = "{}"
-
-
-@dataclass(frozen=True, slots=True)
-class Behaviour:
-    """One way of being an API. The words of each field are explained where they are read, in `Pages`."""
-
-    style: str = "offset"  # offset, page, cursor, next_url, link, none, keyset, relay
-    count: int = 230
-    cap: int = 100  # the largest page the server gives, whatever it is asked for
-    past_end: str = "empty"  # empty, null, absent, 404, 204, last, first
-    total: str = ""  # number, text, float, zero, minus, null, first_page, grows, shrinks, high
-    total_pages: str = ""  # number, text, first_page
-    has_more: str = ""  # bool, text, number, always
-    totals_in_headers: bool = False
-    next: str = "plain"  # plain, absent, empty, false, zero, number, object, self, cycle, foreign, relative, plain_http
-    next_in_header: bool = False
-    holes: tuple[int, ...] = ()  # pages that come empty in the middle
-    thin: tuple[int, ...] = ()  # pages whose rows were filtered after paging
-    same_page: bool = False  # the position is ignored
-    envelope: str = "items"  # a dotted path; "" = the body is the list
-    last_alone: bool = False  # a page of one record comes as the record itself, not as a list
-    body: str = "plain"  # plain, bom, text, latin1, latin1_label, utf16, false_gzip
-    records: str = "plain"  # plain, big, mixed
-    faults: tuple[Fault, ...] = ()
-    needs: str = ""  # the exact value of Authorization, else 401
-    other: str = ""  # base URL of another origin, for foreign links
-
-
-def record(number: int, kind: str = "plain") -> Any:
-    """Record `number` of the collection, the same whenever it is asked for."""
-    if kind == "mixed" and number % 50 == 7:
-        return f"record {number} is no object"
-    made: Record = {
-        "id": number,
-        "name": f"Zoë {number}",
-        "updated_at": f"2024-03-{1 + number % 28:02}T00:00:00Z",
-    }
-    if kind == "big":
-        made |= {"big": 2**63 + number, "price": json.loads(f"{number}.25")}
-    return made
+from headwater.app.hostile.behaviour import Behaviour, Fault, Record, record
+from headwater.app.hostile.writing import written
 
 
 class Pages:
@@ -97,10 +39,11 @@ class Pages:
             rows = []
         if page in style.thin:
             rows = rows[: len(rows) // 2]
-        if start >= style.count and page > 1 and (refusal := self._past_end(query)) is not None:
-            if not isinstance(refusal, list):
-                return refusal
-            rows = refusal
+        if start >= style.count and page > 1:
+            beyond = self._past_end(query)
+            if isinstance(beyond, web.Response):
+                return beyond
+            rows = rows if beyond is None else beyond
         return self._respond(rows, start, size, page)
 
     def _position(self, query: Mapping[str, str]) -> tuple[int, int, int]:
@@ -163,7 +106,9 @@ class Pages:
                 document[name] = None if value == "null" else value
         if style.has_more:
             more = not is_last or style.has_more == "always"
-            document["has_more"] = {"text": str(more).lower(), "number": int(more)}.get(style.has_more, more)
+            document["has_more"] = {"text": str(more).lower(), "number": int(more), "null": None}.get(
+                style.has_more, more
+            )
         self._point(document, headers, start, size, is_last=is_last)
         list_ = rows[0] if style.last_alone and len(rows) == 1 else rows
         if not rows and page > 1 and style.past_end == "null":
@@ -171,7 +116,7 @@ class Pages:
         if style.style == "relay":
             return _relay(rows, start + size, is_last=is_last)
         whole = _enveloped(document, style, list_, drop=not rows and page > 1 and style.past_end == "absent")
-        return _encoded(whole, headers, style.body)
+        return written(whole, {**style.headers, **headers}, style, page)
 
     def _point(
         self, document: Record, headers: dict[str, str], start: int, size: int, *, is_last: bool
@@ -218,6 +163,7 @@ def _relay(rows: list[Any], following: int, *, is_last: bool) -> web.Response:
 def _told(form: str, true: int, page: int) -> Any:
     forms: dict[str, Any] = {
         "": None, "number": true, "text": str(true), "float": float(true), "zero": 0, "minus": -1, "null": "null",
+        "words": "many",
         "first_page": true if page == 1 else None, "grows": true - max(30 - 10 * page, 0) if page < 3 else true,
         "shrinks": true + max(30 - 10 * page, 0), "high": true + 1000,
     }  # fmt: skip
@@ -254,116 +200,22 @@ def _enveloped(document: Record, style: Behaviour, rows: Any, *, drop: bool) -> 
     return document
 
 
-def _encoded(document: Any, headers: dict[str, str], form: str) -> web.Response:
-    text = json.dumps(document, ensure_ascii=False)
-    body, kind = text.encode(), "application/json"
-    match form:
-        case "bom":
-            body = b"\xef\xbb\xbf" + body
-        case "text":
-            kind = "text/plain"
-        case "latin1":
-            body, kind = text.encode("latin-1"), "application/json; charset=ISO-8859-1"
-        case "latin1_label":
-            kind = "application/json; charset=ISO-8859-1"
-        case "utf16":
-            body = text.encode("utf-16")
-        case "false_gzip":
-            headers = headers | {"Content-Encoding": "gzip"}
-    return web.Response(body=body, headers=headers | {"Content-Type": kind})
-
-
 def _fault(fault: Fault) -> web.Response | str:
     if isinstance(fault.kind, str):
         return fault.kind
-    return web.Response(
-        status=fault.kind, headers=dict(fault.headers), text=fault.body, content_type="application/json"
-    )
+    headers = {name: _timed(value) for name, value in fault.headers.items()}
+    if any(value.startswith("@") for value in fault.headers.values()):
+        headers["Date"] = _timed("@date+0")
+    return web.Response(status=fault.kind, headers=headers, text=fault.body, content_type="application/json")
 
 
-class FakeApi:
-    """The behaviours by name, served on 127.0.0.1. `requests` keeps what was asked, in order."""
-
-    def __init__(self, behaviours: Mapping[str, Behaviour], port: int = 0) -> None:
-        self._behaviours = behaviours
-        self._pages: dict[str, Pages] = {}
-        self._wanted_port = port
-        self.port = 0
-        self.requests: list[tuple[str, str, dict[str, str]]] = []
-
-    def url(self, name: str = "") -> str:
-        """The base URL of the API called `name`; its stream is `items` below it."""
-        return f"http://127.0.0.1:{self.port}" + (f"/{name}" if name else "")
-
-    def asked_of(self, name: str) -> list[dict[str, str]]:
-        """The headers of every request to the API called `name`."""
-        return [headers for asked, _, headers in self.requests if asked == name]
-
-    async def __aenter__(self) -> Self:
-        app = web.Application()
-        app.router.add_route("*", "/{name}/items", self._handle)
-        app.router.add_route("*", "/items", self._handle)
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._wanted_port)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._runner.cleanup()
-
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
-        name = request.match_info.get("name", "")
-        self.requests.append((name, str(request.rel_url), dict(request.headers)))
-        behaviour = self._behaviours.get(name, Behaviour())
-        if behaviour.needs and request.headers.get("Authorization") != behaviour.needs:
-            return web.json_response({"error": "who are you?"}, status=401)
-        pages = self._pages.setdefault(name, Pages(behaviour, f"{self.url(name)}/items"))
-        answer = pages.answer(await _asked(request))
-        if isinstance(answer, web.Response):
-            return answer
-        return await _broken(request, answer)
-
-
-async def _asked(request: web.Request) -> dict[str, str]:
-    """What is asked for, wherever it stands: query, JSON body (GraphQL variables too), headers."""
-    asked = dict(request.query)
-    if request.can_read_body:
-        document = await request.json()
-        inner = document.get("variables") or document.get("page") or document
-        names = {"first": "limit", "after": "cursor"}
-        asked |= {
-            names.get(name, name): json.dumps(value) if isinstance(value, dict) else str(value)
-            for name, value in inner.items()
-        }
-    asked |= {name[2:].lower(): value for name, value in request.headers.items() if name.startswith("X-")}
-    return asked
-
-
-async def _broken(request: web.Request, kind: str) -> web.StreamResponse:
-    """An answer that ends early, or none at all."""
-    assert request.transport is not None
-    if kind == "cut":
-        answer = web.StreamResponse(headers={"Content-Length": "1000", "Content-Type": "application/json"})
-        await answer.prepare(request)
-        await answer.write(b'{"items": [')
-        request.transport.close()
-        return answer
-    request.transport.abort()
-    return web.Response()
-
-
-async def _serve(port: int) -> None:
-    from tests.support.hostile_cases import CASES
-
-    async with FakeApi({name: case.behaviour for name, case in CASES.items()}, port) as api:
-        for name in CASES:
-            print(f"{api.url(name)}/items")
-        await asyncio.Event().wait()
-
-
-if __name__ == "__main__":
-    options = argparse.ArgumentParser(description="A paged API that misbehaves.")
-    options.add_argument("--port", type=int, default=8099)
-    asyncio.run(_serve(options.parse_args().port))
+def _timed(value: str) -> str:
+    """A time from now on in the form that is asked for."""
+    form, _, seconds = value.partition("+")
+    moment = int(time.time()) + int(seconds or 0)
+    forms = {
+        "@date": formatdate(moment, usegmt=True),
+        "@epoch": str(moment),
+        "@epoch_ms": str(moment * 1000),
+    }
+    return forms.get(form, value)

@@ -1,0 +1,189 @@
+"""Answers that are not what they seem: hidden errors, bodies and their labels, limits of the walk."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from headwater.app.hostile.behaviour import Behaviour, Fault
+from headwater.app.hostile.case import (
+    CUT,
+    OFFSET,
+    Case,
+)
+
+_AGAIN = (None, None, None)  # tried again, and still the same
+_LINES = Behaviour(envelope="", body="ndjson")
+
+HIDDEN: Mapping[str, Case] = {
+    "error_in_200": Case(
+        Behaviour(faults=(Fault(2, 200, 9, {}, '{"items": [], "error": "db down"}'),)),
+        OFFSET,
+        "error:error_in_answer",
+        ids=range(100),
+        errors={"if": "error", "message": "error"},
+    ),
+    "error_in_200_again": Case(
+        Behaviour(faults=(Fault(2, 200, 2, {}, '{"items": [], "ok": "false"}'),)),
+        OFFSET,
+        "empty_page",
+        errors={"if": "ok == 'false'", "retry": True},
+        waits_s=(None, None),
+    ),
+    "status_409_means_again": Case(
+        Behaviour(faults=(Fault(2, 409, 1, {"Retry-After": "3"}),)),
+        OFFSET,
+        "empty_page",
+        errors={"status": {"409": "retry"}},
+        waits_s=(3.0,),
+    ),
+    "status_500_means_fail": Case(
+        Behaviour(faults=(Fault(2, 500, 9),)),
+        OFFSET,
+        "error:http_500",
+        ids=range(100),
+        errors={"status": {"500": "fail"}},
+        requests=2,
+    ),
+    "status_416_means_end": Case(
+        Behaviour(count=200, faults=(Fault(3, 416, 9),)),
+        OFFSET,
+        "status_end",
+        errors={"status": {"416": "end"}},
+    ),
+}
+
+BODIES: Mapping[str, Case] = {
+    "body_byte_order_mark": Case(Behaviour(body="bom"), OFFSET, "empty_page"),
+    "body_text_plain": Case(Behaviour(body="text"), OFFSET, "empty_page"),
+    "body_latin1": Case(Behaviour(body="latin1"), OFFSET, "empty_page"),
+    "body_utf8_labelled_latin1": Case(Behaviour(body="latin1_label"), OFFSET, "empty_page"),
+    "body_utf16": Case(Behaviour(body="utf16"), OFFSET, "empty_page"),
+    "body_deep_path": Case(
+        Behaviour(envelope="data.result.items"), OFFSET, "empty_page", records="data.result.items"
+    ),
+    "body_last_record_alone": Case(
+        Behaviour(count=201, last_alone=True),
+        OFFSET,
+        "empty_page",
+        warnings=frozenset({"single_record"}),
+    ),
+    "body_path_never_matches": Case(Behaviour(), OFFSET, "error:records_missing", ids=(), records="rows"),
+    "body_envelope_without_path": Case(Behaviour(), OFFSET, "error:records_missing", ids=(), records=None),
+    "body_some_are_no_objects": Case(
+        Behaviour(records="mixed"),
+        OFFSET,
+        "empty_page",
+        ids=tuple(n for n in range(230) if n % 50 != 7),
+        rejected=5,
+        received=230,
+    ),
+    "body_no_label": Case(Behaviour(body="no_label"), OFFSET, "empty_page"),
+    "body_escaped": Case(Behaviour(body="escaped"), OFFSET, "empty_page"),
+    "body_gzip": Case(Behaviour(body="gzip"), OFFSET, "empty_page"),
+    "body_deflate": Case(Behaviour(body="deflate"), OFFSET, "empty_page"),
+    "body_br": Case(Behaviour(body="br"), OFFSET, "empty_page"),
+    "body_zstd": Case(Behaviour(body="zstd"), OFFSET, "empty_page"),
+    "body_false_gzip_label": Case(Behaviour(body="false_gzip"), OFFSET, "empty_page"),
+    "body_false_zstd_label": Case(Behaviour(body="false_zstd"), OFFSET, "empty_page"),
+    "body_unknown_encoding": Case(Behaviour(body="unknown_encoding"), OFFSET, "error:bad_encoding", ids=()),
+    "body_many_encodings": Case(Behaviour(body="many_encodings"), OFFSET, "error:bad_encoding", ids=()),
+    "body_gzip_bomb": Case(Behaviour(body="bomb_gzip"), OFFSET, "error:too_large", ids=range(100)),
+    "body_br_bomb": Case(Behaviour(body="bomb_br"), OFFSET, "error:too_large", ids=range(100)),
+    "body_zstd_bomb": Case(Behaviour(body="bomb_zstd"), OFFSET, "error:too_large", ids=range(100)),
+    "body_gzip_cut": Case(
+        Behaviour(body="cut_gzip"), OFFSET, "error:cut_body", ids=range(100), waits_s=_AGAIN
+    ),
+    "body_zstd_cut": Case(
+        Behaviour(body="cut_zstd"), OFFSET, "error:cut_body", ids=range(100), waits_s=_AGAIN
+    ),
+    "body_nan": Case(Behaviour(body="nan"), OFFSET, "error:undecodable", ids=range(100)),
+    "body_infinity": Case(Behaviour(body="infinity"), OFFSET, "error:undecodable", ids=range(100)),
+    "body_bracket_too_many": Case(Behaviour(body="trailing"), OFFSET, "error:undecodable", ids=range(100)),
+    "body_comma_too_many": Case(Behaviour(body="comma"), OFFSET, "error:undecodable", ids=range(100)),
+    "body_two_documents": Case(Behaviour(body="two"), OFFSET, "error:undecodable", ids=range(100)),
+    "body_100000_levels": Case(Behaviour(body="levels"), OFFSET, "error:undecodable", ids=range(100)),
+    "body_invalid_utf8": Case(Behaviour(body="invalid_utf8"), OFFSET, "empty_page"),
+    "body_duplicate_keys": Case(Behaviour(body="twice"), OFFSET, "empty_page"),
+    "body_10_megabytes_a_page": Case(Behaviour(records="long", count=110), OFFSET, "empty_page"),
+    "body_one_record_too_deep": Case(
+        Behaviour(records="deep"),
+        OFFSET,
+        "empty_page",
+        ids=(*range(7), *range(8, 230)),
+        rejected=1,
+        received=230,
+    ),
+    "body_nul_character": Case(Behaviour(records="nul"), OFFSET, "empty_page", received=230, unstorable=(7,)),
+    "body_lone_surrogate": Case(
+        Behaviour(records="surrogate", body="escaped"),
+        OFFSET,
+        "empty_page",
+        ids=(*range(7), *range(8, 230)),
+        rejected=1,
+        received=230,
+    ),
+    "body_odd_names": Case(Behaviour(records="names"), OFFSET, "empty_page"),
+    "body_a_field_of_every_kind": Case(Behaviour(records="kinds"), OFFSET, "empty_page"),
+    "body_status_206": Case(Behaviour(status=206), OFFSET, "empty_page"),
+    "body_scalar_where_records_are": Case(
+        Behaviour(total="number"), OFFSET, "error:records_missing", ids=(), records="total"
+    ),
+    "ndjson": Case(_LINES, OFFSET, "empty_page", records=None, form={"format": "ndjson"}),
+    "ndjson_with_a_broken_line": Case(
+        replace(_LINES, body="ndjson_broken"),
+        OFFSET,
+        "empty_page",
+        records=None,
+        form={"format": "ndjson"},
+        ids=(*range(105), *range(106, 230)),
+        rejected=1,
+        received=230,
+    ),
+    "csv_with_quotes_and_line_ends": Case(
+        replace(_LINES, body="csv"), OFFSET, "empty_page", records=None, form={"format": "csv"}
+    ),
+    "csv_with_semicolons": Case(
+        replace(_LINES, body="csv_semicolon"),
+        OFFSET,
+        "empty_page",
+        records=None,
+        form={"format": "csv", "delimiter": ";"},
+    ),
+    "csv_with_a_row_too_long": Case(
+        replace(_LINES, body="csv_broken"),
+        OFFSET,
+        "empty_page",
+        records=None,
+        form={"format": "csv"},
+        rejected=1,
+        received=230,
+        ids=(*range(105), *range(106, 230)),
+    ),
+    "xml": Case(
+        Behaviour(body="xml", count=250, cap=100),
+        OFFSET | {"end_on_short_page": True},
+        "short_page",
+        records="answer.items.item",
+        form={"format": "xml"},
+    ),
+    "xml_with_a_document_type": Case(
+        Behaviour(body="xml_dtd"),
+        OFFSET,
+        "error:undecodable",
+        ids=(),
+        records="answer.items.item",
+        form={"format": "xml"},
+    ),
+    "body_big_numbers": Case(Behaviour(records="big"), OFFSET, "empty_page"),
+}
+
+LIMITS: Mapping[str, Case] = {
+    "limit_records": Case(
+        Behaviour(), OFFSET, "limit", ids=range(150), warnings=CUT, limits={"max_records": 150}, requests=2
+    ),
+    "limit_pages": Case(
+        Behaviour(), OFFSET, "limit", ids=range(200), warnings=CUT, limits={"max_pages": 2}, requests=2
+    ),
+    "limit_met_exactly_at_the_end": Case(
+        Behaviour(total="number"), OFFSET | {"total": "total"}, "total_reached", limits={"max_records": 230}
+    ),
+}

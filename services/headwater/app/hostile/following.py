@@ -1,0 +1,205 @@
+"""APIs whose answers lead on: cursors, next links, keys, GraphQL, slices of time; and where parameters go."""
+
+import json
+from collections.abc import Mapping
+
+from headwater.app.hostile.behaviour import Behaviour, Fault
+from headwater.app.hostile.case import (
+    BEARER,
+    BY_CHANGE,
+    CURSOR,
+    EDGES,
+    GRAPHQL,
+    KEYSET,
+    LINK,
+    LOOP,
+    NEXT_URL,
+    OFFSET,
+    RELAY,
+    WINDOW,
+    Case,
+)
+
+_THROTTLED = json.dumps(
+    {
+        "errors": [{"message": "Throttled", "extensions": {"code": "THROTTLED"}}],
+        "extensions": {
+            "cost": {
+                "requestedQueryCost": 300,
+                "throttleStatus": {"maximumAvailable": 1000, "currentlyAvailable": 100, "restoreRate": 50},
+            }
+        },
+    }
+)
+FOLLOWING: Mapping[str, Case] = {
+    "cursor_null_end": Case(Behaviour(style="cursor"), CURSOR, "cursor_end", requests=3),
+    "cursor_absent_end": Case(Behaviour(style="cursor", next="absent"), CURSOR, "cursor_end"),
+    "cursor_empty_end": Case(Behaviour(style="cursor", next="empty"), CURSOR, "cursor_end"),
+    "cursor_false_end": Case(Behaviour(style="cursor", next="false"), CURSOR, "cursor_end"),
+    "cursor_number": Case(Behaviour(style="cursor", next="number"), CURSOR, "cursor_end"),
+    "cursor_zero_is_a_cursor": Case(Behaviour(style="cursor", next="zero"), CURSOR, "cursor_end", requests=3),
+    "cursor_in_header": Case(
+        Behaviour(style="cursor", next_in_header=True),
+        {"type": "cursor", "cursor_header": "x-next"},
+        "cursor_end",
+    ),
+    "cursor_hole_in_the_middle": Case(
+        Behaviour(style="cursor", holes=(2,)), CURSOR, "cursor_end", ids=(*range(100), *range(200, 230))
+    ),
+    "cursor_self": Case(
+        Behaviour(style="cursor", next="self"), CURSOR, "loop", ids=range(200), warnings=LOOP, requests=2
+    ),
+    "cursor_has_more_false_first": Case(
+        Behaviour(style="cursor", has_more="text"), CURSOR | {"has_more": "has_more"}, "has_more_false"
+    ),
+    "cursor_path_wrong": Case(
+        Behaviour(style="cursor"),
+        CURSOR | {"cursor_path": "meta.next"},
+        "cursor_end",
+        ids=range(100),
+        warnings=frozenset({"cursor_absent"}),
+    ),
+    "cursor_object": Case(
+        Behaviour(style="cursor", next="object"),
+        CURSOR,
+        "error",
+        ids=range(100),
+        warnings=frozenset({"next_unusable"}),
+    ),
+    "cursor_expires": Case(
+        Behaviour(style="cursor", faults=(Fault(2, 410, 99),)),
+        CURSOR,
+        "error:token_refused",
+        ids=range(100),
+    ),
+    "cursor_refused_400": Case(
+        Behaviour(style="cursor", faults=(Fault(2, 400, 99),)), CURSOR, "error:token_refused", ids=range(100)
+    ),
+    "cursor_refused_404": Case(
+        Behaviour(style="cursor", faults=(Fault(3, 404, 99),)), CURSOR, "error:token_refused", ids=range(200)
+    ),
+    "cursor_same_page_for_ever": Case(
+        Behaviour(style="cursor", same_page=True), CURSOR, "loop", ids=range(100), warnings=LOOP
+    ),
+    "next_url_cycle": Case(
+        Behaviour(style="next_url", count=500, next="cycle"),
+        NEXT_URL,
+        "loop",
+        ids=range(300),
+        warnings=LOOP,
+        whole=True,
+    ),
+    "next_url_of_another_host": Case(
+        Behaviour(style="next_url", next="foreign", needs="Bearer very-secret"),
+        NEXT_URL,
+        "error",
+        ids=range(100),
+        warnings=frozenset({"foreign_link"}),
+        source=BEARER,
+        requests=1,
+    ),
+    "link_of_another_host": Case(
+        Behaviour(style="link", next="foreign", needs="Bearer very-secret"),
+        LINK,
+        "error",
+        ids=range(100),
+        warnings=frozenset({"foreign_link"}),
+        source=BEARER,
+        requests=1,
+    ),
+    "next_url_plain": Case(Behaviour(style="next_url"), NEXT_URL, "cursor_end", requests=3),
+    "next_url_relative": Case(Behaviour(style="next_url", next="relative"), NEXT_URL, "cursor_end"),
+    "next_url_empty_end": Case(Behaviour(style="next_url", next="empty"), NEXT_URL, "cursor_end"),
+    "next_url_self": Case(
+        Behaviour(style="next_url", next="self"), NEXT_URL, "loop", ids=range(200), warnings=LOOP
+    ),
+    "link_header": Case(Behaviour(style="link"), LINK, "cursor_end", requests=3),
+    "link_bare_list": Case(Behaviour(style="link", envelope=""), LINK, "cursor_end", records=None),
+    "link_self": Case(Behaviour(style="link", next="self"), LINK, "loop", ids=range(200), warnings=LOOP),
+}
+
+KEYED: Mapping[str, Case] = {
+    "keyset_until_empty": Case(Behaviour(style="keyset"), KEYSET, "empty_page", requests=4),
+    "keyset_has_more": Case(
+        Behaviour(style="keyset", has_more="bool"),
+        KEYSET | {"has_more": "has_more"},
+        "has_more_false",
+        requests=3,
+    ),
+    "keyset_server_gives_less": Case(Behaviour(style="keyset", cap=30), KEYSET, "empty_page"),
+    "keyset_ignored": Case(
+        Behaviour(style="keyset", same_page=True), KEYSET, "loop", ids=range(100), warnings=LOOP
+    ),
+    "keyset_key_path_wrong": Case(
+        Behaviour(style="keyset"),
+        KEYSET | {"key_path": "ident"},
+        "error",
+        ids=range(100),
+        warnings=frozenset({"next_unusable"}),
+    ),
+    "relay": Case(
+        Behaviour(style="relay"), RELAY, "has_more_false", records=EDGES, request=GRAPHQL, requests=3
+    ),
+    "relay_page_info_wrong": Case(
+        Behaviour(style="relay"),
+        RELAY | {"page_info": "data.items.pageInfo"},
+        "cursor_end",
+        ids=range(100),
+        records=EDGES,
+        request=GRAPHQL,
+        warnings=frozenset({"cursor_absent"}),
+    ),
+    "graphql_error_in_200": Case(
+        Behaviour(
+            style="relay", faults=(Fault(2, 200, 9, {}, '{"data": null, "errors": [{"message": "no"}]}'),)
+        ),
+        RELAY,
+        "error:graphql_error",
+        ids=range(100),
+        records=EDGES,
+        request=GRAPHQL,
+    ),
+    "graphql_throttled": Case(
+        Behaviour(style="relay", faults=(Fault(2, 200, 1, {}, _THROTTLED),)),
+        RELAY,
+        "has_more_false",
+        records=EDGES,
+        request=GRAPHQL,
+        waits_s=(4.0,),
+    ),
+    "window_slices": Case(Behaviour(style="window"), WINDOW, "empty_page", ids=tuple(BY_CHANGE), requests=18),
+    "window_404_for_an_empty_slice": Case(
+        Behaviour(style="window", past_end="404"),
+        WINDOW
+        | {"start": "2024-02-01T00:00:00Z", "pages": {"type": "offset", "size": 100, "stop_on_status": 404}},
+        "error:http_404",
+        ids=(),
+    ),
+    "window_404_for_an_empty_slice_by_rule": Case(
+        Behaviour(style="window", past_end="404"),
+        WINDOW | {"start": "2024-02-02T00:00:00Z", "step_s": 14 * 86_400},
+        "empty_page",
+        ids=tuple(sorted(range(230), key=lambda number: (number % 28 // 14, number))),
+        errors={"status": {"404": "skip"}},
+    ),
+}
+
+PLACES: Mapping[str, Case] = {
+    "post_json": Case(
+        Behaviour(),
+        OFFSET | {"in": "json", "offset_param": "page.offset", "size_param": "page.limit"},
+        "empty_page",
+        request={"method": "POST", "json": {"filter": {"kind": "all"}}},
+    ),
+    "in_headers": Case(
+        Behaviour(),
+        OFFSET | {"in": "header", "offset_param": "X-Offset", "size_param": "X-Limit"},
+        "empty_page",
+    ),
+    "cursor_object_in_json": Case(
+        Behaviour(style="cursor", next="object"),
+        CURSOR | {"in": "json"},
+        "cursor_end",
+        request={"method": "POST", "json": {}},
+    ),
+}

@@ -1,0 +1,148 @@
+"""A page's document as bytes, with the labels that servers put on them, right and wrong."""
+
+import csv
+import functools
+import gzip
+import io
+import json
+import sys
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+from xml.sax.saxutils import escape
+
+import brotli
+from aiohttp import web
+
+from headwater.app.hostile.behaviour import Behaviour
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+BOMB_BYTES = 12 * 1024 * 1024  # of zeros
+_PACKERS: Mapping[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "br": brotli.compress,
+    "zstd": zstd.compress,
+}
+
+
+def written(document: Any, headers: Mapping[str, str], style: Behaviour, page: int) -> web.Response:
+    """The answer for a page, in the behaviour's way of writing."""
+    form = style.body
+    body, kind = _body(document, form, page)
+    packed = form.removeprefix("cut_").removeprefix("bomb_")
+    more = {}
+    if packed in _PACKERS:
+        body = _packed(body, form, packed, page)
+        more["Content-Encoding"] = packed
+    elif form in {"false_gzip", "false_zstd"}:
+        more["Content-Encoding"] = form.removeprefix("false_")
+    elif form == "unknown_encoding":
+        more["Content-Encoding"] = "compress"
+    elif form == "many_encodings":
+        more["Content-Encoding"] = "gzip, gzip, gzip"
+    return web.Response(status=style.status, body=body, headers={**headers, **more, "Content-Type": kind})
+
+
+def _packed(body: bytes, form: str, encoding: str, page: int) -> bytes:
+    if form.startswith("bomb_") and page == 2:
+        return _bomb(encoding)
+    packed = _PACKERS[encoding](body)
+    return packed[: len(packed) // 2] if form.startswith("cut_") and page == 2 else packed
+
+
+@functools.cache
+def _bomb(encoding: str) -> bytes:
+    return _PACKERS[encoding](bytes(BOMB_BYTES))
+
+
+def _body(document: Any, form: str, page: int) -> tuple[bytes, str]:
+    """The bytes before compression, and the Content-Type."""
+    if form in _FORMS:
+        return _FORMS[form](document, page)
+    text = json.dumps(document, ensure_ascii=form == "escaped")
+    return text.encode("utf-8", "surrogatepass"), "application/json"
+
+
+Form = Callable[[Any, int], tuple[bytes, str]]
+
+
+def _text(document: Any) -> str:
+    return json.dumps(document, ensure_ascii=False)
+
+
+def _labelled(kind: str, charset: str = "utf-8", before: bytes = b"") -> Form:
+    return lambda document, _: (before + _text(document).encode(charset), kind)
+
+
+def _changed(change: Callable[[str], str]) -> Form:
+    """JSON that is none any more, from the second page on."""
+    return lambda document, page: (
+        (change(_text(document)) if page == 2 else _text(document)).encode(),
+        "application/json",
+    )
+
+
+def _invalid_utf8(document: Any, _: int) -> tuple[bytes, str]:
+    return _text(document).encode().replace("Zo\xeb".encode(), b"Zo\xff"), "application/json; charset=utf-8"
+
+
+def _twice(document: Any, _: int) -> tuple[bytes, str]:
+    return _text(document).replace('"id": ', '"id": -1, "id": ').encode(), "application/json"
+
+
+def _ndjson(document: Any, page: int, *, broken: bool = False) -> tuple[bytes, str]:
+    lines = [_text(row) for row in document]
+    if broken and page == 2:
+        lines[5] = lines[5][:-4]
+    return ("\r\n".join([*lines, ""])).encode(), "application/x-ndjson"
+
+
+def _csv(document: Any, page: int, *, delimiter: str = ",", broken: bool = False) -> tuple[bytes, str]:
+    if not document:
+        return b"id,name,updated_at\r\n".replace(b",", delimiter.encode()), "text/csv"
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=delimiter)
+    writer.writerow(document[0])
+    for index, row in enumerate(document):
+        name = f'{row["name"]} "{delimiter}\n" end'
+        more = ["too", "many"] if broken and page == 2 and index == 5 else []
+        writer.writerow([row["id"], name, row["updated_at"], *more])
+    return b"\xef\xbb\xbf" + out.getvalue().encode(), "text/csv"
+
+
+def _xml(document: Any, _: int, *, head: str = "") -> tuple[bytes, str]:
+    rows = "".join(
+        f"<item><id>{row['id']}</id><name>{escape(row['name'])}</name></item>" for row in document["items"]
+    )
+    return f"<?xml version='1.0'?>{head}<answer><items>{rows}</items></answer>".encode(), "text/xml"
+
+
+_DTD = '<!DOCTYPE a [<!ENTITY e SYSTEM "file:///etc/passwd">]>'
+_FORMS: Mapping[str, Form] = {
+    "bom": _labelled("application/json", before=b"\xef\xbb\xbf"),
+    "text": _labelled("text/plain"),
+    "latin1": _labelled("application/json; charset=ISO-8859-1", "latin-1"),
+    "latin1_label": _labelled("application/json; charset=ISO-8859-1"),
+    "utf16": _labelled("application/json", "utf-16"),
+    "no_label": _labelled("application/octet-stream"),
+    "invalid_utf8": _invalid_utf8,
+    "twice": _twice,
+    "nan": _changed(lambda text: text.replace('"id": 100', '"id": NaN')),
+    "infinity": _changed(lambda text: text.replace('"id": 100', '"id": Infinity')),
+    "trailing": _changed(lambda text: text + "]"),
+    "comma": _changed(lambda text: text.replace("}]", "},]")),
+    "two": _changed(lambda text: text + text),
+    "levels": _changed(lambda text: "[" * 100_000 + text),
+    "ndjson": _ndjson,
+    "ndjson_broken": functools.partial(_ndjson, broken=True),
+    "csv": _csv,
+    "csv_semicolon": functools.partial(_csv, delimiter=";"),
+    "csv_broken": functools.partial(_csv, broken=True),
+    "xml": _xml,
+    "xml_dtd": functools.partial(_xml, head=_DTD),
+}

@@ -1,0 +1,116 @@
+"""What is wrong with a value of a manifest, and the mend, in words for people who write YAML."""
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel
+
+Path = tuple[str | int, ...]
+_SECRET_WORDS = (
+    "token",
+    "password",
+    "secret",
+    "secrets",
+    "value",
+    "url",
+    "client_secret",
+    "refresh_token",
+    "key",
+)
+_SHOWN_CHARACTERS = 80
+_NAME = "use lower-case letters, digits, - and _, 63 at most, with a letter or digit at both ends"
+_FORMS: Mapping[str, str] = {  # what a text looks like, by the key that it stands at
+    "table": "use letters, digits and _, 63 at most, with a letter or _ first; the schema is the tenant's",
+    "exchange": "use letters, digits and . _ - :, 127 at most",
+    "status": "write a status such as 404",
+    "stop_on_status": "write a status such as 404",
+}
+_KINDS: Mapping[str, str] = {
+    "model_type": "must be a mapping",
+    "model_attributes_type": "must be a mapping",
+    "dict_type": "must be a mapping",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "string_type": "must be a text",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+}
+
+
+def words(item: Any, path: Path, root: type[BaseModel]) -> tuple[str, str]:
+    """What and mend for one error of pydantic's, for the value at `path` of a document of the model `root`."""
+    kind, context = item["type"], item.get("ctx") or {}
+    if kind == "extra_forbidden":
+        name = str(path[-1]) if path else ""
+        if name in _keys(root):
+            return "has no place here", "look in the reference where it belongs, and at the indentation"
+        close = _closest(name, _keys(root))
+        mend = f"did you mean `{close}`?" if close else "remove it, or check its spelling in the reference"
+        return "is not known here", mend
+    if kind == "missing":
+        return "is missing", "add it"
+    given = _given(item.get("input"), path)
+    if kind == "union_tag_invalid":
+        return _unknown_tag(context)
+    if kind == "union_tag_not_found":
+        return f"has no {context.get('discriminator', 'type')}", f"add {context.get('discriminator', 'type')}"
+    if kind == "string_pattern_mismatch":
+        key = next((part for part in reversed(path) if isinstance(part, str) and part in _FORMS), None)
+        return f"is not of the form that is needed{given}", _FORMS[key] if key else _NAME
+    if kind == "literal_error":
+        return _unknown_word(item, context, given)
+    if kind in _KINDS:
+        return _KINDS[kind] + given, _mend_of_kind(item.get("input"), kind)
+    what = item["msg"].removeprefix("Value error, ")
+    return what[:1].lower() + what[1:] + given if given else what, ""
+
+
+def _mend_of_kind(value: Any, kind: str) -> str:
+    if value is None:
+        return "give it a value, or remove it"
+    if kind in {"model_type", "model_attributes_type"} and isinstance(value, str):
+        return "write its keys below it, or in braces"
+    return ""
+
+
+def _unknown_tag(context: Mapping[str, Any]) -> tuple[str, str]:
+    name = str(context.get("discriminator", "'type'")).strip("'")
+    known = [part.strip().strip("'") for part in str(context.get("expected_tags", "")).split(",")]
+    tag = str(context.get("tag", ""))
+    close = _closest(tag, known)
+    mend = f"did you mean {close}?" if close else f"use one of {', '.join(known)}"
+    return f"{name} {tag[:_SHOWN_CHARACTERS]!r} is not known; there are {', '.join(known)}", mend
+
+
+def _unknown_word(item: Any, context: Mapping[str, Any], given: str) -> tuple[str, str]:
+    expected = str(context.get("expected", ""))
+    known = [part.strip().strip("'") for part in expected.replace(" or ", ", ").split(",")]
+    close = _closest(str(item.get("input")), known)
+    return f"must be {expected}{given}", f"did you mean {close}?" if close else ""
+
+
+def _given(value: Any, path: Path) -> str:
+    """What stands there, unless it may be a secret."""
+    if not isinstance(value, str | int | float | bool) or any(part in _SECRET_WORDS for part in path):
+        return ""
+    return f" (given: {json.dumps(value)[:_SHOWN_CHARACTERS]})"
+
+
+def _closest(text: str, known: Sequence[str]) -> str | None:
+    return next(iter(difflib.get_close_matches(text, known, n=1, cutoff=0.75)), None)
+
+
+@cache
+def _keys(root: type[BaseModel]) -> tuple[str, ...]:
+    """Every key that a document of this model may have, anywhere in it."""
+    schema = root.model_json_schema()
+    parts = [schema, *schema.get("$defs", {}).values()]
+    return tuple(sorted({name for part in parts for name in part.get("properties", {})}))
