@@ -94,7 +94,7 @@ SELECT c.*, t.most AS tenant_most, b.busy AS tenant_busy
        AND (of_schedule.most IS NULL OR of_schedule.busy < of_schedule.most)
        AND (of_source.most IS NULL OR of_source.busy < of_source.most)
      ORDER BY r.priority, r.due_at, r.id
-     LIMIT greatest(20, $1::int / (SELECT count(*) FROM tenant_waiting))
+     LIMIT greatest(20, $1::int / (SELECT count(name) FROM tenant_waiting))
     ) AS c
  WHERE w.name IS NOT NULL AND (t.most IS NULL OR b.busy < t.most)
  ORDER BY c.turn, c.tenant
@@ -115,6 +115,7 @@ UPDATE run r SET admitted_at = clock_timestamp(), parked_until = NULL, waits_for
                  stream_version = coalesce(r.stream_version, c.version_id)
   FROM chosen c
  WHERE r.due_at = c.due_at AND r.id = c.id AND r.state = 'queued' AND r.admitted_at IS NULL
+   AND r.due_at = ANY($1::timestamptz[]) AND r.id = ANY($2::uuid[])  -- by the key: a join would read the whole day
    AND (c.is_beside OR c.id IN (SELECT run_id FROM taken))
 RETURNING r.id
 
