@@ -27,7 +27,7 @@ async def test_a_valid_manifest_is_counted_and_nothing_is_written(office: Office
     assert answered.status == 200
     assert answered.json == {
         "valid": True, "tenant": "default", "destinations": 0, "sources": 1, "streams": 2, "schedules": 1,
-        "calendars": 0, "endpoints": 1,
+        "calendars": 0, "endpoints": 1, "notifications": 0,
     }  # fmt: skip
     assert (await office.get("/sources")).json["items"] == []
 
@@ -103,7 +103,7 @@ async def test_an_import_writes_all_and_a_second_one_changes_nothing(office: Off
 
     assert first.json == {
         "tenant": "default", "destinations": [], "sources": ["shop"], "streams": ["shop.orders", "shop.refunds"],
-        "schedules": ["nightly"], "calendars": [], "endpoints": ["hooks"],
+        "schedules": ["nightly"], "calendars": [], "endpoints": ["hooks"], "notifications": [],
     }  # fmt: skip
     assert second.json == first.json
     assert (
