@@ -162,6 +162,30 @@ async def test_a_message_handed_out_three_times_goes_alone(bus: MemoryBus):
     assert any(len(call) > 1 for call in inbox.calls)
 
 
+async def test_a_batch_fills_while_another_is_handled(bus: MemoryBus):
+    release = asyncio.Event()
+
+    async def held(messages: Sequence[Message]) -> None:
+        await release.wait()
+
+    async def two_more() -> None:
+        await bus.publish(message())
+        await asyncio.sleep(
+            1.5 * linger_s
+        )  # more than a batch waits for others, less than it waits for its turn
+        await bus.publish(message())
+        release.set()
+
+    inbox, linger_s = Inbox(held), 0.2
+    await bus.publish(message())
+    async with bus.consume(RUN_DUE, inbox, batch=4, linger_s=linger_s, concurrency=2):
+        await inbox.until(lambda box: len(box.calls) == 1)
+        await two_more()
+        await inbox.until(lambda box: len(box.messages) == 3)
+
+    assert [len(call) for call in inbox.calls] == [1, 2]
+
+
 @pytest.mark.parametrize(
     ("errors", "attempt", "dead"),
     [

@@ -19,7 +19,7 @@ from headwater.store.keyring import Keyring
 from headwater.telemetry.metrics import Metrics
 
 DELIVERIES_AT_ONCE = 500  # in one transaction
-PAGES_AT_ONCE = 64  # in one transaction; each is at most 1 MiB, or stands in table `payload`
+PAGES_AT_ONCE = 32  # in one transaction; more would be no faster, and each may be 1 MiB
 LINGER_S = 0.02
 
 
