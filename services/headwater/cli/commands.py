@@ -155,8 +155,10 @@ async def _preview(chosen: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _schedules(chosen: argparse.Namespace, settings: Settings) -> int:
-    from headwater.cli.schedules import execute_schedules  # noqa: PLC0415 - only these commands need it
+    from headwater.cli.schedules import execute_schedules, is_own  # noqa: PLC0415 - only these commands need it
 
+    if not is_own(chosen):
+        return await _life(chosen, settings)
     return await execute_schedules(chosen, settings)
 
 
@@ -262,7 +264,7 @@ _COMMANDS: dict[str, Command] = {
     "calendars": _schedules,
     "import": _import,
     "runs": _runs,
-    **dict.fromkeys(("schedules", "backfills", "stats"), _life),
+    **dict.fromkeys(("backfills", "stats"), _life),
     **dict.fromkeys(("refusals", "deliveries", "replays", "endpoints", "secrets", "presets"), _webhooks),
     **dict.fromkeys(RESOURCES, _resources),
     "notifications": _notifications,

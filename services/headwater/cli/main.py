@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from headwater import __version__
 from headwater.cli.exits import Exit
-from headwater.cli.life_parsers import add_life_commands, add_run_verbs, add_schedule_verbs
-from headwater.cli.options import verbs_of
+from headwater.cli.life_parsers import add_life_commands, add_run_verbs
 from headwater.cli.resource_parsers import add_resource_commands
 from headwater.cli.schedule_parsers import add_preview, add_schedule_commands
 from headwater.cli.telling_parsers import add_telling_commands
@@ -57,7 +56,6 @@ def parser() -> argparse.ArgumentParser:
     add_schedule_commands(commands)
     _runs(commands)
     add_life_commands(commands)
-    add_schedule_verbs(verbs_of(commands, "schedules", "when streams are due"))
     add_resource_commands(commands)
     add_webhook_commands(commands)
     add_telling_commands(commands)

@@ -2,6 +2,7 @@
 
 import argparse
 
+from headwater.cli.life_parsers import add_schedule_verbs
 from headwater.cli.options import limited, output
 
 _COUNT = "how many due times, up to 1000 (default 10)"
@@ -51,6 +52,7 @@ def add_schedule_commands(commands: "argparse._SubParsersAction[argparse.Argumen
 def _schedules(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     schedules = commands.add_parser("schedules", help="when streams are due")
     verbs = schedules.add_subparsers(dest="verb", metavar="VERB", required=True)
+    add_schedule_verbs(verbs)
     listing = verbs.add_parser("list", help="schedules by name")
     listing.add_argument("--state", help="in one state")
     limited(listing)

@@ -27,6 +27,11 @@ async def execute_schedules(chosen: argparse.Namespace, settings: Settings) -> i
         return await _VERBS[chosen.command][chosen.verb](chosen, counter)
 
 
+def is_own(chosen: argparse.Namespace) -> bool:
+    """Whether the verb is one of these; those that change the state of a schedule stand elsewhere."""
+    return chosen.verb in _VERBS[chosen.command]
+
+
 def is_about_times(chosen: argparse.Namespace) -> bool:
     """Whether `preview` is asked for due times and not for pages."""
     named = any((chosen.cron, chosen.interval, chosen.once, chosen.preset, chosen.schedule))
