@@ -361,3 +361,28 @@ async def test_a_key_gives_its_run_also_when_the_stream_has_gone_since(office: O
 
     assert (again.status, again.json) == (202, first.json)
     assert (await office.post("/runs", {"stream": "shop.refunds"})).status == 422
+
+
+async def test_the_cursors_of_parents_are_listed_and_a_reset_forgets_them(office: Office) -> None:
+    path = "/sources/shop/streams/orders/cursor"
+    for number in range(3):
+        await office.worker.execute(
+            "INSERT INTO parent_cursor (tenant, source, stream, parent_key, parent, value) "
+            "VALUES ('default', 'shop', 'orders', $1, $2, $3)",
+            bytes([number]) * 32,
+            {"id": number},
+            f"2024-01-0{number + 1}",
+        )
+
+    shown = (await office.get(path)).json
+    first = (await office.get(f"{path}/parents?limit=2")).json
+    rest = (await office.get(f"{path}/parents?limit=2&cursor={first['next']}")).json
+    wrong = await office.get(f"{path}/parents?cursor=nonsense")
+    await office.ask("DELETE", path)
+
+    assert shown["parents"] == 3
+    assert [(each["parent"], each["value"]) for each in first["items"] + rest["items"]] == [
+        ({"id": number}, f"2024-01-0{number + 1}") for number in range(3)
+    ]
+    assert (rest["next"], wrong.status) == (None, 422)
+    assert (await office.get(path)).json["parents"] == 0

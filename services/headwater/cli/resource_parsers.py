@@ -17,12 +17,21 @@ def add_resource_commands(commands: "argparse._SubParsersAction[argparse.Argumen
         "--cascade", action="store_true", help=_CASCADE
     )
 
-    streams = verbs_of(commands, "streams", "the collections of sources: list, show, delete")
+    streams = verbs_of(
+        commands, "streams", "the collections of sources: list, show, delete, and their cursors"
+    )
     listing_of(streams, "all of them, or those of one source").add_argument("--source", help="of one source")
     one(streams, "show", "one stream", "stream")
     one(streams, "delete", "remove one; its table and history stay", "stream").add_argument(
         "--cascade", action="store_true", help=_CASCADE
     )
+
+    cursor = one(streams, "cursor", "how far one has been read; set it, or begin again", "stream")
+    change = cursor.add_mutually_exclusive_group()
+    change.add_argument("--set", metavar="VALUE", help="where the next incremental run begins")
+    change.add_argument("--reset", action="store_true", help="the next run begins at the beginning")
+    change.add_argument("--parents", action="store_true", help="list how far each parent was read")
+    cursor.add_argument("--limit", type=int, default=20, help="how many parents (default 20)")
 
     tenants = verbs_of(commands, "tenants", "who owns what: list, show, create")
     listing_of(tenants, "all of them, by name")

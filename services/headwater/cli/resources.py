@@ -102,6 +102,28 @@ async def _delete_stream(chosen: argparse.Namespace, counter: Counter) -> int:
     return _done(chosen, f"stream {chosen.stream} is removed; its table and history stay")
 
 
+async def _cursor(chosen: argparse.Namespace, counter: Counter) -> int:
+    """Show it, after it was set or reset where that is asked for."""
+    path = _place(chosen.stream)
+    if chosen.parents:
+        return await _list_parents(chosen, counter)
+    if chosen.reset:
+        await counter.ask(streams.reset_cursor, path=path)
+    if chosen.set is None:
+        return show(chosen, await counter.shown(streams.Cursor, streams.show_cursor, path=path))
+    is_number = chosen.set.isascii() and chosen.set.removeprefix("-").isdigit()
+    body = given(streams.NewCursor, value=int(chosen.set) if is_number else chosen.set)
+    return show(chosen, await counter.shown(streams.Cursor, streams.set_cursor, path=path, body=body))
+
+
+async def _list_parents(chosen: argparse.Namespace, counter: Counter) -> int:
+    query = given(ListQuery, limit=chosen.limit)
+    value = await counter.ask(streams.list_parents, path=_place(chosen.stream), query=query)
+    items = [streams.ParentCursor.model_validate(each).model_dump(mode="json") for each in value["items"]]
+    columns = ("parent", "value", "record_id", "synced_at")
+    return show_list(chosen, columns, items, empty="no record of a parent has a cursor of its own")
+
+
 async def _list_tenants(chosen: argparse.Namespace, counter: Counter) -> int:
     items = await counter.listed(tenants.Tenant, tenants.list_tenants, given(ListQuery, limit=chosen.limit))
     return show_list(chosen, ("name", "minimum_interval_s", "created_at"), items, empty="no tenants")
@@ -161,7 +183,7 @@ _VERBS: dict[str, dict[str, Verb]] = {
         "show": _shower(streams.Source, source_changes.show_source, "source", "source"),
         "delete": _delete_source,
     },
-    "streams": {"list": _list_streams, "show": _show_stream, "delete": _delete_stream},
+    "streams": {"list": _list_streams, "show": _show_stream, "delete": _delete_stream, "cursor": _cursor},
     "tenants": {
         "list": _list_tenants,
         "show": _shower(tenants.Tenant, tenants.show_tenant, "tenant", "name"),

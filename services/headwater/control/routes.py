@@ -86,6 +86,8 @@ def route_table(overview: home.Overview) -> tuple[Route, ...]:
               None, query=schedule_changes.Cascade, status=204, matched=True, tag="sources", problems=(409,)),
         Route("GET", f"{_STREAM}/cursor", streams.show_cursor, "How far a stream has been read", "read",
               streams.Cursor, matched=True, tag="sources"),
+        Route("GET", f"{_STREAM}/cursor/parents", streams.list_parents, "How far each parent was read", "read",
+              Page[streams.ParentCursor], query=ListQuery, tag="sources"),
         Route("PUT", f"{_STREAM}/cursor", streams.set_cursor, "Say where the next incremental run begins", "write",
               streams.Cursor, body=streams.NewCursor, matched=True, tag="sources"),
         Route("DELETE", f"{_STREAM}/cursor", streams.reset_cursor, "Forget how far a stream has been read", "write",

@@ -11,9 +11,9 @@ from headwater.contracts.base import Closed
 from headwater.contracts.codec import dumps
 from headwater.control.etag import check_if_match, etag
 from headwater.control.paging import ListQuery, after_name, listing, token_of
-from headwater.control.problems import not_found
+from headwater.control.problems import invalid, not_found
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
-from headwater.store import catalogue, cursors
+from headwater.store import catalogue, children, cursors
 
 MAX_CURSOR_BYTES = 64 * 1024
 
@@ -44,6 +44,19 @@ class Cursor(Answer):
     synced_at: datetime | None
     run_id: UUID | None
     version: int
+    parents: Annotated[
+        int, Field(description="Records of the parent stream that have a cursor of their own.")
+    ] = 0
+
+
+class ParentCursor(Answer):
+    """How far the walk of one record of the parent stream has been read. `parent`: what tells it from others."""
+
+    parent: dict[str, Any]
+    value: Any
+    record_id: str | None
+    synced_at: datetime
+    run_id: UUID | None
 
 
 class NewCursor(Closed):
@@ -108,8 +121,37 @@ async def stream_of(connection: Any, call: Call[Any, Any]) -> Mapping[str, Any]:
 
 async def _cursor(connection: Any, call: Call[Any, Any]) -> Mapping[str, Any]:
     stream = await stream_of(connection, call)
-    found = await cursors.get(connection, call.tenant, stream["source"], stream["name"])
-    return found or {"value": None, "record_id": None, "synced_at": None, "run_id": None, "version": 0}
+    of = (call.tenant, stream["source"], stream["name"])
+    found = await cursors.get(connection, *of)
+    none = {"value": None, "record_id": None, "synced_at": None, "run_id": None, "version": 0}
+    return {**(found or none), "parents": await children.count_cursors(connection, of)}
+
+
+def _key(text: str | None) -> bytes:
+    try:
+        return bytes.fromhex(text or "")
+    except ValueError:
+        raise invalid(
+            "A parameter is not valid", [{"parameter": "cursor", "detail": "is no `next` of this list"}]
+        ) from None
+
+
+async def list_parents(desk: Desk, call: Call[ListQuery, None]) -> Reply:
+    """How far each record of the parent stream was read."""
+    after = _key(after_name(call.query, "parents"))
+    async with desk.acting(call) as connection:
+        stream = await stream_of(connection, call)
+        of = (call.tenant, stream["source"], stream["name"])
+        rows = await children.list_cursors(connection, of, after, call.query.limit + 1)
+    names = ("parent", "value", "record_id", "synced_at", "run_id")
+    return Reply(
+        listing(
+            rows,
+            call.query.limit,
+            lambda row: {name: row[name] for name in names},
+            lambda row: token_of("parents", bytes(row["parent_key"]).hex()),
+        )
+    )
 
 
 async def show_cursor(desk: Desk, call: Call[NoQuery, None]) -> Reply:
