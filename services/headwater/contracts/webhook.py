@@ -53,6 +53,14 @@ def ascii_json(value: Any) -> str:
     return text.decode("ascii") if text.isascii() else json.dumps(value, separators=(",", ":"))
 
 
+def _loads(text: str) -> Any:
+    """What `ascii_json` wrote."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:  # half a surrogate pair, or no JSON at all
+        return json.loads(text)
+
+
 def headers_of(
     tenant: str,
     endpoint: str,
@@ -96,8 +104,8 @@ def to_headers(receipt: Receipt) -> dict[str, str]:
 def from_headers(message_id: str, headers: Mapping[str, str], body: bytes) -> Receipt:
     """The receipt in a message. Raises: ContractError, naming what is missing or malformed."""
     try:
-        method, url, remote = json.loads(headers["request"])
-        key, dedupe_s, kind = json.loads(headers["dedupe"])
+        method, url, remote = _loads(headers["request"])
+        key, dedupe_s, kind = _loads(headers["dedupe"])
         received_at = datetime.fromisoformat(headers["received-at"])
         if received_at.tzinfo is None:
             raise ValueError("received-at has no zone")
@@ -110,9 +118,9 @@ def from_headers(message_id: str, headers: Mapping[str, str], body: bytes) -> Re
             method=_text(method),
             url=_text(url),
             remote=None if remote is None else _text(remote),
-            headers=[[_text(name), _text(value)] for name, value in json.loads(headers["http-headers"])],
+            headers=[[_text(name), _text(value)] for name, value in _loads(headers["http-headers"])],
             body=body,
-            verification=dict(json.loads(headers["verification"])),
+            verification=dict(_loads(headers["verification"])),
             type=None if kind is None else _text(kind),
             key=None if key is None else _text(key),
             dedupe_s=int(dedupe_s),

@@ -42,13 +42,17 @@ class Outcome:
 
 async def choose(connection: Any, receipts: Sequence[Receipt]) -> Chosen:
     """Claim the receipts' keys; tells what is new in this transaction. `insert` stores it."""
-    holders = await _claim(connection, [receipt for receipt in receipts if receipt.key is not None])
+    keyed = [receipt for receipt in receipts if receipt.key is not None]
+    claimed = await _claim(connection, keyed)
+    holders = {key: receipt for key, (receipt, _) in claimed.items()}
     first: dict[UUID, Receipt] = {}
     duplicates: dict[UUID, Receipt] = {}
     for r in receipts:
         is_holder = r.key is None or holders.get((r.tenant, r.endpoint, r.key)) == r.receipt_id
         (first if is_holder else duplicates)[r.receipt_id] = r
-    known = await _known(connection, list(first.values()))
+    # Who holds a claim since this very transaction was never stored.
+    fresh = {receipt for receipt, is_fresh in claimed.values() if is_fresh}
+    known = await _known(connection, [r for r in first.values() if r.receipt_id not in fresh])
     return Chosen([r for r in first.values() if r.receipt_id not in known], list(duplicates.values()))
 
 
@@ -79,22 +83,35 @@ async def _known(connection: Any, receipts: Sequence[Receipt]) -> set[UUID]:
     return {row["receipt_id"] for row in rows}
 
 
-async def _claim(connection: Any, keyed: Sequence[Receipt]) -> dict[tuple[str, str, str], UUID]:
-    """Claim the keys; gives which receipt holds each."""
+async def _claim(connection: Any, keyed: Sequence[Receipt]) -> dict[tuple[str, str, str], tuple[UUID, bool]]:
+    """Claim the keys; gives which receipt holds each, and whether it does since now."""
     if not keyed:
         return {}
     tenants, endpoints = [r.tenant for r in keyed], [r.endpoint for r in keyed]
     keys = [r.key for r in keyed]
     receipts, times = [r.receipt_id for r in keyed], [r.received_at for r in keyed]
     expiries = [r.received_at + timedelta(seconds=r.dedupe_s) for r in keyed]
-    await connection.execute(
+    rows = await connection.fetch(
         _Q["claim"], tenants, endpoints, keys, [r.id for r in keyed], receipts, times, expiries
     )
+    fresh = {(row["tenant"], row["endpoint"], row["key"]): (row["receipt_id"], True) for row in rows}
+    old = [r for r in keyed if (r.tenant, r.endpoint, r.key) not in fresh]
+    return {**fresh, **(await _holders(connection, old) if old else {})}
+
+
+async def _holders(
+    connection: Any, keyed: Sequence[Receipt]
+) -> dict[tuple[str, str, str], tuple[UUID, bool]]:
+    """Who holds keys that were claimed before; a claim whose window is over is taken over."""
+    tenants, endpoints = [r.tenant for r in keyed], [r.endpoint for r in keyed]
+    keys = [r.key for r in keyed]
+    receipts, times = [r.receipt_id for r in keyed], [r.received_at for r in keyed]
+    expiries = [r.received_at + timedelta(seconds=r.dedupe_s) for r in keyed]
     rows = await connection.fetch(_Q["claims"], tenants, endpoints, keys)
     if any(row["expires_at"] <= max(times) for row in rows):
         await connection.execute(_Q["renew_claims"], tenants, endpoints, keys, receipts, times, expiries)
         rows = await connection.fetch(_Q["claims"], tenants, endpoints, keys)
-    return {(row["tenant"], row["endpoint"], row["key"]): row["receipt_id"] for row in rows}
+    return {(row["tenant"], row["endpoint"], row["key"]): (row["receipt_id"], False) for row in rows}
 
 
 async def _insert(connection: Any, outcomes: Sequence[Outcome]) -> set[UUID]:

@@ -1,11 +1,12 @@
 -- name: claim
--- First claims of (tenant, endpoint, key), in key order; a claim past its window is taken over.
+-- First claims of (tenant, endpoint, key), in key order; gives those that were not there before.
 INSERT INTO dedupe_claim AS c (tenant, endpoint, key, delivery_id, receipt_id, received_at, expires_at)
 SELECT d.tenant, d.endpoint, d.key, d.delivery_id, d.receipt_id, d.received_at, d.expires_at
   FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::timestamptz[], $7::timestamptz[])
        AS d (tenant, endpoint, key, delivery_id, receipt_id, received_at, expires_at)
  ORDER BY d.tenant, d.endpoint, d.key, d.received_at, d.receipt_id
 ON CONFLICT (tenant, endpoint, key) DO NOTHING
+RETURNING tenant, endpoint, key, receipt_id
 
 -- name: renew_claims
 -- A claim whose window is over goes to the receipt that comes now.
