@@ -18,7 +18,7 @@ BENCHES = {
     "receive": "receiving webhooks, against a bare aiohttp handler",
     "queue_to_table": "from the queue to the table, against psql \\copy",
     "walk": "walking an API, against a plain loop",
-    "peers": "walking an API, against dlt and airbyte-cdk",
+    "walk_peers": "walking an API, against dlt and airbyte-cdk",
     "parts": "signatures and schedules alone",
 }
 

@@ -1,6 +1,6 @@
 """Walks against other programs that do the same: dlt into the same database, airbyte-cdk to nowhere.
 
-They are installed, in the versions that `peers.txt` names, into an environment of their own under var/bench. All ask
+They are installed, in the versions that `walk_peers.txt` names, into an environment of their own under var/bench. All ask
 the same API, and take turns. Their imports are done before the clock starts; so is the start of our services.
 """
 
@@ -16,8 +16,8 @@ from tests.bench.figures import Figure, ratio
 from tests.bench.house import House, apply, worker
 from tests.bench.walk import SERVICES, SIZE, Stream, manifest, product
 
-ENVIRONMENT = Path("var/bench/peers")
-REQUIREMENTS = Path(__file__).with_name("peers.txt")
+ENVIRONMENT = Path("var/bench/walk_peers")
+REQUIREMENTS = Path(__file__).with_name("walk_peers.txt")
 
 
 @dataclass(frozen=True, slots=True)
