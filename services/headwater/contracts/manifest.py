@@ -122,10 +122,12 @@ class Stream(Closed):
     Without `destination` nothing is loaded: the call is made, and status, size and the beginning of the answer are
     kept; without `records` as well, its body may be anything. `fields` are the fields of a row (`rest: keep`: beside
     the others of its record), as a list of names or rules or as a mapping of names to paths or rules; without them a
-    row is the record.
+    row is the record. `parameters` are what `{parameters.name}` in its request stands for where a run has none of its
+    own.
     """
 
     name: Name
+    parameters: dict[str, Any] = {}
     request: Request = Request()
     pagination: Pagination = NoPagination()
     records: Records | None = None

@@ -147,7 +147,7 @@ async def preview(
 
 async def _first_pages(look: _Look, pages: int) -> Preview:
     """A page of parents is followed by those of its first children, and these by the pages that follow them."""
-    waiting = deque([look.family.top.first(None, look.clock.now())])
+    waiting = deque([look.family.top.first(None, look.clock.now(), parent=look.family.values({}))])
     seen: set[tuple[str, bytes]] = set()
     ended = MORE
     for _ in range(pages):

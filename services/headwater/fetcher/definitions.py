@@ -20,12 +20,16 @@ MAX_KEPT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A version with its walk, and the names of the secrets it refers to; `above`: its parents, topmost first."""
+    """A version with its walk, and the names of the secrets it refers to; `above`: its parents, topmost first.
+
+    `parameters`: those of the run that its requests name, as `parameters.name`.
+    """
 
     definition: StreamDefinition
     walk: Walk
     secret_names: tuple[str, ...]
     above: tuple["Known", ...] = ()
+    parameters: tuple[str, ...] = ()
 
     @property
     def top(self) -> "Known":
@@ -68,7 +72,7 @@ class Definitions:
             Known(its_own, walk, names)
             for its_own, walk in zip(family.definitions[:-1], family.walks[:-1], strict=True)
         ]
-        return Known(definition, family.walks[-1], names, tuple(above))
+        return Known(definition, family.walks[-1], names, tuple(above), family.parameters)
 
     async def secrets(self, known: Known) -> Secrets:
         """The secrets of the version as they are now. Raises: SecretError."""

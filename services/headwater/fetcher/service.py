@@ -18,6 +18,7 @@ from headwater.fetcher.tokens import Tokens
 from headwater.http.client import HttpClient
 from headwater.model.clock import Clock
 from headwater.model.errors import ConfigError, Reject
+from headwater.plugins.walk.templates import parameter_values
 from headwater.plugins.walk.windows import WindowError, check_window
 from headwater.store import runs
 from headwater.store.bell import Bell
@@ -106,6 +107,7 @@ class Fetcher:
                 )
             if run["time_window"] is not None:
                 check_window(stream)
+            token, highest = self._first(known, run)
         except (ConfigError, WindowError) as error:
             async with self._database.transaction() as connection:
                 await runs.fail_attempt(
@@ -113,7 +115,6 @@ class Fetcher:
                 )
             self._bell.ring()
             return
-        token, highest = self._first(known, run)
         async with self._database.connection() as connection:
             stored = await runs.open_walk(
                 connection, due.run_id, due.attempt, 0, due.tenant, token, highest, _children_at_once(known)
@@ -131,22 +132,31 @@ class Fetcher:
     def _first(self, known: Known, run: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
         """The first token, and the highest cursor value that is known of the walk already.
 
-        Where a limit ended the walk of the run before, the same version goes on there.
+        Where a limit ended the walk of the run before, the same version goes on there. Raises: ConfigError for a
+        parameter that the request names and nobody gave.
         """
         now, resume, window = self._clock.now(), run["resume"], run["time_window"]
+        values = parameter_values(
+            known.parameters, run["parameters"] or {}, known.definition.stream.parameters
+        )
         if (
             known.above
         ):  # every run looks at its parents anew; how far each child was read stands with its parent
-            return known.top.walk.first(None, now), None
+            return known.top.walk.first(None, now, parent=values or None), None
         if window is not None:
-            return known.walk.windowed(window["from"], window["to"], now), None
+            return known.walk.windowed(window["from"], window["to"], now, parent=values or None), None
         is_wanted = run["mode"] in {"auto", "incremental"}
         if is_wanted and resume is not None and resume.get("stream_version") == str(run["stream_version"]):
-            return known.walk.resumed(resume["token"], now), resume["highest"]
+            return known.walk.resumed(resume["token"], now, parent=values or None), resume["highest"]
         if not is_wanted and run["mode"] != "dry_run":
-            return known.walk.first(None, now), None
+            return known.walk.first(None, now, parent=values or None), None
         seen = (resume or {}).get("seen") or ()
-        return known.walk.first(run["cursor_from"], now, since_id=run["record_id"], seen=seen), None
+        return (
+            known.walk.first(
+                run["cursor_from"], now, parent=values or None, since_id=run["record_id"], seen=seen
+            ),
+            None,
+        )
 
 
 def _children_at_once(known: Known) -> int | None:

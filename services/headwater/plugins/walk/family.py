@@ -6,7 +6,7 @@ from typing import Any
 
 from headwater.contracts.manifest import Stream, StreamDefinition
 from headwater.plugins.walk.parents import ParentFields, key_of
-from headwater.plugins.walk.templates import expressions_of
+from headwater.plugins.walk.templates import expressions_of, parameter_values, parameters_of
 from headwater.plugins.walk.walk import Walk
 
 
@@ -41,6 +41,20 @@ class Family:
     @cached_property
     def _requested(self) -> tuple[tuple[str, ...], ...]:
         return tuple(expressions_of(each.stream.request) for each in self.definitions)
+
+    @cached_property
+    def parameters(self) -> tuple[str, ...]:
+        """The run's parameters that its requests name, as `parameters.name`."""
+        return tuple(
+            dict.fromkeys(name for each in self.definitions for name in parameters_of(each.stream.request))
+        )
+
+    def values(self, given: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What the first page's request is filled with, of a run with these parameters; None where it names none.
+
+        Raises: ConfigError for a parameter that neither the run nor its stream has.
+        """
+        return parameter_values(self.parameters, given, self.definition.stream.parameters) or None
 
     def key(self, level: int, values: Mapping[str, Any], above: bytes) -> bytes:
         """What tells the walk of `level` for `values` from others; `above`: the key of the walk that found these."""

@@ -12,7 +12,7 @@ from headwater.plugins.conversions import CannotBeError
 from headwater.plugins.expressions import MISSING, compile_path
 from headwater.plugins.secret_text import names_in
 from headwater.plugins.walk.select import Rejected
-from headwater.plugins.walk.templates import Values, expressions_of
+from headwater.plugins.walk.templates import PARAMETERS, Values, expressions_of
 
 PARENT = "_parent"  # what the parent is called in paths of its children
 WARNING_PARENTS_REJECTED = "parents_rejected"
@@ -75,12 +75,14 @@ class ParentFields:
         `above`: the values of the record's own parent. `fits` raises CannotBeError when no request can be made of
         values. Raises: SourceError `parent_field_missing` when no record has what the child's request needs.
         """
+        of_run = {name: value for name, value in (above or {}).items() if name.startswith(PARAMETERS)}
+        above = {name: value for name, value in (above or {}).items() if name not in of_run} or None
         found: list[dict[str, Any]] = []
         rejected: list[Rejected] = []
         lacking: set[str] = set()
         for index, record in enumerate(records):
             try:
-                values = self._values(_with_above(record, above))
+                values = self._values(_with_above(record, above)) | of_run
                 fits(values)
             except _AbsentError as error:
                 lacking.add(error.expression)
@@ -135,7 +137,7 @@ def view_of(values: Values) -> dict[str, Any]:
     """The values as an object in the form of the parent's record, as far as their paths are plain."""
     shown: dict[str, Any] = {}
     for path, value in values.items():
-        if _PLAIN.fullmatch(path):
+        if _PLAIN.fullmatch(path) and not path.startswith(PARAMETERS):
             *outer, name = path.split(".")
             here = shown
             for part in outer:

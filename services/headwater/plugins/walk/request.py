@@ -25,7 +25,7 @@ from headwater.plugins.auth import Authenticator
 from headwater.plugins.conversions import CannotBeError
 from headwater.plugins.paginators import Asked, Parameter
 from headwater.plugins.secret_text import Secrets, fill, filled_json, names_in
-from headwater.plugins.walk.templates import Parts, Values, expressions_of, filled
+from headwater.plugins.walk.templates import PARAMETERS, Parts, Values, expressions_of, filled, parameters_of
 
 _EVERYWHERE = frozenset({"accept", "accept-language"})
 _TEMPLATE = re.compile(r"\{([A-Za-z0-9_.-]+)\}")
@@ -59,7 +59,8 @@ class Requester:
         self._parts = Parts(
             self._path, self._params, self._headers, self._body, self._secret_params, self._secret_headers
         )
-        self._is_templated = definition.stream.parent is not None and bool(expressions_of(request))
+        has_parent = definition.stream.parent is not None and bool(expressions_of(request))
+        self._is_templated = has_parent or bool(parameters_of(request))
         self.hidden_names = authenticator.query_names | {name for name, _ in self._secret_params}
         _check_path(self._path)
 
@@ -94,7 +95,7 @@ class Requester:
         try:
             return filled(self._parts, parent)
         except (CannotBeError, KeyError) as error:
-            raise SourceError("bad_request", f"the parent's values make no request: {error}") from error
+            raise SourceError("bad_request", f"its values make no request: {error}") from error
 
     def _request_of_url(self, url: str, parts: Parts) -> HttpRequest:
         """The next page by a URL the API gave: its query is complete. Headers stay at the source's origin."""
@@ -172,8 +173,8 @@ def _check_path(path: str) -> None:
 
 
 def names_in_path(path: str) -> frozenset[str]:
-    """The names for which a path has a place, written `{name}`; a parent's fields are none of them."""
-    return frozenset(name for name in _TEMPLATE.findall(path) if not name.startswith("parent."))
+    """The names for which a path has a place, written `{name}`; fields of a parent and parameters of a run are none."""
+    return frozenset(name for name in _TEMPLATE.findall(path) if not name.startswith(("parent.", PARAMETERS)))
 
 
 def _filled(path: str, params: Mapping[str, Any]) -> str:

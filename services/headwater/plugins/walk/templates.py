@@ -1,11 +1,12 @@
-"""Requests that name fields of a parent's record: `{parent.id}` in path, params, headers, json, GraphQL variables.
+"""Requests that name what differs from run to run and from record to record, in path, params, headers, json, GraphQL
+variables: `{parameters.region}`, one of the run's parameters, and `{parent.id}`, a field of a parent's record.
 
 Behind `parent.` stands JMESPath over the parent's record, without braces. A text that is nothing but one template
 becomes the value itself in JSON; anywhere else it becomes text. In paths values are quoted.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -13,9 +14,14 @@ from urllib.parse import quote
 
 from headwater.contracts.codec import dumps
 from headwater.contracts.walking import Request
+from headwater.model.errors import ConfigError
 from headwater.plugins.conversions import CannotBeError
+from headwater.plugins.secret_text import names_in
 
+PARAMETERS = "parameters."  # what their names begin with among the values
+PARAMETER = re.compile(r"\{(parameters\.[A-Za-z_][A-Za-z0-9_-]{0,127}(?:\.[A-Za-z0-9_-]{1,128}){0,8})\}")
 TEMPLATE = re.compile(r'\{parent\.((?:[^{}"]|"[^"]*")+)\}')
+_ANY = re.compile(f"{TEMPLATE.pattern}|{PARAMETER.pattern}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MOST = 1024  # characters of a value in a request
 Values = Mapping[str, Any]
@@ -34,22 +40,65 @@ class Parts:
 
 
 def expressions_in(value: Any) -> Iterator[str]:
-    """The expressions of the templates in a text, or in the texts of a document."""
-    if isinstance(value, str):
-        yield from TEMPLATE.findall(value)
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from expressions_in(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from expressions_in(item)
+    """The expressions of the parent's templates in a text, or in the texts of a document."""
+    for text in _texts_in(value):
+        yield from TEMPLATE.findall(text)
 
 
 def expressions_of(request: Request) -> tuple[str, ...]:
-    """The expressions of all templates of a request, each once, in their order."""
+    """The expressions of all the parent's templates of a request, each once, in their order."""
     variables = request.graphql.variables if request.graphql is not None else None
     places = (request.path, request.params, request.headers, request.body, variables)
     return tuple(dict.fromkeys(one for place in places for one in expressions_in(place)))
+
+
+def parameters_of(request: Request) -> tuple[str, ...]:
+    """The parameters that a request names, as `parameters.name`, each once, in their order."""
+    variables = request.graphql.variables if request.graphql is not None else None
+    found: dict[str, None] = {}
+    for place in (request.path, request.params, request.headers, request.body, variables):
+        for text in _texts_in(place):
+            found |= dict.fromkeys(PARAMETER.findall(text))
+    return tuple(found)
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts_in(item)
+
+
+def parameter_values(names: Iterable[str], *given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of these parameters (`parameters.name`), each from the first of `given` that has it.
+
+    Raises: ConfigError, naming the one that none has.
+    """
+    found: dict[str, Any] = {}
+    for name in names:
+        value = next((value for each in given if (value := _at(each, name)) is not None), None)
+        if value is None:
+            short = name.removeprefix(PARAMETERS)
+            raise ConfigError(
+                f"the request names {{{name}}} and the run has no parameter {short}; start it with one, or give the "
+                f"stream a default: parameters: {{{short}: …}}"
+            )
+        if names_in(dumps(value).decode()):  # whoever starts a run must not name our secrets
+            raise ConfigError(
+                f"the parameter {name.removeprefix(PARAMETERS)} looks like a reference to a secret"
+            )
+        found[name] = value
+    return found
+
+
+def _at(given: Any, name: str) -> Any:
+    for part in name.split(".")[1:]:
+        given = given.get(part) if isinstance(given, Mapping) else None
+    return given
 
 
 def filled(parts: Parts, values: Values) -> Parts:
@@ -75,7 +124,11 @@ def _pairs(
 
 
 def _text(text: str, values: Values, write: Callable[[str, str], str]) -> str:
-    return TEMPLATE.sub(lambda match: write(match[1], _word(match[1], values)), text)
+    def value_of(match: re.Match[str]) -> str:
+        name = match[1] or match[2]
+        return write(name, _word(name, values))
+
+    return _ANY.sub(value_of, text)
 
 
 def _param(value: Any, values: Values) -> Any:
@@ -86,8 +139,8 @@ def _param(value: Any, values: Values) -> Any:
 
 def _document(value: Any, values: Values) -> Any:
     if isinstance(value, str):
-        whole = TEMPLATE.fullmatch(value)
-        return values[whole[1]] if whole else _text(value, values, _plain)
+        whole = _ANY.fullmatch(value)
+        return values[whole[1] or whole[2]] if whole else _text(value, values, _plain)
     if isinstance(value, Mapping):
         return {name: _document(item, values) for name, item in value.items()}
     return [_document(item, values) for item in value] if isinstance(value, list | tuple) else value
