@@ -59,6 +59,24 @@ def test_what_is_planned_is_applied_and_what_is_exported_changes_nothing(
     assert "shop.nothing" in unknown.output
 
 
+def test_the_minimum_interval_that_counts_is_the_tenants(tmp_path: Path, run: Callable[..., Told]) -> None:
+    manifest = tmp_path / "shop.yml"
+    quick = MANIFEST.replace('cron: "0 2 * * *", timezone: Europe/Berlin', "interval: 5s")
+    manifest.write_text(MANIFEST)
+    assert run("apply", str(manifest)).code == 0
+    manifest.write_text(quick)
+    refused = run("apply", str(manifest))
+    made = run("tenants", "create", "quick", "--minimum-interval-s", "5")
+    manifest.write_text(quick.replace("version: 1", "version: 1\ntenant: quick"))
+    planned = run("plan", str(manifest))
+    applied = run("apply", str(manifest))
+
+    assert (refused.code, "/schedules/0/interval" in refused.output) == (2, True)
+    assert made.code == 0, made.output
+    assert planned.code == 4, planned.output
+    assert applied.code == 0, applied.output
+
+
 def test_what_is_configured_is_looked_at_and_removed(tmp_path: Path, run: Callable[..., Told]) -> None:
     (tmp_path / "shop.yml").write_text(MANIFEST)
     assert run("apply", str(tmp_path / "shop.yml")).code == 0

@@ -74,6 +74,7 @@ def test_a_good_manifest_has_no_problems() -> None:
         ("interval: 5m", 'cron: "*/30 * * * * *"', "/schedules/1/cron", "30s apart"),
         ("interval: 5m", "preset: dayly_2am", "/schedules/1/preset", "no preset"),
         ("interval: 5m", "interval: 5m, timezone: Mars", "/schedules/1/timezone", "time zone"),
+        ("interval: 5m", "timezone: Mars", "/schedules/1/timezone", "time zone"),
         ("interval: 5m", "cron: '0 0 1 1 * 2020'", "/schedules/1/cron", ""),
         ("[shop.orders], cron", "[shop.none], cron", "/schedules/0/streams/0", "no stream shop.none"),
         ("{table: refunds}", "{table: orders}", "/sources/0/streams/1/destination", "mode merge by id"),

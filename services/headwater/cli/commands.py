@@ -18,7 +18,7 @@ from headwater.cli.resource_parsers import RESOURCES
 from headwater.contracts.manifest import Manifest
 from headwater.contracts.manifest_text import Document, ManifestError, parse_manifest
 from headwater.control.finding import Surroundings
-from headwater.control.validation import check
+from headwater.control.validation import MINIMUM_INTERVAL_S, check
 from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret
 from headwater.settings import Settings, read_settings
@@ -41,10 +41,13 @@ async def _execute(chosen: argparse.Namespace) -> int:
     return await _COMMANDS[chosen.command](chosen, settings)
 
 
-def _checked(chosen: argparse.Namespace) -> tuple[Manifest, Document]:
+def _checked(
+    chosen: argparse.Namespace, minimum_interval_s: float = MINIMUM_INTERVAL_S
+) -> tuple[Manifest, Document]:
     """The manifest of a command. Raises: ManifestError with everything that is wrong with it."""
     manifest, document = parse_manifest(read_text(chosen.file, "manifest"), chosen.file, os.environ)
-    problems = check(manifest, document, Surroundings(has_broker=has_broker(read_settings())))
+    around = Surroundings(has_broker=has_broker(read_settings()), minimum_interval_s=minimum_interval_s)
+    problems = check(manifest, document, around)
     if problems:
         raise ManifestError(problems)
     return manifest, document
@@ -68,11 +71,12 @@ async def _validate(chosen: argparse.Namespace, _: Settings) -> int:
 
 
 async def _apply(chosen: argparse.Namespace, settings: Settings) -> int:
-    return await configuring.apply(chosen, settings, _checked(chosen))
+    # the tenant's own minimum is asked for where its configuration is at hand
+    return await configuring.apply(chosen, settings, _checked(chosen, minimum_interval_s=0))
 
 
 async def _plan(chosen: argparse.Namespace, settings: Settings) -> int:
-    return await configuring.plan(chosen, settings, _checked(chosen))
+    return await configuring.plan(chosen, settings, _checked(chosen, minimum_interval_s=0))
 
 
 async def _export(chosen: argparse.Namespace, settings: Settings) -> int:

@@ -12,6 +12,7 @@ from headwater.control.finding import Finding, Path, Surroundings, split_sentenc
 from headwater.control.validation_sources import twice
 from headwater.model.errors import ConfigError
 from headwater.model.schedule import ScheduleError, short_text, smallest_gap_s
+from headwater.model.schedule_timetable import find_zone
 from headwater.plugins.expressions import compile_path
 
 _ANY_ZONE = ZoneInfo("UTC")
@@ -67,6 +68,9 @@ def _times(
     calendars: Mapping[str, Calendar],
 ) -> Iterator[Finding]:
     try:
+        find_zone(
+            schedule.timezone
+        )  # one without times has a zone as well: of its windows, and of times to come
         timetable = timetable_of(
             schedule, tenant, None if _may_be_over(schedule, around, now) else now, calendars
         )
