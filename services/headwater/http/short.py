@@ -88,7 +88,7 @@ class ShortConnection(web.RequestHandler):
         short = self._short
         if short is None:
             self.go_long(data)
-        elif self._is_busy:
+        elif self._is_busy or self._behind:  # what waits is read first, in the order in which it came
             self._wait_behind(data)
         elif self._held:
             self._go_short(short, self._release() + data)
