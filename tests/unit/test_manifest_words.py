@@ -66,6 +66,14 @@ def test_a_mistake_in_a_manifest_is_told_with_its_mend(text: str, says: str) -> 
     assert any(says in problem for problem in told(text))
 
 
+def test_a_list_is_not_called_short_because_its_items_are_wrong() -> None:
+    text = "version: 1\nnotifications: [{name: n, events: [bogus], target: 'https://x.example.com'}]\n"
+
+    (problem,) = told(text)
+
+    assert 'given: "bogus"' in problem
+
+
 def test_what_may_be_a_secret_is_never_shown() -> None:
     text = "version: 1\ndestinations: [{name: r, kind: amqp, exchange: e, url: [very-secret]}]\n"
 

@@ -173,12 +173,20 @@ class _Builder:
 
 def _problems(error: ValidationError, document: Document) -> list[Problem]:
     found = []
-    for item in error.errors()[:MAX_PROBLEMS]:
+    items = error.errors()
+    for item in items[:MAX_PROBLEMS]:
+        if item["type"] == "too_short" and _has_wrong_items(item["loc"], items):
+            continue  # wrong items are not counted: a list is not short because of them
         path = _path_in(document.value, item["loc"], is_missing=item["type"] == "missing")
         if item["type"] == "union_tag_invalid":
             path = (*path, str((item.get("ctx") or {}).get("discriminator", "type")).strip("'"))
         found.append(document.problem(path, *words(item, path, Manifest)))
     return found
+
+
+def _has_wrong_items(loc: Sequence[str | int], items: Sequence[Any]) -> bool:
+    """Whether there are errors within the list at `loc`."""
+    return any(len(each["loc"]) > len(loc) and tuple(each["loc"][: len(loc)]) == tuple(loc) for each in items)
 
 
 def _path_in(value: Any, loc: Sequence[str | int], *, is_missing: bool) -> Path:

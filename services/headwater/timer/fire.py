@@ -12,6 +12,7 @@ from typing import Any
 
 from headwater.model.clock_guard import ClockGuard
 from headwater.model.errors import ConfigError
+from headwater.model.schedule_policy import MISSED_CAP
 from headwater.store import runs, schedules
 from headwater.store.runs import NewRun
 from headwater.store.schedules import Advance
@@ -120,5 +121,8 @@ def _fired(row: Mapping[str, Any]) -> Fired:
         logger.warning("schedule %s/%s cannot be computed any more: %s", tenant, name, error)
         return Fired(Advance(tenant, name, None, None, "error", str(error)[:500]))
     if fired.missed_count:
-        logger.warning("schedule %s/%s: %d due times were missed", tenant, name, fired.missed_count)
+        or_more = " or more" if fired.missed_count >= MISSED_CAP else ""
+        logger.warning(
+            "schedule %s/%s: %d%s due times were missed", tenant, name, fired.missed_count, or_more
+        )
     return fired
