@@ -128,6 +128,11 @@ def _content(number: int, digest: bytes = b"d", reason: str | None = None) -> Co
         ([_content(3)], [_content(9, reason="cursor_end")], None, []),
         ([_content(9, reason="cursor_end")], [_content(3)], None, []),
         ([_content(2)], [_content(4, b"other")], None, []),
+        # a page that its walk found to be repeated has no records: the one that it repeats is still to be loaded
+        ([_content(2, reason="loop")], [_content(1)], 2, []),
+        ([_content(2, reason="short_page")], [_content(1)], 2, []),
+        ([], [_content(2, reason="loop"), _content(1)], 2, [2]),
+        ([_content(1)], [_content(2, reason="loop")], 2, [2]),
     ],
 )
 def test_of_equal_pages_the_later_one_is_the_loop_in_whatever_order_they_settle(

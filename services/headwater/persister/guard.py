@@ -20,6 +20,8 @@ WARNING_LOOP = "pagination_loop"
 WalkKey = tuple[UUID, int, int]
 Work = tuple[PageKey, BatchReady, StreamDefinition]
 _SAID = frozenset({StopReason.HAS_MORE_FALSE.value, StopReason.CURSOR_END.value})
+# pages that the walk itself found to be repeated end with these: they came without records
+_BARE = frozenset({StopReason.LOOP.value, StopReason.SHORT_PAGE.value})
 
 
 @dataclass(slots=True)
@@ -57,7 +59,7 @@ def _loops(settled: Sequence[Content], fresh: Sequence[Content]) -> Loops:
         if len(pages) == 1 or last.stop_reason in _SAID:
             continue
         loops.first[walk] = min(last.key.number, loops.first.get(walk, last.key.number))
-        has_rows = any(is_there for _, is_there in pages)
+        has_rows = any(is_there and one.stop_reason not in _BARE for one, is_there in pages)
         fresh_ones = [page.key for page, is_there in pages if not is_there]
         loops.repeated.update(fresh_ones if has_rows else fresh_ones[1:])
     return loops
