@@ -62,7 +62,7 @@ class Errors(Closed):
 
     `if`: an expression over the body that is true when a 200 answer is an error; `message`: where its text
     is; `retry`: whether such errors are tried again. `status`: what a status means here: `retry`, `fail`,
-    `end` (the walk is complete) or `skip` (this page is empty).
+    `end` (the walk is complete) or `skip` (this page is passed over).
     """
 
     when: Expression | None = Field(default=None, alias="if")

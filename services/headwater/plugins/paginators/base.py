@@ -61,7 +61,7 @@ class Answer:
 
     `url` is where it came from; `base_url` the source's. `headers` have lower-case names. `received_count` is
     the number of records on the page, `last_record` the last of them. `hidden_names` are query parameters
-    that carry secrets and must not be kept in a place.
+    that carry secrets and must not be kept in a place. `is_skipped`: the stream passes over answers of this status.
     """
 
     url: str
@@ -71,6 +71,7 @@ class Answer:
     received_count: int
     last_record: Any = None
     hidden_names: frozenset[str] = frozenset()
+    is_skipped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

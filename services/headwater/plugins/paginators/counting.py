@@ -76,6 +76,8 @@ class OffsetPaginator:
         position: int = place["offset"] + answer.received_count
         # the total counts from the collection's beginning, wherever this walk began
         reason = ending(self.facts, answer, replace(progress, received=position), knows_cursor=False)
+        if reason is StopReason.EMPTY_PAGE and answer.is_skipped:
+            return Next({"offset": place["offset"] + self._step(progress)})
         if reason is StopReason.EMPTY_PAGE:
             return self._after_empty(place, progress)
         if reason is not None:
@@ -132,6 +134,8 @@ class PagePaginator:
     def next(self, place: Place, answer: Answer, progress: Progress, /) -> Next:
         following = {"page": place["page"] + 1}
         reason = ending(self.facts, answer, progress, knows_cursor=False)
+        if reason is StopReason.EMPTY_PAGE and answer.is_skipped:
+            return Next(following)
         if reason is StopReason.EMPTY_PAGE:
             return self._after_empty(following, progress)
         if reason is not None:

@@ -252,7 +252,11 @@ class Walk:
         selected = NOTHING
         if verdict is Verdict.OK and (response.body or response.status not in NO_CONTENT):
             document, selected = self._understood(response, secrets)
-        page = self._mapped(self._page(told, response, document, selected, now), secrets, told.parent)
+        page = self._mapped(
+            self._page(told, response, document, selected, now, is_skipped=verdict is Verdict.SKIP),
+            secrets,
+            told.parent,
+        )
         if not self._is_sampled:
             return page
         return replace(page, sample=sample_of(response.body, tuple(secrets.values()), SAMPLE_CHARACTERS))
@@ -337,7 +341,14 @@ class Walk:
         )
 
     def _page(
-        self, told: Token, response: Response, document: Any, selected: Selected, now: datetime
+        self,
+        told: Token,
+        response: Response,
+        document: Any,
+        selected: Selected,
+        now: datetime,
+        *,
+        is_skipped: bool,
     ) -> Page:
         answer = Answer(
             url=response.url,
@@ -347,6 +358,7 @@ class Walk:
             received_count=selected.received_count,
             last_record=selected.records[-1] if selected.records else None,
             hidden_names=self._requester.hidden_names,
+            is_skipped=is_skipped,
         )
         progress = advanced(told.progress, answer, self._paginator.facts)
         there, new = self._following(told, answer, progress, selected)
