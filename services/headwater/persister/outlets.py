@@ -22,7 +22,7 @@ from headwater.store.keyring import Keyring
 
 logger = logging.getLogger("headwater.persister")
 MAX_OPEN = 32  # brokers; the one that was not used for longest is left first
-LOOK_S = 0.5  # between two looks for what deliveries owe, where nobody rings
+LOOK_S = 1.0  # between two looks for what deliveries owe, where nobody rings
 _AT_ONCE = 1000
 _AT_ONCE_BYTES = 16 * 1024 * 1024
 _TYPE_HEADER = "cloudEvents:type"

@@ -4,9 +4,9 @@ Any number of timers: a due row is claimed `FOR UPDATE SKIP LOCKED`, and a run's
 that a boundary fired twice is one run. The database's clock decides what is due.
 """
 
+import asyncio
 import logging
 import random
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -69,7 +69,7 @@ class Firing:
 
     def _trusts(self, now: Any) -> bool:
         suspected = self._guard.jump_s is not None
-        self._wait_s = self._guard.hold_s(now, time.monotonic())
+        self._wait_s = self._guard.hold_s(now, asyncio.get_running_loop().time())
         if self._wait_s and not suspected:
             jump_s = self._guard.jump_s or 0.0
             logger.error(
