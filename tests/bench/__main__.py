@@ -19,6 +19,7 @@ BENCHES = {
     "queue_to_table": "from the queue to the table, against psql \\copy",
     "walk": "walking an API, against a plain loop",
     "walk_peers": "walking an API, against dlt and airbyte-cdk",
+    "timers": "schedules, against APScheduler on PostgreSQL",
     "parts": "signatures and schedules alone",
 }
 

@@ -83,6 +83,8 @@ class Firing:
 
 async def _fire(connection: Any, rows: Sequence[Mapping[str, Any]]) -> int:
     """Insert the runs of claimed schedules and write down how these go on."""
+    if rows:
+        await schedules.by_index(connection)
     fired = [_fired(row) for row in rows]
     started = await judged(connection, [each for one in fired for each in one.started])
     for side_by_side in _rounds([each.run for each in started]):

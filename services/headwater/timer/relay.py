@@ -14,7 +14,7 @@ from headwater.bus.wire import to_message
 from headwater.contracts.messages import RunDue
 from headwater.model.errors import BusFull, ContractError, Unavailable
 from headwater.model.ids import derive_id, derive_key_id, time_of
-from headwater.store import admission, dead_letters, outbox, runs
+from headwater.store import admission, dead_letters, outbox, runs, schedules
 from headwater.store.database import Database
 from headwater.store.dead_letters import DeadLetter
 from headwater.store.outbox import OutboxRow
@@ -48,6 +48,7 @@ class Relay:
         async with self._database.transaction() as connection:
             followed += await go_on(connection)
         async with self._database.transaction() as connection:
+            await schedules.by_index(connection)
             await admission.admit(connection, ADMIT)
         published = await self._runs()
         return moved >= BATCH or published >= ADMIT or followed > 0
@@ -80,6 +81,7 @@ class Relay:
 
     async def _runs(self) -> int:
         async with self._database.transaction() as connection:
+            await schedules.by_index(connection)
             rows = await runs.claim_unpublished(connection, ADMIT)
             if not rows:
                 return 0

@@ -38,6 +38,11 @@ UPDATE schedule SET calendars = $3, next_at = $4, state = $5, state_reason = $6 
 -- name: set_definition
 UPDATE schedule SET definition = $3, updated_at = clock_timestamp() WHERE tenant = $1 AND name = $2
 
+-- name: by_index
+-- For the rest of the transaction: a day's partition that was empty when it was last looked at is not believed to be so
+-- still. The statements of timers find each of their thousand rows by a key, and would read the day for each instead.
+SET LOCAL enable_seqscan = off
+
 -- name: claim_due
 -- Schedules due now by the database's clock, locked for this transaction; other timers skip them. At most $1.
 SELECT tenant, name, definition::text AS definition, calendars::text AS calendars, next_at, fired_count,
