@@ -74,7 +74,8 @@ class Errors(Closed):
 class Limits(Closed):
     """Built-in limits always apply: a walk that meets one ends `partial` with the warning `limit_reached`.
 
-    `request_seconds` is how long an API may put off one page (429, Retry-After) before the run fails.
+    `request_seconds` is how long one page may be put off (429, Retry-After) or tried again after faults before its run
+    fails.
     """
 
     max_pages: Annotated[int, Field(ge=1)] = 100_000

@@ -298,7 +298,12 @@ class Pages:
             why = f"{error.message}; this page may be put off for {longest_s} s (limits.request_seconds)"
             await self._fail(turn.due, error.kind, why, retryable=True)
             return
-        if error.retryable and failures + 1 < MAX_ATTEMPTS:
+        waited_s = sum(retry_delay_s(number) for number in range(1, failures + 2))
+        is_in_time = waited_s <= turn.definition.stream.limits.request_seconds
+        if error.retryable and failures + 1 < MAX_ATTEMPTS and is_in_time:
+            due, wait_s = turn.due, retry_delay_s(failures + 1)
+            async with self._database.connection() as connection:
+                await runs.note_fault(connection, due.run_id, due.attempt, wait_s, error.kind, error.message)
             raise error
         retryable = error.retryable or error.restart
         await self._fail(turn.due, error.kind, error.message, retryable=retryable, from_start=error.restart)

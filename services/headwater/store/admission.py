@@ -82,6 +82,8 @@ async def end_overdue(connection: Any) -> int:
     ended = 0
     for row in await connection.fetch(_Q["overdue"]):
         why = f"the run did not end within its {row['timeout_s']:g} s (timeout_s)"
+        if row["error_message"] is not None:
+            why += f"; what it met last: {row['error_kind']}: {row['error_message']}"
         outcome = Outcome(RunState.FAILED, "error", (), "deadline", why, ended_by="deadline")
         ended += await runs.finish(connection, row["id"], outcome)
     return ended

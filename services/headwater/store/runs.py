@@ -320,5 +320,12 @@ async def park(connection: Any, run_id: UUID, delay_s: float, waits_for: str) ->
     await connection.execute(_Q["park"], time_of(run_id), run_id, delay_s, waits_for)
 
 
+async def note_fault(
+    connection: Any, run_id: UUID, attempt: int, wait_s: float, kind: str, message: str
+) -> None:
+    """Show what a page of the attempt met, and that it is tried again in `wait_s` seconds."""
+    await connection.execute(_Q["note_fault"], time_of(run_id), run_id, attempt, wait_s, kind, message[:2000])
+
+
 async def unpark(connection: Any, run_id: UUID) -> None:
     await connection.execute(_Q["unpark"], time_of(run_id), run_id)

@@ -131,9 +131,15 @@ SELECT DISTINCT ON (o.id) o.id, n.id AS successor_id
    AND o.state IN ('queued', 'running') AND o.backfill_id IS NULL AND (o.due_at, o.id) < (n.due_at, n.id)
  ORDER BY o.id, n.due_at DESC, n.id DESC LIMIT 100
 
+-- name: note_fault
+-- What a page of the attempt met that is tried again in $4 seconds; shown to people until the run ends.
+UPDATE run SET error_kind = $5, error_message = $6, waits_for = 'page_retry',
+               parked_until = clock_timestamp() + make_interval(secs => $4)
+ WHERE due_at = $1 AND id = $2 AND attempt = $3 AND state = 'running'
+
 -- name: overdue
--- Runs whose deadline has passed. At most 100.
-SELECT id, timeout_s FROM run
+-- Runs whose deadline has passed, with what their pages met last. At most 100.
+SELECT id, timeout_s, error_kind, error_message FROM run
  WHERE state IN ('queued', 'running') AND deadline_at IS NOT NULL AND deadline_at <= clock_timestamp()
  ORDER BY deadline_at, id LIMIT 100
 

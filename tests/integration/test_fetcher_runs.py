@@ -1,4 +1,4 @@
-"""Requests that name the parameters of their run."""
+"""Runs as the fetcher sees them: the parameters that fill their requests, and pages that are tried again."""
 
 import json
 from datetime import UTC, datetime
@@ -82,3 +82,37 @@ async def test_parameters_reach_the_pages_of_a_walk_and_those_of_its_parents(dat
     assert len(asked_users) == 2
     assert all("team=red/1" in path or "team=red%2F1" in path for path in asked_users)
     assert all("since=2024-01-03" in path for path in api.asked if "/posts" in path)
+
+
+async def test_a_run_whose_page_is_tried_again_says_so_and_why(database: str) -> None:
+    async with FamilyApi() as api, open_spine(database) as spine:
+        api.status["/users"] = 500
+        stream = {**USERS, "destination": {"table": "users"}}
+        await spine.apply(json.dumps(manifest(api.url, stream)))
+        async with working(spine):
+            made = NewRun("default", "blog", "users", datetime.now(UTC), "api", key="again", timeout_s=3600)
+            async with spine.worker.transaction() as connection:
+                run_id = await runs.insert(connection, made)
+            waiting = await spine.until(
+                "SELECT * FROM run WHERE id = $1 AND waits_for = 'page_retry'", run_id
+            )
+            await spine.worker.execute("UPDATE run SET deadline_at = clock_timestamp() WHERE id = $1", run_id)
+            ended = await spine.until("SELECT * FROM run WHERE id = $1 AND finished_at IS NOT NULL", run_id)
+
+    assert (waiting["state"], waiting["error_kind"]) == ("running", "http_500")
+    assert waiting["parked_until"] is not None
+    assert "500" in waiting["error_message"]
+    assert (ended["state"], ended["error_kind"]) == ("failed", "deadline")
+    assert "what it met last: http_500" in ended["error_message"]
+
+
+async def test_a_page_is_tried_again_no_longer_than_its_limit_says(database: str) -> None:
+    async with FamilyApi() as api, open_spine(database) as spine:
+        api.status["/users"] = 500
+        stream = {**USERS, "destination": {"table": "users"}, "limits": {"request_seconds": 1}}
+        await spine.apply(json.dumps(manifest(api.url, stream)))
+        async with working(spine):
+            run = await run_once(spine, "users")
+
+    assert (run["state"], run["error_kind"]) == ("failed", "http_500")
+    assert len(api.asked) == 2
