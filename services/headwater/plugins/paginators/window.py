@@ -1,6 +1,6 @@
 """Walks in time slices: each slice is walked by a paginator of its own, one slice after the other."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import ClassVar
 
@@ -57,6 +57,8 @@ class WindowPaginator:
 
     def next(self, place: Place, answer: Answer, _: Progress, /) -> Next:
         progress = advanced(Progress(**place["so_far"]), answer, self._pages.facts)
+        if answer.is_skipped and (progress.number == 1 or progress.empty_count > 1):
+            answer = replace(answer, is_skipped=False)  # nothing in the slice, or nothing more
         following = self._pages.next(place["at"], answer, progress)
         if following.stop_reason is not None and following.stop_reason.is_complete:
             return self._after(place, following)
