@@ -132,3 +132,17 @@ async def test_a_source_keeps_its_streams_and_secrets_when_it_is_changed(office:
     assert gone.status == 204
     assert (await office.get("/sources/shop")).status == 404
     assert (await office.get("/schedules/nightly")).status == 404
+
+
+async def test_a_cursor_is_not_set_to_what_cannot_be_compared_with_it(office: Office) -> None:
+    path = "/sources/shop/streams/orders/cursor"
+    first = await office.ask("PUT", path, json={"value": "2026-01-01T00:00:00Z"})
+    garbage = await office.ask("PUT", path, json={"value": "garbage"})
+    number = await office.ask("PUT", path, json={"value": 17})
+    thing = await office.ask("PUT", path, json={"value": {"a": 1}})
+    later = await office.ask("PUT", path, json={"value": "2026-02-01"})
+
+    assert (first.status, later.status) == (200, 200)
+    assert [each.status for each in (garbage, number, thing)] == [422] * 3
+    assert [each.pointers for each in (garbage, number, thing)] == [["/value"]] * 3
+    assert (await office.get(path)).json["value"] == "2026-02-01"

@@ -316,6 +316,7 @@ async def test_a_preview_tells_the_next_times_with_offset_across_a_change_of_the
         "at": "2026-03-29T03:00:00+02:00",
         "utc": "2026-03-29T01:00:00+00:00",
         "marks": ["moved"],
+        "begins_at": None,
     }
     assert "Europe/Berlin" in told["description"]
 

@@ -1,6 +1,6 @@
 """Sources, their streams, and how far each stream has been read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -11,8 +11,9 @@ from headwater.contracts.base import Closed
 from headwater.contracts.codec import dumps
 from headwater.control.etag import check_if_match, etag
 from headwater.control.paging import ListQuery, after_name, listing, token_of
-from headwater.control.problems import invalid, not_found
+from headwater.control.problems import invalid, invalid_at, not_found
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
+from headwater.plugins.instants import instant_of
 from headwater.store import catalogue, children, cursors
 
 MAX_CURSOR_BYTES = 64 * 1024
@@ -160,12 +161,36 @@ async def show_cursor(desk: Desk, call: Call[NoQuery, None]) -> Reply:
     return Reply(dict(cursor), headers=etag(cursor["version"]))
 
 
+def _check_kind(value: Any, known: Sequence[Any]) -> None:
+    """Raises: Refusal 422 for a value that cannot be compared with what the cursor has been, or begins with."""
+    before = next((each for each in known if _is_mark(each)), None)
+    if value is None or (before is None and _is_mark(value)):
+        return
+    if not _is_mark(value):
+        raise invalid_at("/value", "is no cursor's value; give a text or a number as the API writes it")
+    kinds = {True: "an instant", False: "no instant"}
+    is_instant, was_instant = (instant_of(str(each)) is not None for each in (value, before))
+    if is_instant != was_instant or isinstance(value, str) != isinstance(before, str):
+        raise invalid_at(
+            "/value",
+            f"is {kinds[is_instant]} or of another type than {str(before)[:60]!r}, which the cursor has been; write it "
+            "alike, or reset the cursor first",
+        )
+
+
+def _is_mark(value: Any) -> bool:
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
+
+
 async def set_cursor(desk: Desk, call: Call[NoQuery, NewCursor]) -> Reply:
     of = (call.tenant, call.path["source"], call.path["stream"])
     async with desk.acting(call) as connection:
-        await stream_of(connection, call)
+        stream = await stream_of(connection, call)
         await cursors.lock(connection, *of)
-        check_if_match(call.headers, (await _cursor(connection, call))["version"])
+        known = await _cursor(connection, call)
+        check_if_match(call.headers, known["version"])
+        rule = stream["definition"]["stream"].get("incremental") or {}
+        _check_kind(call.body.value, (known["value"], rule.get("start")))
         await cursors.put(connection, *of, call.body.value)
         cursor = await _cursor(connection, call)
     return Reply(dict(cursor), headers=etag(cursor["version"]))

@@ -68,7 +68,9 @@ SELECT c.*, t.most AS tenant_most, b.busy AS tenant_busy
            kind.busy AS kind_busy, of_schedule.most AS schedule_most, of_schedule.busy AS schedule_busy,
            of_source.most AS source_most, of_source.busy AS source_busy,
            row_number() OVER (ORDER BY r.priority, r.due_at, r.id) AS turn
-      FROM run r JOIN stream s ON (s.tenant, s.source, s.name) = (r.tenant, r.source, r.stream)
+      FROM run r
+     CROSS JOIN LATERAL (  -- LIMIT keeps the planner at a look by key for each run, whatever it takes the table for
+           SELECT version_id FROM stream s WHERE (s.tenant, s.source, s.name) = (r.tenant, r.source, r.stream) LIMIT 1) AS s
       LEFT JOIN LATERAL (
            SELECT count(*) AS busy FROM run u
             WHERE (u.tenant, u.source, u.schedule, u.stream) = (r.tenant, r.source, r.schedule, r.stream)
@@ -88,8 +90,8 @@ SELECT c.*, t.most AS tenant_most, b.busy AS tenant_busy
               AND o.definition ->> 'max_running' IS NOT NULL) AS of_source ON true
      WHERE r.tenant = w.name AND r.state = 'queued' AND r.admitted_at IS NULL
        AND (r.parked_until IS NULL OR r.parked_until <= clock_timestamp())
-       AND (r.at_once IS NOT NULL OR NOT EXISTS (
-            SELECT 1 FROM stream_slot t WHERE (t.tenant, t.source, t.stream) = (r.tenant, r.source, r.stream)))
+       AND (r.at_once IS NOT NULL OR (
+            SELECT 1 FROM stream_slot t WHERE (t.tenant, t.source, t.stream) = (r.tenant, r.source, r.stream) LIMIT 1) IS NULL)
        AND (r.at_once IS NULL OR kind.busy < r.at_once)
        AND (of_schedule.most IS NULL OR of_schedule.busy < of_schedule.most)
        AND (of_source.most IS NULL OR of_source.busy < of_source.most)
