@@ -96,7 +96,7 @@ async def test_a_notification_is_made_read_merged_switched_and_removed_and_its_s
             "/target/secret",
             "whsec_",
         ),
-        ({"target": {"type": "pigeon"}}, "/target", "pigeon"),
+        ({"target": {"type": "pigeon"}}, "/target/type", "pigeon"),
         ({"events": ["exploded"]}, "/events/0", "failed"),
         ({"subject": "{run.colour}"}, "/subject", "run.colour"),
         ({"subject": "{unclosed"}, "/subject", "single brace"),

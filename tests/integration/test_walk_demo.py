@@ -8,6 +8,7 @@ from tests.support.walk_driver import SettableClock, definition, walk_all
 from headwater.app.demo_api import ORDER_COUNT, demo_api, order
 from headwater.http.client import HttpClient
 from headwater.model.secret import Secret
+from headwater.plugins.walk.boundary import value_of
 
 TOKEN = {"DEMO": Secret.of("demo-token")}
 BEARER = {"auth": {"type": "bearer", "token": "${secret:DEMO}"}}
@@ -47,7 +48,7 @@ async def test_the_demo_api_gives_what_changed_since_the_cursor() -> None:
             incremental={"field": "updated_at", "param": "updated_since"},
         )
         whole = await walk_all(client, stream, secrets=TOKEN)
-        highest = max(page.highest for page in whole.pages)
+        highest = max(value_of(page.highest) for page in whole.pages)
         middle = sorted(record["updated_at"] for record in whole.records)[199]
         newer = await walk_all(client, stream, secrets=TOKEN, cursor=middle)
         nothing = await walk_all(client, stream, secrets=TOKEN, cursor=highest)

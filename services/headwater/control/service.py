@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
@@ -67,10 +67,11 @@ class Control:
 
     def routes(self) -> Sequence[web.RouteDef]:
         """The API, its description, and the front page."""
-        described = Reply(raw=dumps(openapi_document(self._table)))
         return [
-            web.get(f"{API}/openapi.json", _always(described)),
-            web.get("/docs", _always(docs_page(self._table))),
+            web.get(
+                f"{API}/openapi.json", _described(lambda: Reply(raw=dumps(openapi_document(self._table))))
+            ),
+            web.get("/docs", _described(lambda: docs_page(self._table))),
             *Frame(self._desk, self._table).route_defs(),
         ]
 
@@ -111,8 +112,16 @@ class Control:
             logger.warning("old idempotency keys stay until the next look: %s", error)
 
 
-def _always(reply: Reply) -> AioHandler:
+def _described(make: Callable[[], Reply]) -> AioHandler:
+    """What `make` gives, made when somebody asks for it: it takes a moment, and memory that few services need."""
+    made: list[Reply] = []
+    making = asyncio.Lock()
+
     async def handle(_: web.Request) -> web.Response:
+        async with making:
+            if not made:
+                made.append(await asyncio.to_thread(make))
+        reply = made[0]
         headers = {**SAFE_HEADERS, **reply.headers, "Content-Type": reply.content_type}
         return web.Response(body=reply.raw, headers=headers)
 
