@@ -4,6 +4,7 @@ The services run as docker-compose.yml runs them: a process each, on RabbitMQ an
 """
 
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -146,7 +147,11 @@ def test_the_queues_are_found_at_the_broker_by_their_names(fleet: Fleet, rabbit_
     work = {"webhook.received", "run.due", "page.due", "batch.ready", "run.close", "run.finished"}
     waits = {f"wait.{seconds}" for seconds in (1, 5, 30, 120)}
     assert {f"headwater.{name}" for name in work | waits | {"in", "dead"}} <= set(queues)
-    assert all(queues[f"headwater.{name}"]["consumers"] >= 1 for name in work)
+    until = time.monotonic() + 20  # the broker counts them every five seconds
+    while not all(queues[f"headwater.{name}"]["consumers"] >= 1 for name in work):
+        assert time.monotonic() < until, {name: queues[f"headwater.{name}"]["consumers"] for name in work}
+        time.sleep(0.2)
+        queues = {queue["name"]: queue for queue in manage(rabbit_broker.management_url, "queues")}
     assert {queues[f"headwater.{name}"]["type"] for name in work} == {"quorum"}
 
 
