@@ -8,6 +8,7 @@ for _name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
 
 pytest_plugins = [
     "tests.support.destination",
+    "tests.support.limits",
     "tests.support.no_skips",
     "tests.support.postgres",
     "tests.support.rabbitmq",
