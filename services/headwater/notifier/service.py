@@ -21,7 +21,7 @@ from headwater.notifier.late import look
 from headwater.notifier.sending import Sending
 from headwater.plugins.notifiers.base import Means, Office
 from headwater.store import notifications
-from headwater.store.bell import Bell
+from headwater.store.bell import Bell, wait_any
 from headwater.store.database import Database
 from headwater.store.keyring import Keyring
 from headwater.telemetry.metrics import Metrics
@@ -110,7 +110,7 @@ class Notifier:
             except Unavailable as error:
                 logger.warning("%s; trying again in %.0f s", error, NET_S)
                 wait_s = NET_S
-            await _first(wait_s, stop)
+            await wait_any(wait_s, stop)
 
     async def _plan(self) -> float:
         async with self._database.transaction() as connection:
@@ -145,17 +145,4 @@ class Notifier:
             except Unavailable as error:
                 logger.warning("%s; trying again in %.0f s", error, NET_S)
             if wait_s:
-                await _first(wait_s, stop, self._planned, sending.freed)
-
-
-async def _first(wait_s: float, *events: asyncio.Event) -> None:
-    """Sleep for `wait_s` seconds, or until one of the events is set."""
-    if wait_s <= 0:
-        return
-    tasks = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait(tasks, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+                await wait_any(wait_s, stop, self._planned, sending.freed)

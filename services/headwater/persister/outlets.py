@@ -16,6 +16,7 @@ from headwater.model.secret import Secret
 from headwater.plugins.destinations.messages import RECORD_TYPE, Outgoing
 from headwater.plugins.secret_text import fill, names_in
 from headwater.store import config, destinations
+from headwater.store.bell import wait_any
 from headwater.store.database import Database
 from headwater.store.destinations import Owed
 from headwater.store.keyring import Keyring
@@ -140,7 +141,7 @@ class Outlets:
                 logger.debug("what deliveries owe waits: %s", error)
                 has_more = False
             if not has_more:
-                await _either(self._owing, stop, LOOK_S)
+                await wait_any(LOOK_S, self._owing, stop)
 
     async def send_owed(self) -> bool:
         """One round over all destinations; True when there may be more."""
@@ -188,13 +189,3 @@ class Outlets:
 def _routed(one: Outgoing | Owed) -> Routed:
     kind = one.headers.get(_TYPE_HEADER, RECORD_TYPE)
     return Routed(one.routing_key, Message(kind, str(one.id), one.body, one.headers))
-
-
-async def _either(first: asyncio.Event, second: asyncio.Event, seconds: float) -> None:
-    """Returns when one of them is set, or after so many seconds."""
-    tasks = [asyncio.ensure_future(event.wait()) for event in (first, second)]
-    try:
-        await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()

@@ -82,3 +82,16 @@ async def _listen(url: Secret, channels: tuple[str, ...], rung: asyncio.Event) -
             await asyncio.sleep(_RETRY_S)
         finally:
             connection.terminate()
+
+
+async def wait_any(wait_s: float, *events: asyncio.Event) -> None:
+    """Sleep for `wait_s` seconds, or until one of the events is set."""
+    if wait_s <= 0:
+        return
+    tasks = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(tasks, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

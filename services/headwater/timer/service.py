@@ -10,7 +10,7 @@ from headwater.bus.port import Bus
 from headwater.model.errors import Unavailable
 from headwater.model.secret import Secret
 from headwater.store import deliveries, maintenance, outbox, payloads, retention
-from headwater.store.bell import WORK, Bell, listening
+from headwater.store.bell import WORK, Bell, listening, wait_any
 from headwater.store.config import CONFIG_CHANNEL
 from headwater.store.database import Database
 from headwater.store.retention import KEEP, Keep
@@ -146,14 +146,3 @@ class Timer:
         async with self._database.transaction() as connection:
             await sweep(connection)
         return HOUSE_EVERY_S
-
-
-async def wait_any(wait_s: float, *events: asyncio.Event) -> None:
-    """Sleep for `wait_s` seconds, or until one of the events is set."""
-    tasks = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait(tasks, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
