@@ -10,11 +10,10 @@ from pydantic import Field
 from headwater.contracts.base import Closed
 from headwater.contracts.calendars import Calendar as Definition
 from headwater.contracts.timetable import busy_of, exclusion_of
-from headwater.control.apply import apply_manifest
-from headwater.control.documents import Part, checked, given, merged, named, version_of
-from headwater.control.etag import check_if_match, etag
+from headwater.control.documents import Part, version_of
 from headwater.control.export import lean
 from headwater.control.frame import API
+from headwater.control.kinds import Kind
 from headwater.control.paging import ListQuery, Page, after_name, listing, token_of
 from headwater.control.problems import conflict, not_found
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply, Route
@@ -96,22 +95,34 @@ async def list_calendars(desk: Desk, call: Call[ListQuery, None]) -> Reply:
     return Reply(listing(views, query.limit, dict, lambda view: token_of("calendars", view["name"])))
 
 
-async def show_calendar(desk: Desk, call: Call[NoQuery, None]) -> Reply:
-    async with desk.acting(call) as connection:
-        return await _shown(connection, call.tenant, call.path["calendar"])
-
-
-async def _shown(connection: Any, tenant: str, name: str, status: int = 200) -> Reply:
-    row = await calendars.get(connection, tenant, name)
-    if row is None:
-        raise not_found("calendar")
-    return Reply(
-        await _view(connection, tenant, row), status=status, headers=etag(version_of(_document(row)))
-    )
-
-
 def _document(row: Mapping[str, Any]) -> dict[str, Any]:
     return lean(Definition.model_validate(row["definition"]))
+
+
+_KIND = Kind(
+    "calendar",
+    "calendars",
+    find=calendars.get,
+    view=_view,
+    document=_document,
+    version=lambda row: version_of(_document(row)),
+)
+
+
+async def show_calendar(desk: Desk, call: Call[NoQuery, None]) -> Reply:
+    return await _KIND.show(desk, call)
+
+
+async def create_calendar(desk: Desk, call: Call[NoQuery, Part]) -> Reply:
+    return await _KIND.create(desk, call)
+
+
+async def put_calendar(desk: Desk, call: Call[NoQuery, Part]) -> Reply:
+    return await _KIND.put(desk, call)
+
+
+async def patch_calendar(desk: Desk, call: Call[NoQuery, Part]) -> Reply:
+    return await _KIND.patch(desk, call)
 
 
 async def calendar_days(desk: Desk, call: Call[DaysQuery, None]) -> Reply:
@@ -126,43 +137,11 @@ async def calendar_days(desk: Desk, call: Call[DaysQuery, None]) -> Reply:
     return Reply({"days": [day for day in days if rule.takes_day(day)], "since": since, "until": until})
 
 
-async def create_calendar(desk: Desk, call: Call[NoQuery, Part]) -> Reply:
-    document = given(call)
-    async with desk.acting(call) as connection:
-        await config.lock(connection, call.tenant)
-        name = document.get("name")
-        if isinstance(name, str) and await calendars.get(connection, call.tenant, name) is not None:
-            raise conflict(f"There is a calendar {name} already: replace it with PUT")
-        return await _written(desk, connection, call, document, 201)
-
-
-async def put_calendar(desk: Desk, call: Call[NoQuery, Part]) -> Reply:
-    name = call.path["calendar"]
-    async with desk.acting(call) as connection:
-        known = await _locked(connection, call)
-        check_if_match(call.headers, None if known is None else version_of(_document(known)))
-        return await _written(desk, connection, call, named(given(call), name), 201 if known is None else 200)
-
-
-async def patch_calendar(desk: Desk, call: Call[NoQuery, Part]) -> Reply:
-    name = call.path["calendar"]
-    async with desk.acting(call) as connection:
-        known = await _locked(connection, call)
-        if known is None:
-            raise not_found("calendar")
-        document = _document(known)
-        check_if_match(call.headers, version_of(document))
-        return await _written(desk, connection, call, named(merged(document, given(call)), name), 200)
-
-
 async def delete_calendar(desk: Desk, call: Call[Cascade, None]) -> Reply:
     """With `cascade` the schedules that name it go on without it."""
     name = call.path["calendar"]
     async with desk.acting(call) as connection:
-        known = await _locked(connection, call)
-        if known is None:
-            raise not_found("calendar")
-        check_if_match(call.headers, version_of(_document(known)))
+        await _KIND.seen(connection, call)
         users = await calendars.users(connection, call.tenant, name)
         if users and not call.query.cascade:
             raise conflict(
@@ -172,19 +151,3 @@ async def delete_calendar(desk: Desk, call: Call[Cascade, None]) -> Reply:
         await calendars.delete(connection, call.tenant, name)
         await config.announce_change(connection, call.tenant)
     return Reply()
-
-
-async def _locked(connection: Any, call: Call[Any, Any]) -> Mapping[str, Any] | None:
-    await config.lock(connection, call.tenant)
-    return await calendars.get(connection, call.tenant, call.path["calendar"])
-
-
-async def _written(
-    desk: Desk, connection: Any, call: Call[Any, Any], document: Mapping[str, Any], status: int
-) -> Reply:
-    manifest = await checked(desk, connection, call.tenant, "calendars", document)
-    await apply_manifest(connection, desk.keyring, manifest)
-    name = manifest.calendars[0].name
-    reply = await _shown(connection, call.tenant, name, status)
-    location = {"Location": f"{API}/calendars/{name}"} if status == 201 else {}
-    return Reply(reply.value, status, {**reply.headers, **location})

@@ -7,13 +7,11 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from headwater.contracts.destinations import NamedDestination
-from headwater.control.apply import apply_manifest
-from headwater.control.documents import Part, checked, given, merged, named
-from headwater.control.etag import check_if_match, etag
+from headwater.control.documents import Part
 from headwater.control.export import lean
-from headwater.control.frame import API
+from headwater.control.kinds import Kind
 from headwater.control.paging import ListQuery, after_name, listing, token_of
-from headwater.control.problems import conflict, not_found
+from headwater.control.problems import conflict
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
 from headwater.store import config, destinations
 
@@ -58,85 +56,51 @@ async def list_destinations(desk: Desk, call: Call[ListQuery, None]) -> Reply:
     )
 
 
-async def show_destination(desk: Desk, call: Call[NoQuery, None]) -> Reply:
-    async with desk.acting(call) as connection:
-        return await _shown(connection, call.tenant, call.path["destination"])
-
-
-async def _shown(connection: Any, tenant: str, name: str, status: int = 200) -> Reply:
-    row = await destinations.get(connection, tenant, name)
-    if row is None:
-        raise not_found("destination")
-    view = await _view(connection, tenant, row)
-    location = {"Location": f"{API}/destinations/{name}"} if status == 201 else {}
-    return Reply(view, status, {**etag(_version(row)), **location})
-
-
 def _version(row: Mapping[str, Any]) -> str:
     moment: datetime = row["updated_at"]
     return f"{moment.timestamp():.6f}"
 
 
+async def _allow(connection: Any, tenant: str, part: NamedDestination, known: Mapping[str, Any]) -> None:
+    """Raises: Refusal 409 when the kind of what is used would change."""
+    if known["definition"]["kind"] == part.kind:
+        return
+    users = await destinations.users(connection, tenant, part.name)
+    if users:
+        raise conflict(f"Its kind cannot change while it is used by {', '.join(users)}")
+
+
+_KIND = Kind(
+    "destination",
+    "destinations",
+    find=destinations.get,
+    view=_view,
+    document=lambda row: lean(NamedDestination.model_validate(row["definition"])),
+    version=_version,
+    allow=_allow,
+)
+
+
+async def show_destination(desk: Desk, call: Call[NoQuery, None]) -> Reply:
+    return await _KIND.show(desk, call)
+
+
 async def create_destination(desk: Desk, call: Call[NoQuery, Part]) -> Reply:
-    document = given(call)
-    name = document.get("name")
-    async with desk.acting(call) as connection:
-        await config.lock(connection, call.tenant)
-        if isinstance(name, str) and await destinations.get(connection, call.tenant, name) is not None:
-            raise conflict(f"There is a destination {name} already: replace it with PUT")
-        return await _written(desk, connection, call.tenant, document)
+    return await _KIND.create(desk, call)
 
 
 async def put_destination(desk: Desk, call: Call[NoQuery, Part]) -> Reply:
-    async with desk.acting(call) as connection:
-        known = await _known(connection, call)
-        check_if_match(call.headers, None if known is None else _version(known))
-        return await _written(
-            desk, connection, call.tenant, named(given(call), call.path["destination"]), known
-        )
+    return await _KIND.put(desk, call)
 
 
 async def patch_destination(desk: Desk, call: Call[NoQuery, Part]) -> Reply:
-    async with desk.acting(call) as connection:
-        known = await _known(connection, call)
-        if known is None:
-            raise not_found("destination")
-        check_if_match(call.headers, _version(known))
-        old = lean(NamedDestination.model_validate(known["definition"]))
-        document = named(merged(old, given(call)), call.path["destination"])
-        return await _written(desk, connection, call.tenant, document, known)
-
-
-async def _known(connection: Any, call: Call[Any, Any]) -> Mapping[str, Any] | None:
-    """The destination of the address, while nobody else changes the tenant's configuration."""
-    await config.lock(connection, call.tenant)
-    return await destinations.get(connection, call.tenant, call.path["destination"])
-
-
-async def _written(
-    desk: Desk,
-    connection: Any,
-    tenant: str,
-    document: Mapping[str, Any],
-    known: Mapping[str, Any] | None = None,
-) -> Reply:
-    manifest = await checked(desk, connection, tenant, "destinations", document)
-    (one,) = manifest.destinations
-    if known is not None and known["definition"]["kind"] != one.kind:
-        users = await destinations.users(connection, tenant, one.name)
-        if users:
-            raise conflict(f"Its kind cannot change while it is used by {', '.join(users)}")
-    await apply_manifest(connection, desk.keyring, manifest)
-    return await _shown(connection, tenant, one.name, 200 if known is not None else 201)
+    return await _KIND.patch(desk, call)
 
 
 async def delete_destination(desk: Desk, call: Call[NoQuery, None]) -> Reply:
     name = call.path["destination"]
     async with desk.acting(call) as connection:
-        row = await _known(connection, call)
-        if row is None:
-            raise not_found("destination")
-        check_if_match(call.headers, _version(row))
+        row = await _KIND.seen(connection, call)
         users = await destinations.users(connection, call.tenant, name)
         if users:
             raise conflict(f"It is used by {', '.join(users)}")
