@@ -14,6 +14,7 @@ from headwater.bus.port import MAX_ATTEMPTS, Bus, Message
 from headwater.bus.wire import from_message, to_message
 from headwater.contracts.codec import dumps
 from headwater.contracts.messages import BatchReady, PageDue, RejectedRecord
+from headwater.fetcher.beginnings import Beginnings
 from headwater.fetcher.announce import followers, own_token, page_message, step_of
 from headwater.fetcher.breaker import Breakers
 from headwater.fetcher.definitions import Definitions, Known
@@ -32,7 +33,7 @@ from headwater.plugins.walk import Page, token_digest
 from headwater.store import cursors, ledger, limits, payloads, runs
 from headwater.store.bell import Bell
 from headwater.store.database import Database
-from headwater.store.ledger import Begun, PageKey
+from headwater.store.ledger import Beginning, Begun, PageKey
 from headwater.telemetry.metrics import Metrics
 
 logger = logging.getLogger("headwater.fetcher")
@@ -53,6 +54,7 @@ class Pages:
     def __init__(
         self,
         database: Database,
+        beginnings: Beginnings,
         bus: Bus,
         bell: Bell,
         http: HttpClient,
@@ -65,6 +67,7 @@ class Pages:
     ) -> None:
         self._stop = stop
         self._database = database
+        self._beginnings = beginnings
         self._bus = bus
         self._bell = bell
         self._http = http
@@ -143,14 +146,14 @@ class Pages:
 
     async def _begin(self, due: PageDue, hand: Hand) -> Begun:
         key = _key(due)
-        async with self._database.connection() as connection:
-            begun = await ledger.begin_page(
-                connection, key, due.tenant, token_digest(due.token), hand.holder, hand.after
-            )
-            if begun is not None and begun.is_wanted and not begun.is_new:
-                await ledger.take_in_hand(connection, key, hand.step, hand.holder)
+        begun = await self._beginnings.begin(
+            Beginning(key, due.tenant, token_digest(due.token), hand.holder, hand.after)
+        )
         if begun is None:
             raise Reject(f"run {due.run_id} does not exist")
+        if begun.is_wanted and not begun.is_new:
+            async with self._database.connection() as connection:
+                await ledger.take_in_hand(connection, key, hand.step, hand.holder)
         return begun
 
     async def _past_settled(self, due: PageDue, known: Known, hand: Hand) -> PageDue | None:
@@ -266,7 +269,7 @@ class Pages:
 
     async def _batch_message(self, turn: Turn, page: Page, response: Response) -> Message:
         due = turn.due
-        body = dumps(page.records)
+        body = dumps(page.records) if page.body is None else page.body
         payload_id = None
         if len(body) > MAX_INLINE_BYTES:
             place = (due.run_id, due.attempt, due.walk, due.number, token_digest(due.token))

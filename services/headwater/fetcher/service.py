@@ -11,6 +11,7 @@ from headwater.bus.port import Bus, Message
 from headwater.bus.wire import from_message
 from headwater.contracts.messages import PageDue, RunDue
 from headwater.fetcher.announce import page_message
+from headwater.fetcher.beginnings import Beginnings
 from headwater.fetcher.definitions import Definitions, Known
 from headwater.fetcher.pace import Pace
 from headwater.fetcher.pages import Pages
@@ -57,12 +58,15 @@ class Fetcher:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop` is set."""
+        beginnings = Beginnings(self._database)
         async with (
             HttpClient(self._clock) as http,
             Tokens(self._database, http, self._keyring, self._clock) as tokens,
+            beginnings.running(),
         ):
             pages = Pages(
                 self._database,
+                beginnings,
                 self._bus,
                 self._bell,
                 http,

@@ -59,25 +59,50 @@ class Begun:
     limit: Limit
 
 
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """A page that is to begin. `digest` is that of its token's place, `holder` has the walk in hand, `after` is the page
+    of it that he comes from, None where a message named this one.
+    """
+
+    key: PageKey
+    tenant: str
+    digest: bytes
+    holder: UUID
+    after: int | None = None
+
+
 async def begin_page(
     connection: Any, key: PageKey, tenant: str, digest: bytes, holder: UUID, after: int | None = None
 ) -> Begun | None:
-    """Begin the page if its run runs in this attempt; `digest` is that of its token's place.
+    """Begin the page if its run runs in this attempt. None when the run does not exist."""
+    return (await begin_pages(connection, [Beginning(key, tenant, digest, holder, after)]))[0]
 
-    `holder` has the walk in hand; `after` is the page of it that he comes from, None where a message named this one.
-    None when the run does not exist.
-    """
-    row = await connection.fetchrow(_Q["begin"], *key.values, tenant, digest, holder, after)
+
+async def begin_pages(connection: Any, pages: Sequence[Beginning]) -> list[Begun | None]:
+    """Begin each page, as `begin_page` does; no page is named twice."""
+    columns = zip(
+        *((*page.key.values, page.tenant, page.digest, page.holder, page.after) for page in pages), strict=True
+    )
+    rows = {
+        PageKey(row["run_id"], row["attempt"], row["walk"], row["number"]): row
+        for row in await connection.fetch(_Q["begin"], *map(list, columns))
+    }
+    return [await _begun(connection, page, rows.get(page.key)) for page in pages]
+
+
+async def _begun(connection: Any, page: Beginning, row: Mapping[str, Any] | None) -> Begun | None:
+    key = page.key
     if row is None:
         return None
     if row["is_lost"]:
         return replace(_NOTHING, is_lost=True)
-    runs_now = row["state"] == "running" and row["attempt"] == key.attempt
+    runs_now = row["state"] == "running" and row["run_attempt"] == key.attempt
     past = row["last_number"] is not None and key.number > row["last_number"]
     is_wanted = runs_now and not past and not row["is_settled"] and row["same_token_as"] is None
     is_ours: bool | None = row["is_ours"]
     if is_wanted and not is_ours:
-        is_ours = await _take_over(connection, key, tenant, digest, holder)
+        is_ours = await _take_over(connection, page)
     return Begun(
         is_wanted=is_wanted and bool(is_ours),
         is_new=row["is_new"],
@@ -133,12 +158,13 @@ async def take_in_hand(connection: Any, key: PageKey, step: int, holder: UUID) -
     await connection.execute(_Q["take_in_hand"], *key.values, step, holder)
 
 
-async def _take_over(connection: Any, key: PageKey, tenant: str, digest: bytes, holder: UUID) -> bool | None:
+async def _take_over(connection: Any, page: Beginning) -> bool | None:
     """Whether the page is the one with this token, although it was begun with another one; None: not yet known.
 
     A page that is fetched twice may name two successors (an API whose cursors or page sizes differ each time). The
     answer that settled decides; what was begun on the word of the other one is forgotten.
     """
+    key, digest = page.key, page.digest
     async with connection.transaction():
         row = await connection.fetchrow(_Q["rivals"], *key.values)
         if row["token_digest"] == digest:
@@ -148,7 +174,8 @@ async def _take_over(connection: Any, key: PageKey, tenant: str, digest: bytes, 
         if row["next_digest"] != digest:
             return False
         await connection.execute(_Q["forget_after"], *key.values)
-        return await connection.fetchval(_Q["take_over"], *key.values, tenant, digest, holder) is not None
+        taken = await connection.fetchval(_Q["take_over"], *key.values, page.tenant, digest, page.holder)
+        return taken is not None
 
 
 async def begun_of(connection: Any, key: PageKey, numbers: Sequence[int]) -> set[int]:
@@ -178,14 +205,28 @@ class Locked:
 
 
 async def lock_pages(connection: Any, digests: Mapping[PageKey, bytes]) -> dict[PageKey, Locked]:
-    """Lock the pages in the common order. Unknown pages are missing in it.
+    """Lock the pages in the common order. What a crash of the database forgot begins again here, if its run still runs;
+    else it is missing in it.
 
     `digests` are those of the tokens under which they were fetched. A run that ends meanwhile is found by
     `advance_run`, at the latest.
     """
+    found = await _lock(connection, digests)
+    forgotten = {key: digest for key, digest in digests.items() if key not in found}
+    if forgotten:
+        await connection.execute(_Q["begin_again"], *_columns(forgotten))
+        found |= await _lock(connection, forgotten)
+    return found
+
+
+def _columns(digests: Mapping[PageKey, bytes]) -> list[list[Any]]:
     keys = sorted(digests)
     columns: list[list[Any]] = [list(column) for column in zip(*(key.values for key in keys), strict=True)]
-    rows = await connection.fetch(_Q["lock"], *columns, [digests[key] for key in keys])
+    return [*columns, [digests[key] for key in keys]]
+
+
+async def _lock(connection: Any, digests: Mapping[PageKey, bytes]) -> dict[PageKey, Locked]:
+    rows = await connection.fetch(_Q["lock"], *_columns(digests))
     return {
         PageKey(row["run_id"], row["attempt"], row["walk"], row["number"]): Locked(
             row["is_passed"], row["state"] == "running" and row["run_attempt"] == row["attempt"], row["mode"]

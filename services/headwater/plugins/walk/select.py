@@ -24,13 +24,17 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """The records of a page; `received_count` counts the rejected too, `digest` is "" for an empty page."""
+    """The records of a page; `received_count` counts the rejected too, `digest` is "" for an empty page.
+
+    `body` are the records as a JSON list, where they had to be written anyway.
+    """
 
     records: list[Any]
     rejected: tuple[Rejected, ...] = ()
     received_count: int = 0
     warnings: tuple[str, ...] = ()
     digest: str = ""
+    body: bytes | None = None
 
 
 NOTHING = Selected([])
@@ -77,14 +81,15 @@ def _checked(found: list[Any], warnings: tuple[str, ...]) -> Selected:
     is_plain = set(map(type, found)) == {dict}  # most often; looked at one by one it would take longer
     records = found if is_plain else [record for record in found if isinstance(record, dict)]
     rejected = [] if len(records) == len(found) else _no_objects(found)
+    whole: bytes | None = None
     try:
-        body = dumps(records)
+        body = whole = dumps(records)
     except ContractError:
         records, body, unwritable = _writable(found)
         rejected += unwritable
     digest = hashlib.sha256(body).hexdigest()[: 2 * _DIGEST_BYTES] if found else ""
     ordered = tuple(sorted(rejected, key=lambda one: one.index))
-    return Selected(records, ordered, len(found), warnings, digest)
+    return Selected(records, ordered, len(found), warnings, digest, whole)
 
 
 def _no_objects(found: list[Any]) -> list[Rejected]:

@@ -56,7 +56,8 @@ class Page:
     cursor; `below` the highest one below that, where the stream's records ascend. `pause_s` is how long the API wants
     no further request, although it served this one. `total` is the number of records that the API last said there
     are. `sample` is the beginning of the answer, secrets starred out, where the stream has no destination.
-    `resume_token` is there when a limit ended the walk: see `Walk.resumed`.
+    `resume_token` is there when a limit ended the walk: see `Walk.resumed`. `body` are the records as a JSON list, where
+    they were written already.
     """
 
     number: int
@@ -73,6 +74,7 @@ class Page:
     sample: str | None = None
     below: Any = None
     resume_token: dict[str, Any] | None = None
+    body: bytes | None = None
 
 
 class Walk:
@@ -257,6 +259,8 @@ class Walk:
             secrets,
             told.parent,
         )
+        if page.records is selected.records:
+            page = replace(page, body=selected.body)
         if not self._is_sampled:
             return page
         return replace(page, sample=sample_of(response.body, tuple(secrets.values()), SAMPLE_CHARACTERS))

@@ -1,20 +1,26 @@
 -- name: begin
--- The page ledger before a fetch: begins the page if the run still wants it, and tells what is known of it and of what
--- its source allows. $1 run_at, $2 run_id, $3 attempt, $4 walk, $5 number, $6 tenant, $7 digest of the page's token,
--- $8 who begins it, $9 the page that he comes from (else null): when that is another's by now, nothing begins.
+-- The page ledger before fetches: begins each page if its run still wants it, and tells what is known of it and of what
+-- its source allows. By page $1 run_at, $2 run_id, $3 attempt, $4 walk, $5 number, $6 tenant, $7 digest of the page's
+-- token, $8 who begins it, $9 the page that he comes from (else null): when that is another's by now, nothing begins.
+-- No page is named twice. Nobody waits for the disk: what a crash of the database forgets begins again.
 WITH asked AS (
-    SELECT state, attempt, mode, cursor_from, started_at, parked_until, tenant, source,
-           $9::int IS NOT NULL AND NOT EXISTS (
-               SELECT 1 FROM page b WHERE b.run_at = $1 AND b.run_id = $2 AND b.attempt = $3 AND b.walk = $4
-                                      AND b.number = $9 AND b.holder = $8) AS is_lost
-      FROM run WHERE due_at = $1 AND id = $2
+    SELECT d.*, r.state, r.attempt AS run_attempt, r.started_at, r.parked_until, r.tenant AS run_tenant, r.source,
+           EXISTS (SELECT 1 FROM page b WHERE b.run_at = d.run_at AND b.run_id = d.run_id AND b.attempt = d.attempt
+                                          AND b.walk = d.walk AND b.number = d.after AND b.holder <> d.holder) AS is_lost
+      FROM unnest($1::timestamptz[], $2::uuid[], $3::int[], $4::int[], $5::int[], $6::text[], $7::bytea[], $8::uuid[],
+                  $9::int[]) AS d (run_at, run_id, attempt, walk, number, tenant, token_digest, holder, after)
+     CROSS JOIN LATERAL (SELECT state, attempt, started_at, parked_until, tenant, source
+                           FROM run WHERE due_at = d.run_at AND id = d.run_id LIMIT 1) AS r
 ), begun AS (
     INSERT INTO page (run_at, run_id, attempt, walk, number, tenant, token_digest, holder)
-    SELECT $1, $2, $3, $4, $5, $6, $7, $8 FROM asked WHERE state = 'running' AND attempt = $3 AND NOT is_lost
-    ON CONFLICT DO NOTHING RETURNING number
+    SELECT run_at, run_id, attempt, walk, number, tenant, token_digest, holder
+      FROM asked WHERE state = 'running' AND attempt = run_attempt AND NOT is_lost
+     ORDER BY run_id, attempt, walk, number
+    ON CONFLICT DO NOTHING RETURNING run_id, attempt, walk, number
 )
-SELECT a.is_lost, a.state, a.attempt, a.started_at, a.parked_until IS NOT NULL AS is_parked,
-       EXISTS (SELECT 1 FROM begun) AS is_new, EXISTS (SELECT 1 FROM begun) OR p.token_digest = $7 AS is_ours,
+SELECT a.run_id, a.attempt, a.walk, a.number, a.is_lost, a.state, a.run_attempt, a.started_at,
+       a.parked_until IS NOT NULL AS is_parked, b.number IS NOT NULL AS is_new,
+       b.number IS NOT NULL OR p.token_digest = a.token_digest AS is_ours,
        p.settled_at IS NOT NULL AS is_settled, p.next_token, p.has_slot, p.refused_count,
        extract(epoch FROM p.not_before - clock_timestamp())::float8 AS wait_s,
        extract(epoch FROM clock_timestamp() - p.refused_at)::float8 AS refused_s,
@@ -22,13 +28,35 @@ SELECT a.is_lost, a.state, a.attempt, a.started_at, a.parked_until IS NOT NULL A
        s.definition -> 'rate_limit' AS rate_limit,
        extract(epoch FROM l.paused_until - clock_timestamp())::float8 AS pause_s,
        (SELECT o.number FROM page o
-         WHERE o.run_at = $1 AND o.run_id = $2 AND o.attempt = $3 AND o.walk = $4
-           AND o.token_digest = $7 AND o.number < $5) AS same_token_as
-  FROM asked a
-  LEFT JOIN page p ON p.run_at = $1 AND p.run_id = $2 AND p.attempt = $3 AND p.walk = $4 AND p.number = $5
-  LEFT JOIN walk w ON w.run_at = $1 AND w.run_id = $2 AND w.attempt = $3 AND w.number = $4
-  LEFT JOIN LATERAL (SELECT definition FROM source WHERE tenant = a.tenant AND name = a.source LIMIT 1) AS s ON true
-  LEFT JOIN LATERAL (SELECT paused_until FROM rate_limit WHERE tenant = a.tenant AND key = a.source LIMIT 1) AS l ON true
+         WHERE o.run_at = a.run_at AND o.run_id = a.run_id AND o.attempt = a.attempt AND o.walk = a.walk
+           AND o.token_digest = a.token_digest AND o.number < a.number) AS same_token_as
+  FROM (SELECT set_config('synchronous_commit', 'off', true)) AS unhurried
+ CROSS JOIN asked a
+  LEFT JOIN begun b ON (b.run_id, b.attempt, b.walk, b.number) = (a.run_id, a.attempt, a.walk, a.number)
+  LEFT JOIN LATERAL (
+       SELECT token_digest, settled_at, next_token, has_slot, refused_count, not_before, refused_at FROM page
+        WHERE run_at = a.run_at AND run_id = a.run_id AND attempt = a.attempt AND walk = a.walk AND number = a.number
+        LIMIT 1) AS p ON true
+  LEFT JOIN LATERAL (
+       SELECT last_number, settled_count FROM walk
+        WHERE run_at = a.run_at AND run_id = a.run_id AND attempt = a.attempt AND number = a.walk LIMIT 1) AS w ON true
+  LEFT JOIN LATERAL (SELECT definition FROM source WHERE tenant = a.run_tenant AND name = a.source LIMIT 1) AS s ON true
+  LEFT JOIN LATERAL (SELECT paused_until FROM rate_limit WHERE tenant = a.run_tenant AND key = a.source LIMIT 1) AS l
+    ON true
+
+-- name: begin_again
+-- Pages that a crash of the database forgot after they were fetched: they begin when their records come, if their run
+-- still runs. As `begin`, without a holder: whoever goes on with the walk takes it from there.
+INSERT INTO page (run_at, run_id, attempt, walk, number, tenant, token_digest)
+SELECT d.run_at, d.run_id, d.attempt, d.walk, d.number, r.tenant, d.token_digest
+  FROM unnest($1::timestamptz[], $2::uuid[], $3::int[], $4::int[], $5::int[], $6::bytea[])
+       AS d (run_at, run_id, attempt, walk, number, token_digest)
+ CROSS JOIN LATERAL (SELECT state, attempt, tenant FROM run WHERE due_at = d.run_at AND id = d.run_id LIMIT 1) AS r
+ WHERE r.state = 'running' AND r.attempt = d.attempt
+   AND EXISTS (SELECT 1 FROM walk w WHERE w.run_at = d.run_at AND w.run_id = d.run_id AND w.attempt = d.attempt
+                                      AND w.number = d.walk)
+ ORDER BY d.run_id, d.attempt, d.walk, d.number
+ON CONFLICT DO NOTHING
 
 -- name: rivals
 -- A page that was begun under another token, and what its predecessor names, where that is settled.
