@@ -13,11 +13,12 @@ from tests.support.spine import Spine, open_spine, working
 
 from headwater.bus.wire import to_message
 from headwater.contracts.messages import BatchReady
+from headwater.fetcher.beginnings import Beginnings
 from headwater.model.ids import derive_id, derive_key_id, time_of
 from headwater.model.run import RunState
 from headwater.plugins.walk import token_digest
 from headwater.store import admission, ledger, payloads, runs
-from headwater.store.ledger import Begun, PageKey
+from headwater.store.ledger import Beginning, Begun, PageKey
 from headwater.store.runs import NewRun, Outcome
 
 MANIFEST = """
@@ -215,3 +216,84 @@ async def test_the_body_of_a_page_that_is_passed_over_is_removed(database: str, 
         assert await spine.fetch("SELECT id FROM payload") == []
         late = (await spine.row("SELECT late FROM run"))["late"]
         assert late == (1 if why == "late" else 0)
+
+
+async def test_pages_that_the_database_forgot_begin_again_when_their_records_come(database: str) -> None:
+    async with open_spine(database) as spine:
+        walk = await Walk.of(spine)
+        await walk.begin(1, 0)
+        await walk.begin(2, 4)
+        await spine.worker.execute("DELETE FROM page WHERE number = 2")  # as if it had not reached the disk
+        await walk.batch(1, 0, 4, [1, 2, 3, 4])
+        await walk.batch(2, 4, None, [5])
+
+        async with working(spine, "persister", "timer"):
+            state = await walk.state()
+
+        assert state == ("succeeded", None)
+        assert await walk.ids() == [1, 2, 3, 4, 5]
+
+
+async def test_a_hand_whose_page_the_database_forgot_goes_on(database: str) -> None:
+    async with open_spine(database) as spine:
+        walk, holder = await Walk.of(spine), uuid4()
+
+        def page(number: int, after: int | None = None) -> Beginning:
+            digest = token_digest(token(4 * number))
+            return Beginning(PageKey(walk.run_id, 1, 0, number), "default", digest, holder, after)
+
+        async with spine.worker.connection() as connection:
+            await ledger.begin_pages(connection, [page(1)])
+            await connection.execute("DELETE FROM page")
+            (begun,) = await ledger.begin_pages(connection, [page(2, after=1)])
+
+        assert begun is not None
+        assert (begun.is_lost, begun.is_new) == (False, True)
+
+
+async def test_pages_begin_together_as_they_would_alone(database: str) -> None:
+    async with open_spine(database) as spine:
+        walk = await Walk.of(spine)
+        await walk.begin(3, 8)
+        beginnings = Beginnings(spine.worker)
+
+        def page(number: int, offset: int, run_id: UUID = walk.run_id) -> Beginning:
+            return Beginning(PageKey(run_id, 1, 0, number), "default", token_digest(token(offset)), uuid4())
+
+        async with beginnings.running(), asyncio.timeout(20):
+            first, same, third, loop, nowhere = await asyncio.gather(
+                *map(
+                    beginnings.begin,
+                    [page(1, 0), page(1, 0), page(3, 8), page(4, 8), page(1, 0, derive_key_id("no run"))],
+                )
+            )
+
+        assert first is not None
+        assert same is not None
+        assert third is not None
+        assert loop is not None
+        assert (first.is_new, first.is_wanted, same.is_new, same.is_wanted) == (True, True, False, True)
+        assert (third.is_new, third.is_wanted, third.ahead_count) == (False, True, 2)
+        assert (loop.is_wanted, loop.same_token_as) == (False, 3)
+        assert nowhere is None
+
+
+async def test_a_page_that_cannot_begin_takes_no_other_down(database: str) -> None:
+    async with open_spine(database) as spine:
+        walk = await Walk.of(spine)
+        beginnings = Beginnings(spine.worker)
+        numbers = [1, 2**40, 2]  # no page has the second number
+
+        async with beginnings.running(), asyncio.timeout(20):
+            found = await asyncio.gather(
+                *(
+                    beginnings.begin(
+                        Beginning(PageKey(walk.run_id, 1, 0, number), "default", bytes([at]) * 32, uuid4())
+                    )
+                    for at, number in enumerate(numbers)
+                ),
+                return_exceptions=True,
+            )
+
+        assert [isinstance(one, Begun) and one.is_new for one in found] == [True, False, True]
+        assert isinstance(found[1], Exception)

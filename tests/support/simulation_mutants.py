@@ -100,7 +100,9 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "old_attempts_begin_pages": Mutant(
         "§2.2 what comes from an older attempt is dropped",
-        _query(ledger, "begin", "WHERE state = 'running' AND attempt = run_attempt", "WHERE state = 'running'"),
+        _query(
+            ledger, "begin", "WHERE state = 'running' AND attempt = run_attempt", "WHERE state = 'running'"
+        ),
     ),
     "slot_is_kept": Mutant(
         "§2.8 every way to a final state frees the stream",

@@ -14,13 +14,14 @@ from headwater.bus.port import MAX_ATTEMPTS, Bus, Message
 from headwater.bus.wire import from_message, to_message
 from headwater.contracts.codec import dumps
 from headwater.contracts.messages import BatchReady, PageDue, RejectedRecord
-from headwater.fetcher.beginnings import Beginnings
 from headwater.fetcher.announce import followers, own_token, page_message, step_of
+from headwater.fetcher.beginnings import Beginnings
 from headwater.fetcher.breaker import Breakers
 from headwater.fetcher.definitions import Definitions, Known
 from headwater.fetcher.hand import Hand
 from headwater.fetcher.pace import Pace, Turn
 from headwater.fetcher.tokens import Held, Tokens
+from headwater.fetcher.turns import Turns
 from headwater.http.client import HttpClient
 from headwater.model.backoff import retry_delay_s
 from headwater.model.clock import Clock
@@ -75,6 +76,7 @@ class Pages:
         self._tokens = tokens
         self._pace = pace
         self._breakers = Breakers(clock)
+        self._turns = Turns()
         self._clock = clock
         self._metrics = metrics
         self._body_bytes = 0
@@ -250,6 +252,7 @@ class Pages:
             response = await self._http.send(
                 request, allow=definition.network.allow, timeout_s=definition.timeout_s
             )
+            await self._turns.take()
             page = known.walk.read(turn.due.token, response, self._clock.now(), secrets)
         except SourceError as error:
             self._breakers.failed(origin, error)

@@ -61,8 +61,8 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """A page that is to begin. `digest` is that of its token's place, `holder` has the walk in hand, `after` is the page
-    of it that he comes from, None where a message named this one.
+    """A page that is to begin. `digest` is that of its token's place, `holder` has the walk in hand, `after` is the
+    page of it that he comes from, None where a message named this one.
     """
 
     key: PageKey
@@ -82,7 +82,8 @@ async def begin_page(
 async def begin_pages(connection: Any, pages: Sequence[Beginning]) -> list[Begun | None]:
     """Begin each page, as `begin_page` does; no page is named twice."""
     columns = zip(
-        *((*page.key.values, page.tenant, page.digest, page.holder, page.after) for page in pages), strict=True
+        *((*page.key.values, page.tenant, page.digest, page.holder, page.after) for page in pages),
+        strict=True,
     )
     rows = {
         PageKey(row["run_id"], row["attempt"], row["walk"], row["number"]): row

@@ -56,8 +56,8 @@ class Page:
     cursor; `below` the highest one below that, where the stream's records ascend. `pause_s` is how long the API wants
     no further request, although it served this one. `total` is the number of records that the API last said there
     are. `sample` is the beginning of the answer, secrets starred out, where the stream has no destination.
-    `resume_token` is there when a limit ended the walk: see `Walk.resumed`. `body` are the records as a JSON list, where
-    they were written already.
+    `resume_token` is there when a limit ended the walk: see `Walk.resumed`. `body` are the records as a JSON list,
+    where they were written already.
     """
 
     number: int
