@@ -1,6 +1,7 @@
 """What follows from a run's end: counts, auto-disabling, schedules that start after others."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -166,3 +167,47 @@ async def test_what_is_disabled_follows_nothing(life: Life):
     await _ends(life, "a", S)
 
     assert await life.of_schedule("b") == []
+
+
+async def test_a_run_that_follows_begins_on_the_terms_of_its_schedule(life: Life):
+    opens = (datetime.now(UTC) + timedelta(hours=3)).replace(minute=0, second=0, microsecond=0)
+    window = f'from: "{opens:%H}:00", to: "{opens:%H}:59"'
+    await life.apply(
+        _schedule("a")
+        + _schedule("closed", after="a", windows=f"[{{{window}}}]")
+        + _schedule("waits", "far.s2", after="a", windows=f"[{{{window}, outside: wait}}]")
+        + _schedule("unwanted", "far.s3", after="a", when='"parameters.upstream.a.runs[0].inserted > `5`"')
+        + _schedule("wanted", "far.s4", after="a", when="\"parameters.upstream.a.state == 'succeeded'\"")
+    )
+
+    await _ends(life, "a", S)
+
+    found = {name: (await life.of_schedule(name))[0] for name in ("closed", "waits", "unwanted", "wanted")}
+    assert {name: (run["state"], run["skip_reason"]) for name, run in found.items()} == {
+        "closed": ("skipped", "outside_window"),
+        "waits": ("queued", None),
+        "unwanted": ("skipped", "condition_false"),
+        "wanted": ("queued", None),
+    }
+    assert (found["waits"]["parked_until"], found["waits"]["waits_for"]) == (opens, "window")
+
+
+async def test_a_schedule_that_follows_is_over_after_its_last_run_and_after_its_end(life: Life):
+    clock = "timezone: Europe/Berlin, starts_at: 2020-01-01T00:00:00"
+    await life.apply(
+        _schedule("a")
+        + _schedule("b", "far.s2", after="a", max_runs=1)
+        + f"  - {{name: c, streams: [far.s3], after: a, {clock}, ends_at: 2021-01-01T00:00:00}}\n"
+        + f"  - {{name: d, streams: [far.s4], after: a, {clock}, ends_at: 2096-01-01T00:00:00}}\n"
+    )
+
+    await _ends(life, "a", S, ago_s=2)
+    await _ends(life, "a", S, ago_s=1)
+
+    states = {name: await _schedule_row(life, name) for name in "bcd"}
+    assert {name: (row["state"], row["state_reason"]) for name, row in states.items()} == {
+        "b": ("expired", "max_runs"),
+        "c": ("expired", "ends_at"),
+        "d": ("active", None),
+    }
+    assert [len(await life.of_schedule(name)) for name in "bcd"] == [1, 0, 2]

@@ -143,6 +143,18 @@ async def test_a_schedule_is_over_after_its_last_run(spine: Spine) -> None:
     assert (after["state"], after["state_reason"], after["next_at"]) == ("expired", "max_runs", None)
 
 
+async def test_due_times_whose_runs_are_skipped_are_none_of_its_last_runs(spine: Spine) -> None:
+    closed = (datetime.now(UTC) + timedelta(hours=3)).strftime("%H")
+    for more in (f'windows: [{{from: "{closed}:00", to: "{closed}:59"}}]', "when: parameters.on"):
+        await fire(spine, f'  - {{name: s, streams: [far.a], cron: "* * * * *", max_runs: 1, {more}}}')
+        after = await schedule(spine)
+        assert (after["state"], after["fired_count"]) == ("active", 0)
+        await an_hour_passes(spine)
+    await fire(spine, '  - {name: s, streams: [far.a], cron: "* * * * *", max_runs: 1, when: "!last_run"}')
+
+    assert (await schedule(spine))["state_reason"] == "max_runs"
+
+
 async def test_more_runs_or_a_later_end_bring_an_expired_schedule_back(spine: Spine) -> None:
     text = '  - {name: s, streams: [far.a], cron: "* * * * *", max_runs: %d}'
     await fire(spine, text % 1)

@@ -117,6 +117,33 @@ async def test_disable_and_enable(office: Office):
     assert enabled["next_at"] is not None
 
 
+async def test_what_does_not_run_is_not_due_when_its_definition_changes(office: Office):
+    await office.post("/schedules/nightly/pause")
+    for change in ({"cron": "0 3 * * *"}, {"enabled": False}):
+        changed = (await office.ask("PATCH", "/schedules/nightly", json=change)).json
+        assert (changed["state"], changed["next_at"]) == (
+            "disabled" if "enabled" in change else "paused",
+            None,
+        )
+
+
+async def test_a_schedule_says_in_words_when_it_starts(office: Office):
+    await office.post("/calendars", {"name": "off", "dates": ["2030-12-25"]})
+    window = {"days": "MON-FRI", "from": "08:00", "to": "18:00"}
+    await office.ask("PATCH", "/schedules/nightly", json={"exclude": ["off"], "windows": [window]})
+    chain = {"all_of": ["nightly", "by-hand"], "debounce": "5m"}
+    await office.post("/schedules", {"name": "then", "streams": ["shop.orders"], "after": chain})
+
+    told = {each["name"]: each["timing"] for each in (await office.get("/schedules")).json["items"]}
+
+    assert told == {
+        "by-hand": None,
+        "nightly": "At 02:00, every day, but not on the days of off, only within Monday to Friday 08:00 to 18:00 "
+        "(else it is skipped) (Europe/Berlin)",
+        "then": "After nightly and by-hand have succeeded, and nothing more for 5m",
+    }
+
+
 async def test_a_schedule_that_stopped_by_itself_goes_on_when_its_failures_are_reset(office: Office):
     for _ in range(5):
         started = (await office.post("/schedules/by-hand/run")).json

@@ -57,6 +57,15 @@ def timetable_of_times(times: Times, hash_key: str, now: datetime | None, calend
     )
 
 
+def span_of(schedule: Schedule) -> tuple[datetime | None, datetime | None]:
+    """`starts_at` and `ends_at` in UTC; those without an offset show the clock of its zone. Raises: ScheduleError."""
+    zone = find_zone(schedule.timezone)
+    return (
+        None if schedule.starts_at is None else as_utc(zone, schedule.starts_at),
+        None if schedule.ends_at is None else as_utc(zone, schedule.ends_at),
+    )
+
+
 def rhythm_of(interval: str | IntervalForm | None) -> tuple[str | None, datetime | None]:
     """The interval's text and where its rhythm begins (None: at the epoch)."""
     if not isinstance(interval, IntervalForm):

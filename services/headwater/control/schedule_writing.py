@@ -44,7 +44,7 @@ async def write_schedule(connection: Any, tenant: str, schedule: Schedule, known
         schedule.name,
         definition,
         state,
-        upcoming,
+        upcoming if state == "active" else None,
         calendars=kept,
         reason=reason,
         max_runs=schedule.max_runs,

@@ -8,14 +8,15 @@ from uuid import UUID
 from pydantic import Field
 
 from headwater.contracts.manifest import Schedule as ScheduleDefinition
-from headwater.contracts.timetable import timetable_of
+from headwater.contracts.schedules import After
+from headwater.contracts.timetable import windows_of
 from headwater.control.paging import ListQuery, after_name, listing, token_of
 from headwater.control.route import Answer, Call, Desk, Reply
 from headwater.model.errors import ConfigError
-from headwater.model.schedule import (
-    describe,
-)
+from headwater.model.schedule import describe
+from headwater.model.schedule_words import joined
 from headwater.store import catalogue
+from headwater.store.schedule_verbs import timetable_of_row
 
 State = Literal["active", "paused", "disabled", "failed", "expired", "error"]
 
@@ -51,7 +52,7 @@ class ScheduleCounts(Answer):
 
 
 class Schedule(Answer):
-    """When streams are due. `timing` says it in words; null for a manual schedule."""
+    """When streams are due. `timing` says it in words; null for one that only starts by hand."""
 
     name: str
     description: str
@@ -98,7 +99,7 @@ def schedule_view(row: Mapping[str, Any], tenant: str) -> dict[str, Any]:
     return {
         **{name: row[name] for name in same},
         "description": definition.get("description", ""),
-        "timing": _timing(definition, tenant),
+        "timing": _timing(row, tenant),
         "streams": definition.get("streams", []),
         "last_run": last,
         "enabled": definition.get("enabled", True),
@@ -107,12 +108,25 @@ def schedule_view(row: Mapping[str, Any], tenant: str) -> dict[str, Any]:
     }
 
 
-def _timing(definition: Mapping[str, Any], tenant: str) -> str | None:
+def _timing(row: Mapping[str, Any], tenant: str) -> str | None:
     try:
-        timetable = timetable_of(ScheduleDefinition.model_validate(definition), tenant)
+        schedule = ScheduleDefinition.model_validate(row["definition"])
+        timetable = timetable_of_row(row, tenant)
+        windows = windows_of(schedule)
     except (ConfigError, ValueError):
         return None  # its state says `error` and why
-    return None if timetable is None else describe(timetable)
+    sentences = [] if timetable is None else [describe(timetable, windows)]
+    if schedule.after is not None:
+        sentences.append(_following(schedule.after))
+    return "; ".join(sentences) or None
+
+
+def _following(after: After) -> str:
+    """`After orders or refunds has succeeded`."""
+    ended = {"succeeded": "succeeded", "failed": "failed", "any": "ended"}[after.on]
+    has = "have" if len(after.all_of) > 1 else "has"
+    text = f"After {joined(after.names, 'and' if after.all_of else 'or')} {has} {ended}"
+    return text if after.debounce is None else f"{text}, and nothing more for {after.debounce}"
 
 
 async def list_schedules(desk: Desk, call: Call[SchedulesQuery, None]) -> Reply:

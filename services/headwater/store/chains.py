@@ -3,7 +3,8 @@
 A chained run's id derives from the runs it follows; the waiting schedule's row is locked, so that `all_of` starts once.
 """
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,13 +12,19 @@ from uuid import UUID
 
 from headwater.contracts.durations import seconds_of
 from headwater.contracts.schedules import Schedule
+from headwater.contracts.timetable import span_of
+from headwater.model.errors import ConfigError
 from headwater.model.ids import to_millisecond
 from headwater.model.run import Trigger
-from headwater.store import runs
 from headwater.store.queries import queries
+from headwater.store.runs import NewRun
 from headwater.store.scheduled_runs import scheduled_run
 
+logger = logging.getLogger("headwater.store")
 _Q = queries("chains")
+Row = Mapping[str, Any]
+# Inserts the runs of a schedule, on its terms; gives how many, and how many of these are not skipped.
+Insert = Callable[[Any, Schedule, Sequence[NewRun]], Awaitable[tuple[int, int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +39,7 @@ class Result:
     result: Mapping[str, Any]
 
 
-async def follow(connection: Any, results: Sequence[Result]) -> int:
+async def follow(connection: Any, results: Sequence[Result], insert: Insert) -> int:
     """Start what waits for these results, in their order; gives how many runs were started or put off."""
     by_tenant: dict[str, list[Result]] = {}
     for result in results:
@@ -41,11 +48,22 @@ async def follow(connection: Any, results: Sequence[Result]) -> int:
     for tenant, own in sorted(by_tenant.items()):
         names = sorted({result.upstream for result in own})
         for row in await connection.fetch(_Q["waiting"], tenant, names):
-            schedule = Schedule.model_validate(row["definition"])
             for result in own:
-                if schedule.after is not None and _matches(schedule, result):
-                    started += await _hear(connection, schedule, result)
+                started += await _told(connection, row, result, insert)
     return started
+
+
+async def _told(connection: Any, row: Row, result: Result, insert: Insert) -> int:
+    """What a schedule that waits makes of a result. One that is at fault stops alone."""
+    try:
+        schedule = Schedule.model_validate(row["definition"])
+        if not _matches(schedule, result):
+            return 0
+        return await _hear(connection, schedule, result, insert)
+    except (ConfigError, ValueError) as error:
+        logger.warning("schedule %s/%s cannot be started any more: %s", row["tenant"], row["name"], error)
+        await connection.execute(_Q["stop"], row["tenant"], row["name"], "error", str(error)[:500])
+        return 0
 
 
 def _matches(schedule: Schedule, result: Result) -> bool:
@@ -53,11 +71,11 @@ def _matches(schedule: Schedule, result: Result) -> bool:
     return after is not None and result.upstream in after.names and after.on in {"any", result.state}
 
 
-async def _hear(connection: Any, schedule: Schedule, result: Result) -> int:
+async def _hear(connection: Any, schedule: Schedule, result: Result, insert: Insert) -> int:
     after = schedule.after
     assert after is not None
     if not after.all_of and after.debounce is None:
-        return await _start(connection, schedule, result.tenant, [result])
+        return await _start(connection, schedule, result.tenant, [result], insert)
     of = (result.tenant, schedule.name)
     await connection.execute(
         _Q["hear"], *of, result.upstream, result.ended_at, list(result.run_ids), dict(result.result)
@@ -69,9 +87,8 @@ async def _hear(connection: Any, schedule: Schedule, result: Result) -> int:
         await connection.execute(_Q["put_off"], *of, float(seconds_of(after.debounce)))
         return 1
     await connection.execute(_Q["forget"], *of)
-    return await _start(
-        connection, schedule, result.tenant, [each for each in heard if each.upstream in after.names]
-    )
+    awaited = [each for each in heard if each.upstream in after.names]
+    return await _start(connection, schedule, result.tenant, awaited, insert)
 
 
 async def _heard(connection: Any, tenant: str, schedule: str) -> list[Result]:
@@ -81,7 +98,7 @@ async def _heard(connection: Any, tenant: str, schedule: str) -> list[Result]:
     ]
 
 
-async def start_quiet(connection: Any, limit: int) -> int:
+async def start_quiet(connection: Any, limit: int, insert: Insert) -> int:
     """Start what was put off (`debounce`) and has been quiet for long enough; gives how many runs."""
     started = 0
     for row in await connection.fetch(_Q["quiet"], limit):
@@ -92,22 +109,29 @@ async def start_quiet(connection: Any, limit: int) -> int:
         await connection.execute(_Q["forget"], *of)
         if known is None or known["state"] != "active" or not heard:
             continue
-        schedule = Schedule.model_validate(known["definition"])
-        names = () if schedule.after is None else schedule.after.names
-        started += await _start(
-            connection, schedule, row["tenant"], [each for each in heard if each.upstream in names]
-        )
+        try:
+            schedule = Schedule.model_validate(known["definition"])
+            names = () if schedule.after is None else schedule.after.names
+            awaited = [each for each in heard if each.upstream in names]
+            started += await _start(connection, schedule, row["tenant"], awaited, insert)
+        except (ConfigError, ValueError) as error:
+            logger.warning("schedule %s/%s cannot be started any more: %s", *of, error)
+            await connection.execute(_Q["stop"], *of, "error", str(error)[:500])
     return started
 
 
-async def _start(connection: Any, schedule: Schedule, tenant: str, heard: Sequence[Result]) -> int:
+async def _start(
+    connection: Any, schedule: Schedule, tenant: str, heard: Sequence[Result], insert: Insert
+) -> int:
     if not heard:
         return 0
     ids = sorted(str(run_id) for each in heard for run_id in each.run_ids)
     due_at = to_millisecond(max(each.ended_at for each in heard))
-    if (schedule.starts_at and due_at < schedule.starts_at) or (
-        schedule.ends_at and due_at >= schedule.ends_at
-    ):
+    first, last = span_of(schedule)
+    if last is not None and due_at > last:
+        await connection.execute(_Q["stop"], tenant, schedule.name, "expired", "ends_at")
+        return 0
+    if first is not None and due_at < first:
         return 0
     upstream = {each.upstream: dict(each.result) for each in heard}
     names = ", ".join(sorted(upstream))
@@ -124,4 +148,7 @@ async def _start(connection: Any, schedule: Schedule, tenant: str, heard: Sequen
         )
         for stream in schedule.streams
     ]
-    return await runs.insert_many(connection, new)
+    made, wanted = await insert(connection, schedule, new)
+    if wanted:
+        await connection.execute(_Q["count"], tenant, schedule.name, schedule.max_runs)
+    return made

@@ -9,7 +9,7 @@ from headwater.model.errors import SourceError
 from headwater.plugins.expressions import is_true
 from headwater.store import schedules
 from headwater.store.runs import COUNTS
-from headwater.timer.planning import Started
+from headwater.timer.terms import Started
 
 logger = logging.getLogger("headwater.timer")
 FALSE = "condition_false"
@@ -18,7 +18,7 @@ FAILED = "condition_failed"
 
 async def judged(connection: Any, started: Sequence[Started]) -> list[Started]:
     """The runs, those that are not wanted with the reason why they are skipped."""
-    asking = [each for each in started if each.plan.condition is not None and each.run.skip_reason is None]
+    asking = [each for each in started if each.terms.condition is not None and each.run.skip_reason is None]
     if not asking:
         return list(started)
     last = await schedules.last_runs(connection, list(dict.fromkeys(_of(each) for each in asking)))
@@ -31,7 +31,7 @@ def _of(started: Started) -> tuple[str, str, str, str]:
 
 
 def _judge(started: Started, last: Mapping[str, Any] | None) -> Started:
-    run, condition = started.run, started.plan.condition
+    run, condition = started.run, started.terms.condition
     assert condition is not None  # only those that ask come here
     document = {
         "parameters": dict(run.parameters),

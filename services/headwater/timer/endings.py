@@ -6,6 +6,7 @@ from typing import Any
 
 from headwater.store import chains, run_ends
 from headwater.store.chains import Result
+from headwater.timer.chained import insert_on_terms
 
 logger = logging.getLogger("headwater.timer")
 BATCH = 500
@@ -14,7 +15,7 @@ Row = Mapping[str, Any]
 
 async def follow_ends(connection: Any, limit: int = BATCH) -> int:
     """One look, in the caller's transaction; gives how many ends were counted and runs started."""
-    started = await chains.start_quiet(connection, limit)
+    started = await chains.start_quiet(connection, limit, insert_on_terms)
     if not await run_ends.lock(connection):
         return started
     ends = await run_ends.take(connection, limit)
@@ -23,7 +24,7 @@ async def follow_ends(connection: Any, limit: int = BATCH) -> int:
     await run_ends.count(connection, ends)
     firings = await run_ends.firings(connection, ends)
     await _judge(connection, firings)
-    await chains.follow(connection, list(_results(firings)))
+    await chains.follow(connection, list(_results(firings)), insert_on_terms)
     return len(ends) + started
 
 

@@ -17,7 +17,8 @@ from headwater.store import runs, schedules
 from headwater.store.runs import NewRun
 from headwater.store.schedules import Advance
 from headwater.timer.conditions import judged
-from headwater.timer.planning import Fired, Started, fire
+from headwater.timer.planning import Fired, counted, fire
+from headwater.timer.terms import Started, waits
 
 logger = logging.getLogger("headwater.timer")
 BATCH = 1000
@@ -86,12 +87,27 @@ async def _fire(connection: Any, rows: Sequence[Mapping[str, Any]]) -> int:
     if rows:
         await schedules.by_index(connection)
     fired = [_fired(row) for row in rows]
-    started = await judged(connection, [each for one in fired for each in one.started])
+    advances, started = _counted(
+        fired, await judged(connection, [each for one in fired for each in one.started])
+    )
     for side_by_side in _rounds([each.run for each in started]):
         await runs.insert_many(connection, side_by_side)
-    await schedules.park(connection, [(each.run.id, *wait) for each in started if (wait := _wait(each))])
-    await schedules.advance(connection, [one.advance for one in fired])
+    await schedules.park(connection, waits(started))
+    await schedules.advance(connection, advances)
     return len(rows)
+
+
+def _counted(fired: Sequence[Fired], started: Sequence[Started]) -> tuple[list[Advance], list[Started]]:
+    """How the schedules go on, and the runs that are left, when it is known which of them are skipped."""
+    advances: list[Advance] = []
+    kept: list[Started] = []
+    place = 0
+    for one in fired:
+        advance, left = counted(one, started[place : place + len(one.started)])
+        advances.append(advance)
+        kept += left
+        place += len(one.started)
+    return advances, kept
 
 
 def _rounds(new: Sequence[NewRun]) -> Iterator[list[NewRun]]:
@@ -106,12 +122,6 @@ def _rounds(new: Sequence[NewRun]) -> Iterator[list[NewRun]]:
             parts.append([])
         parts[place].append(run)
     yield from parts
-
-
-def _wait(started: Started) -> Any:
-    if started.begin_at is None or started.waits_for is None:
-        return None
-    return started.begin_at, started.waits_for
 
 
 def _fired(row: Mapping[str, Any]) -> Fired:

@@ -1,26 +1,22 @@
-"""What a schedule that is due comes to: its runs, which of them wait or are skipped, and when it is due next. Pure."""
+"""What a schedule that is due comes to: its runs, and when it is due next. Pure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
 from headwater.contracts.calendars import Calendar
 from headwater.contracts.codec import loads
 from headwater.contracts.manifest import Schedule
-from headwater.contracts.timetable import catch_up_of, timetable_of, windows_of
+from headwater.contracts.timetable import catch_up_of, timetable_of
 from headwater.model.errors import ConfigError
 from headwater.model.ids import EPOCH
 from headwater.model.schedule import Timetable
-from headwater.model.schedule_policy import GRACE_S, CatchUp, due_now, jitter_s
-from headwater.model.schedule_window import Window, opening
-from headwater.plugins.expressions import Getter, compile_path
+from headwater.model.schedule_policy import GRACE_S, CatchUp, due_now
 from headwater.store.runs import NewRun
 from headwater.store.scheduled_runs import scheduled_run
 from headwater.store.schedules import Advance
-
-OUTSIDE_WINDOW = "outside_window"
+from headwater.timer.terms import Started, Terms, begun, terms_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,28 +26,21 @@ class Plan:
     schedule: Schedule
     timetable: Timetable
     catch_up: CatchUp
-    windows: tuple[Window, ...]
-    condition: Getter | None
+    terms: Terms
     templates: tuple[NewRun, ...]  # one for each stream; the due time is another each time
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
-    """A run to be. It waits until `begin_at` for `waits_for` (None: it goes at once)."""
-
-    run: NewRun
-    plan: Plan
-    begin_at: datetime | None = None
-    waits_for: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Fired:
-    """How a schedule goes on, the runs that it starts, and how many due times were missed."""
+    """How a schedule goes on, the runs that it starts, and how many due times were missed.
+
+    `left`: of how many more due times runs are wanted; None: of all.
+    """
 
     advance: Advance
     started: tuple[Started, ...] = ()
     missed_count: int = 0
+    left: int | None = None
 
 
 @lru_cache(maxsize=20_000)
@@ -62,9 +51,8 @@ def plan_of(definition: str, calendars: str, tenant: str) -> Plan:
     timetable = timetable_of(schedule, tenant, calendars=named)
     if timetable is None:
         raise ConfigError("it has no time specification any more")
-    condition = None if schedule.when is None else compile_path(schedule.when)
     templates = tuple(scheduled_run(tenant, schedule, stream, EPOCH) for stream in schedule.streams)
-    return Plan(schedule, timetable, catch_up_of(schedule), windows_of(schedule), condition, templates)
+    return Plan(schedule, timetable, catch_up_of(schedule), terms_of(schedule), templates)
 
 
 def fire(row: Mapping[str, Any], uniform: Callable[[], float]) -> Fired:
@@ -75,44 +63,49 @@ def fire(row: Mapping[str, Any], uniform: Callable[[], float]) -> Fired:
     plan = plan_of(row["definition"], row["calendars"], row["tenant"])
     now = row["now"].replace(microsecond=0)
     due = due_now(plan.timetable, row["next_at"], now, plan.catch_up)
-    boundaries, next_at = due.boundaries, due.next_at
-    reason = None if next_at is not None else "ends_at" if plan.schedule.ends_at else "over"
-    if (most := plan.schedule.max_runs) is not None:
-        left = max(most - row["fired_count"], 0)
-        boundaries = boundaries[:left]
-        if len(boundaries) >= left:
-            next_at, reason = None, "max_runs"
+    reason = None if due.next_at is not None else "ends_at" if plan.schedule.ends_at else "over"
     started = tuple(
-        _started(plan, template, boundary, now, uniform)
-        for boundary in boundaries
+        # a timer that is a little late keeps the boundary's window; a run that is made up for begins now
+        begun(
+            plan.terms,
+            replace(template, due_at=boundary),
+            boundary if (now - boundary).total_seconds() <= GRACE_S else now,
+            now,
+            uniform,
+        )
+        for boundary in due.boundaries
         for template in plan.templates
     )
     advance = Advance(
         row["tenant"],
         row["name"],
-        boundaries[-1] if boundaries else None,
-        next_at,
-        "active" if next_at is not None else "expired",
+        due.boundaries[-1] if due.boundaries else None,
+        due.next_at,
+        "active" if due.next_at is not None else "expired",
         reason,
-        len({each.run.due_at for each in started if each.run.skip_reason is None}),
     )
-    return Fired(advance, started, due.missed_count)
+    most = plan.schedule.max_runs
+    return Fired(
+        advance, started, due.missed_count, None if most is None else max(most - row["fired_count"], 0)
+    )
 
 
-def _started(
-    plan: Plan, template: NewRun, boundary: datetime, now: datetime, uniform: Callable[[], float]
-) -> Started:
-    run = replace(template, due_at=boundary)
-    # a timer that is a little late keeps the boundary's window; a run that is made up for begins now
-    moment = boundary if (now - boundary).total_seconds() <= GRACE_S else now
-    begin = opening(plan.windows, plan.timetable.zone, moment) if plan.windows else moment
-    if begin is None:
-        return Started(replace(run, skip_reason=OUTSIDE_WINDOW), plan)
-    waits_for = None if begin == moment else "window"
-    jitter = plan.schedule.jitter
-    if jitter.kind != "none":
-        drawn = uniform() if jitter.kind == "random" else 0.0
-        shift_s = jitter_s(jitter.kind, jitter.within_s, f"{run.tenant}/{run.schedule}", drawn)
-        begin += timedelta(seconds=shift_s)
-        waits_for = waits_for or "jitter"
-    return Started(run, plan, begin, waits_for) if waits_for and begin > now else Started(run, plan)
+def counted(fired: Fired, started: Sequence[Started]) -> tuple[Advance, Sequence[Started]]:
+    """How the schedule goes on when it is known which of its runs (`started`) are skipped, and those that are left.
+
+    A due time counts where one of its runs is not skipped. With the last one that is wanted the schedule is over.
+    """
+    made = list(dict.fromkeys(each.run.due_at for each in started if each.run.skip_reason is None))
+    if fired.left is None or len(made) < fired.left:
+        return replace(fired.advance, fired_count=len(made)), started
+    made = made[: fired.left]
+    last = made[-1] if made else None
+    over = replace(
+        fired.advance,
+        last_due_at=last,
+        next_at=None,
+        state="expired",
+        reason="max_runs",
+        fired_count=len(made),
+    )
+    return over, [each for each in started if last is not None and each.run.due_at <= last]

@@ -34,3 +34,16 @@ SELECT definition, state FROM schedule WHERE tenant = $1 AND name = $2 FOR NO KE
 
 -- name: begun
 DELETE FROM chain_start WHERE tenant = $1 AND schedule = $2
+
+-- name: stop
+-- The schedule starts after nothing any more: $3 state, $4 why.
+UPDATE schedule SET state = $3, state_reason = $4, next_at = NULL, updated_at = clock_timestamp()
+ WHERE tenant = $1 AND name = $2 AND state = 'active'
+
+-- name: count
+-- It was started once more; with the last of the runs that are wanted ($3, null: all) it is over.
+UPDATE schedule SET fired_count = fired_count + 1,
+                    state = CASE WHEN fired_count + 1 >= $3::bigint THEN 'expired' ELSE state END,
+                    state_reason = CASE WHEN fired_count + 1 >= $3::bigint THEN 'max_runs' ELSE state_reason END,
+                    next_at = CASE WHEN fired_count + 1 >= $3::bigint THEN NULL ELSE next_at END
+ WHERE tenant = $1 AND name = $2 AND state = 'active'

@@ -11,7 +11,8 @@ ON CONFLICT (tenant, name) DO UPDATE
                     ELSE excluded.state END,
        state_reason = CASE WHEN excluded.state <> 'disabled' AND s.state IN ('paused', 'failed') THEN s.state_reason
                            WHEN $8::bigint IS NOT NULL AND s.fired_count >= $8 THEN 'max_runs' ELSE excluded.state_reason END,
-       next_at = CASE WHEN $8::bigint IS NOT NULL AND s.fired_count >= $8 THEN NULL ELSE excluded.next_at END,
+       next_at = CASE WHEN s.state IN ('paused', 'failed') THEN NULL
+                      WHEN $8::bigint IS NOT NULL AND s.fired_count >= $8 THEN NULL ELSE excluded.next_at END,
        updated_at = clock_timestamp()
  WHERE s.definition IS DISTINCT FROM excluded.definition OR s.calendars IS DISTINCT FROM excluded.calendars
 
