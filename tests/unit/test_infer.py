@@ -132,3 +132,15 @@ def test_what_is_known_is_widened_and_never_narrowed():
     assert infer([{"a": "2024-01-01"}], {"a": Kind.TEXT}) == {"a": Kind.TEXT}
     assert infer([{"a": {}}], {"a": Kind.TEXT}) == {"a": Kind.JSONB}
     assert infer([{"a": 1}] * 3 + [{"a": 2.5}], chunk=2) == {"a": Kind.DOUBLE}
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["2024-01-01", "2024-01-02\n2024-01-03"],
+        ["2024-01-01\n", "2024-01-02"],
+        ["2024-01-01T00:00:00Z", "2024-01-01T00:00:00Z\n2024-01-01T00:00:00Z"],
+    ],
+)
+def test_several_lines_in_one_text_are_no_instants(texts):
+    assert kind_of_values(texts) is Kind.TEXT

@@ -7,9 +7,10 @@ from pydantic import ValidationError
 
 from headwater.bus.port import Message
 from headwater.contracts.base import Closed
-from headwater.contracts.codec import dumps, loads, written
+from headwater.contracts.codec import dumps, is_plain_json, loads, written
 from headwater.model.errors import ContractError, Reject
 
+NUMBERS_HEADER, PLAIN = "numbers", "plain"
 Typed = TypeVar("Typed", bound=Closed)
 
 
@@ -20,22 +21,29 @@ def to_message(
     *,
     exchange: str = "headwater",
     parts: Mapping[str, bytes] | None = None,
+    is_plain: bool = False,
 ) -> Message:
     """The message that carries `document`; its class names the routing key.
 
-    `parts` are fields that are written as JSON already; they stand in place of the document's own.
+    `parts` are fields that are written as JSON already; they stand in place of the document's own. `is_plain`: they are
+    known to be plain (`is_plain_json`). The message says when all of it is, so that whoever reads it need not look.
     """
     kind: str = document.type  # type: ignore[attr-defined]  # every message class has it
     fields = document.model_dump(mode="python")
+    headers = {"tenant": tenant}
+    if is_plain and is_plain_json(
+        dumps({name: fields[name] for name in fields.keys() - (parts or {}).keys()})
+    ):
+        headers[NUMBERS_HEADER] = PLAIN
     fields |= {name: written(part) for name, part in (parts or {}).items()}
-    body = dumps(fields)
-    return Message(kind, str(identifier), body, {"tenant": tenant}, exchange=exchange)
+    return Message(kind, str(identifier), dumps(fields), headers, exchange=exchange)
 
 
 def from_message(kind: type[Typed], message: Message) -> Typed:
     """The document in `message`. Raises: Reject, with the place, when it is not one."""
     try:
-        return kind.model_validate(loads(message.body))
+        is_plain = True if message.headers.get(NUMBERS_HEADER) == PLAIN else None
+        return kind.model_validate(loads(message.body, is_plain=is_plain))
     except ContractError as error:
         raise Reject(f"{message.type}: {error}") from error
     except ValidationError as error:

@@ -28,12 +28,14 @@ def _integer(text: str) -> int | Decimal:
     return number if isinstance(number, int) and -(2**63) <= number < 2**63 else Decimal(text)
 
 
-def loads(body: bytes) -> Any:
+def loads(body: bytes, *, is_plain: bool | None = None) -> Any:
     """The JSON document in `body` (UTF-8, a BOM is passed over). Numbers that a float or 64 bits cannot hold come
-    as Decimal. Raises: ContractError, with the place, when it is not JSON.
+    as Decimal; `is_plain` says that there are none, as `is_plain_json` has found (None: it is to be looked for).
+
+    Raises: ContractError, with the place, when it is not JSON.
     """
     body = body.removeprefix(_BOM)
-    if not _has_long_number(body):
+    if is_plain_json(body) if is_plain is None else is_plain:
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError:
@@ -44,8 +46,10 @@ def loads(body: bytes) -> Any:
         raise ContractError(f"not JSON: {error}") from error
 
 
-def _has_long_number(body: bytes) -> bool:
-    return _LONG_IN_STRIDES in body[::_STRIDE].translate(_DIGITS) and _LONG_NUMBER in body.translate(_DIGITS)
+def is_plain_json(body: bytes) -> bool:
+    """Whether a float and 64 bits hold every number that stands in `body`, to the last digit."""
+    is_suspect = _LONG_IN_STRIDES in body[::_STRIDE].translate(_DIGITS)
+    return not (is_suspect and _LONG_NUMBER in body.translate(_DIGITS))
 
 
 def _refuse(name: str) -> Any:

@@ -284,7 +284,7 @@ class Pages:
             time_of(due.run_id), "batch.ready", due.run_id, due.attempt, due.walk, due.number
         )
         parts = {"records": body} if payload_id is None else {}
-        return to_message(batch, identity, due.tenant, parts=parts)
+        return to_message(batch, identity, due.tenant, parts=parts, is_plain=page.is_plain and bool(parts))
 
     async def _end(self, due: PageDue, reason: str, warning: str) -> None:
         """The walk ends before this page."""

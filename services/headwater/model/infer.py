@@ -8,7 +8,7 @@ exactly.
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -122,9 +122,18 @@ def kind_of_text(text: str) -> Kind:
     return Kind.TEXT
 
 
-def _all_pass(texts: Iterable[str], shape: re.Pattern[str], parse: Callable[[str], object]) -> bool:
-    """Whether every text has the shape and can be parsed."""
-    if not all(map(shape.fullmatch, texts)):
+def _lines_of(shape: re.Pattern[str]) -> re.Pattern[str]:
+    """Any number of lines of this shape: one look at all of them takes half as long as one at each."""
+    return re.compile(f"(?:{shape.pattern}\n)*+")
+
+
+_DATES, _INSTANTS = _lines_of(_DATE), _lines_of(_INSTANT)
+
+
+def _all_pass(texts: Collection[str], lines: re.Pattern[str], parse: Callable[[str], object]) -> bool:
+    """Whether every text is a line of that shape and can be parsed."""
+    joined = "\n".join(texts) + "\n"
+    if joined.count("\n") != len(texts) or not lines.fullmatch(joined):
         return False
     try:
         deque(map(parse, texts), maxlen=0)
@@ -138,9 +147,9 @@ def _text_kind(texts: Sequence[str]) -> Kind:
     if kind_of_text(texts[0]) is Kind.TEXT:
         return Kind.TEXT
     different = set(texts)
-    if _all_pass(different, _INSTANT, datetime.fromisoformat):
+    if _all_pass(different, _INSTANTS, datetime.fromisoformat):
         return Kind.TIMESTAMPTZ
-    if _all_pass(different, _DATE, date.fromisoformat):
+    if _all_pass(different, _DATES, date.fromisoformat):
         return Kind.DATE
     return widest(map(kind_of_text, different))
 

@@ -2,9 +2,10 @@
 
 import codecs
 import re
+from dataclasses import dataclass
 from typing import Any
 
-from headwater.contracts.codec import loads
+from headwater.contracts.codec import is_plain_json, loads
 from headwater.contracts.walking import Records
 from headwater.model.errors import ContractError, SourceError
 from headwater.model.http import Response
@@ -21,15 +22,23 @@ _MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
-def document_of(response: Response, secrets: tuple[Secret, ...] = (), records: Records = _PLAIN) -> Any:
-    """The document in the answer's body; None for an answer that has none by its status.
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What an answer holds. `is_plain`: what is written of it as JSON again is known to be plain (`is_plain_json`)."""
+
+    content: Any
+    is_plain: bool = False
+
+
+def document_of(response: Response, secrets: tuple[Secret, ...] = (), records: Records = _PLAIN) -> Document:
+    """The document in the answer's body; its content is None for an answer that has none by its status.
 
     What the Content-Type says is not believed: APIs label JSON as text/plain and UTF-8 as latin-1.
     Raises: SourceError `undecodable`, with a masked sample, when it is not in `records.format` (an empty body is
     in none but JSON lines and CSV).
     """
     if response.status in NO_CONTENT:
-        return None
+        return Document(None)
     try:
         return _read(response, records)
     except ContractError as error:
@@ -43,19 +52,20 @@ def document_of(response: Response, secrets: tuple[Secret, ...] = (), records: R
         ) from error
 
 
-def _read(response: Response, records: Records) -> Any:
+def _read(response: Response, records: Records) -> Document:
     content_type = response.header("content-type") or ""
     match records.format:
         case "json":
-            return loads(utf8(response.body, content_type))
+            text = utf8(response.body, content_type)
+            is_plain = is_plain_json(text)
+            return Document(loads(text, is_plain=is_plain), is_plain)
         case "ndjson":
-            return json_lines(utf8(response.body, content_type))
+            return Document(json_lines(utf8(response.body, content_type)))
         case "csv":
-            return csv_rows(
-                utf8(response.body, content_type).removeprefix(codecs.BOM_UTF8), records.delimiter
-            )
+            text = utf8(response.body, content_type).removeprefix(codecs.BOM_UTF8)
+            return Document(csv_rows(text, records.delimiter))
         case "xml":  # says its own encoding
-            return xml_document(response.body)
+            return Document(xml_document(response.body))
 
 
 def utf8(body: bytes, content_type: str) -> bytes:

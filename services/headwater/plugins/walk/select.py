@@ -26,7 +26,8 @@ class Rejected:
 class Selected:
     """The records of a page; `received_count` counts the rejected too, `digest` is "" for an empty page.
 
-    `body` are the records as a JSON list, where they had to be written anyway.
+    `body` are the records as a JSON list, where they had to be written anyway; `is_plain`: that is known to be plain
+    (`is_plain_json`).
     """
 
     records: list[Any]
@@ -35,6 +36,7 @@ class Selected:
     warnings: tuple[str, ...] = ()
     digest: str = ""
     body: bytes | None = None
+    is_plain: bool = False
 
 
 NOTHING = Selected([])

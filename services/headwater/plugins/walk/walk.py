@@ -57,7 +57,7 @@ class Page:
     no further request, although it served this one. `total` is the number of records that the API last said there
     are. `sample` is the beginning of the answer, secrets starred out, where the stream has no destination.
     `resume_token` is there when a limit ended the walk: see `Walk.resumed`. `body` are the records as a JSON list,
-    where they were written already.
+    where they were written already; `is_plain`: that is plain (`is_plain_json`).
     """
 
     number: int
@@ -75,6 +75,7 @@ class Page:
     below: Any = None
     resume_token: dict[str, Any] | None = None
     body: bytes | None = None
+    is_plain: bool = False
 
 
 class Walk:
@@ -260,7 +261,7 @@ class Walk:
             told.parent,
         )
         if page.records is selected.records:
-            page = replace(page, body=selected.body)
+            page = replace(page, body=selected.body, is_plain=selected.is_plain)
         if not self._is_sampled:
             return page
         return replace(page, sample=sample_of(response.body, tuple(secrets.values()), SAMPLE_CHARACTERS))
@@ -269,11 +270,13 @@ class Walk:
         """The document and its records. A stream that asks for none may be answered with anything."""
         if not (self._has_records or self._needs_document):
             return None, NOTHING
-        document = document_of(response, tuple(secrets.values()), self._form)
+        found = document_of(response, tuple(secrets.values()), self._form)
+        document = found.content
         self._hidden_errors.check(document, secrets)
         if not self._has_records:
             return document, NOTHING
-        return document, select_records(document, self._records, self._form.path, one_page=self._is_one_page)
+        selected = select_records(document, self._records, self._form.path, one_page=self._is_one_page)
+        return document, replace(selected, is_plain=found.is_plain)
 
     def _is_gone(self, told: Token, response: Response) -> bool:
         """Whether the API says that the parent is not there any more, where the stream has no other word for that."""

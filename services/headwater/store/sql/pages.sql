@@ -5,8 +5,9 @@
 -- No page is named twice. Nobody waits for the disk: what a crash of the database forgets begins again.
 WITH asked AS (
     SELECT d.*, r.state, r.attempt AS run_attempt, r.started_at, r.parked_until, r.tenant AS run_tenant, r.source,
-           EXISTS (SELECT 1 FROM page b WHERE b.run_at = d.run_at AND b.run_id = d.run_id AND b.attempt = d.attempt
-                                          AND b.walk = d.walk AND b.number = d.after AND b.holder <> d.holder) AS is_lost
+           coalesce((SELECT b.holder <> d.holder FROM page b
+                      WHERE b.run_at = d.run_at AND b.run_id = d.run_id AND b.attempt = d.attempt
+                        AND b.walk = d.walk AND b.number = d.after), false) AS is_lost
       FROM unnest($1::timestamptz[], $2::uuid[], $3::int[], $4::int[], $5::int[], $6::text[], $7::bytea[], $8::uuid[],
                   $9::int[]) AS d (run_at, run_id, attempt, walk, number, tenant, token_digest, holder, after)
      CROSS JOIN LATERAL (SELECT state, attempt, started_at, parked_until, tenant, source
@@ -53,8 +54,8 @@ SELECT d.run_at, d.run_id, d.attempt, d.walk, d.number, r.tenant, d.token_digest
        AS d (run_at, run_id, attempt, walk, number, token_digest)
  CROSS JOIN LATERAL (SELECT state, attempt, tenant FROM run WHERE due_at = d.run_at AND id = d.run_id LIMIT 1) AS r
  WHERE r.state = 'running' AND r.attempt = d.attempt
-   AND EXISTS (SELECT 1 FROM walk w WHERE w.run_at = d.run_at AND w.run_id = d.run_id AND w.attempt = d.attempt
-                                      AND w.number = d.walk)
+   AND (SELECT true FROM walk w WHERE w.run_at = d.run_at AND w.run_id = d.run_id AND w.attempt = d.attempt
+                                  AND w.number = d.walk)
  ORDER BY d.run_id, d.attempt, d.walk, d.number
 ON CONFLICT DO NOTHING
 

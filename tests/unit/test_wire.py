@@ -1,0 +1,44 @@
+"""Typed messages keep every digit, whether they say that their numbers are plain or not."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from headwater.bus.wire import NUMBERS_HEADER, from_message, to_message
+from headwater.contracts.codec import dumps
+from headwater.contracts.messages import BatchReady
+
+LONG = Decimal("12345678901234567890.125")
+
+
+def batch(token: Any) -> BatchReady:
+    return BatchReady(
+        run_id=UUID(int=7), attempt=1, tenant="default", stream_version=UUID(int=8), number=1,
+        token={"place": {"after": token}}, fetched_at=datetime.now(UTC), started_at=datetime.now(UTC),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("token", "records", "records_are_plain", "is_told"),
+    [
+        (5, [{"id": 1, "share": 0.1}], True, True),
+        (5, [{"id": LONG}], False, False),
+        (LONG, [{"id": 1}], True, False),  # the records do not speak for the rest
+        (5, [{"id": 1}], False, False),
+    ],
+)
+def test_a_message_says_that_its_numbers_are_plain_only_when_all_of_them_are(
+    token: Any, records: list[Any], records_are_plain: bool, is_told: bool
+) -> None:
+    message = to_message(
+        batch(token), "id", "default", parts={"records": dumps(records)}, is_plain=records_are_plain
+    )
+
+    read = from_message(BatchReady, message)
+
+    assert (NUMBERS_HEADER in message.headers) is is_told
+    assert read.token == {"place": {"after": token}}
+    assert read.records == records
