@@ -81,15 +81,13 @@ async def begin_page(
 
 async def begin_pages(connection: Any, pages: Sequence[Beginning]) -> list[Begun | None]:
     """Begin each page, as `begin_page` does; no page is named twice."""
-    columns = zip(
-        *((*page.key.values, page.tenant, page.digest, page.holder, page.after) for page in pages),
-        strict=True,
-    )
-    rows = {
+    rows = [(*page.key.values, page.tenant, page.digest, page.holder, page.after) for page in pages]
+    columns = list(map(list, zip(*rows, strict=True)))
+    found = {
         PageKey(row["run_id"], row["attempt"], row["walk"], row["number"]): row
-        for row in await connection.fetch(_Q["begin"], *map(list, columns))
+        for row in await connection.fetch(_Q["begin"], *columns, *_ends(columns[0]))
     }
-    return [await _begun(connection, page, rows.get(page.key)) for page in pages]
+    return [await _begun(connection, page, found.get(page.key)) for page in pages]
 
 
 async def _begun(connection: Any, page: Beginning, row: Mapping[str, Any] | None) -> Begun | None:
@@ -220,6 +218,11 @@ async def lock_pages(connection: Any, digests: Mapping[PageKey, bytes]) -> dict[
     return found
 
 
+def _ends(moments: Sequence[Any]) -> tuple[Any, Any]:
+    """The first and the last of them."""
+    return min(moments), max(moments)
+
+
 def _columns(digests: Mapping[PageKey, bytes]) -> list[list[Any]]:
     keys = sorted(digests)
     columns: list[list[Any]] = [list(column) for column in zip(*(key.values for key in keys), strict=True)]
@@ -227,7 +230,8 @@ def _columns(digests: Mapping[PageKey, bytes]) -> list[list[Any]]:
 
 
 async def _lock(connection: Any, digests: Mapping[PageKey, bytes]) -> dict[PageKey, Locked]:
-    rows = await connection.fetch(_Q["lock"], *_columns(digests))
+    columns = _columns(digests)
+    rows = await connection.fetch(_Q["lock"], *columns, *_ends(columns[0]))
     return {
         PageKey(row["run_id"], row["attempt"], row["walk"], row["number"]): Locked(
             row["is_passed"], row["state"] == "running" and row["run_attempt"] == row["attempt"], row["mode"]
@@ -308,8 +312,8 @@ async def same_content(connection: Any, digests: Sequence[tuple[PageKey, bytes]]
     """The settled pages of the walks of these pages that have one of their digests."""
     if not digests:
         return []
-    columns = zip(*((*key.values[:4], digest) for key, digest in digests), strict=True)
-    rows = await connection.fetch(_Q["same_content"], *(list(column) for column in columns))
+    columns = list(map(list, zip(*((*key.values[:4], digest) for key, digest in digests), strict=True)))
+    rows = await connection.fetch(_Q["same_content"], *columns, *_ends(columns[0]))
     return [
         Content(
             PageKey(row["run_id"], row["attempt"], row["walk"], row["number"]),

@@ -21,6 +21,7 @@ from headwater.plugins.destinations.table import Batch, Contract, Rejected, Tabl
 NULL = "\\N"
 CHUNK_ROWS = 1000
 _SEAM = ',"\\\\u0000",'  # as it looks between two values after escaping
+_NUL = "a text holds the character NUL, which PostgreSQL cannot store"
 _NUL_WITHIN = "a nested text holds the character NUL, which PostgreSQL cannot store"
 
 
@@ -74,10 +75,10 @@ def select(table: Table, batches: Sequence[Batch]) -> tuple[Selection, list[Reje
 def _escaped(texts: Sequence[str]) -> Sequence[str]:
     """Texts as COPY wants them. NUL, which PostgreSQL refuses, serves as the seam."""
     joined = "\0".join(texts)
-    if joined.count("\0") != len(texts) - 1:
-        raise Unstorable("a text holds the character NUL, which PostgreSQL cannot store")
     if "\\" not in joined and "\n" not in joined and "\t" not in joined and "\r" not in joined:
-        return texts
+        return texts  # one with NUL is found among the lines
+    if joined.count("\0") != len(texts) - 1:
+        raise Unstorable(_NUL)
     escaped = joined.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
     return escaped.split("\0")
 
@@ -248,9 +249,12 @@ def _lines(plan: Plan, batches: Sequence[Batch], part: Selection, extras: Sequen
 def encoded(lines: Sequence[str]) -> bytes:
     """Lines as they go over the wire. Raises: Unstorable."""
     try:
-        return ("\n".join(lines) + "\n").encode() if lines else b""
+        data = ("\n".join(lines) + "\n").encode() if lines else b""
     except UnicodeEncodeError as error:
         raise Unstorable("a text holds half of a surrogate pair, which is no character") from error
+    if b"\0" in data:
+        raise Unstorable(_NUL)
+    return data
 
 
 def _render_part(plan: Plan, batches: Sequence[Batch], part: Selection) -> Chunk:

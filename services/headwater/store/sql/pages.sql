@@ -2,16 +2,18 @@
 -- The page ledger before fetches: begins each page if its run still wants it, and tells what is known of it and of what
 -- its source allows. By page $1 run_at, $2 run_id, $3 attempt, $4 walk, $5 number, $6 tenant, $7 digest of the page's
 -- token, $8 who begins it, $9 the page that he comes from (else null): when that is another's by now, nothing begins.
+-- $10 and $11 are the first and last run_at: other days' partitions are left out before the statement runs.
 -- No page is named twice. Nobody waits for the disk: what a crash of the database forgets begins again.
 WITH asked AS (
     SELECT d.*, r.state, r.attempt AS run_attempt, r.started_at, r.parked_until, r.tenant AS run_tenant, r.source,
            coalesce((SELECT b.holder <> d.holder FROM page b
                       WHERE b.run_at = d.run_at AND b.run_id = d.run_id AND b.attempt = d.attempt
-                        AND b.walk = d.walk AND b.number = d.after), false) AS is_lost
+                        AND b.walk = d.walk AND b.number = d.after AND b.run_at BETWEEN $10 AND $11), false) AS is_lost
       FROM unnest($1::timestamptz[], $2::uuid[], $3::int[], $4::int[], $5::int[], $6::text[], $7::bytea[], $8::uuid[],
                   $9::int[]) AS d (run_at, run_id, attempt, walk, number, tenant, token_digest, holder, after)
-     CROSS JOIN LATERAL (SELECT state, attempt, started_at, parked_until, tenant, source
-                           FROM run WHERE due_at = d.run_at AND id = d.run_id LIMIT 1) AS r
+     CROSS JOIN LATERAL (
+           SELECT state, attempt, started_at, parked_until, tenant, source FROM run
+            WHERE due_at = d.run_at AND id = d.run_id AND due_at BETWEEN $10 AND $11 LIMIT 1) AS r
 ), begun AS (
     INSERT INTO page (run_at, run_id, attempt, walk, number, tenant, token_digest, holder)
     SELECT run_at, run_id, attempt, walk, number, tenant, token_digest, holder
@@ -30,17 +32,18 @@ SELECT a.run_id, a.attempt, a.walk, a.number, a.is_lost, a.state, a.run_attempt,
        extract(epoch FROM l.paused_until - clock_timestamp())::float8 AS pause_s,
        (SELECT o.number FROM page o
          WHERE o.run_at = a.run_at AND o.run_id = a.run_id AND o.attempt = a.attempt AND o.walk = a.walk
-           AND o.token_digest = a.token_digest AND o.number < a.number) AS same_token_as
+           AND o.token_digest = a.token_digest AND o.number < a.number AND o.run_at BETWEEN $10 AND $11) AS same_token_as
   FROM (SELECT set_config('synchronous_commit', 'off', true)) AS unhurried
  CROSS JOIN asked a
   LEFT JOIN begun b ON (b.run_id, b.attempt, b.walk, b.number) = (a.run_id, a.attempt, a.walk, a.number)
   LEFT JOIN LATERAL (
        SELECT token_digest, settled_at, next_token, has_slot, refused_count, not_before, refused_at FROM page
         WHERE run_at = a.run_at AND run_id = a.run_id AND attempt = a.attempt AND walk = a.walk AND number = a.number
-        LIMIT 1) AS p ON true
+          AND run_at BETWEEN $10 AND $11 LIMIT 1) AS p ON true
   LEFT JOIN LATERAL (
        SELECT last_number, settled_count FROM walk
-        WHERE run_at = a.run_at AND run_id = a.run_id AND attempt = a.attempt AND number = a.walk LIMIT 1) AS w ON true
+        WHERE run_at = a.run_at AND run_id = a.run_id AND attempt = a.attempt AND number = a.walk
+          AND run_at BETWEEN $10 AND $11 LIMIT 1) AS w ON true
   LEFT JOIN LATERAL (SELECT definition FROM source WHERE tenant = a.run_tenant AND name = a.source LIMIT 1) AS s ON true
   LEFT JOIN LATERAL (SELECT paused_until FROM rate_limit WHERE tenant = a.run_tenant AND key = a.source LIMIT 1) AS l
     ON true
@@ -116,19 +119,22 @@ UPDATE page SET not_before = clock_timestamp() + make_interval(secs => $6), has_
 -- name: lock
 -- The pages of a batch, locked one after the other as they are given: in the one order that all loaders keep; and how
 -- their runs are. Passed over is one that is settled, that lies beyond the end of its walk, or that was begun under
--- another token than that of the batch ($6).
+-- another token than that of the batch ($6). $7 and $8 are the first and last run_at: other days' partitions are left
+-- out before the statement runs.
 SELECT d.run_id, d.attempt, d.walk, d.number, r.state, r.attempt AS run_attempt, r.mode,
        p.is_settled OR p.token_digest <> d.token_digest
            OR EXISTS (SELECT 1 FROM walk w
                        WHERE w.run_at = d.run_at AND w.run_id = d.run_id AND w.attempt = d.attempt
-                         AND w.number = d.walk AND w.last_number < d.number) AS is_passed
+                         AND w.number = d.walk AND w.last_number < d.number AND w.run_at BETWEEN $7 AND $8) AS is_passed
   FROM unnest($1::timestamptz[], $2::uuid[], $3::int[], $4::int[], $5::int[], $6::bytea[])
        AS d (run_at, run_id, attempt, walk, number, token_digest)
  CROSS JOIN LATERAL (
        SELECT settled_at IS NOT NULL AS is_settled, token_digest FROM page
         WHERE run_at = d.run_at AND run_id = d.run_id AND attempt = d.attempt AND walk = d.walk AND number = d.number
+          AND run_at BETWEEN $7 AND $8
           FOR UPDATE) AS p
- CROSS JOIN LATERAL (SELECT state, attempt, mode FROM run WHERE due_at = d.run_at AND id = d.run_id LIMIT 1) AS r
+ CROSS JOIN LATERAL (SELECT state, attempt, mode FROM run
+                      WHERE due_at = d.run_at AND id = d.run_id AND due_at BETWEEN $7 AND $8 LIMIT 1) AS r
 
 -- name: settle
 -- The page's records are in the table, in this transaction.
@@ -168,14 +174,14 @@ SELECT EXISTS (SELECT 1 FROM page WHERE run_at = $1 AND run_id = $2 AND attempt 
 
 -- name: same_content
 -- Settled pages whose records are those of other pages of their walk: digests by walk, and where the API itself said
--- that the page is its last.
+-- that the page is its last. $6 and $7 are the first and last run_at.
 SELECT d.run_id, d.attempt, d.walk, p.number, d.content_digest, p.stop_reason
   FROM unnest($1::timestamptz[], $2::uuid[], $3::int[], $4::int[], $5::bytea[])
        AS d (run_at, run_id, attempt, walk, content_digest)
  CROSS JOIN LATERAL (
        SELECT number, stop_reason FROM page
         WHERE run_at = d.run_at AND run_id = d.run_id AND attempt = d.attempt AND walk = d.walk
-          AND content_digest = d.content_digest AND settled_at IS NOT NULL OFFSET 0) AS p
+          AND content_digest = d.content_digest AND settled_at IS NOT NULL AND run_at BETWEEN $6 AND $7 OFFSET 0) AS p
 
 -- name: lock_walk
 SELECT highest, below FROM walk WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND number = $4 FOR UPDATE
