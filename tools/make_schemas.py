@@ -21,6 +21,7 @@ from tools.message_examples import EXAMPLES  # noqa: E402
 import headwater  # noqa: E402
 from headwater.contracts.manifest import Manifest  # noqa: E402
 from headwater.contracts.messages import MESSAGES  # noqa: E402
+from headwater.contracts.signatures import SchemeDefinition  # noqa: E402
 from headwater.contracts.webhook import TYPE as WEBHOOK  # noqa: E402
 from headwater.contracts.webhook_headers import ReceivedHeaders  # noqa: E402
 from headwater.control.home import Overview  # noqa: E402
@@ -41,7 +42,10 @@ def documents() -> dict[str, str]:
     """Path below `schemas/` → text of every generated file."""
     models: dict[str, type[BaseModel]] = {model.type: model for model in MESSAGES}  # type: ignore[attr-defined]
     models[WEBHOOK] = ReceivedHeaders
-    written: dict[str, Any] = {"config/manifest.v1.json": schema_of(Manifest, "manifest.v1.json")}
+    written: dict[str, Any] = {
+        "config/manifest.v1.json": schema_of(Manifest, "manifest.v1.json"),
+        "config/signature-scheme.v1.json": schema_of(SchemeDefinition, "signature-scheme.v1.json"),
+    }
     for kind, model in models.items():
         written[f"messages/{kind}.v1.json"] = schema_of(model, f"{kind}.v1.json")
         valid, invalid, _ = EXAMPLES[kind]

@@ -1,6 +1,7 @@
 """The published schemas: they equal what is generated, their examples say what they mean, and our own wire keeps them."""
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,23 @@ def test_a_generated_file_is_committed_as_it_is_generated(path: str) -> None:
     assert committed == documents()[path], (
         "run .venv/bin/python tools/make_schemas.py and commit what it writes"
     )
+
+
+@pytest.mark.parametrize("path", sorted(path for path in documents() if path.endswith(".json")))
+def test_no_pattern_bounds_the_length_of_what_a_large_class_matches(path: str) -> None:
+    """It is compiled as so many copies of the class, megabytes in each process that reads it: `maxLength` says it."""
+    copied = re.compile(r"(?:\\[SDW]|\[\^[^\]]*\])\{|\{\d*,?\d{4,}\}")
+
+    assert [pattern for pattern in patterns_of(read(path)) if copied.search(pattern)] == []
+
+
+def patterns_of(schema: Any) -> list[str]:
+    if isinstance(schema, list):
+        return [pattern for item in schema for pattern in patterns_of(item)]
+    if not isinstance(schema, dict):
+        return []
+    own = [schema["pattern"]] if isinstance(schema.get("pattern"), str) else []
+    return own + [pattern for value in schema.values() for pattern in patterns_of(value)]
 
 
 def test_every_message_has_a_schema_and_two_examples_and_nothing_else_stands_there() -> None:

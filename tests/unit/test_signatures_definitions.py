@@ -10,7 +10,6 @@ import jsonschema
 import pytest
 from tests.support.webhook_signer import encode, secret_of, send, token
 
-from headwater.contracts.signatures import SchemeDefinition
 from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret
 from headwater.plugins.signatures import (
@@ -123,14 +122,9 @@ def test_rows_as_providers_tables_write_them_compile():
     assert verify(compile_scheme(row), [sent.secret], sent.request, at_s=AT_S, tolerance_s=3600).valid
 
 
-def test_the_published_schema_is_the_models_and_takes_every_preset():
-    schema = json.loads(SCHEMA.read_bytes())
+def test_the_published_schema_takes_every_preset():
+    validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_bytes()))
 
-    assert schema == SchemeDefinition.model_json_schema() | {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "signature-scheme.v1.json",
-    }
-    validator = jsonschema.Draft202012Validator(schema)
     for name in preset_names():
         validator.validate(preset_row(name))
 

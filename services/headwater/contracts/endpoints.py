@@ -12,10 +12,9 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator, 
 
 from headwater.contracts.auth import SecretText
 from headwater.contracts.base import Closed
+from headwater.contracts.naming import FieldPath, HeaderName, HeaderValue
 from headwater.contracts.pagination import Expression
 
-HeaderName = Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$")]
-HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e\t]{0,2048}$")]
 Method = Literal["POST", "PUT", "PATCH", "GET", "DELETE"]
 Form = Literal["auto", "json", "ndjson", "form", "multipart", "xml", "text", "cloudevents", "none"]
 _OWN_HEADERS = frozenset(
@@ -62,7 +61,7 @@ class Dedupe(Closed):
     """
 
     header: HeaderName | None = None
-    path: Annotated[str, StringConstraints(pattern=r"^[^.\s]{1,128}(?:\.[^.\s]{1,128}){0,15}$")] | None = None
+    path: FieldPath | None = None
     expression: Expression | None = None
     body: bool = False
     none: bool = False

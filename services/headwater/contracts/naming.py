@@ -8,6 +8,13 @@ from pydantic import AfterValidator, StringConstraints
 _NAME = r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"
 Name = Annotated[str, StringConstraints(pattern=f"^{_NAME}$")]
 StreamRef = Annotated[str, StringConstraints(pattern=rf"^{_NAME}\.{_NAME}$")]
+# A repeat with a bound is compiled as so many copies, and a class of all but some characters is a large one: these
+# lengths are bounded beside their patterns, which spares each process that reads an endpoint ten megabytes.
+HeaderName = Annotated[
+    str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", max_length=128)
+]  # RFC 9110 §5.6.2: token
+HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e\t]*$", max_length=2048)]
+FieldPath = Annotated[str, StringConstraints(pattern=r"^[^.\s]+(?:\.[^.\s]+){0,15}$", max_length=2048)]
 
 
 def _http_url(text: str) -> str:

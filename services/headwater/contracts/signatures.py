@@ -9,11 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from headwater.contracts.base import Closed
+from headwater.contracts.naming import FieldPath, HeaderName
 
-HeaderName = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")
-]  # RFC 9110 token
-FieldPath = Annotated[str, StringConstraints(pattern=r"^[^.\s]{1,128}(?:\.[^.\s]{1,128}){0,15}$")]
 Encoding = Literal["hex", "base64", "base64url", "utf8"]
 Note = Annotated[str, StringConstraints(max_length=2048)]
 Mark = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -84,7 +81,7 @@ class TimestampDefinition(Closed):
     """Where the time is. It must be part of what is signed."""
 
     place: Annotated[
-        str, StringConstraints(pattern=r"^(?:sig|header:[^\s:]{1,128}|body:\S{1,256}|claim:\S{1,64})$")
+        str, StringConstraints(pattern=r"^(?:sig|header:[^\s:]+|body:\S+|claim:\S+)$", max_length=261)
     ] = Field(alias="from")
     unit: Literal["s", "ms", "s-str", "rfc3339", "http-date"] = "s"
     recommended_tolerance_s: Annotated[float, Field(gt=0, le=7 * 86_400)] | None = None
