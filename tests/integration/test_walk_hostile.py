@@ -9,7 +9,7 @@ from tests.support.walk_driver import LOOPBACK, SettableClock, Walked, walk_all
 
 from headwater.app.hostile import CASES, Case, HostileApi
 from headwater.app.hostile.server import ELSEWHERE
-from headwater.contracts.manifest import StreamDefinition
+from headwater.contracts.source import StreamDefinition
 from headwater.http.client import HttpClient
 
 

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Any
 
 from headwater.contracts.codec import dumps, loads
-from headwater.contracts.manifest import StreamDefinition
+from headwater.contracts.source import StreamDefinition
 from headwater.http.client import HttpClient
 from headwater.model.errors import SourceError
 from headwater.model.secret import Secret

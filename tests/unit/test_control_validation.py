@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from headwater.contracts.manifest import Manifest
-from headwater.contracts.manifest_text import Problem, parse_manifest
+from headwater.contracts.manifest_text import parse_manifest
+from headwater.contracts.problem import Problem
 from headwater.control.export import lean
 from headwater.control.finding import Surroundings, header_fault
 from headwater.control.validation import check

@@ -2,7 +2,8 @@
 
 import pytest
 
-from headwater.contracts.manifest_text import ManifestError, parse_manifest
+from headwater.contracts.manifest_text import parse_manifest
+from headwater.contracts.problem import ManifestError
 from headwater.control.finding import Surroundings
 from headwater.control.validation import check
 

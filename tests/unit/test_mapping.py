@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from headwater.contracts.codec import dumps, loads
-from headwater.contracts.manifest import Stream
+from headwater.contracts.source import Stream
 from headwater.model.errors import ConfigError, SecretError
 from headwater.model.secret import Secret
 from headwater.plugins.mapping import Mapped, Mapper

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from headwater.contracts.codec import dumps
-from headwater.contracts.manifest import Stream
+from headwater.contracts.source import Stream
 from headwater.model.http import Response
 from headwater.plugins.walk.preview import suggested
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from headwater.contracts.manifest import Stream
+from headwater.contracts.source import Stream
 from headwater.plugins.walk.windows import WindowError, window_of
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from headwater.contracts.manifest import Endpoint
+from headwater.contracts.endpoint import Endpoint
 from headwater.contracts.webhook import Receipt
 from headwater.model.errors import ConfigError
 from headwater.plugins.webhooks import Judgement, compile_effects, judge

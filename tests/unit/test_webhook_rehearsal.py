@@ -5,7 +5,7 @@ import hmac
 from datetime import UTC, datetime
 
 from headwater.contracts.codec import dumps
-from headwater.contracts.manifest import Endpoint
+from headwater.contracts.endpoint import Endpoint
 from headwater.model.secret import Secret
 from headwater.plugins.signatures import SignedRequest
 from headwater.plugins.webhooks.rehearsal import rehearse

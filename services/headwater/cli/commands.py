@@ -16,7 +16,8 @@ from headwater.cli.printing import print_fields, print_json, print_table
 from headwater.cli.reading import read_text
 from headwater.cli.resource_parsers import RESOURCES
 from headwater.contracts.manifest import Manifest
-from headwater.contracts.manifest_text import Document, ManifestError, parse_manifest
+from headwater.contracts.manifest_text import Document, parse_manifest
+from headwater.contracts.problem import ManifestError
 from headwater.control.finding import Surroundings
 from headwater.control.validation import MINIMUM_INTERVAL_S, check
 from headwater.model.errors import ConfigError

@@ -12,7 +12,8 @@ from headwater.cli.faults import NotFound
 from headwater.cli.opening import open_api
 from headwater.cli.printing import print_fields, print_json
 from headwater.contracts.manifest import Manifest
-from headwater.contracts.manifest_text import Document, ManifestError
+from headwater.contracts.manifest_text import Document
+from headwater.contracts.problem import ManifestError
 from headwater.control.apply import apply_manifest
 from headwater.control.export import as_yaml, manifest_of
 from headwater.control.planning import plan_of

@@ -7,7 +7,7 @@ from typing import Any
 
 from headwater.app.patience import Unreachable
 from headwater.cli.exits import Exit
-from headwater.contracts.manifest_text import ManifestError
+from headwater.contracts.problem import ManifestError
 from headwater.model.errors import ConfigError, HeadwaterError, Unavailable
 
 

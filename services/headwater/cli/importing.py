@@ -12,7 +12,8 @@ from headwater.cli.crontab import read_crontab
 from headwater.cli.exits import Exit
 from headwater.cli.foreign import Note, manifest_of
 from headwater.cli.reading import read_text
-from headwater.contracts.manifest_text import ManifestError, parse_manifest
+from headwater.contracts.manifest_text import parse_manifest
+from headwater.contracts.problem import ManifestError
 from headwater.control.validation import check
 from headwater.model.schedule import find_zone
 from headwater.settings import Settings

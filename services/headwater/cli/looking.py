@@ -11,8 +11,8 @@ from uuid import UUID
 from headwater.cli.exits import Exit
 from headwater.cli.faults import NotFound
 from headwater.cli.printing import print_fields, print_json, print_table
-from headwater.contracts.manifest_text import Problem
 from headwater.contracts.messages import RunRequest
+from headwater.contracts.problem import Problem
 from headwater.control.starting import NotStartableError, Starter, UnknownStreamError, start_run
 from headwater.model.errors import ConfigError
 from headwater.model.run import RunState, Trigger

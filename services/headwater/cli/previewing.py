@@ -12,8 +12,9 @@ from headwater.cli.exits import Exit
 from headwater.cli.faults import NotFound
 from headwater.cli.printing import print_fields, print_json, print_table
 from headwater.contracts.codec import dumps
-from headwater.contracts.manifest import Manifest, StreamDefinition
+from headwater.contracts.manifest import Manifest
 from headwater.contracts.pinning import pinned
+from headwater.contracts.source import StreamDefinition
 from headwater.control.previewing import ERROR, MAX_PAGES, MORE, preview
 from headwater.http.client import HttpClient
 from headwater.model.errors import ConfigError

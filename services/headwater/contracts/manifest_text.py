@@ -12,39 +12,13 @@ import yaml
 from pydantic import ValidationError
 
 from headwater.contracts.manifest import Manifest
+from headwater.contracts.problem import ManifestError, Path, Problem, pointer
 from headwater.contracts.problem_words import words
-from headwater.model.errors import ConfigError
 
 MAX_TEXT_BYTES = 5 * 1024 * 1024
 MAX_NODES = 500_000  # after aliases are followed, so that a few lines cannot unfold into gigabytes
 MAX_PROBLEMS = 100
 _ENV = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
-Path = tuple[str | int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One mistake: where, what, why, and how to mend it. Lines and columns count from 1."""
-
-    pointer: str
-    what: str
-    mend: str
-    line: int = 1
-    column: int = 1
-    file: str = "manifest"
-
-    def __str__(self) -> str:
-        where = f"{self.file}:{self.line}:{self.column}"
-        at = f" {self.pointer}:" if self.pointer else ""
-        return f"{where}:{at} {self.what}" + (f"; {self.mend}" if self.mend else "")
-
-
-class ManifestError(ConfigError):
-    """A manifest has mistakes; `problems` lists each with its place."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("\n".join(str(problem) for problem in problems))
-        self.problems = tuple(problems)
 
 
 @dataclass(slots=True)
@@ -64,11 +38,6 @@ class Document:
     def problem(self, path: Path, what: str, mend: str = "") -> Problem:
         line, column = self.place(path)
         return Problem(pointer(path), what, mend, line, column, self.file)
-
-
-def pointer(path: Path) -> str:
-    """RFC 6901 pointer of a path."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
 def read_document(text: str, file: str, environment: Mapping[str, str]) -> Document:

@@ -1,6 +1,6 @@
 """From a stream in a manifest to the definition that runs are pinned to, its parents included."""
 
-from headwater.contracts.manifest import Source, Stream, StreamDefinition
+from headwater.contracts.source import Source, Stream, StreamDefinition
 from headwater.model.errors import ConfigError
 
 MAX_LEVELS = 3  # parents above one another

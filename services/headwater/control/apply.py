@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from headwater.contracts.auth import SessionAuth
+from headwater.contracts.auth import Auth, SessionAuth
 from headwater.contracts.codec import dumps
 from headwater.contracts.destinations import NamedDestination
+from headwater.contracts.endpoint import Endpoint
 from headwater.contracts.endpoints import SecretWindow
-from headwater.contracts.manifest import Auth, Endpoint, Manifest, Source, Stream
+from headwater.contracts.manifest import Manifest
 from headwater.contracts.pinning import pinned
+from headwater.contracts.source import Source, Stream
 from headwater.control.applying_notifications import put_notification
 from headwater.control.schedule_writing import write_calendar, write_schedule
 from headwater.model.errors import SecretError

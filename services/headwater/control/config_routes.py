@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from headwater.contracts.base import Closed
 from headwater.contracts.codec import loads
 from headwater.contracts.manifest import Manifest
-from headwater.contracts.manifest_text import Document, ManifestError, parse_manifest
+from headwater.contracts.manifest_text import Document, parse_manifest
+from headwater.contracts.problem import ManifestError
 from headwater.control.apply import apply_manifest
 from headwater.control.export import as_yaml, manifest_of
 from headwater.control.planning import plan_of

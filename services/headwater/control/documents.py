@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 from headwater.contracts.codec import dumps
 from headwater.contracts.manifest import Manifest
-from headwater.contracts.manifest_text import ManifestError, Problem, parse_manifest
+from headwater.contracts.manifest_text import parse_manifest
+from headwater.contracts.problem import ManifestError, Problem
 from headwater.control.problems import Refusal, invalid, invalid_at
 from headwater.control.route import Call, Desk
 from headwater.control.validation import check, surroundings

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from headwater.contracts.base import Closed
+from headwater.contracts.endpoint import Endpoint as Definition
 from headwater.contracts.endpoints import Instant, SecretWindow
-from headwater.contracts.manifest import Endpoint as Definition
 from headwater.contracts.manifest import Manifest
 from headwater.control.apply import apply_manifest
 from headwater.control.endpoints import definition_of, endpoint_of

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import Field, model_validator
 
 from headwater.contracts.base import Closed
-from headwater.contracts.manifest import Endpoint as Definition
+from headwater.contracts.endpoint import Endpoint as Definition
 from headwater.control.endpoints import definition_of, endpoint_of
 from headwater.control.paging import in_utc
 from headwater.control.problems import conflict, not_found

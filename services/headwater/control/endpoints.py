@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from headwater.contracts.base import Closed
-from headwater.contracts.manifest import Endpoint as Definition
+from headwater.contracts.endpoint import Endpoint as Definition
 from headwater.control.etag import etag
 from headwater.control.paging import Instant, ListQuery, after_name, in_utc, listing, token_of
 from headwater.control.problems import not_found

@@ -12,7 +12,7 @@ from typing import Any
 
 from headwater.bus.port import Message
 from headwater.contracts import webhook
-from headwater.contracts.manifest import Endpoint
+from headwater.contracts.endpoint import Endpoint
 from headwater.contracts.webhook import Receipt
 from headwater.model.errors import ConfigError, Reject
 from headwater.model.ids import derive_id, derive_key_id, to_millisecond

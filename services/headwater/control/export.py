@@ -6,9 +6,12 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
+from headwater.contracts.calendars import Calendar
 from headwater.contracts.destinations import NamedDestination
-from headwater.contracts.manifest import Calendar, Endpoint, Schedule, Source, Stream
+from headwater.contracts.endpoint import Endpoint
 from headwater.contracts.notifications import Notification
+from headwater.contracts.schedules import Schedule
+from headwater.contracts.source import Source, Stream
 from headwater.store import calendars, catalogue, config, destinations, notifications, schedules
 
 

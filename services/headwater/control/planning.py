@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from headwater.contracts.manifest import Manifest
-from headwater.contracts.manifest_text import Path, pointer
+from headwater.contracts.problem import Path, pointer
 from headwater.control.export import lean, manifest_of
 from headwater.control.route import Answer
 from headwater.plugins.secret_text import SOUNDS_SECRET, names_in

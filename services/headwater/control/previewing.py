@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from headwater.contracts.codec import dumps
-from headwater.contracts.manifest import StreamDefinition
+from headwater.contracts.source import StreamDefinition
 from headwater.http.client import HttpClient
 from headwater.model.clock import Clock
 from headwater.model.errors import ConfigError, SourceError

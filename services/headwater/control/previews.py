@@ -8,7 +8,7 @@ from pydantic import Field
 
 from headwater.contracts.base import Closed
 from headwater.contracts.codec import dumps
-from headwater.contracts.manifest import StreamDefinition
+from headwater.contracts.source import StreamDefinition
 from headwater.control.previewing import MAX_PAGES, preview
 from headwater.control.problems import invalid
 from headwater.control.route import Answer, Call, Desk, Reply

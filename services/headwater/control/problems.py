@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from headwater.contracts.codec import dumps
-from headwater.contracts.manifest_text import Problem, pointer
+from headwater.contracts.problem import Problem, pointer
 from headwater.model.schedule import ScheduleError
 
 RETRY_AFTER_S = 5

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from headwater.contracts import codec
-from headwater.contracts.manifest_text import pointer
+from headwater.contracts.problem import pointer
 from headwater.control.problems import Refusal, invalid, unavailable, unreadable
 from headwater.model.errors import ContractError
 

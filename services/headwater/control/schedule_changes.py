@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from headwater.contracts.base import Closed
-from headwater.contracts.manifest import Schedule as Definition
+from headwater.contracts.schedules import Schedule as Definition
 from headwater.control.apply import apply_manifest
 from headwater.control.documents import Part, checked, version_of
 from headwater.control.export import lean

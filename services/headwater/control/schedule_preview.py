@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, Field
 
 from headwater.contracts.base import Closed
 from headwater.contracts.calendars import Calendar
-from headwater.contracts.manifest import Schedule as Definition
+from headwater.contracts.schedules import Schedule as Definition
 from headwater.contracts.schedules import Times
 from headwater.contracts.timetable import Calendars, timetable_of_times, windows_of
 from headwater.control.problems import invalid_at, not_found, schedule_refusal

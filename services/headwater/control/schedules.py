@@ -7,8 +7,8 @@ from uuid import UUID
 
 from pydantic import Field
 
-from headwater.contracts.manifest import Schedule as ScheduleDefinition
 from headwater.contracts.schedules import After
+from headwater.contracts.schedules import Schedule as ScheduleDefinition
 from headwater.contracts.timetable import windows_of
 from headwater.control.paging import ListQuery, after_name, listing, token_of
 from headwater.control.route import Answer, Call, Desk, Reply

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from headwater.contracts.manifest import Endpoint, Schedule, Source, Stream
+from headwater.contracts.endpoint import Endpoint
+from headwater.contracts.schedules import Schedule
+from headwater.contracts.source import Source, Stream
 from headwater.control.apply import apply_manifest
 from headwater.control.documents import Part, checked, given, merged, named, version_of
 from headwater.control.etag import check_if_match, etag

@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from headwater.contracts.codec import dumps
-from headwater.contracts.manifest import StreamDefinition
 from headwater.contracts.messages import RunRequest
+from headwater.contracts.source import StreamDefinition
 from headwater.model.errors import HeadwaterError
 from headwater.model.run import RunState, Trigger
 from headwater.model.run_policy import Retry

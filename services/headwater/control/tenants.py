@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from headwater.contracts.base import Closed
-from headwater.contracts.manifest import Name
+from headwater.contracts.naming import Name
 from headwater.control.broker_users import ensure_broker_user, user_of
 from headwater.control.frame import API
 from headwater.control.paging import ListQuery, after_name, listing, token_of

@@ -6,7 +6,8 @@ from typing import Any
 
 from headwater.contracts.destinations import NamedDestination
 from headwater.contracts.manifest import Manifest
-from headwater.contracts.manifest_text import MAX_PROBLEMS, Document, Problem
+from headwater.contracts.manifest_text import MAX_PROBLEMS, Document
+from headwater.contracts.problem import Problem
 from headwater.control.finding import Finding, Path, Surroundings
 from headwater.control.reading import faults_in
 from headwater.control.validation_chains import in_chains

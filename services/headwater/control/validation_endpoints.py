@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterator
 
+from headwater.contracts.endpoint import Endpoint
 from headwater.contracts.endpoints import DeliveryRecords, SecretWindow
 from headwater.contracts.fields import RecordField
-from headwater.contracts.manifest import Endpoint, Manifest
+from headwater.contracts.manifest import Manifest
 from headwater.control.finding import Finding, Path, split_sentence
 from headwater.control.validation_sources import twice, wrong_expression
 from headwater.model.errors import ConfigError

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from headwater.contracts.manifest import Source, Stream
 from headwater.contracts.pinning import LineageError, lineage_of
+from headwater.contracts.source import Source, Stream
 from headwater.control.finding import Finding, Path
 from headwater.model.errors import ConfigError
 from headwater.plugins.expressions import compile_path

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from headwater.contracts.calendars import Calendar
-from headwater.contracts.manifest import Manifest, Schedule
-from headwater.contracts.schedules import SPECIFICATIONS, ExcludedCalendar
+from headwater.contracts.manifest import Manifest
+from headwater.contracts.schedules import SPECIFICATIONS, ExcludedCalendar, Schedule
 from headwater.contracts.timetable import exclusion_of, timetable_of
 from headwater.control.finding import Finding, Path, Surroundings, split_sentence
 from headwater.control.validation_sources import twice

@@ -5,8 +5,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from headwater.contracts.manifest import Destination, Manifest, Pagination, Source, Stream
+from headwater.contracts.destination import Destination
+from headwater.contracts.manifest import Manifest
+from headwater.contracts.pagination import Pagination
 from headwater.contracts.pinning import pinned
+from headwater.contracts.source import Source, Stream
 from headwater.control.finding import Finding, Path, header_fault, split_sentence
 from headwater.control.validation_parents import in_lineage
 from headwater.control.validation_streams import parts_that_clash

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from headwater.contracts.manifest import Stream
+from headwater.contracts.source import Stream
 from headwater.control.finding import Finding, Path
 from headwater.model.errors import ConfigError, SourceError
 from headwater.plugins.paginators import Begin, paginator_for

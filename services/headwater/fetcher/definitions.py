@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from headwater.contracts.codec import dumps
-from headwater.contracts.manifest import StreamDefinition
+from headwater.contracts.source import StreamDefinition
 from headwater.model.errors import Reject
 from headwater.plugins.secret_text import Secrets, names_in
 from headwater.plugins.walk import Family, Walk, level_of

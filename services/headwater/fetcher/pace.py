@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
-from headwater.contracts.manifest import StreamDefinition
 from headwater.contracts.messages import PageDue
+from headwater.contracts.source import StreamDefinition
 from headwater.fetcher.announce import page_message
 from headwater.fetcher.in_flight import InFlight, Place
 from headwater.model.backoff import RETRY_DELAYS_S

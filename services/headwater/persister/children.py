@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from headwater.contracts.manifest import StreamDefinition
 from headwater.contracts.messages import BatchReady
+from headwater.contracts.source import StreamDefinition
 from headwater.model.run import StopReason
 from headwater.persister.definitions import Definitions
 from headwater.plugins.walk import Family, level_of

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from uuid import UUID
 
-from headwater.contracts.manifest import StreamDefinition
+from headwater.contracts.source import StreamDefinition
 from headwater.model.errors import Reject
 from headwater.plugins.walk import Family
 from headwater.store import config

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from headwater.contracts.manifest import Destination, Endpoint
+from headwater.contracts.destination import Destination
+from headwater.contracts.endpoint import Endpoint
 from headwater.model.errors import ConfigError, SecretError
 from headwater.model.secret import Secret
 from headwater.plugins.webhooks import Effects, compile_effects

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from headwater.contracts.manifest import StreamDefinition
 from headwater.contracts.messages import BatchReady
+from headwater.contracts.source import StreamDefinition
 from headwater.model.run import StopReason
 from headwater.store import ledger
 from headwater.store.ledger import Content, PageKey

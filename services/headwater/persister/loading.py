@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from headwater.contracts.manifest import Destination, StreamDefinition
+from headwater.contracts.destination import Destination
+from headwater.contracts.source import StreamDefinition
 from headwater.model.names import schema_for
 from headwater.plugins.destinations import Batch, Contract, Loaded, Mode, Plan, PostgresDestination, Table
 from headwater.store.database import Database

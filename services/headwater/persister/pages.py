@@ -15,8 +15,8 @@ from uuid import UUID
 from headwater.bus.port import Message
 from headwater.bus.wire import from_message
 from headwater.contracts.codec import loads
-from headwater.contracts.manifest import StreamDefinition
 from headwater.contracts.messages import BatchReady
+from headwater.contracts.source import StreamDefinition
 from headwater.model.errors import ContractError, DestinationError, Later, Reject
 from headwater.model.run import StopReason
 from headwater.persister.children import Children, is_of_parent

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from headwater.contracts.manifest import StreamDefinition
+from headwater.contracts.source import StreamDefinition
 from headwater.contracts.walking import Incremental
 from headwater.model.run import StopReason
 from headwater.plugins.walk.boundary import joined, together

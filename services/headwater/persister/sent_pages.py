@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from headwater.contracts.manifest import StreamDefinition
 from headwater.contracts.messages import BatchReady
+from headwater.contracts.source import StreamDefinition
 from headwater.model.errors import DestinationError, Later
 from headwater.model.ids import time_of
 from headwater.persister.outlets import Outlets, Target

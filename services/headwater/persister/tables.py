@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from headwater.contracts.manifest import StreamDefinition
+from headwater.contracts.source import StreamDefinition
 from headwater.model.errors import HeadwaterError, Reject
 from headwater.persister.definitions import Definitions
 from headwater.persister.loading import as_loader, table_of_run

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import orjson
 
+from headwater.contracts.endpoint import Endpoint
 from headwater.contracts.endpoints import SecretWindow
-from headwater.contracts.manifest import Endpoint
 from headwater.model.errors import ConfigError, SecretError
 from headwater.model.ids import KeyIds
 from headwater.model.secret import Secret

@@ -15,8 +15,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from headwater.contracts.endpoint import Endpoint
 from headwater.contracts.endpoints import InboundRate
-from headwater.contracts.manifest import Endpoint
 from headwater.model.clock import Clock
 from headwater.model.errors import ConfigError, SecretError, Unavailable
 from headwater.receiver.address import Address, address_of, secret_names

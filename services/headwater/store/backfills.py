@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from headwater.contracts.manifest import Stream
+from headwater.contracts.source import Stream
 from headwater.model.errors import ConfigError
 from headwater.model.run import RunState
 from headwater.model.schedule import Timetable, next_after

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+from headwater.contracts.endpoint import Endpoint
 from headwater.contracts.endpoints import SecretWindow
-from headwater.contracts.manifest import Endpoint
 from headwater.store import endpoints
 
 QUIET = timedelta(hours=24)  # a secret is watched for so long before it may go: some senders come once a day

@@ -7,7 +7,7 @@ from typing import Any
 
 from headwater.contracts.calendars import Calendar
 from headwater.contracts.codec import loads
-from headwater.contracts.manifest import Schedule
+from headwater.contracts.schedules import Schedule
 from headwater.contracts.timetable import catch_up_of, timetable_of
 from headwater.model.errors import ConfigError
 from headwater.model.ids import EPOCH

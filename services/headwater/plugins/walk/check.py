@@ -1,6 +1,6 @@
 """Parts of a stream that do not fit together, found before the first request."""
 
-from headwater.contracts.manifest import StreamDefinition
+from headwater.contracts.source import StreamDefinition
 from headwater.model.errors import ConfigError
 from headwater.plugins.paginators import Begin, Paginator
 from headwater.plugins.walk.request import names_in_path

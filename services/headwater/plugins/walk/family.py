@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from headwater.contracts.manifest import Stream, StreamDefinition
+from headwater.contracts.source import Stream, StreamDefinition
 from headwater.plugins.walk.parents import ParentFields, key_of
 from headwater.plugins.walk.templates import expressions_of, parameter_values, parameters_of
 from headwater.plugins.walk.walk import Walk

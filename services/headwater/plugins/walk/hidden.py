@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from headwater.contracts.manifest import Stream
+from headwater.contracts.source import Stream
 from headwater.model.errors import SourceError
 from headwater.plugins.expressions import MISSING, compile_path
 from headwater.plugins.paginators.base import truth_of

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from headwater.contracts.codec import dumps
-from headwater.contracts.manifest import Stream, StreamDefinition
+from headwater.contracts.source import Stream, StreamDefinition
 from headwater.model.errors import ContractError, SourceError
 from headwater.plugins.conversions import CannotBeError
 from headwater.plugins.expressions import MISSING, compile_path

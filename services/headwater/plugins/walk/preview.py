@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headwater.contracts.codec import loads
-from headwater.contracts.manifest import StreamDefinition
+from headwater.contracts.source import StreamDefinition
 from headwater.model.errors import ContractError
 from headwater.model.http import HttpRequest, Response
 from headwater.model.infer import Kind, infer

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from headwater.contracts.codec import dumps
-from headwater.contracts.manifest import StreamDefinition
+from headwater.contracts.source import StreamDefinition
 from headwater.model.errors import ConfigError, SourceError
 from headwater.model.http import (
     Credentials,

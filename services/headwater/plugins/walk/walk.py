@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from headwater.contracts.manifest import Stream, StreamDefinition
+from headwater.contracts.source import Stream, StreamDefinition
 from headwater.contracts.walking import Records
 from headwater.model.http import HttpRequest, Response
 from headwater.model.run import StopReason

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
-from headwater.contracts.manifest import Stream
+from headwater.contracts.source import Stream
 from headwater.model.errors import HeadwaterError
 from headwater.plugins.instants import iso
 

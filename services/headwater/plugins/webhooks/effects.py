@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from headwater.contracts.codec import dumps
-from headwater.contracts.manifest import Destination, Endpoint, EndpointTable
+from headwater.contracts.destination import Destination
+from headwater.contracts.endpoint import Endpoint, EndpointTable
 from headwater.contracts.webhook import Receipt
 from headwater.model.errors import ConfigError, ContractError, SecretError, SourceError
 from headwater.plugins.expressions import MISSING, Getter, compile_path, is_true

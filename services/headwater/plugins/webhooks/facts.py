@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headwater.contracts.codec import dumps
-from headwater.contracts.manifest import Endpoint
+from headwater.contracts.endpoint import Endpoint
 from headwater.model.errors import ContractError
 from headwater.plugins.expressions import MISSING, Getter, compile_path
 from headwater.plugins.signatures import Scheme, SignedRequest, delivery_id, event_type

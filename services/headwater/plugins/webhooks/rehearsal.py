@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from headwater.contracts.manifest import Endpoint
+from headwater.contracts.endpoint import Endpoint
 from headwater.contracts.webhook import Receipt
 from headwater.model.secret import Secret
 from headwater.model.topics import routing_key

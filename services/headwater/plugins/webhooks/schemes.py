@@ -2,8 +2,8 @@
 
 from typing import Final
 
+from headwater.contracts.endpoint import Endpoint
 from headwater.contracts.endpoints import SecretWindow
-from headwater.contracts.manifest import Endpoint
 from headwater.plugins.signatures import Handshake, Scheme, compile_definition, compile_handshake, preset
 
 LEARNING: Final = frozenset(
