@@ -337,11 +337,18 @@ async def test_a_wrong_specification_is_told_with_field_position_cause_and_mend(
         "/preset": {"preset": "dayly_2am"},
         "/count": {"cron": "0 1 * * *", "count": 0},
         "/after": {"cron": "0 1 * * *", "after": "2026-01-01T00:00:00"},
+        "/once": {"once": "2026-01-01T00:00:00"},
+        "/starts_at": {"cron": "0 1 * * *", "starts_at": 1_800_000_000},
+        "/interval/every": {"interval": {"every": 90}},
+        "/interval/anchor": {"interval": {"every": "90m", "anchor": "2026-01-01T00:00:00"}},
     }
     for pointer, asked in wrong.items():
         answered = await office.post("/schedules/preview", asked)
         assert answered.status == 422, asked
         assert answered.pointers == [pointer], asked
+        assert answered.json["cause"], asked
+        assert answered.json["mend"], asked
+        assert "position" in answered.json["errors"][0], asked
     told = (await office.post("/schedules/preview", {"cron": "0 25 * * *"})).json
     assert told["field"] == "hour"
     assert told["position"] == 3

@@ -200,6 +200,8 @@ def test_the_promised_presets_are_what_they_promise():
         ({"interval": "1h", "timezone": "Europe/Berlln"}, "timezone", "write Europe/Berlin"),
         ({"interval": "1h", "timezone": "UTC+2"}, "timezone", "write Etc/GMT-2"),
         ({"interval": "1h", "timezone": "-05:00"}, "timezone", "write Etc/GMT+5"),
+        ({"interval": "1h", "timezone": "UTC+5:30"}, "timezone", "a place, such as Asia/Kolkata"),
+        ({"interval": "1h", "timezone": "CEST"}, "timezone", "write Europe/Berlin"),
         ({"interval": "1h", "timezone": ""}, "timezone", "UTC or Europe/Berlin"),
         ({"interval": "1h", "timezone": "../../etc/passwd"}, "timezone", "Europe/Berlin"),
         ({"interval": "1h", "timezone": "/etc/localtime"}, "timezone", ""),

@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
+    Discriminator,
     Field,
     StringConstraints,
+    Tag,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -25,6 +27,7 @@ from headwater.contracts.calendars import (
     weekdays_of,
 )
 from headwater.contracts.durations import Duration, seconds_of
+from headwater.contracts.moments import Moment, ZonedMoment
 from headwater.contracts.naming import HttpUrl, Name, StreamRef
 from headwater.contracts.pagination import Expression
 
@@ -39,15 +42,17 @@ class IntervalForm(Closed):
     """An interval whose rhythm begins elsewhere than at 1970-01-01T00:00Z: `anchor` (a moment), `phase` (a shift)."""
 
     every: str
-    anchor: dt.datetime | None = None
+    anchor: ZonedMoment | None = None
     phase: Duration | None = None
 
-    @field_validator("anchor", mode="after")
-    @classmethod
-    def _anchor_has_a_zone(cls, value: dt.datetime | None) -> dt.datetime | None:
-        if value is not None and value.tzinfo is None:
-            raise ValueError("has no zone; write it with an offset or Z, 2026-05-01T02:00:00Z")
-        return value
+
+def _form_of_interval(value: object) -> str:
+    return "form" if isinstance(value, Mapping | IntervalForm) else "text"
+
+
+AnyInterval = Annotated[
+    Annotated[str, Tag("text")] | Annotated[IntervalForm, Tag("form")], Discriminator(_form_of_interval)
+]
 
 
 class BufferAll(Closed):
@@ -304,12 +309,12 @@ class Times(Closed):
     timezone: str = "UTC"
     cron: str | None = None
     crons: tuple[str, ...] = ()
-    interval: str | IntervalForm | None = None
-    once: dt.datetime | None = None
+    interval: AnyInterval | None = None
+    once: Moment | None = None
     preset: str | None = None
     day_match: Literal["any", "all"] = "any"
-    starts_at: dt.datetime | None = None
-    ends_at: dt.datetime | None = None
+    starts_at: Moment | None = None
+    ends_at: Moment | None = None
     exclude: tuple[Exclusion, ...] = Field(default=(), max_length=1000)
     on_excluded: OnExcluded | None = None
     windows: tuple[Window, ...] = Field(default=(), max_length=50)
@@ -326,6 +331,25 @@ class Times(Closed):
         if not isinstance(value, Mapping) or value.get("timezone") != "UTC":
             return value
         return {**value, **{name: _as_utc(value[name]) for name in _TIMES if value.get(name) is not None}}
+
+    @field_validator("crons", mode="before", json_schema_input_type=tuple[str, ...] | str)
+    @classmethod
+    def _one_cron(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("cron", mode="before", json_schema_input_type=str | None)
+    @classmethod
+    def _no_list(cls, value: object) -> object:
+        if isinstance(value, list | tuple):
+            raise ValueError("is one expression; write a list of them under `crons`")  # noqa: TRY004 - of pydantic
+        return value
+
+    @field_validator("interval", mode="before", json_schema_input_type=AnyInterval | None)
+    @classmethod
+    def _has_a_unit(cls, value: object) -> object:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            raise ValueError(f"`{value:g}` has no unit; write {value:g}s or {value:g}m")  # noqa: TRY004 - of pydantic
+        return value
 
     @field_validator(*_TIMES, mode="after")
     @classmethod

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field, field_validator
+from pydantic import Field, field_validator
 
 from headwater.contracts.base import Closed
+from headwater.contracts.moments import ZonedMoment
 from headwater.control import backfilling
 from headwater.control.backfilling import Asked, Counted
 from headwater.control.frame import API
@@ -33,8 +34,8 @@ class BackfillRequest(Closed):
     boundaries under way at once. Boundaries that have their runs are left out, unless `force` runs them once more.
     """
 
-    from_: Annotated[AwareDatetime, Field(alias="from")]
-    to: AwareDatetime
+    from_: Annotated[ZonedMoment, Field(alias="from")]
+    to: ZonedMoment
     dry_run: bool = False
     rate: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     parallel: Annotated[int, Field(ge=1, le=100)] = 1

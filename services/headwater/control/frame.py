@@ -23,6 +23,7 @@ from headwater.control.problems import (
     problem_response,
     unavailable,
     unreadable,
+    with_causes,
 )
 from headwater.control.reading import BodyReader, json_document, manifest_text, query_values
 from headwater.control.route import NOBODY, Bytes, Call, Desk, Listing, ManifestText, Reply, Route
@@ -140,7 +141,12 @@ class Frame:
         try:
             body = route.body.model_validate(document)
         except ValidationError as error:
-            raise invalid("The body is not valid", body_faults(error, document)) from None
+            faults = body_faults(error, document)
+            if not route.causes or not faults:
+                raise invalid("The body is not valid", faults) from None
+            told = with_causes(faults)
+            more = {name: told[0][name] for name in ("field", "position", "cause", "mend")}
+            raise invalid("The body is not valid", told, more=more) from None
         return body, hashlib.sha256(dumps(body.model_dump(mode="python"))).digest()
 
 

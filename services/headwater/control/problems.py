@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 from aiohttp import web
@@ -114,6 +115,31 @@ def parameter_faults(error: ValidationError) -> list[Fault]:
         {"parameter": str(item["loc"][0]) if item["loc"] else "", "detail": _sentence(item)}
         for item in error.errors(include_url=False, include_input=False)[:MAX_FAULTS]
     ]
+
+
+_EXAMPLES: Mapping[str, str] = MappingProxyType(
+    {
+        "cron": "write a text of 5 to 7 fields, `30 6 * * MON-FRI`",
+        "crons": "write a list of texts, [`0 6 * * *`, `0 18 * * *`]",
+        "interval": "write for example 45s, 90m, 1h30m or PT15M",
+        "preset": "write a name such as daily_2am",
+        "timezone": "write an IANA zone such as Europe/Berlin",
+        "count": "write a whole number from 1 to 1000",
+        "day_match": "write any or all",
+    }
+)
+
+
+def with_causes(faults: Sequence[Fault]) -> list[Fault]:
+    """The same faults as those of expressions are told: with field, position, cause and mend."""
+    told: list[Fault] = []
+    for fault in faults:
+        field = str(fault["pointer"]).partition("/")[2].partition("/")[0]
+        cause, _, mend = str(fault["detail"]).rpartition("; ")
+        if not cause:
+            cause, mend = mend, _EXAMPLES.get(field, "see /docs for what stands here")
+        told.append({**fault, "field": field, "position": None, "cause": cause, "mend": mend})
+    return told
 
 
 def _sentence(item: Any) -> str:

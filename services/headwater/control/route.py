@@ -163,4 +163,5 @@ class Route:
     tag: str = ""
     keyed: bool = False
     matched: bool = False  # takes If-Match, answers ETag
+    causes: bool = False  # faults of the body are told with field, position, cause and mend
     problems: tuple[int, ...] = ()

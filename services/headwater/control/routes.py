@@ -126,7 +126,7 @@ def route_table(overview: home.Overview) -> tuple[Route, ...]:
               None, query=schedule_changes.Cascade, status=204, matched=True, tag="schedules", problems=(409,)),
         Route("POST", f"{API}/schedules/preview", schedule_preview.preview_schedule,
               "The next due times of a specification; nothing is written", "read", schedule_preview.Preview,
-              body=schedule_preview.PreviewRequest, tag="schedules"),
+              body=schedule_preview.PreviewRequest, tag="schedules", causes=True),
         Route("GET", f"{_SCHEDULE}/next-runs", schedule_preview.next_runs, "The next due times of a schedule", "read",
               schedule_preview.Preview, query=schedule_preview.NextRunsQuery, tag="schedules"),
         *calendar_rows(),

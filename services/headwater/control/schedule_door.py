@@ -4,9 +4,10 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from headwater.contracts.base import Closed
+from headwater.contracts.moments import ZonedMoment
 from headwater.control import schedule_verbs as verbs
 from headwater.control.frame import API
 from headwater.control.paging import ListQuery, after_run, listing, token_of
@@ -32,7 +33,7 @@ class Pause(Closed):
     """`until`: when it goes on by itself."""
 
     note: Note = None
-    until: AwareDatetime | None = None
+    until: ZonedMoment | None = None
 
 
 class StartNow(Closed):

@@ -4,10 +4,11 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from headwater.contracts.base import Closed
 from headwater.contracts.calendars import Calendar
+from headwater.contracts.moments import ZonedMoment
 from headwater.contracts.schedules import Schedule as Definition
 from headwater.contracts.schedules import Times
 from headwater.contracts.timetable import Calendars, timetable_of_times, windows_of
@@ -41,7 +42,7 @@ class PreviewRequest(Times):
     times are wanted (default: now). `schedule`: its name, from which H is drawn.
     """
 
-    after: AwareDatetime | None = None
+    after: ZonedMoment | None = None
     count: Count = 10
     schedule: Annotated[str, Field(max_length=63, description="Its name, from which H is drawn.")] = ""
     calendars: Annotated[tuple[Calendar, ...], Field(max_length=20)] = ()
@@ -51,7 +52,7 @@ class NextRunsQuery(Closed):
     """Which times."""
 
     count: Count = 10
-    after: AwareDatetime | None = None
+    after: ZonedMoment | None = None
 
 
 class PreviewOccurrence(Answer):

@@ -2,9 +2,10 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from headwater.model.calendar_rule import Exclusion, as_utc
@@ -15,6 +16,18 @@ from headwater.model.schedule_interval import Interval, parse_interval
 from headwater.model.schedule_preset import PRESETS
 
 MAX_CRONS = 100  # in one schedule: each costs a search per due time
+# what people call a zone's clock, and a place that keeps it
+_ABBREVIATIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "z": "UTC", "pst": "America/Los_Angeles", "pdt": "America/Los_Angeles", "mdt": "America/Denver",
+        "cst": "America/Chicago", "cdt": "America/Chicago", "edt": "America/New_York", "akst": "America/Anchorage",
+        "bst": "Europe/London", "cest": "Europe/Berlin", "mez": "Europe/Berlin", "mesz": "Europe/Berlin",
+        "eest": "Europe/Athens", "west": "Europe/Lisbon", "msk": "Europe/Moscow", "ist": "Asia/Kolkata",
+        "jst": "Asia/Tokyo", "kst": "Asia/Seoul", "hkt": "Asia/Hong_Kong", "sgt": "Asia/Singapore",
+        "aest": "Australia/Sydney", "aedt": "Australia/Sydney", "nzst": "Pacific/Auckland", "nzdt": "Pacific/Auckland",
+        "brt": "America/Sao_Paulo", "art": "America/Argentina/Buenos_Aires",
+    }
+)  # fmt: skip
 _ZONE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*")
 
 
@@ -109,6 +122,10 @@ def _mend_zone(name: str) -> str:
     if offset := re.fullmatch(r"(?:UTC|GMT)?([+-])0?([0-9]{1,2})(?::?00)?", name.strip()):
         # POSIX signs: Etc/GMT-2 is two hours ahead of UTC
         return f"write Etc/GMT{'-' if offset[1] == '+' else '+'}{offset[2]}, or a place such as Europe/Berlin"
+    if re.fullmatch(r"(?:UTC|GMT)?[+-][0-9]{1,2}(?::?[0-9]{2})?", name.strip()):
+        return "an offset says nothing about clocks that change: write a place, such as Asia/Kolkata"
+    if place := _ABBREVIATIONS.get(name.strip().lower()):
+        return f"write {place}"
     by_lower = {zone.lower(): zone for zone in available_timezones()}
     wanted = name.strip()[:60].lower().replace(" ", "_")
     if ends := sorted(zone for lower, zone in by_lower.items() if lower.rpartition("/")[2] == wanted):
@@ -125,8 +142,8 @@ def _mend_zone(name: str) -> str:
 def _find_preset(name: str) -> str:
     if name in PRESETS:
         return name
-    close = difflib.get_close_matches(name[:60].lower(), PRESETS, n=1)
-    mend = f"write {close[0]}" if close else f"write one of {', '.join(PRESETS)}"
+    close = difflib.get_close_matches(name[:60].lower(), PRESETS, n=3)
+    mend = f"write {' or '.join(close)}" if close else f"write one of {', '.join(PRESETS)}"
     raise ScheduleError("preset", 1, f"`{name[:60]}` is no preset", mend)
 
 
