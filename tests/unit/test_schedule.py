@@ -313,6 +313,11 @@ def test_the_search_ends_with_the_calendar():
         ("0 0 L-2 3 *", "At 00:00, on the 3rd last day of the month in March"),
         ("0 0 LW * *", "At 00:00, on the weekday (Monday to Friday) nearest the last day of the month"),
         ("0 0 15W * *", "At 00:00, on the weekday (Monday to Friday) nearest the 15th of every month"),
+        (
+            "0 0 15W,LW * *",
+            "At 00:00, on the weekday (Monday to Friday) nearest the 15th and the last day of the month",
+        ),
+        ("30 1/2 * * * *", "At second 30 of every 2nd minute from minute 1 of every hour"),
         ("0 0 * * FRI-MON", "At 00:00, on Friday to Monday"),
         ("0 0 * * 0,6", "At 00:00, on Saturday and Sunday"),
         ("0 0 * * 2#1,5L", "At 00:00, on the 1st Tuesday of the month and the last Friday of the month"),

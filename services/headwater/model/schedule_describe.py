@@ -146,6 +146,10 @@ def _seconds(cron: CronExpression) -> str:
 def _minutes_and_hours(cron: CronExpression) -> str:
     """Where the seconds lie."""
     if len(cron.minutes) < 60:
+        step = step_of(cron.minutes, 60)
+        if step is not None and len(cron.minutes) > _MOST_TIMES:
+            start = f" from minute {cron.minutes[0]}" if cron.minutes[0] else ""
+            return f" of every {ordinal(step)} minute{start}" + _hours(cron.hours, " of every hour")
         plural = "s" if len(cron.minutes) > 1 else ""
         minutes = f" of minute{plural} {_numbers(cron.minutes)}"
         return minutes + _hours(cron.hours, " of every hour")
@@ -196,12 +200,12 @@ def _month_days(rule: DayRule) -> str:
         f"{ordinal(back + 1)} last day of the month" if back else "last day of the month"
         for back in sorted(rule.before_last)
     ]
-    spans += [f"weekday (Monday to Friday) nearest the {ordinal(day)}" for day in sorted(rule.nearest)]
-    spans += [
-        "weekday (Monday to Friday) nearest the "
-        + (f"{ordinal(back + 1)} last day of the month" if back else "last day of the month")
+    near = [f"the {ordinal(day)}" for day in sorted(rule.nearest)] + [
+        f"the {ordinal(back + 1)} last day of the month" if back else "the last day of the month"
         for back in sorted(rule.nearest_before_last)
     ]
+    if near:
+        spans.append(f"weekday (Monday to Friday) nearest {joined(near)}")
     if spans and spans[0].startswith("every"):
         return joined([spans[0], *(f"on the {span}" for span in spans[1:])])
     return f"on the {joined(spans)}"
