@@ -1,6 +1,8 @@
 """Sources, streams and schedules made, changed and removed one by one."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from tests.support.office import MANIFEST, Office, open_office
@@ -8,6 +10,22 @@ from tests.support.office import MANIFEST, Office, open_office
 YAML = {"Content-Type": "application/yaml"}
 STREAM = {"name": "customers", "request": {"path": "/customers"}, "destination": {"table": "customers"}}
 DAILY = {"name": "daily", "streams": ["shop.orders"], "cron": "0 3 * * *"}
+AT_ONCE = 6
+KINDS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("schedules", DAILY, {"cron": "0 4 * * *"}),
+    ("endpoints", {"name": "git", "scheme": "github", "secrets": ["s"]}, {"parse": "json"}),
+    (
+        "notifications",
+        {
+            "name": "ops",
+            "events": ["failed"],
+            "target": {"type": "slack", "url": "https://hooks.slack.com/x"},
+        },
+        {"events": ["late"]},
+    ),
+    ("calendars", {"name": "closed", "dates": ["2026-12-24"]}, {"dates": ["2026-12-25"]}),
+    ("destinations", {"name": "out", "kind": "amqp", "exchange": "out"}, {"exchange": "out2"}),
+]
 
 
 @pytest.fixture
@@ -67,6 +85,24 @@ async def test_what_is_there_is_not_made_twice(office: Office) -> None:
     stream = await office.post("/sources/shop/streams", json={**STREAM, "name": "orders"})
 
     assert [each.status for each in (again, source, stream)] == [409] * 3
+
+
+@pytest.mark.parametrize(("plural", "document", "change"), KINDS)
+async def test_of_several_changes_at_once_one_is_made_and_the_others_are_told(
+    office: Office, plural: str, document: dict[str, Any], change: dict[str, Any]
+) -> None:
+    place = f"/{plural}/{document['name']}"
+
+    made = await asyncio.gather(*(office.post(f"/{plural}", document) for _ in range(AT_ONCE)))
+    again = await office.post(f"/{plural}", {"name": document["name"], "nothing": "known"})
+    seen = {"If-Match": (await office.get(place)).headers["ETag"]}
+    changed = await asyncio.gather(
+        *(office.ask("PATCH", place, json=change, headers=seen) for _ in range(AT_ONCE))
+    )
+
+    assert sorted(each.status for each in made) == [201, *[409] * (AT_ONCE - 1)], made[0].body
+    assert again.status == 409
+    assert sorted(each.status for each in changed) == [200, *[412] * (AT_ONCE - 1)], changed[0].body
 
 
 async def test_a_stream_is_made_changed_and_removed_without_its_neighbours(office: Office) -> None:

@@ -127,11 +127,16 @@ async def test_one_delivery_is_replayed_and_a_careless_filter_is_refused(front: 
     await front.until(f"/deliveries/{one['id']}", lambda told: told["replayed_at"] is not None)
     careless = await front.office.post("/deliveries/replay", {"rate": 5})
     unknown = await front.office.post("/deliveries/00000000-0000-0000-0000-000000000000/replay")
+    nowhere = [
+        await front.office.post("/deliveries/replay", {"endpoint": "order", "dry_run": is_dry})
+        for is_dry in (False, True)
+    ]
 
     assert (asked.status, asked.json["count"]) == (202, 1)
     assert careless.status == 422
     assert "names no deliveries" in careless.json["errors"][0]["detail"]
     assert unknown.status == 404
+    assert [(each.status, each.pointers) for each in nowhere] == [(422, ["/endpoint"])] * 2
     assert [row["n"] for row in await front.spine.rows_of("orders", "n")] == [1]
 
 

@@ -32,8 +32,8 @@ async def _list(chosen: argparse.Namespace, counter: Counter) -> int:
 
 async def _show(chosen: argparse.Namespace, counter: Counter) -> int:
     path = {"notification": chosen.notification}
-    found = await counter.shown(notifications.NotificationSeen, notifications.show_notification, path=path)
-    return show(chosen, found)
+    handler = notification_changes.show_notification
+    return show(chosen, await counter.shown(notifications.NotificationSeen, handler, path=path))
 
 
 async def _enable(chosen: argparse.Namespace, counter: Counter) -> int:

@@ -420,7 +420,7 @@ _VERBS: dict[str, dict[str, Verb]] = {
     },
     "endpoints": {
         "list": _list_endpoints,
-        "show": _one_endpoint(endpoints.show_endpoint),
+        "show": _one_endpoint(endpoint_changes.show_endpoint),
         "stats": _endpoint_stats,
         "put": _put_endpoint,
         "delete": _delete_endpoint,

@@ -22,7 +22,7 @@ from headwater.plugins.secret_text import names_in
 from headwater.plugins.signatures import Scheme
 from headwater.plugins.signatures.keys import load_key
 from headwater.plugins.webhooks.schemes import handshake_of, learns, needs_secret, scheme_of, windows
-from headwater.store import endpoints
+from headwater.store import config, endpoints
 from headwater.store.secret_status import SecretState, status_of
 
 _DAY_S = 86_400
@@ -127,7 +127,7 @@ async def list_endpoint_secrets(desk: Desk, call: Call[NoQuery, None]) -> Reply:
 async def rotate_endpoint_secret(desk: Desk, call: Call[NoQuery, Rotation]) -> Reply:
     wanted = call.body
     async with desk.acting(call) as connection:
-        await endpoints.lock(connection, call.tenant, call.path["endpoint"])
+        await config.lock(connection, call.tenant)
         endpoint = definition_of(await endpoint_of(connection, call))
         scheme = scheme_of(endpoint)
         text = wanted.secret or _made(scheme)
@@ -199,7 +199,7 @@ async def _write(
 async def retire_endpoint_secret(desk: Desk, call: Call[NoQuery, Retirement]) -> Reply:
     wanted = call.body
     async with desk.acting(call) as connection:
-        await endpoints.lock(connection, call.tenant, call.path["endpoint"])
+        await config.lock(connection, call.tenant)
         endpoint = definition_of(await endpoint_of(connection, call))
         states = await _status(connection, desk, call)
         chosen = next(
@@ -248,6 +248,7 @@ async def show_handshake(desk: Desk, call: Call[NoQuery, None]) -> Reply:
 async def reset_handshake(desk: Desk, call: Call[NoQuery, None]) -> Reply:
     """The provider's secret goes; the endpoint waits for its handshake again."""
     async with desk.acting(call) as connection:
+        await config.lock(connection, call.tenant)
         endpoint = definition_of(await endpoint_of(connection, call))
         if not learns(handshake_of(endpoint, scheme_of(endpoint))):
             raise conflict("This endpoint's handshake keeps nothing: there is nothing to reset")

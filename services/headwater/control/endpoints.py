@@ -8,10 +8,9 @@ from pydantic import Field
 
 from headwater.contracts.base import Closed
 from headwater.contracts.endpoint import Endpoint as Definition
-from headwater.control.etag import etag
 from headwater.control.paging import Instant, ListQuery, after_name, in_utc, listing, token_of
 from headwater.control.problems import not_found
-from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
+from headwater.control.route import Answer, Call, Desk, Reply
 from headwater.store import alarms, catalogue, endpoints
 
 REFUSED = "refused:"
@@ -120,23 +119,6 @@ async def endpoint_of(connection: Any, call: Call[Any, Any]) -> Mapping[str, Any
 
 def definition_of(row: Mapping[str, Any]) -> Definition:
     return Definition.model_validate(row["definition"])
-
-
-def version_of(row: Mapping[str, Any]) -> str:
-    """What its ETag says."""
-    return f"{row['updated_at'].timestamp():.6f}-{'on' if row['enabled'] else 'off'}"
-
-
-async def shown(connection: Any, call: Call[Any, Any], status: int | None = None) -> Reply:
-    """The endpoint as it is now, with its ETag."""
-    row = await endpoint_of(connection, call)
-    view = endpoint_view(row, call.tenant, await alarms.of_tenant(connection, call.tenant))
-    return Reply(view, status=status, headers=etag(version_of(row)))
-
-
-async def show_endpoint(desk: Desk, call: Call[NoQuery, None]) -> Reply:
-    async with desk.acting(call) as connection:
-        return await shown(connection, call)
 
 
 async def endpoint_stats(desk: Desk, call: Call[StatsQuery, None]) -> Reply:

@@ -36,9 +36,13 @@ class Kind:
     version: Callable[[Row], str]
     allow: Callable[[Any, str, Any, Row], Awaitable[None]] = _anything
 
+    @property
+    def _article(self) -> str:
+        return "an" if self.noun[0] in "aeiou" else "a"
+
     async def show(self, desk: Desk, call: Call[NoQuery, None]) -> Reply:
         async with desk.acting(call) as connection:
-            return await self._shown(connection, call.tenant, call.path[self.noun])
+            return await self.shown(connection, call.tenant, call.path[self.noun])
 
     async def create(self, desk: Desk, call: Call[NoQuery, Part]) -> Reply:
         document = given(call)
@@ -46,7 +50,7 @@ class Kind:
             await config.lock(connection, call.tenant)
             name = document.get("name")
             if isinstance(name, str) and await self.find(connection, call.tenant, name) is not None:
-                raise conflict(f"There is a {self.noun} {name} already: replace it with PUT")
+                raise conflict(f"There is {self._article} {self.noun} {name} already: replace it with PUT")
             return await self._written(desk, connection, call.tenant, document, None)
 
     async def put(self, desk: Desk, call: Call[NoQuery, Part]) -> Reply:
@@ -75,7 +79,8 @@ class Kind:
         await config.lock(connection, call.tenant)
         return await self.find(connection, call.tenant, call.path[self.noun])
 
-    async def _shown(self, connection: Any, tenant: str, name: str, status: int = 200) -> Reply:
+    async def shown(self, connection: Any, tenant: str, name: str, status: int = 200) -> Reply:
+        """The row as it is now, with its ETag. Raises: Refusal 404."""
         row = await self.find(connection, tenant, name)
         if row is None:
             raise not_found(self.noun)
@@ -91,4 +96,4 @@ class Kind:
         if known is not None:
             await self.allow(connection, tenant, part, known)
         await apply_manifest(connection, desk.keyring, manifest)
-        return await self._shown(connection, tenant, part.name, 201 if known is None else 200)
+        return await self.shown(connection, tenant, part.name, 201 if known is None else 200)

@@ -35,7 +35,7 @@ def notification_rows() -> tuple[Route, ...]:
               Page[notifications.NotificationSeen], query=ListQuery, tag="notifications"),
         Route("POST", _ALL, notification_changes.create_notification, "Make a notification", "write", seen,
               body=document, status=201, tag="notifications", problems=(409,)),
-        Route("GET", _ONE, notifications.show_notification, "One notification", "read", seen, matched=True,
+        Route("GET", _ONE, notification_changes.show_notification, "One notification", "read", seen, matched=True,
               tag="notifications"),
         Route("PUT", _ONE, notification_changes.put_notification, "Replace a notification, or make it", "write", seen,
               body=document, matched=True, tag="notifications"),

@@ -9,7 +9,6 @@ from uuid import UUID
 from pydantic import Field
 
 from headwater.contracts.notifications import Event, Notification
-from headwater.control.etag import etag
 from headwater.control.paging import Instant, ListQuery, after_moment, after_name, in_utc, listing, token_of
 from headwater.control.problems import conflict, not_found
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
@@ -171,26 +170,12 @@ async def list_notifications(desk: Desk, call: Call[ListQuery, None]) -> Reply:
     )
 
 
-async def show_notification(desk: Desk, call: Call[NoQuery, None]) -> Reply:
-    async with desk.acting(call) as connection:
-        row = await rule_of(connection, call)
-    return Reply(rule_view(row), headers=tag_of(row))
-
-
 async def rule_of(connection: Any, call: Call[Any, Any]) -> Mapping[str, Any]:
     """The row of the rule that the address names. Raises: Refusal 404."""
     row = await notifications.get_rule(connection, call.tenant, call.path["notification"])
     if row is None:
         raise not_found("notification")
     return row
-
-
-def version_of(row: Mapping[str, Any]) -> str:
-    return str(row["updated_at"].isoformat())
-
-
-def tag_of(row: Mapping[str, Any]) -> dict[str, str]:
-    return etag(version_of(row))
 
 
 async def test_notification(desk: Desk, call: Call[NoQuery, None]) -> Reply:

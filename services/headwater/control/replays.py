@@ -11,10 +11,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from headwater.contracts.base import Closed
 from headwater.control.frame import API
 from headwater.control.paging import ListQuery, after_moment, listing, token_of
-from headwater.control.problems import conflict, invalid, not_found
+from headwater.control.problems import conflict, invalid, invalid_at, not_found
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
 from headwater.model.ids import derive_id
-from headwater.store import deliveries, idempotency, replays
+from headwater.store import catalogue, deliveries, idempotency, replays
 from headwater.store.replays import Selection
 
 SETTLED_STATES = ("done", "filtered", "dead")
@@ -131,6 +131,13 @@ def replay_view(row: Mapping[str, Any]) -> dict[str, Any]:
 
 async def replay_deliveries(desk: Desk, call: Call[NoQuery, ReplayFilter]) -> Reply:
     """By filter; a dry run counts and changes nothing."""
+    name = call.body.endpoint
+    if name is not None:
+        async with desk.acting(call) as connection:
+            if await catalogue.get_endpoint(connection, call.tenant, name) is None:
+                raise invalid_at(
+                    "/endpoint", f"there is no endpoint {name!r} to do its deliveries again; correct the name"
+                )
     return await _asked(desk, call, call.body.selection, call.body)
 
 

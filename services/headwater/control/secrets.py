@@ -112,6 +112,7 @@ async def put_secret(desk: Desk, call: Call[NoQuery, NewSecret]) -> Reply:
     """Made or changed; the value is sealed and shown nowhere."""
     name = call.path["secret"]
     async with desk.acting(call) as connection:
+        await config.lock(connection, call.tenant)
         is_new = await _shown(connection, desk, call) is None
         await config.put_secret(connection, desk.keyring, call.tenant, name, Secret.of(call.body.value))
         await config.announce_change(connection, call.tenant)
@@ -121,6 +122,7 @@ async def put_secret(desk: Desk, call: Call[NoQuery, NewSecret]) -> Reply:
 
 async def delete_secret(desk: Desk, call: Call[NoQuery, None]) -> Reply:
     async with desk.acting(call) as connection:
+        await config.lock(connection, call.tenant)
         shown = await _shown(connection, desk, call)
         if shown is None:
             raise not_found("secret")

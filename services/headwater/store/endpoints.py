@@ -93,11 +93,6 @@ async def duplicates_since(connection: Any, tenant: str, endpoint: str, since: d
     return int(await connection.fetchval(_Q["duplicates_since"], tenant, endpoint, since))
 
 
-async def lock(connection: Any, tenant: str, endpoint: str) -> None:
-    """Hold the endpoint's row, or its place, until the transaction ends."""
-    await connection.execute(_Q["lock"], f"endpoint/{tenant}/{endpoint}")
-
-
 async def remove(connection: Any, tenant: str, endpoint: str) -> None:
     """Remove the endpoint; see `forget` for what is kept beside it."""
     await connection.execute(_Q["remove"], tenant, endpoint)

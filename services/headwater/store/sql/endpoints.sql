@@ -73,10 +73,6 @@ SELECT state, count(*) AS delivery_count FROM delivery
 -- name: duplicates_since
 SELECT count(*) FROM delivery_duplicate WHERE tenant = $1 AND endpoint = $2 AND received_at >= $3
 
--- name: lock
--- By name, since there may be no row yet.
-SELECT pg_advisory_xact_lock(hashtextextended($1, 0))
-
 -- name: remove
 DELETE FROM endpoint WHERE tenant = $1 AND name = $2
 
