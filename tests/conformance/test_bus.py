@@ -19,6 +19,7 @@ from headwater.model.errors import (
 )
 
 RUN_DUE = "headwater.run.due"
+BATCH_READY = "headwater.batch.ready"
 DEAD = "headwater.dead"
 
 
@@ -384,6 +385,46 @@ async def test_prefetch_leaves_the_rest_to_others(bus: Bus):
 
     assert len(greedy.messages) == 4
     assert not set(greedy.ids) & set(other.ids)
+
+
+async def test_what_is_in_hand_has_a_bound_in_bytes_and_the_rest_goes_to_others(bus: Bus):
+    """First light bodies, so that a backend that runs ahead by count runs ahead; then heavy ones."""
+    hold = asyncio.Event()
+    count, light, heavy = 40, b"x" * 100, b"x" * (MAX_BODY_BYTES // 2)
+
+    async def wait(messages: Sequence[Message]) -> None:
+        if messages[0].body != light:
+            await hold.wait()
+
+    greedy, other, both = Inbox(wait), Inbox(), Inbox()
+    greedy.also = other.also = both
+    bound = 4 * MAX_BODY_BYTES
+    async with bus.consume(
+        BATCH_READY, greedy, prefetch=4 * count, batch=8, linger_s=0.01, concurrency=count, held_bytes=bound
+    ):
+        await asyncio.gather(*(bus.publish(message("batch.ready", light)) for _ in range(4 * count)))
+        await greedy.count(4 * count)
+        for _ in range(count):
+            await bus.publish(message("batch.ready", heavy))
+        async with bus.consume(BATCH_READY, other):
+            await other.count(count - 16)  # all but those within the bound, and as many again at the turn
+            hold.set()
+            await both.count(5 * count)
+
+    assert len(set(both.ids)) == 5 * count
+
+
+async def test_a_batch_has_a_bound_in_bytes(bus: Bus):
+    heavy, inbox = b"x" * (MAX_BODY_BYTES // 2), Inbox()
+    for _ in range(8):
+        await bus.publish(message("batch.ready", heavy))
+
+    async with bus.consume(
+        BATCH_READY, inbox, prefetch=8, batch=8, linger_s=0.2, held_bytes=8 * MAX_BODY_BYTES
+    ):
+        await inbox.count(8)
+
+    assert max(len(call) for call in inbox.calls) == 4
 
 
 async def test_two_clients_share_a_queue_and_each_message_goes_to_one(lasting_backend: Backend):

@@ -16,7 +16,7 @@ from tests.support.simulation_time import Turns
 from headwater.bus.chaos import Fate, Quiet, SeededChaos
 from headwater.bus.dispatcher import Options
 from headwater.bus.memory import MemoryBus
-from headwater.bus.port import Handler, Message
+from headwater.bus.port import HELD_BYTES, Handler, Message
 from headwater.model.errors import BusFull
 
 
@@ -120,6 +120,7 @@ class SimulatedBus:
         batch: int = 1,
         linger_s: float = 0.02,
         concurrency: int = 8,
+        held_bytes: int = HELD_BYTES,
     ) -> AbstractAsyncContextManager[None]:
         """See `Bus.consume`. A process that ends leaves no time to its handlers."""
         options = Options(
@@ -127,6 +128,7 @@ class SimulatedBus:
             min(batch, self._shape.batch),
             min(linger_s, self._shape.linger_s),
             min(concurrency, self._shape.concurrency),
+            held_bytes,
             grace_s=0.0,
         )
         return self._memory._consume(self._memory._queues[queue], queue, handler, options)

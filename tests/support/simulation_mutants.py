@@ -39,14 +39,14 @@ def _attribute(target: Any, name: str, value: Any) -> Callable[[], AbstractConte
     return lambda: patch.object(target, name, value)
 
 
-async def _outbox_removed_first(self: Relay) -> int:
+async def _outbox_removed_first(self: Relay) -> bool:
     """The relay that forgets what it owes before the broker has it."""
     async with self._database.transaction() as connection:
-        rows = await outbox.claim(connection, 200)
+        rows = await outbox.claim(connection, 200, 16 * 1024 * 1024)
         await outbox.remove(connection, [row.id for row in rows])
     for row in rows:
         await self._bus.publish(_message_of(row))
-    return len(rows)
+    return bool(rows)
 
 
 def _message_of(row: Any) -> Any:

@@ -290,7 +290,9 @@ async def test_any_reason_makes_a_dead_letter_that_can_be_carried(bus: MemoryBus
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"prefetch": 0}, {"batch": 0}, {"concurrency": 0}, {"linger_s": -1}], ids=str
+    "wrong",
+    [{"prefetch": 0}, {"batch": 0}, {"concurrency": 0}, {"linger_s": -1}, {"held_bytes": 0}],
+    ids=str,
 )
 async def test_senseless_options_are_refused(bus: MemoryBus, wrong):
     with pytest.raises(ConfigError):

@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 from headwater.bus.envelope import dead_letter
 from headwater.bus.gate import Gate, Timer
-from headwater.bus.port import MAX_ATTEMPTS, Handler, Message
+from headwater.bus.port import HELD_BYTES, MAX_ATTEMPTS, Handler, Message
 from headwater.bus.tasks import end_tasks
 from headwater.bus.topology import DEAD_QUEUE
 from headwater.bus.verdict import DONE, Kind, Verdict, judge
@@ -83,17 +83,27 @@ class Options:
     batch: int = 1
     linger_s: float = 0.02
     concurrency: int = 8
+    held_bytes: int = HELD_BYTES
     grace_s: float = GRACE_S
 
     def __post_init__(self) -> None:
-        if min(self.prefetch, self.batch, self.concurrency) < 1 or self.linger_s < 0 or self.grace_s < 0:
+        if (
+            min(self.prefetch, self.batch, self.concurrency, self.held_bytes) < 1
+            or self.linger_s < 0
+            or self.grace_s < 0
+        ):
             raise ConfigError(
-                "consume: prefetch, batch and concurrency are at least 1, linger and grace at least 0"
+                "consume: prefetch, batch, concurrency and held bytes are at least 1, linger and grace at least 0"
             )
 
     @property
     def batch_limit(self) -> int:
         return min(self.batch, self.prefetch)
+
+    @property
+    def batch_bytes(self) -> int:
+        """What a batch does not grow beyond: one is handled while others fill."""
+        return self.held_bytes // 4
 
 
 def _utc_now() -> datetime:
@@ -124,6 +134,7 @@ class Dispatcher:
         self._arrived = asyncio.Event()
         self._collecting = asyncio.Lock()
         self._held: set[Delivery] = set()
+        self._held_bytes = 0
         self._calling: set[asyncio.Task[Any]] = set()
         self._stopping = False
         self._gate = Gate(f"consumer of {queue}", timer or asyncio.get_running_loop(), on_change)
@@ -131,7 +142,14 @@ class Dispatcher:
     @property
     def room(self) -> int:
         """How many more deliveries may be offered now."""
-        return 0 if self._stopping else self._options.prefetch - len(self._held)
+        if self._stopping or self.room_bytes <= 0:
+            return 0
+        return self._options.prefetch - len(self._held)
+
+    @property
+    def room_bytes(self) -> int:
+        """How many more bytes of bodies there is room for; negative when the last one was larger than that."""
+        return self._options.held_bytes - self._held_bytes
 
     @property
     def held(self) -> Sequence[Delivery]:
@@ -146,6 +164,7 @@ class Dispatcher:
     def offer(self, delivery: Delivery) -> None:
         """Take a delivery; the backend keeps to `room`."""
         self._held.add(delivery)
+        self._held_bytes += len(delivery.message.body)
         self._inbox.append(delivery)
         self._arrived.set()
 
@@ -213,14 +232,17 @@ class Dispatcher:
             return group
 
     async def _fill(self, group: list[Delivery], *, while_busy: bool = False) -> None:
+        size = sum(len(delivery.message.body) for delivery in group)
         while len(group) < self._options.batch_limit and (self._calling or not while_busy):
             if not self._inbox:
                 self._arrived.clear()
                 await self._arrived.wait()
-            elif self._inbox[0].goes_alone:
+                continue
+            following = self._inbox[0]
+            size += len(following.message.body)
+            if following.goes_alone or size > self._options.batch_bytes:
                 return
-            else:
-                group.append(self._inbox.popleft())
+            group.append(self._inbox.popleft())
 
     async def _end(self, group: list[Delivery]) -> list[list[Delivery]]:
         """Bring `group` to its end; returns its halves when they must be tried apart."""
@@ -312,7 +334,10 @@ class Dispatcher:
         self._settled(group)
 
     def _settled(self, group: Sequence[Delivery]) -> None:
-        self._held.difference_update(group)
+        for delivery in group:
+            if delivery in self._held:
+                self._held.remove(delivery)
+                self._held_bytes -= len(delivery.message.body)
         self._on_change()
 
     async def _gated(self, call: Callable[[], Awaitable[T]]) -> T:

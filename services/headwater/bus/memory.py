@@ -15,7 +15,7 @@ from headwater.bus.chaos import Chaos, Fate, Quiet
 from headwater.bus.dispatcher import Delivery, Dispatcher, Options
 from headwater.bus.envelope import address
 from headwater.bus.gate import Handle, Timer
-from headwater.bus.port import Handler, Message
+from headwater.bus.port import HELD_BYTES, Handler, Message
 from headwater.bus.topology import DEAD_QUEUE, WORK_EXCHANGE, Queue, Topology, load_topology
 from headwater.model.errors import BusFull, BusUnavailable, ConfigError
 
@@ -199,13 +199,13 @@ class MemoryBus:
         batch: int = 1,
         linger_s: float = 0.02,
         concurrency: int = 8,
+        held_bytes: int = HELD_BYTES,
     ) -> AbstractAsyncContextManager[None]:
         """See `Bus.consume`. Raises: ConfigError for a queue that the topology does not have."""
         if queue not in self._queues:
             raise ConfigError(f"no queue is named {queue!r}; see rabbitmq/definitions.json")
-        return self._consume(
-            self._queues[queue], queue, handler, Options(prefetch, batch, linger_s, concurrency)
-        )
+        options = Options(prefetch, batch, linger_s, concurrency, held_bytes)
+        return self._consume(self._queues[queue], queue, handler, options)
 
     @asynccontextmanager
     async def _consume(

@@ -18,6 +18,7 @@ from typing import Protocol, runtime_checkable
 
 MAX_BODY_BYTES = 1024 * 1024 + 64 * 1024  # bodies over 1 MiB travel by reference; the rest is envelope
 MAX_ATTEMPTS = 5  # failures of a message's own before it is given up
+HELD_BYTES = 64 * MAX_BODY_BYTES  # of bodies that a consumer has in hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +69,13 @@ class Bus(Protocol):
         batch: int = 1,
         linger_s: float = 0.02,
         concurrency: int = 8,
+        held_bytes: int = HELD_BYTES,
     ) -> AbstractAsyncContextManager[None]:
         """Consume while the context is open.
 
         The handler gets 1 to `batch` messages, waiting at most `linger_s` for the batch to fill, in at most
-        `concurrency` calls at once, with at most `prefetch` messages unanswered. On leaving, nothing new is
+        `concurrency` calls at once, with at most `prefetch` messages unanswered whose bodies have `held_bytes` and
+        a little more at most; a batch has a quarter of that, or one message. On leaving, nothing new is
         taken, running handlers are given up to 30 s to finish (none when cancelled a second time), and the
         rest is given back. Raises: ConfigError for an unknown queue or senseless numbers.
         """

@@ -39,9 +39,9 @@ async def add_many(connection: Any, rows: Sequence[OutboxRow]) -> None:
     )  # fmt: skip
 
 
-async def claim(connection: Any, limit: int) -> list[OutboxRow]:
-    """Due messages, locked until the transaction ends."""
-    rows = await connection.fetch(_Q["claim"], limit)
+async def claim(connection: Any, limit: int, most_bytes: int) -> list[OutboxRow]:
+    """Due messages, locked until the transaction ends; their bodies have `most_bytes`, or the last one is beyond it."""
+    rows = await connection.fetch(_Q["claim"], limit, most_bytes)
     return [
         OutboxRow(row["id"], row["tenant"], row["type"], row["body"], row["headers"], row["exchange"])
         for row in rows

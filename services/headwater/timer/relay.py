@@ -25,6 +25,7 @@ from headwater.timer.pauses import resume_due
 
 logger = logging.getLogger("headwater.timer")
 BATCH = 200
+BATCH_BYTES = 16 * 1024 * 1024
 ADMIT = 1000
 _FULL_DELAY_S = 1.0
 DEADLINES_EVERY_S = 1.0
@@ -41,7 +42,7 @@ class Relay:
 
     async def work(self) -> bool:
         """One round. True when a full batch was moved. Raises: Unavailable when database or broker is away."""
-        moved = await self._outbox()
+        is_full = await self._outbox()
         await self._end()
         async with self._database.transaction() as connection:
             followed = await follow_ends(connection)
@@ -51,7 +52,7 @@ class Relay:
             await schedules.by_index(connection)
             await admission.admit(connection, ADMIT)
         published = await self._runs()
-        return moved >= BATCH or published >= ADMIT or followed > 0
+        return is_full or published >= ADMIT or followed > 0
 
     async def _end(self) -> None:
         """End what others take the place of, what is overdue, and pauses whose time is up."""
@@ -65,11 +66,12 @@ class Relay:
             await admission.end_overdue(connection)
             await resume_due(connection)
 
-    async def _outbox(self) -> int:
+    async def _outbox(self) -> bool:
+        """Whether there may be more."""
         async with self._database.transaction() as connection:
-            rows = await outbox.claim(connection, BATCH)
+            rows = await outbox.claim(connection, BATCH, BATCH_BYTES)
             if not rows:
-                return 0
+                return False
             results = await _publish_all(self._bus, [_message(row) for row in rows])
             sent = [row.id for row, fault in zip(rows, results, strict=True) if fault is None]
             await outbox.remove(connection, sent)
@@ -77,7 +79,7 @@ class Relay:
                 await _keep(connection, row, fault)
             self._metrics.relayed.inc(len(sent))
         _raise_unavailable(results)
-        return len(rows)
+        return len(rows) >= BATCH or sum(len(row.body) for row in rows) >= BATCH_BYTES
 
     async def _runs(self) -> int:
         async with self._database.transaction() as connection:

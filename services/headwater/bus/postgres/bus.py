@@ -14,7 +14,7 @@ import asyncpg
 
 from headwater.bus.dispatcher import Options
 from headwater.bus.envelope import address
-from headwater.bus.port import Handler, Message
+from headwater.bus.port import HELD_BYTES, Handler, Message
 from headwater.bus.postgres.connection import connection
 from headwater.bus.postgres.consumer import LEASE_S, Consumer
 from headwater.bus.postgres.group_commit import GroupCommit
@@ -95,6 +95,7 @@ class PostgresBus:
         batch: int = 1,
         linger_s: float = 0.02,
         concurrency: int = 8,
+        held_bytes: int = HELD_BYTES,
     ) -> AbstractAsyncContextManager[None]:
         """See `Bus.consume`. Raises: ConfigError for a queue that the topology does not have."""
         if queue not in self._topology.queues:
@@ -102,7 +103,7 @@ class PostgresBus:
         consumer = Consumer(
             self._topology.queues[queue], self._pool, self._wake, self._done, self._lease_s, self._now
         )
-        return consumer.consuming(handler, Options(prefetch, batch, linger_s, concurrency))
+        return consumer.consuming(handler, Options(prefetch, batch, linger_s, concurrency, held_bytes))
 
     async def check(self) -> None:
         """See `Bus.check`."""

@@ -117,7 +117,9 @@ class Consumer:
         if count < 1:
             return 0
         async with connection(self._pool) as taking:
-            rows = await taking.fetch(TAKE, self._queue.name, count, self._lease_s, self._lease)
+            rows = await taking.fetch(
+                TAKE, self._queue.name, count, self._lease_s, self._lease, dispatcher.room_bytes
+            )
             next_s = None if rows else await taking.fetchval(NEXT_DUE, self._queue.name)
         for row in sorted(rows, key=lambda row: row["id"]):
             dispatcher.offer(self._delivery(row))

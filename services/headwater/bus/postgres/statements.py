@@ -10,12 +10,17 @@ WITH put AS (
     count(*), sum(size) FROM unnest($1::text[], $8::integer[]) AS counted (queue, size) GROUP BY queue
 """
 
-# Take up to $2 messages of queue $1 that are due, for $3 seconds, under lease $4. Other consumers skip them.
+# Take up to $2 messages of queue $1 that are due, for $3 seconds, under lease $4: the first, and those behind it that
+# begin within $5 bytes. Other consumers skip them.
 TAKE = """
-WITH due AS (
-    SELECT id FROM headwater_bus.message
+WITH ripe AS (
+    SELECT id, available_at, size FROM headwater_bus.message
      WHERE queue = $1 AND available_at <= now()
      ORDER BY available_at, id LIMIT $2 FOR UPDATE SKIP LOCKED
+), summed AS (
+    SELECT id, sum(size) OVER (ORDER BY available_at, id) - size AS before FROM ripe
+), due AS (
+    SELECT id FROM summed WHERE before < $5
 )
 UPDATE headwater_bus.message AS message
    SET available_at = now() + make_interval(secs => $3), taken = message.taken + 1, lease = $4

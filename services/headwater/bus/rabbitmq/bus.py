@@ -11,7 +11,7 @@ from yarl import URL
 
 from headwater.bus.dispatcher import Options
 from headwater.bus.envelope import address, require_sound
-from headwater.bus.port import Handler, Message
+from headwater.bus.port import HELD_BYTES, Handler, Message
 from headwater.bus.rabbitmq.consumer import Consumer
 from headwater.bus.rabbitmq.declare import require_topology
 from headwater.bus.rabbitmq.frames import Place
@@ -87,6 +87,7 @@ class RabbitBus:
         batch: int = 1,
         linger_s: float = 0.02,
         concurrency: int = 8,
+        held_bytes: int = HELD_BYTES,
     ) -> AbstractAsyncContextManager[None]:
         """See `Bus.consume`. Raises: ConfigError for a queue that the topology does not have."""
         if queue not in self._topology.queues:
@@ -94,7 +95,7 @@ class RabbitBus:
         consumer = Consumer(
             queue, self._consuming, self._publisher, self._topology, self._own_user, self._now
         )
-        return consumer.consuming(handler, Options(prefetch, batch, linger_s, concurrency))
+        return consumer.consuming(handler, Options(prefetch, batch, linger_s, concurrency, held_bytes))
 
     async def check(self) -> None:
         """See `Bus.check`: the broker answers on both connections, and does not hold publishers back."""

@@ -1,6 +1,7 @@
 """Taking messages from one queue, and settling them on the channel they came from."""
 
 import asyncio
+import functools
 import itertools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -13,6 +14,7 @@ from aiormq.channel import Channel
 
 from headwater.bus.dispatcher import Delivery, Dispatcher, Options
 from headwater.bus.port import Handler, Message
+from headwater.bus.rabbitmq.ahead import KEPT_FROM, NARROW_S, Ahead
 from headwater.bus.rabbitmq.inlet import Inlet
 from headwater.bus.rabbitmq.link import (
     FIRST_PAUSE_S,
@@ -45,7 +47,19 @@ class Session:
     channel: Channel
     open: dict[int, None] = field(default_factory=dict)
     is_lost: bool = False
+    ahead: Ahead = field(default_factory=lambda: Ahead(1, 1))
+    tags: list[str] = field(default_factory=list)  # of its consumers; the second one takes the rest
+    over: list[int] = field(default_factory=list)  # what the second one brought beyond the bound
+    narrow_until: float = 0.0
     _settling: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def is_wide(self) -> bool:
+        return len(self.tags) > 1
+
+    @property
+    def wants_more(self) -> bool:
+        return not self.is_wide and len(self.open) >= self.ahead.few and self.ahead.is_light
 
     def has(self, delivery: Delivery) -> bool:
         return not self.is_lost and delivery.tag in self.open
@@ -91,6 +105,7 @@ class Consumer:
         self._numbers = itertools.count(1)
         self._stopping = asyncio.Event()
         self._cancelled: asyncio.Event = asyncio.Event()
+        self._turned = asyncio.Event()  # more is to be taken at once, or less, or nothing
 
     @asynccontextmanager
     async def consuming(self, handler: Handler, options: Options) -> AsyncIterator[None]:
@@ -98,20 +113,21 @@ class Consumer:
         dispatcher = Dispatcher(self._queue, handler, self, options, now=self._now)
         async with asyncio.TaskGroup() as group:
             async with dispatcher.running():
-                feeding = group.create_task(self._feed(dispatcher, options.prefetch))
+                feeding = group.create_task(self._feed(dispatcher, options))
                 try:
                     yield
                 finally:
                     # Nothing new is taken; the channel stays until the dispatcher has settled what it can.
                     self._stopping.set()
+                    self._turned.set()
             feeding.cancel()
 
-    async def _feed(self, dispatcher: Dispatcher, prefetch: int) -> None:
+    async def _feed(self, dispatcher: Dispatcher, options: Options) -> None:
         pause_s = FIRST_PAUSE_S
         while not self._stopping.is_set():
             connection = await self._link.wait()
             try:
-                async with self._channel(connection, dispatcher, prefetch) as lost:
+                async with self._channel(connection, dispatcher, options) as lost:
                     pause_s = FIRST_PAUSE_S
                     await self._until(lost)
             except BusUnavailable as error:
@@ -130,7 +146,7 @@ class Consumer:
 
     @asynccontextmanager
     async def _channel(
-        self, connection: Connection, dispatcher: Dispatcher, prefetch: int
+        self, connection: Connection, dispatcher: Dispatcher, options: Options
     ) -> AsyncIterator["asyncio.Future[object]"]:
         self._cancelled = asyncio.Event()
         async with faults_are_unavailable():
@@ -138,21 +154,21 @@ class Consumer:
             await channel.initialize(timeout=RPC_TIMEOUT_S)
             below = await channel.get_underlay_channel()
         assert isinstance(below, Channel)
-        session = Session(below)
+        session = Session(below, ahead=Ahead(options.prefetch, options.held_bytes))
         inlet = Inlet(lambda tag, arrival: self._arrived(session, dispatcher, tag, arrival))
         connection.tap(below.number, inlet.take)
         lost = below.closing
-        stopper: asyncio.Task[None] | None = None
+        pacing: asyncio.Task[None] | None = None
         try:
             async with faults_are_unavailable():
-                await below.basic_qos(prefetch_count=prefetch, timeout=RPC_TIMEOUT_S)
-                tag = await self._subscribe(session)
-            stopper = asyncio.create_task(self._stop_taking(session, tag))
+                session.channel.on_consumer_cancel_callbacks.add(lambda _: self._cancelled.set())
+                await self._subscribe(session, session.ahead.few)
+            pacing = asyncio.create_task(self._pace(session))
             yield lost
         finally:
-            if stopper is not None:
-                stopper.cancel()
-                await asyncio.wait({stopper})
+            if pacing is not None:
+                pacing.cancel()
+                await asyncio.wait({pacing})
             session.is_lost = True
             dispatcher.forget(session)
             await close_quietly(channel.close)
@@ -164,16 +180,48 @@ class Consumer:
         name = f"unnamed-{id(session):x}-{next(self._numbers)}"
         read = decode(arrival, queue=self._queue, own_user=self._own_user, number=name)
         session.open[tag] = None
+        if session.ahead.rest:
+            session.ahead.note(len(arrival.body))
+            if session.is_wide and dispatcher.room_bytes <= 0 and read.message.redelivered < KEPT_FROM:
+                session.over.append(tag)
+                self._turned.set()
+                return
+            if session.wants_more:
+                self._turned.set()
         dispatcher.offer(Delivery(read.message, tag, session, read.fault))
 
-    async def _subscribe(self, session: Session) -> str:
-        session.channel.on_consumer_cancel_callbacks.add(lambda _: self._cancelled.set())
+    async def _subscribe(self, session: Session, count: int) -> None:
+        await session.channel.basic_qos(prefetch_count=count, timeout=RPC_TIMEOUT_S)
         answer = await session.channel.basic_consume(self._queue, _never, timeout=RPC_TIMEOUT_S)
-        return answer.consumer_tag or ""
+        session.tags.append(answer.consumer_tag or "")
 
-    async def _stop_taking(self, session: Session, tag: str) -> None:
-        await self._stopping.wait()
-        await close_quietly(lambda: session.channel.basic_cancel(tag, timeout=RPC_TIMEOUT_S))
+    async def _pace(self, session: Session) -> None:
+        """Take more or less at once, as the bodies are; at last nothing."""
+        try:
+            while not self._stopping.is_set():
+                await self._turned.wait()
+                self._turned.clear()
+                async with faults_are_unavailable():
+                    await self._turn(session)
+        except BusUnavailable as error:
+            log.debug(
+                "consumer of %s: %s", self._queue, error
+            )  # its channel is lost, which is told elsewhere
+            return
+        for tag in session.tags:
+            await close_quietly(functools.partial(session.channel.basic_cancel, tag, timeout=RPC_TIMEOUT_S))
+
+    async def _turn(self, session: Session) -> None:
+        now = asyncio.get_running_loop().time()
+        if session.over:
+            if session.is_wide:
+                await session.channel.basic_cancel(session.tags[-1], timeout=RPC_TIMEOUT_S)
+                session.tags.pop()
+                session.narrow_until = now + NARROW_S
+            over, session.over = session.over, []
+            await session.give_back(over)
+        elif session.wants_more and now >= session.narrow_until and not self._stopping.is_set():
+            await self._subscribe(session, session.ahead.rest)
 
     async def ack(self, deliveries: Sequence[Delivery]) -> None:
         """See `Settler`."""

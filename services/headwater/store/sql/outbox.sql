@@ -13,9 +13,15 @@ SELECT d.id, d.tenant, d.exchange, d.type, d.headers::jsonb, d.body
 ON CONFLICT DO NOTHING
 
 -- name: claim
--- Messages that are due, oldest first, locked; other relays skip them. At most $1.
-SELECT id, tenant, exchange, type, headers, body FROM outbox
- WHERE not_before <= clock_timestamp() ORDER BY not_before, id LIMIT $1 FOR UPDATE SKIP LOCKED
+-- Messages that are due, oldest first, locked; other relays skip them. At most $1: the first, and those behind it that
+-- begin within $2 bytes.
+WITH due AS (
+    SELECT not_before, id, tenant, exchange, type, headers, body FROM outbox
+     WHERE not_before <= clock_timestamp() ORDER BY not_before, id LIMIT $1 FOR UPDATE SKIP LOCKED
+), summed AS (
+    SELECT *, sum(octet_length(body)) OVER (ORDER BY not_before, id) - octet_length(body) AS before FROM due
+)
+SELECT id, tenant, exchange, type, headers, body FROM summed WHERE before < $2 ORDER BY not_before, id
 
 -- name: remove
 DELETE FROM outbox WHERE id = ANY($1::uuid[])
