@@ -1,12 +1,18 @@
 """What deliveries do, over the memory bus and a real database: filter, map, start, publish; faults stay visible."""
 
+import dataclasses
+import uuid
 from typing import Any
 
+import pytest
 from tests.support.receipts import hand_in, receipt, settled
 from tests.support.spine import Spine, open_spine, working
 
 from headwater.bus.port import Message
-from headwater.store import deliveries, replays
+from headwater.contracts import webhook
+from headwater.contracts.webhook import OrderedKey, Receipt
+from headwater.persister import items
+from headwater.store import deliveries, ordering, payloads, replays
 from headwater.store.deliveries import Position, Search
 from headwater.store.replays import Selection
 
@@ -360,6 +366,45 @@ async def test_a_message_that_is_twice_in_one_batch_is_loaded_once(database: str
             await spine.bus.drain()
 
         assert [row["n"] for row in await spine.rows_of("orders", "n")] == [1]
+
+
+def message_of(each: Receipt) -> Message:
+    body = each.body if each.payload_id is None else b""
+    return Message(webhook.TYPE, str(each.receipt_id), body, webhook.to_headers(each))
+
+
+async def by_reference(spine: Spine, each: Receipt) -> Receipt:
+    """The receipt with its body in table `payload`."""
+    large = dataclasses.replace(each, payload_id=uuid.uuid4())
+    async with spine.worker.transaction() as connection:
+        await payloads.put(connection, large.payload_id, large.tenant, large.body)
+    return large
+
+
+async def test_bodies_that_messages_only_name_are_read_a_few_at_a_time(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(items, "HAND_BYTES", 3000)
+    monkeypatch.setattr(ordering, "AT_ONCE_BYTES", 1500)  # two of five: each message settles one all the same
+    async with open_spine(database) as spine:
+        await spine.apply(endpoint("orders", "order_by: body.a, destination: {table: orders}"))
+        bodies = [{"n": n, "text": "x" * 900} for n in range(12)]
+        large = [message_of(await by_reference(spine, receipt("orders", body))) for body in bodies[:7]]
+        async with spine.worker.transaction() as connection:
+            for body in bodies[7:]:
+                await ordering.add(connection, receipt("orders", body), "a")
+        key = OrderedKey("default", "orders", "a").to_headers()
+        waiting = [Message(webhook.TYPE, str(uuid.uuid4()), b"", key) for _ in bodies[7:]]
+
+        parts = await items.parts_of(spine.worker, [*large, *waiting], 100)
+        async with working(spine, "persister"):
+            for each in (*large, *waiting):
+                await spine.bus.publish(each)
+            await settled(spine, 12)
+
+        assert [len(part) for part in parts] == [3, 3, 6]  # an ordered key counts once, with its first two
+        assert [row["n"] for row in await spine.rows_of("orders", "n")] == list(range(12))
+        assert await spine.fetch("SELECT 1 FROM payload") == []
 
 
 async def test_no_content_whatever_stops_the_deliveries_beside_it(database: str) -> None:

@@ -17,7 +17,7 @@ from headwater.contracts.webhook import Receipt, ReplayOf
 from headwater.model.errors import DestinationError, Later
 from headwater.persister.endpoints import EndpointEffects
 from headwater.persister.follow_up import start_run, tell
-from headwater.persister.items import Hand, Item, Key, take
+from headwater.persister.items import Hand, Item, Key, parts_of, take
 from headwater.persister.loading import as_loader, load, prepare, table_of
 from headwater.persister.outlets import Outlets
 from headwater.persister.owed_records import Messages, messages_of, owe
@@ -75,7 +75,13 @@ class DeliveryLoader:
         self._effects = EndpointEffects(database, keyring)
 
     async def handle(self, messages: Sequence[Message]) -> None:
-        """Do what `messages` tell of, in one transaction."""
+        """Do what `messages` tell of: in one transaction, or in several where the bodies are many and large."""
+        for part in await parts_of(self._database, messages, ordering.AT_ONCE):
+            left = part
+            while left:
+                left = (await self._handle(left)).left_of(left)
+
+    async def _handle(self, messages: Sequence[Message]) -> Hand:
         limit = ordering.AT_ONCE
         for _ in range(MAX_ROUNDS):
             hand = await take(self._database, messages, limit)
@@ -94,7 +100,7 @@ class DeliveryLoader:
                 dead = {item.key: Judgement(DEAD, str(error)[:1000]) for item in hand.items}
                 done = await self._store(hand, dead, [], {})
             self._tell(done)
-            return
+            return hand
         raise Later(1.0, "a table, or another handler, keeps changing what is to be loaded")
 
     def _tell(self, done: _Done) -> None:

@@ -1,8 +1,10 @@
 """From messages to the deliveries in hand: fresh ones, those whose turn it is in an order, those to be done again."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,6 +18,8 @@ from headwater.store.database import Database
 from headwater.store.ordering import Waiting
 
 Key = tuple[UUID, int]  # receipt, number of the replay (0: none)
+HAND_BYTES = 32 * 1024 * 1024  # of bodies in one transaction; a single larger one goes alone
+Name = UUID | OrderedKey | ReplayOf  # of bodies that a message does not carry itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +39,30 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Hand:
-    """What a batch of messages is about. `positions` are the ordered items', as they were when they were read."""
+    """What a batch of messages is about. `positions` are the ordered items', as they were when they were read; `taken`
+    is how many of each key that are.
+    """
 
     items: Sequence[Item]
     keys: Sequence[OrderedKey]
     positions: Sequence[int]
     superseded: Sequence[ReplayOf]
     limit: int
+    taken: Mapping[OrderedKey, int] = field(default_factory=dict)
+
+    def left_of(self, messages: Sequence[Message]) -> list[Message]:
+        """Those of `messages`, which were handled, whose key has another one: each is to settle one of its key."""
+        settled = dict(self.taken)
+        left = []
+        for message in messages:
+            key = webhook.ordered_in(message.headers)
+            if key is None or not self.taken.get(key):
+                continue  # of another kind, or nothing waits for it any more
+            if settled[key]:
+                settled[key] -= 1
+            else:
+                left.append(message)
+        return left
 
 
 async def take(database: Database, messages: Sequence[Message], limit: int) -> Hand:
@@ -70,7 +91,53 @@ async def take(database: Database, messages: Sequence[Message], limit: int) -> H
             for each in (await replays.originals(connection, latest) if latest else ())
             for replay in (ReplayOf(each.receipt.id, each.receipt.received_at, each.number),)
         ]
-    return Hand(items, list(keys), [each.position for each in waiting], superseded, limit)
+    taken = Counter(each.key for each in waiting)
+    return Hand(items, list(keys), [each.position for each in waiting], superseded, limit, taken)
+
+
+async def parts_of(database: Database, messages: Sequence[Message], limit: int) -> list[Sequence[Message]]:
+    """`messages` in parts that may be in memory at once, with the bodies that they only name.
+
+    Raises: Reject, Unavailable.
+    """
+    names = [_name(message) for message in messages]
+    named = {name for name in names if name is not None}
+    if not named:
+        return [messages]
+    sizes = await _sizes(database, named, limit)
+    parts: list[list[Message]] = [[]]
+    here: set[Name] = set()
+    size = 0
+    for message, name in zip(messages, names, strict=True):
+        weight = len(message.body) + (sizes.get(name, 0) if name is not None and name not in here else 0)
+        if parts[-1] and size + weight > HAND_BYTES:
+            parts.append([])
+            here, size = set(), 0
+        parts[-1].append(message)
+        size += weight
+        if name is not None:
+            here.add(name)
+    return list(parts)
+
+
+def _name(message: Message) -> Name | None:
+    receipt, key, replay = _understood(message)
+    return key or replay or (None if receipt is None else receipt.payload_id)
+
+
+async def _sizes(database: Database, named: AbstractSet[Name], limit: int) -> dict[Name, int]:
+    bodies = [name for name in named if isinstance(name, UUID)]
+    keys = [name for name in named if isinstance(name, OrderedKey)]
+    again = [name for name in named if isinstance(name, ReplayOf)]
+    sizes: dict[Name, int] = {}
+    async with database.connection() as connection:
+        of_bodies = await payloads.sizes(connection, bodies) if bodies else {}
+        of_keys = await ordering.sizes(connection, keys, limit) if keys else {}
+        of_again = await replays.sizes(connection, again) if again else {}
+    sizes |= {body: of_bodies.get(body, 0) for body in bodies}
+    sizes |= {key: of_keys.get(key, 0) for key in keys}
+    sizes |= {replay: of_again.get(replay.delivery_id, 0) for replay in again}
+    return sizes
 
 
 def _understood(message: Message) -> tuple[Receipt | None, OrderedKey | None, ReplayOf | None]:

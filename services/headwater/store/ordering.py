@@ -19,6 +19,7 @@ from headwater.store.queries import queries
 
 _Q = queries("ordering")
 AT_ONCE = 100  # deliveries of one key in one transaction
+AT_ONCE_BYTES = 8 * 1024 * 1024  # of their bodies; a single larger one goes alone
 STUCK_S = 60.0
 _STUCK_AT_ONCE = 200
 
@@ -58,7 +59,7 @@ async def lock(connection: Any, keys: Sequence[OrderedKey]) -> None:
 
 async def heads(connection: Any, keys: Sequence[OrderedKey], limit: int = AT_ONCE) -> list[Waiting]:
     """The oldest of each key, oldest first."""
-    rows = await connection.fetch(_Q["heads"], *_columns(keys), limit)
+    rows = await connection.fetch(_Q["heads"], *_columns(keys), limit, AT_ONCE_BYTES)
     return [
         Waiting(
             row["position"],
@@ -74,7 +75,17 @@ async def heads(connection: Any, keys: Sequence[OrderedKey], limit: int = AT_ONC
 
 async def positions(connection: Any, keys: Sequence[OrderedKey], limit: int = AT_ONCE) -> list[int]:
     """The positions of what `heads` would give."""
-    return [row["position"] for row in await connection.fetch(_Q["positions"], *_columns(keys), limit)]
+    rows = await connection.fetch(_Q["positions"], *_columns(keys), limit, AT_ONCE_BYTES)
+    return [row["position"] for row in rows]
+
+
+async def sizes(connection: Any, keys: Sequence[OrderedKey], limit: int = AT_ONCE) -> dict[OrderedKey, int]:
+    """How many bytes the bodies have that `heads` would give, by key."""
+    found: dict[OrderedKey, int] = {}
+    for row in await connection.fetch(_Q["positions"], *_columns(keys), limit, AT_ONCE_BYTES):
+        key = OrderedKey(row["tenant"], row["endpoint"], row["order_key"])
+        found[key] = found.get(key, 0) + row["size"]
+    return found
 
 
 async def remove(connection: Any, settled: Sequence[int]) -> None:

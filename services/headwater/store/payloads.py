@@ -18,6 +18,12 @@ async def get(connection: Any, identifier: UUID) -> bytes | None:
     return await connection.fetchval(_Q["get"], identifier)  # type: ignore[no-any-return]
 
 
+async def sizes(connection: Any, identifiers: Sequence[UUID]) -> dict[UUID, int]:
+    """How many bytes these bodies have, of those that are there."""
+    rows = await connection.fetch(_Q["sizes"], list(identifiers))
+    return {row["id"]: row["size"] for row in rows}
+
+
 async def remove(connection: Any, identifiers: Sequence[UUID]) -> None:
     await connection.execute(_Q["remove"], list(identifiers))
 

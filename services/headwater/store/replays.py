@@ -122,6 +122,13 @@ async def originals(connection: Any, wanted: Sequence[ReplayOf]) -> list[Origina
     return [Original(_receipt(row), row["number"], row["requested_at"]) for row in rows]
 
 
+async def sizes(connection: Any, wanted: Sequence[ReplayOf]) -> dict[UUID, int]:
+    """How many bytes the bodies have that are to be done again, by delivery."""
+    moments, identifiers, _ = _columns(wanted)
+    rows = await connection.fetch(_Q["sizes"], moments, identifiers)
+    return {row["id"]: row["size"] for row in rows}
+
+
 def _columns(wanted: Sequence[ReplayOf]) -> tuple[list[datetime], list[UUID], list[int]]:
     return [w.received_at for w in wanted], [w.delivery_id for w in wanted], [w.number for w in wanted]
 

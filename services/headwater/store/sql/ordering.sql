@@ -10,23 +10,29 @@ SELECT pg_advisory_xact_lock(k) FROM (
       FROM unnest($1::text[], $2::text[], $3::text[]) AS d (tenant, endpoint, order_key) ORDER BY k) AS keys
 
 -- name: heads
--- The oldest unsettled deliveries of each of these keys, oldest first; at most $4 of a key.
+-- The oldest unsettled deliveries of each of these keys, oldest first; at most $4 of a key: the first, and those behind
+-- it that begin within $5 bytes.
 SELECT o.position, o.tenant, o.endpoint, o.order_key, o.receipt_id, o.entered_at, o.headers, o.body
   FROM (SELECT DISTINCT * FROM unnest($1::text[], $2::text[], $3::text[]) AS u (tenant, endpoint, order_key)) AS d
  CROSS JOIN LATERAL (
-       SELECT * FROM ordered_delivery w
+       SELECT w.*, sum(octet_length(w.body)) OVER (ORDER BY w.position) - octet_length(w.body) AS before
+         FROM ordered_delivery w
         WHERE w.tenant = d.tenant AND w.endpoint = d.endpoint AND w.order_key = d.order_key
         ORDER BY w.position LIMIT $4) AS o
+ WHERE o.before < $5
  ORDER BY o.position
 
 -- name: positions
--- As heads, without what is in them.
-SELECT o.position
+-- As heads, without what is in them but its size.
+SELECT o.position, o.tenant, o.endpoint, o.order_key, o.size
   FROM (SELECT DISTINCT * FROM unnest($1::text[], $2::text[], $3::text[]) AS u (tenant, endpoint, order_key)) AS d
  CROSS JOIN LATERAL (
-       SELECT position FROM ordered_delivery w
+       SELECT w.position, w.tenant, w.endpoint, w.order_key, octet_length(w.body) AS size,
+              sum(octet_length(w.body)) OVER (ORDER BY w.position) - octet_length(w.body) AS before
+         FROM ordered_delivery w
         WHERE w.tenant = d.tenant AND w.endpoint = d.endpoint AND w.order_key = d.order_key
         ORDER BY w.position LIMIT $4) AS o
+ WHERE o.before < $5
  ORDER BY o.position
 
 -- name: remove

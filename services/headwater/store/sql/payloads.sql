@@ -4,6 +4,9 @@ INSERT INTO payload (id, tenant, body) VALUES ($1, $2, $3) ON CONFLICT DO NOTHIN
 -- name: get
 SELECT body FROM payload WHERE id = $1
 
+-- name: sizes
+SELECT id, octet_length(body) AS size FROM payload WHERE id = ANY($1::uuid[])
+
 -- name: remove
 DELETE FROM payload WHERE id = ANY($1::uuid[])
 

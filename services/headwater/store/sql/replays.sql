@@ -79,6 +79,12 @@ SELECT d.received_at, d.id, d.receipt_id, d.tenant, d.endpoint, d.type, d.provid
   JOIN delivery d ON d.received_at = w.received_at AND d.id = w.id
  WHERE (r.state = 'waiting' OR (r.state = 'dead' AND r.settled_at IS NULL))
 
+-- name: sizes
+-- How many bytes the bodies of these deliveries have.
+SELECT d.received_at, d.id, octet_length(d.body) AS size
+  FROM unnest($1::timestamptz[], $2::uuid[]) AS w (received_at, id)
+  JOIN delivery d ON d.received_at = w.received_at AND d.id = w.id
+
 -- name: claim
 -- These replays and their deliveries, locked; those that wait, with whether a later one of theirs was settled already.
 SELECT r.received_at, r.delivery_id AS id, r.number,
