@@ -300,7 +300,7 @@ async def test_refusals_are_told_with_their_reason_and_never_with_a_secret(datab
                 await door.send("/in/default/orders", secret=None)
 
         rows = await spine.fetch("SELECT * FROM refusal ORDER BY refused_at, id")
-        assert len(rows) == 10
+        assert len(rows) == 12  # the first ten of a reason
         assert [(row["status"], row["reason"]) for row in rows[:3]] == [
             (401, "mismatch"),
             (405, "method"),
@@ -317,6 +317,10 @@ async def test_refusals_are_told_with_their_reason_and_never_with_a_secret(datab
             "refused:method": 1,
             "refused:header_missing": 30,
         }
+        told = spine.metrics.registry.get_sample_value
+        for reason, count in (("mismatch", 1), ("method", 1), ("header_missing", 30)):
+            assert told("headwater_webhooks_refused_total", {"reason": reason}) == count
+        assert told("headwater_webhooks_verified_total") == 0
 
 
 async def test_a_configuration_change_reaches_the_receiver_without_a_restart(database: str) -> None:

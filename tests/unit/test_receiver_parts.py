@@ -229,12 +229,13 @@ async def test_strangers_cannot_make_the_receiver_fetch_without_end() -> None:
     assert count == FETCHES_PER_MINUTE
 
 
-def test_a_tally_counts_by_slot_and_samples_the_first_of_a_minute() -> None:
+def test_a_tally_counts_by_slot_and_samples_the_first_of_a_minute_and_reason() -> None:
     tally = Tally("default", "e")
     for step in range(100):
         tally.accept(1000.0 + step, "a")
     tally.note("refused:mismatch", 1000.0)
-    sampled = [tally.may_sample(1020.0 + step / 100) for step in range(100)]
+    sampled = [tally.may_sample("mismatch", 1020.0 + step / 100) for step in range(100)]
+    other, later = tally.may_sample("method", 1021.5), tally.may_sample("mismatch", 1080.0)
 
     counts, uses = tally.take()
 
@@ -243,5 +244,5 @@ def test_a_tally_counts_by_slot_and_samples_the_first_of_a_minute() -> None:
         ("refused:mismatch", 1),
     }
     assert [(use[2], use[4]) for use in uses] == [("a", 100)]
-    assert sum(sampled) == SAMPLES_PER_MINUTE
+    assert (sum(sampled), other, later) == (SAMPLES_PER_MINUTE, True, True)
     assert tally.take() == ([], [])

@@ -1,6 +1,8 @@
 """Every preset: what its provider sends is accepted; the same with any change to it is not."""
 
+import base64
 import dataclasses
+import hmac
 import re
 
 import pytest
@@ -293,6 +295,25 @@ def test_another_method_is_refused_where_the_method_is_signed(name):
     sent = send(preset_row(name), at_s=AT_S)
 
     assert judged(name, sent, dataclasses.replace(sent.request, method="PUT")).reason == "mismatch"
+
+
+@pytest.mark.parametrize(
+    ("query", "is_signed"),
+    [("to=x%40y.z&at=12%3A30&q=a%20b%2f", True), ("to=x%40y.z&at=12%3A30&q=a b/", False)],
+)
+def test_hubspot_signs_some_characters_of_its_address_decoded(query: str, is_signed: bool):
+    sent = send(preset_row("hubspot_v3"), at_s=AT_S)
+    address = "https://h.example/in/a/b?"
+    stamp = str(int(AT_S * 1000))
+    signed = f"POST{address}to=x@y.z&at=12:30&q=a%20b/".encode() + sent.request.body + stamp.encode()
+    mac = base64.b64encode(hmac.digest(sent.secret.reveal(), signed, "sha256"))
+    headers = ((b"X-HubSpot-Signature-v3", mac), (b"X-HubSpot-Request-Timestamp", stamp.encode()))
+
+    verdict = judged(
+        "hubspot_v3", sent, dataclasses.replace(sent.request, url=address + query, headers=headers)
+    )
+
+    assert verdict.valid is is_signed
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,25 @@ READ: dict[str, tuple[bytes, tuple[tuple[str, str], ...], str, Any]] = {
             "data": {"a": 1},
         },
     ),
+    "a CloudEvent of bytes in binary mode": (
+        b"\xff\x00",
+        typed(
+            "application/octet-stream",
+            ("ce-specversion", "1.0"),
+            ("ce-id", "1"),
+            ("ce-source", "/s"),
+            ("ce-type", "t"),
+        ),
+        "cloudevents",
+        {
+            "specversion": "1.0",
+            "id": "1",
+            "source": "/s",
+            "type": "t",
+            "datacontenttype": "application/octet-stream",
+            "data_base64": "/wA=",
+        },
+    ),
     "a batch of CloudEvents": (
         b'[{"specversion":"1.0","id":"1","source":"/s","type":"t"}]',
         typed("application/cloudevents-batch+json"),

@@ -134,8 +134,17 @@ class SchemeDefinition(Closed):
     timestamp: TimestampDefinition | None = None
     body_hash: BodyHashDefinition | None = None
     url_variants: (
-        Annotated[Literal["default_port"], _spelled_out(DEFAULT_PORT, "with and without default port")] | None
-    ) = None
+        Annotated[
+            Literal["default_port", "decoded"], _spelled_out(DEFAULT_PORT, "with and without default port")
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description=(
+            "Spellings of the URL that count as well: with and without its default port, or with the characters "
+            ": / ? @ ! $ ' ( ) * , ; decoded."
+        ),
+    )
     handshake: Mark | None = None
     delivery_id: Place | None = Field(default=None, description="Where the provider's delivery id is.")
     event_type: Place | None = Field(

@@ -17,7 +17,7 @@ from headwater.store.refusals import Refusal
 
 logger = logging.getLogger("headwater.receiver")
 SLOT_S = 300
-SAMPLES_PER_MINUTE = 10  # of one endpoint, in one process
+SAMPLES_PER_MINUTE = 10  # of one reason and endpoint, in one process
 MAX_SAMPLES = 2000  # waiting to be written
 MAX_SLOTS = 50  # of one endpoint, waiting to be written
 ACCEPTED = "accepted"
@@ -36,7 +36,7 @@ class Tally:
     uses: dict[str, list[float]] = field(default_factory=dict)  # name of the secret → [last use, how often]
     slots: dict[tuple[int, str], list[float]] = field(default_factory=dict)  # (slot, outcome) → [count, last]
     minute: int = 0
-    sampled: int = 0
+    sampled: dict[str, int] = field(default_factory=dict)  # reason → how many of this minute
 
     def accept(self, at_s: float, secret: str | None) -> None:
         """One more delivery, verified by the secret of that name."""
@@ -59,13 +59,13 @@ class Tally:
         while len(self.slots) > MAX_SLOTS:
             self.slots.pop(next(iter(self.slots)))
 
-    def may_sample(self, at_s: float) -> bool:
-        """Whether one more refusal of this minute is kept."""
+    def may_sample(self, reason: str, at_s: float) -> bool:
+        """Whether one more refusal of this minute is kept; a flood of one reason leaves room for the others."""
         minute = int(at_s // 60)
         if minute != self.minute:
-            self.minute, self.sampled = minute, 0
-        self.sampled += 1
-        return self.sampled <= SAMPLES_PER_MINUTE
+            self.minute, self.sampled = minute, {}
+        count = self.sampled[reason] = self.sampled.get(reason, 0) + 1
+        return count <= SAMPLES_PER_MINUTE
 
     def take(self) -> tuple[list[Count], list[tuple[str, str, str, datetime, int]]]:
         """Everything since the last time."""
@@ -105,6 +105,10 @@ class Ledger:
 
     def sample(self, refusal: Refusal) -> None:
         self._samples.append(refusal)
+
+    @property
+    def has_samples(self) -> bool:
+        return bool(self._samples)
 
     async def write(self, database: Database) -> None:
         """Write everything down; what the database does not take is kept for the next time."""

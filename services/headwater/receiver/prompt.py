@@ -171,6 +171,7 @@ class PromptIntake:
     def _done(self, visit: _Visit, kept: Kept) -> None:
         """Count it and answer."""
         self._budget.free(len(visit.message.body))
+        self._metrics.verified.inc()
         if kept is Kept.NOWHERE:
             self._metrics.received.labels("unavailable").inc()
             visit.reply(self._unavailable())

@@ -31,6 +31,7 @@ from headwater.telemetry.metrics import Metrics
 
 logger = logging.getLogger("headwater.receiver")
 WRITE_EVERY_S = 5.0
+LOOK_EVERY_S = 1.0  # whoever was refused is asked about at once
 MAX_SNAPSHOT_AGE_S = 24 * 3600.0
 
 
@@ -65,6 +66,7 @@ class Receiver:
         self._database = database
         self._url = url
         self._metrics = metrics
+        self._clock = clock
         self._max_age_s = place.max_snapshot_age_s
         self._http = HttpClient(clock, HttpLimits(redirects=0, body_bytes=MAX_BYTES, connections=16))
         self._ledger = Ledger()
@@ -145,12 +147,17 @@ class Receiver:
             logger.warning("the endpoints could not be read anew; the last ones serve: %s", error)
 
     async def _keep_books(self, stop: asyncio.Event) -> None:
+        written_at = self._clock.monotonic()
         while not stop.is_set():
             try:
-                async with asyncio.timeout(WRITE_EVERY_S):
+                async with asyncio.timeout(LOOK_EVERY_S):
                     await stop.wait()
             except TimeoutError:
                 pass
+            now = self._clock.monotonic()
+            if not (stop.is_set() or self._ledger.has_samples or now - written_at >= WRITE_EVERY_S):
+                continue
+            written_at = now
             await self._ledger.write(self._database)
             self._metrics.snapshot_age_seconds.set(self._endpoints.age_s or 0.0)
 

@@ -183,8 +183,8 @@ class Intake:
                 verified = await self._judged(newer, request, at_s)
         verdict = verified.verdict
         if verdict.valid:
+            self._metrics.verified.inc()
             return verified
-        self._metrics.refused.labels(verdict.reason).inc()
         handshake = address.handshake
         raise Refused(
             401,
@@ -239,11 +239,13 @@ class Intake:
 
     def _note_refused(self, visit: _Visit, refused: Refused) -> str:
         """Count it, and keep a sample; gives the outcome for the metrics. Never a header's value or a body."""
+        if refused.status < 500:
+            self._metrics.refused.labels(refused.reason).inc()
         address = visit.address
         if address is None:
             return refused.reason
         address.tally.note(f"refused:{refused.reason}", visit.at_s)
-        if address.tally.may_sample(visit.at_s):
+        if address.tally.may_sample(refused.reason, visit.at_s):
             self._ledger.sample(_sample(address, visit, refused))
             logger.info(
                 "refused a webhook for %s/%s: %d %s %s",

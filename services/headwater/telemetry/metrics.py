@@ -14,6 +14,11 @@ class Metrics:
         self.received = Counter(
             "headwater_webhooks_total", "Webhook requests by outcome", ["outcome"], registry=self.registry
         )
+        self.verified = Counter(
+            "headwater_webhooks_verified_total",
+            "Webhook requests whose signature was right",
+            registry=self.registry,
+        )
         self.refused = Counter(
             "headwater_webhooks_refused_total",
             "Refused webhooks by reason",

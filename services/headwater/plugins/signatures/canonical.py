@@ -1,6 +1,7 @@
 """Canonical forms: what providers sign when it is neither the bytes of the body nor a simple template."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -104,3 +105,19 @@ def port_variants(url: str) -> tuple[str, ...]:
     rest = url[len(given) :]
     spelled = (url, *(f"{parts.scheme}://{netloc}{rest}" for netloc in (name, with_port)))
     return tuple(dict.fromkeys(spelled))
+
+
+# HubSpot, "Validate requests", signature v3: these characters of the URI are signed decoded.
+_DECODED = re.compile(r"%(?:3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)", re.IGNORECASE)
+
+
+def decoded_variants(url: str) -> tuple[str, ...]:
+    """The URL as given, and with the characters decoded that HubSpot decodes before it signs."""
+    decoded = _DECODED.sub(lambda found: chr(int(found[0][1:], 16)), url)
+    return (url,) if decoded == url else (url, decoded)
+
+
+URL_VARIANTS: Final[Mapping[str, Callable[[str], tuple[str, ...]]]] = {
+    "default_port": port_variants,
+    "decoded": decoded_variants,
+}

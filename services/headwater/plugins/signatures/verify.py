@@ -169,7 +169,8 @@ def _signing_secret(
         return PROOFS[scheme.kind](keys, (scheme.template.render(material),), signatures, scheme.hash)
     spelled = [material]
     if scheme.definition.url_variants is not None:
-        spelled = [replace(material, url=url) for url in canonical.port_variants(material.url)]
+        variants = canonical.URL_VARIANTS[scheme.definition.url_variants]
+        spelled = [replace(material, url=url) for url in variants(material.url)]
     if scheme.kind != "hash":
         name = canonical.sns_hash(material.document) if scheme.hash == HASH_BY_VERSION else scheme.hash
         messages = [scheme.template.render(each) for each in spelled]

@@ -4,6 +4,7 @@ What the content type says is a hint: it never decides whether a delivery is acc
 wrong but is JSON is read as JSON.
 """
 
+import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -155,7 +156,10 @@ def _cloudevents(body: bytes, content_type: str, headers: Headers) -> Parsed:
 
 
 def _binary_event(body: bytes, content_type: str, headers: Headers) -> dict[str, Any]:
-    """CloudEvents HTTP binding 1.0 §3.1: attributes are `ce-` headers, percent-encoded; the body is the data."""
+    """CloudEvents HTTP binding 1.0 §3.1: attributes are `ce-` headers, percent-encoded; the body is the data.
+
+    Data that is neither JSON nor text stands in base64, as in structured mode (CloudEvents JSON format 1.0 §3.1.1).
+    """
     event: dict[str, Any] = {}
     for name, value in headers:
         match = _EVENT_NAME.fullmatch(name)
@@ -165,7 +169,10 @@ def _binary_event(body: bytes, content_type: str, headers: Headers) -> dict[str,
         event["datacontenttype"] = content_type
     if body:
         plain = [pair for pair in headers if pair[0].lower() not in ("ce-specversion", "content-encoding")]
-        event["data"] = parse(body, plain).document
+        if _form_of(body, header(plain, "content-type"), plain) == "bytes":
+            event["data_base64"] = base64.b64encode(body).decode("ascii")
+        else:
+            event["data"] = parse(body, plain).document
     return event
 
 
