@@ -38,6 +38,23 @@ sources:
         request: {{path: /flights.json, params: {{_shape: array, _size: 2000, _nocount: 1, month: 1}}}}
         pagination: {{type: link}}
         destination: {{table: flights_by_cron, mode: merge, key: id}}
+  - name: graph
+    base_url: {url}/graphql
+    network: {{allow: ["127.0.0.0/8"]}}
+    streams:
+      - name: flights
+        request:
+          path: /flights
+          graphql:
+            query: |
+              query($first: Int, $after: String) {{
+                flights(first: $first, after: $after, filter: {{month: {{eq: 2}}}}) {{
+                  totalCount pageInfo {{ hasNextPage endCursor }} nodes {{ id carrier dep_time time_hour }}
+                }}
+              }}
+        pagination: {{type: graphql_relay, page_info: data.flights.pageInfo, size: 1000, total: data.flights.totalCount}}
+        records: {{path: data.flights.nodes}}
+        destination: {{table: flights_by_graphql, mode: append}}
 schedules:
   - name: soon
     streams: [flights.by-cron]
@@ -124,6 +141,21 @@ async def test_a_walk_by_token_started_over_amqp_brings_every_flight_and_tells_o
     assert key == "default.run.flights_by-token.finished"
     assert json.loads(body)["state"] == "succeeded"
     assert properties.headers["cloudEvents:type"] == "headwater.run.finished"
+
+
+async def test_a_walk_over_graphql_brings_every_flight_that_the_query_asks_for(
+    fleet: Fleet, some_flights: Flights
+):
+    status, started = fleet.call("POST", "runs", {"stream": "graph.flights"})
+    assert status == 202, started
+
+    run = await fleet.final(started["id"], WALK_S)
+
+    assert (run["state"], run["stop_reason"], run["error_message"]) == ("succeeded", "has_more_false", None)
+    rows = await fleet.fetch("SELECT id, carrier, dep_time FROM hw_default.flights_by_graphql ORDER BY id")
+    truth = some_flights.rows("SELECT id, carrier, dep_time FROM flights WHERE month = 2 ORDER BY id")
+    assert [tuple(row.values()) for row in rows] == truth
+    assert run["pages"] == -(-len(truth) // 1000)
 
 
 async def test_a_run_that_a_cron_expression_started_brings_what_it_asked_for(

@@ -83,6 +83,13 @@ class Flights:
     columns: tuple[str, ...]
     truth: Sum
 
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """What SQLite says."""
+        with sqlite3.connect(self.path) as database:
+            found = database.execute(query).fetchall()
+        database.close()
+        return found
+
     def ids(self) -> set[int]:
         """The ids of all rows, as Datasette serves them."""
         with sqlite3.connect(self.path) as database:
