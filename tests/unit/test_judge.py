@@ -159,3 +159,39 @@ def test_a_refusal_keeps_a_short_masked_sample() -> None:
     assert caught.value.sample.startswith('{"error": "key *** is blocked"} xxx')
     assert len(caught.value.sample) <= 201
     assert "sk-" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"message": "API rate limit exceeded"}', b'{"error": {"reason": "userRateLimitExceeded"}}']
+)
+def test_a_403_that_says_so_is_a_rate_limit(body: bytes) -> None:
+    with pytest.raises(SourceError) as raised:
+        judge(_answer(403, body=body), NOW)
+
+    assert (raised.value.kind, raised.value.retryable, raised.value.delay_s) == ("rate_limited", True, None)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"errors": [{"message": "no such field"}]}', "no such field"),
+        (b'{"error": {"code": 7, "message": "bad thing s3cret"}}', "bad thing ***"),
+        (b"plain words", "plain words"),
+    ],
+)
+def test_an_error_holds_what_the_answer_says_without_secrets(body: bytes, said: str) -> None:
+    with pytest.raises(SourceError) as raised:
+        judge(_answer(400, body=body), NOW, is_later=True, secrets={"key": Secret.of("s3cret")})
+
+    assert raised.value.message == (
+        "the API answered with status 400: if it means the end of the pages, set pagination.stop_on_status: 400; "
+        f"it says: {said}"
+    )
+
+
+@pytest.mark.parametrize("body", [b"<html>x</html>", b"", b"x" * 1000, b'{"id": 7}', b"[]"])
+def test_an_answer_without_words_is_not_quoted(body: bytes) -> None:
+    with pytest.raises(SourceError) as raised:
+        judge(_answer(400, body=body), NOW)
+
+    assert "says" not in raised.value.message

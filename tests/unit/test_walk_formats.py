@@ -120,3 +120,44 @@ def test_parts_that_do_not_fit_are_found_before_the_first_request(parts: dict[st
         Walk(definition("https://api.example", **parts))
 
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("body", [b'{"error": "no"}', b"\n<!doctype html><html></html>", b'[{"id": 1}]'])
+def test_what_is_json_or_html_is_no_csv_with_a_strange_header(body: bytes) -> None:
+    with pytest.raises(SourceError, match="not CSV .it begins as JSON, XML or HTML does") as raised:
+        _page(body, format="csv")
+
+    assert raised.value.kind == "undecodable"
+
+
+def test_csv_columns_without_a_name_are_called_by_their_place() -> None:
+    assert _page(b"id,,name,\n1,2,3,4\n", format="csv").records == [
+        {"id": "1", "column_2": "2", "name": "3", "column_4": "4"}
+    ]
+
+
+def test_csv_of_another_delimiter_is_told() -> None:
+    assert _page(b"id;name\n1;a\n", format="csv").warnings == (
+        "delimiter_unmatched: the rows have one column, 'id;name'; write records.delimiter: ';'",
+    )
+
+
+def test_xml_in_an_encoding_of_several_bytes_a_letter_is_read() -> None:
+    text = (
+        "<?xml version='1.0' encoding='GBK'?><feed><entry><id>中</id></entry><entry><id>2</id></entry></feed>"
+    )
+
+    assert _page(text.encode("gbk"), "feed.entry", format="xml").records == [{"id": "中"}, {"id": "2"}]
+    with pytest.raises(SourceError, match="not XML"):
+        _page(text.replace("GBK", "Shift_JIS").encode("gbk") + b"\xff", "feed.entry", format="xml")
+
+
+def test_xml_has_no_empty_lists_so_an_element_without_children_is_one_and_a_misspelt_path_is_not() -> None:
+    page = _page(b"<feed><title>x</title></feed>", "feed.entry", format="xml")
+
+    assert (page.records, page.stop_reason) == ([], "empty_page")
+    assert page.warnings == (
+        "path_unmatched: records.path 'feed.entry': feed has no entry, which is taken for an empty list",
+    )
+    with pytest.raises(SourceError, match="leads to nothing"):
+        _page(b"<feed><entry><id>1</id></entry></feed>", "feed.entri", format="xml")

@@ -236,7 +236,7 @@ def test_a_link_to_the_own_host_is_followed_however_it_is_written(found: str, ur
 @pytest.mark.parametrize(
     "found",
     ["http://api.example:8080/x", "https://api.example.evil/x", "https://api.example@evil/x", "ftp://api.example/x",
-     "javascript:alert(1)", 7, {"href": "/x"}, "https://api.example/" + "x" * 20_000],
+     "javascript:alert(1)", 7, {"to": "/x"}, "https://api.example/" + "x" * 20_000],
 )  # fmt: skip
 def test_a_link_that_cannot_be_followed_ends_the_walk_as_incomplete(found: object) -> None:
     walk = _walk(pagination={"type": "next_url", "next_path": "next"})

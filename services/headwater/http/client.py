@@ -24,6 +24,8 @@ from headwater.model.clock import Clock
 from headwater.model.errors import SourceError
 from headwater.model.http import HttpRequest, Pairs, Response, origin_of, parse_url
 
+_GZIP = b"\x1f\x8b\x08"  # RFC 1952 with deflate: no text begins so
+_NOT_ASKED = frozenset({"refused_address", "bad_url"})  # no request was made
 _THREAD_BYTES = 256 * 1024  # larger bodies are decompressed off the loop
 _MAX_POOLS = 64
 
@@ -130,21 +132,29 @@ class HttpClient:
         hop = Hop(request.method, parse_url(request.url), request.headers, request.body, request.credentials)
         if hop.credentials.origin != origin_of(hop.url):
             hop = Hop(hop.method, hop.url, hop.headers, hop.body)
-        for count in range(1, self._limits.redirects + 2):
-            raw = await self._ask(session, hop, timeout, cap)
-            location = _header(raw.headers, "location")
-            if raw.status not in REDIRECTS or location is None:
-                return Response(
-                    status=raw.status,
-                    headers=raw.headers,
-                    body=await self._decoded(raw, cap),
-                    url=str(hop.url),
-                    elapsed_s=self._clock.monotonic() - began,
-                    request_count=count,
-                    wire_bytes=len(raw.body),
-                )
-            hop = redirected(hop, raw.status, location)
-        raise SourceError("redirect", f"{hop.url.host} redirected more than {self._limits.redirects} times")
+        count = 0
+        try:
+            while count <= self._limits.redirects:
+                count += 1
+                raw = await self._ask(session, hop, timeout, cap)
+                location = _header(raw.headers, "location")
+                if raw.status not in REDIRECTS or location is None:
+                    return Response(
+                        status=raw.status,
+                        headers=raw.headers,
+                        body=await self._decoded(raw, cap),
+                        url=str(hop.url),
+                        elapsed_s=self._clock.monotonic() - began,
+                        request_count=count,
+                        wire_bytes=len(raw.body),
+                    )
+                hop = redirected(hop, raw.status, location)
+            raise SourceError(
+                "redirect", f"{hop.url.host} redirected more than {self._limits.redirects} times"
+            )
+        except SourceError as error:
+            error.request_count = count - (error.kind in _NOT_ASKED)
+            raise
 
     async def _ask(
         self, session: aiohttp.ClientSession, hop: Hop, timeout: aiohttp.ClientTimeout, cap: int
@@ -186,6 +196,8 @@ class HttpClient:
 
     async def _decoded(self, raw: _Raw, cap: int) -> bytes:
         encodings = ",".join(value for name, value in raw.headers if name.lower() == "content-encoding")
+        if not encodings and raw.body.startswith(_GZIP):  # files that are gzip themselves
+            encodings = "gzip"
         if not encodings or not raw.body:
             return raw.body
         ratio = self._limits.ratio

@@ -24,6 +24,7 @@ class SourceError(HeadwaterError):
     `retryable` tells whether the same request may succeed later; `delay_s` is how long the API asked us to wait
     (None: it did not say, back off); `restart` tells that a new attempt from the first page may succeed where
     this page never will (an expired cursor); `sample` is a short masked piece of the answer for people, where it helps.
+    `request_count`: the requests that were made for it.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class SourceError(HeadwaterError):
         self.delay_s = delay_s
         self.restart = restart
         self.sample = sample
+        self.request_count = 1
 
 
 class DestinationError(HeadwaterError):

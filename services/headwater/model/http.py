@@ -79,9 +79,12 @@ class Credentials:
         )
 
     def values(self) -> tuple[Secret, ...]:
-        """Every secret in here: what must be masked wherever an answer is shown."""
+        """Every secret in here: what must be masked wherever an answer is shown. Of a header also what follows its
+        scheme, since that may be told alone.
+        """
         pairs = self.headers + self.query + self.cookies
-        return tuple(value for _, value in pairs) + ((self.body,) if self.body else ())
+        alone = [Secret(value.reveal().rpartition(b" ")[2]) for _, value in self.headers]
+        return (*(value for _, value in pairs), *alone, *((self.body,) if self.body else ()))
 
 
 def replaced(pairs: tuple[tuple[str, Any], ...], others: tuple[tuple[str, Any], ...]) -> tuple[Any, ...]:

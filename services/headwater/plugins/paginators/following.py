@@ -61,7 +61,7 @@ class CursorPaginator:
         ended = is_end(cursor)
         reason = ending(self.facts, answer, progress, knows_cursor=True, cursor_ended=ended)
         if reason is not None:
-            return Next.stop(reason, *self._doubts(reason, cursor, answer, progress))
+            return Next.stop(reason, *self._doubts(reason, answer))
         if not fits(cursor, nested=self._config.place == "json"):
             return Next.stop(StopReason.ERROR, WARNING_UNUSABLE)
         if cursor == place["cursor"]:
@@ -74,16 +74,10 @@ class CursorPaginator:
         values = answer.headers.get(self._header)
         return values[0].strip() if values else MISSING
 
-    def _doubts(self, reason: StopReason, cursor: Any, answer: Answer, progress: Progress) -> tuple[str, ...]:
-        """A warning where a wrong path looks like the end.
-
-        So it does when the API says that there is more, and when the first page is full and has no cursor at all.
-        """
-        if reason is not StopReason.CURSOR_END:
-            return ()
-        is_full_first = progress.number == 1 and answer.received_count >= (self._config.size or 10**9)
-        is_doubtful = self.facts.has_more(answer) or (cursor is MISSING and is_full_first)
-        return (WARNING_CURSOR_ABSENT,) if is_doubtful else ()
+    def _doubts(self, reason: StopReason, answer: Answer) -> tuple[str, ...]:
+        """A warning where the API says that there is more and not how to get it: the walk is not complete."""
+        is_cut = reason is StopReason.CURSOR_END and self.facts.has_more(answer)
+        return (WARNING_CURSOR_ABSENT,) if is_cut else ()
 
 
 class _UrlPaginator:
@@ -108,7 +102,8 @@ class _UrlPaginator:
     def _next(self, place: Place, found: Any, answer: Answer, progress: Progress) -> Next:
         reason = ending(self.facts, answer, progress, knows_cursor=True, cursor_ended=is_end(found))
         if reason is not None:
-            return Next.stop(reason)
+            is_cut = reason is StopReason.CURSOR_END and self.facts.has_more(answer)
+            return Next.stop(reason, *((WARNING_CURSOR_ABSENT,) if is_cut else ()))
         try:
             target = _absolute(found, answer)
         except (SourceError, ValueError):

@@ -89,8 +89,8 @@ class RelayPaginator:
         ended = is_end(cursor)
         reason = ending(self.facts, answer, progress, knows_cursor=True, cursor_ended=ended)
         if reason is not None:
-            is_doubtful = ended and (has_next or answer.received_count > 0)
-            return Next.stop(reason, *((WARNING_CURSOR_ABSENT,) if is_doubtful else ()))
+            is_cut = ended and has_next  # there is more, and not how to get it
+            return Next.stop(reason, *((WARNING_CURSOR_ABSENT,) if is_cut else ()))
         if not fits(cursor, nested=True):
             return Next.stop(StopReason.ERROR, WARNING_UNUSABLE)
         return loop(answer, progress) if cursor == place["cursor"] else Next({"cursor": cursor})

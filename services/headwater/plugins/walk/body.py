@@ -16,6 +16,11 @@ from headwater.plugins.walk.formats import csv_rows, json_lines, xml_document
 _PLAIN = Records()
 NO_CONTENT = frozenset({204, 205, 304})
 _SAMPLE_CHARACTERS = 200
+_REASON = 120
+_MOST_READ = 16 * 1024
+_DEEPEST = 3
+_LONGEST_PLAIN = 200  # of a text that may be what an API says of an error
+_SAYING = ("message", "error_description", "detail", "title", "error", "reason", "errors", "fault")
 _CHARSET = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
 _MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
           (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
@@ -43,13 +48,19 @@ def document_of(response: Response, secrets: tuple[Secret, ...] = (), records: R
         return _read(response, records)
     except ContractError as error:
         sample = sample_of(response.body, secrets)
-        is_empty = not response.body.strip()
+        what = "empty" if not response.body.strip() else _no_document(error, records)
         raise SourceError(
             "undecodable",
-            f"the answer (status {response.status}, {response.header('content-type') or 'no type'!s:.60}) "
-            f"is {'empty' if is_empty else 'not ' + records.format.upper()}",
+            f"the answer (status {response.status}, {response.header('content-type') or 'no type'!s:.60}) is {what}"
+            + (f"; it begins: {sample}" if sample else ""),
             sample=sample,
         ) from error
+
+
+def _no_document(error: ContractError, records: Records) -> str:
+    name = records.format.upper()
+    why = " ".join(str(error).split())[:_REASON]
+    return f"not {name}" if why.startswith("not ") else f"not {name} ({why})"
 
 
 def _read(response: Response, records: Records) -> Document:
@@ -105,3 +116,25 @@ def sample_of(body: bytes, secrets: tuple[Secret, ...] = (), characters: int = _
     text = masked(body[: 20 * characters].decode("utf-8", "replace"), secrets)
     text = _CONTROL.sub(" ", text).strip()
     return text if len(text) <= characters else f"{text[:characters]}…"
+
+
+def words_of(response: Response, secrets: tuple[Secret, ...] = ()) -> str:
+    """What an answer says of an error, in its own words; empty where that cannot be told from anything else."""
+    try:
+        said = _saying(loads(response.body[:_MOST_READ]))
+    except ContractError:
+        is_plain = b"<" not in response.body and len(response.body) <= _LONGEST_PLAIN
+        said = response.body.decode("utf-8", "replace") if is_plain else ""
+    return sample_of(said.encode("utf-8", "replace"), secrets, _REASON)
+
+
+def _saying(value: Any, depth: int = 0) -> str:
+    """The text of the first member that APIs use for it."""
+    if isinstance(value, str):
+        return value if depth else ""
+    if isinstance(value, list):
+        return _saying(value[0], depth + 1) if value and depth < _DEEPEST else ""
+    if not isinstance(value, dict) or depth > _DEEPEST:
+        return ""
+    found = (_saying(value[name], depth + 1) for name in _SAYING if name in value)
+    return next((text for text in found if text), "")

@@ -3,6 +3,7 @@
 A mark is the value as the API wrote it (text or number), so that it can be sent back to it unchanged.
 """
 
+import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -62,6 +63,32 @@ def _is_mark(value: Any) -> bool:
     if isinstance(value, float | Decimal):
         return value == value and abs(value) != float("inf")  # noqa: PLR0124 - NaN is unequal to itself
     return isinstance(value, int)
+
+
+_DAY_FIRST = re.compile(
+    r"\d{1,2}[./ -](?:\d{1,2}|[A-Za-z]{3,9})[./ -]\d{2,4}|\d{4}[./]\d{1,2}[./]\d{1,2}|[A-Za-z]{3,9},? \d{1,2}\D"
+)
+
+
+def is_readable(value: Any, rule: Incremental, *, in_slices: bool) -> str | None:
+    """What is wrong with a cursor of the value `value`, and the mend; None when it can be compared and asked for."""
+    if not _is_mark(value):
+        return f"a {type(value).__name__} cannot be a cursor; name a field that holds a text or a number"
+    shown = f"{str(value)[:40]!r}"
+    if isinstance(value, str) and _DAY_FIRST.match(value) and instant_of(value) is None:
+        return f"{shown} is no ISO 8601 date, so that later is not higher; name a field with ISO 8601 or a number"
+    is_moment = _moment_of(value) is not None
+    if rule.format == "integer" and isinstance(value, str) and not value.removeprefix("-").isdigit():
+        return f"{shown} is no whole number; set incremental.format to iso, or leave it out"
+    if rule.format in {"iso", "date", "epoch_s", "epoch_ms"} and not is_moment:
+        return f"{shown} is no instant, as incremental.format {rule.format} needs; leave the format out"
+    if rule.lookback_s and rule.format == "as_is" and not isinstance(value, str):
+        return (
+            f"{shown} is a number, no instant to look back from; set incremental.format: epoch_s or epoch_ms"
+        )
+    if in_slices and not is_moment:
+        return f"{shown} is no instant, and slices of time begin at one; name a field with instants"
+    return None
 
 
 class CursorField:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from typing import Any
 from xml.parsers import expat
 
@@ -10,6 +11,8 @@ from headwater.model.errors import ContractError
 
 MAX_LINES = 5_000_000
 _MAX_DEPTH = 200
+_XML_ENCODING = re.compile(rb"""<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})""")
+_OTHER_FORMATS = (b"{", b"[", b"<")
 _MAX_CELL_CHARACTERS = 10 * 1024 * 1024
 
 
@@ -43,18 +46,22 @@ def json_lines(body: bytes) -> list[Any]:
 def csv_rows(body: bytes, delimiter: str) -> list[Any]:
     """The rows of a CSV text with a header line; empty cells are null, all others text.
 
-    A row with more cells than the header is Unreadable. Raises: ContractError when it is no CSV.
+    A column without a name is called by its place. A row with more cells than the header is Unreadable. Raises:
+    ContractError when it is no CSV, or JSON or a page of HTML, which would be one with a strange header.
     """
+    if body.lstrip()[:1] in _OTHER_FORMATS:
+        raise ContractError("it begins as JSON, XML or HTML does")
     try:
         text = body.decode("utf-8")
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         csv.field_size_limit(_MAX_CELL_CHARACTERS)
-        header = next(reader, [])
+        header = [name or f"column_{number}" for number, name in enumerate(next(reader, []), 1)]
         if len(set(header)) != len(header):
-            raise ContractError("two columns have one name")
+            twice = next(name for name in header if header.count(name) > 1)
+            raise ContractError(f"two columns have the name {twice[:60]!r}")
         return [_row(header, cells) for cells in reader if cells]
     except (csv.Error, UnicodeDecodeError) as error:
-        raise ContractError(f"not CSV: {error}") from error
+        raise ContractError(str(error)) from error
 
 
 def _row(header: list[str], cells: list[str]) -> Any:
@@ -69,8 +76,20 @@ def xml_document(body: bytes) -> Any:
 
     Raises: ContractError.
     """
+    named = _XML_ENCODING.match(body)
+    try:
+        return _xml(body, None)
+    except ValueError:  # expat knows encodings of one byte a letter, and UTF
+        try:
+            text = body.decode(named[1].decode("ascii") if named else "utf-8")
+        except (LookupError, UnicodeDecodeError) as error:
+            raise ContractError(str(error)) from error
+        return _xml(text.encode(), "utf-8")
+
+
+def _xml(body: bytes, encoding: str | None) -> Any:
     builder = _XmlBuilder()
-    parser = expat.ParserCreate(namespace_separator=None)
+    parser = expat.ParserCreate(encoding, namespace_separator=None)
     parser.StartElementHandler = builder.start
     parser.EndElementHandler = builder.end
     parser.CharacterDataHandler = builder.text
@@ -79,7 +98,7 @@ def xml_document(body: bytes) -> Any:
     try:
         parser.Parse(body, True)
     except expat.ExpatError as error:
-        raise ContractError(f"not XML: {error}") from error
+        raise ContractError(str(error)) from error
     return builder.root
 
 

@@ -1,5 +1,6 @@
 """What an answer's status means for the walk: go on, come again later, end, or fail."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -7,11 +8,15 @@ from enum import StrEnum
 from headwater.model.errors import SourceError
 from headwater.model.http import Response
 from headwater.plugins.secret_text import Secrets
-from headwater.plugins.walk.body import sample_of
+from headwater.plugins.walk.body import sample_of, words_of
 from headwater.plugins.walk.waits import asked_wait_s, is_exhausted
 
 _NO_RULES: Mapping[str, str] = {}
 _AGAIN = frozenset({408, 425, 429})
+_PAST_END = frozenset({400, 404, 410, 416, 422})
+_MOST_READ = 4096
+# as GitHub, Google and others say it in a 403 without any header
+_LIMITED = re.compile(rb"rate.?limit|limit.?exceeded|too many (?:requests|calls)|throttl", re.IGNORECASE)
 _TOKEN_REFUSED = frozenset({400, 404, 410, 422})  # how APIs say that a cursor is no longer known
 
 
@@ -30,12 +35,13 @@ def judge(
     stop_on_status: tuple[int, ...] = (),
     rules: Mapping[str, str] = _NO_RULES,
     follows_token: bool = False,
+    is_later: bool = False,
     secrets: Secrets | None = None,
 ) -> Verdict:
     """OK, END (a status that means "past the end") or SKIP (one that the stream takes for an empty page).
 
     `rules` say what a status means for this stream (`retry`, `fail`, `end`, `skip`), before all else.
-    `follows_token`: the request was made from a token that the API gave.
+    `follows_token`: the request was made from a token that the API gave. `is_later`: it was not for the first page.
     Raises: SourceError. Retryable ones may succeed later (`delay_s` is what the API asks for); those with
     `restart` may succeed from the first page.
     """
@@ -49,53 +55,66 @@ def judge(
         return Verdict.END
     if 200 <= status < 300 or status == 304:
         return Verdict.OK
-    sample = sample_of(response.body, tuple((secrets or {}).values()))
+    hidden = tuple((secrets or {}).values())
+    sample, words = sample_of(response.body, hidden), words_of(response, hidden)
     if status in {429, 403} and (status == 429 or _is_limit(response)):
         raise SourceError(
             "rate_limited",
-            f"the API asks for fewer requests (status {status})",
+            f"the API asks for fewer requests (status {status}){_quoted(words)}",
             retryable=True,
             delay_s=asked_wait_s(response, now),
             sample=sample,
         )
     if status in _AGAIN or status >= 500:
         delay_s = asked_wait_s(response, now)
-        raise SourceError(f"http_{status}", _said(status), retryable=True, delay_s=delay_s, sample=sample)
+        raise SourceError(
+            f"http_{status}", _said(status, words), retryable=True, delay_s=delay_s, sample=sample
+        )
     if status == 401:
         raise SourceError(
             "unauthorized",
-            "the API does not accept the credentials (status 401): check `auth`",
+            f"the API does not accept the credentials (status 401): check `auth`{_quoted(words)}",
             sample=sample,
         )
     if follows_token and status in _TOKEN_REFUSED:
         raise SourceError(
             "token_refused",
-            f"the API no longer takes the token it gave for the next page (status {status})",
+            f"the API no longer takes the token it gave for the next page (status {status}){_quoted(words)}",
             restart=True,
             sample=sample,
         )
-    raise SourceError(f"http_{status}", _said(status), sample=sample)
+    raise SourceError(f"http_{status}", _said(status, words, is_later=is_later), sample=sample)
 
 
 def _ruled(response: Response, now: datetime, rule: str, secrets: Secrets | None) -> SourceError:
-    is_retry = rule == "retry"
+    is_retry, hidden = rule == "retry", tuple((secrets or {}).values())
     return SourceError(
         f"http_{response.status}",
-        f"{_said(response.status)} (errors.status says {rule})",
+        f"{_said(response.status, words_of(response, hidden))} (errors.status says {rule})",
         retryable=is_retry,
         delay_s=asked_wait_s(response, now) if is_retry else None,
-        sample=sample_of(response.body, tuple((secrets or {}).values())),
+        sample=sample_of(response.body, hidden),
     )
 
 
 def _is_limit(response: Response) -> bool:
-    """Whether a 403 means a rate limit: none left, or a time is named after which to ask again."""
-    return is_exhausted(response) or response.header("retry-after") is not None
+    """Whether a 403 means a rate limit: none left, a time is named after which to ask again, or it says so."""
+    return (
+        is_exhausted(response)
+        or response.header("retry-after") is not None
+        or _LIMITED.search(response.body[:_MOST_READ]) is not None
+    )
 
 
-def _said(status: int) -> str:
+def _said(status: int, words: str, *, is_later: bool = False) -> str:
     hint = {
         403: ": the credentials do not allow it",
-        404: ": check base_url and path; if it means the end of the pages, set pagination.stop_on_status",
+        404: ": check base_url and path",
     }.get(status, "")
-    return f"the API answered with status {status}{hint}"
+    if is_later and status in _PAST_END:
+        hint = f": if it means the end of the pages, set pagination.stop_on_status: {status}"
+    return f"the API answered with status {status}{hint}{_quoted(words)}"
+
+
+def _quoted(words: str) -> str:
+    return f"; it says: {words}" if words else ""

@@ -1,17 +1,20 @@
 """From a document to its records: a missing list is not an empty one, and a bad record is rejected alone."""
 
+import difflib
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from headwater.contracts.codec import dumps
 from headwater.model.errors import ContractError, SourceError
-from headwater.plugins.expressions import MISSING, Getter
+from headwater.plugins.expressions import MISSING, Getter, compile_path
 from headwater.plugins.walk.formats import Unreadable
 
 WARNING_SINGLE = "single_record"
 _DIGEST_BYTES = 12
 _SAMPLE_CHARACTERS = 120
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +45,22 @@ class Selected:
 NOTHING = Selected([])
 
 
-def select_records(document: Any, path: Getter | None, label: str | None, *, one_page: bool) -> Selected:
+def select_records(
+    document: Any, path: Getter | None, label: str | None, *, one_page: bool, may_lack: bool = False
+) -> Selected:
     """The records in `document`.
 
     A null or empty object where the list should be is an empty list, a single object one record (with a
     warning). Without a path the document itself is the list; an object is then one record only where the walk
-    has but one page (`one_page`), since elsewhere it is likelier an error or an envelope.
+    has but one page (`one_page`), since elsewhere it is likelier an error or an envelope. With `may_lack` (XML, which
+    has no empty lists) nothing in an element that is there are no records, with a warning.
     Raises: SourceError `records_missing` when nothing is at the path, or something that cannot be records.
     """
     found = document if path is None else path(document)
     if isinstance(found, list):
         return _checked(found, ())
+    if found is MISSING and may_lack and label is not None and (lack := _lack(document, label)) is not None:
+        return Selected([], warnings=(f"path_unmatched: {lack}",))
     if found is MISSING:
         raise SourceError(
             "records_missing", f"records.path {label!r} leads to nothing in the answer{_hint(document)}"
@@ -67,6 +75,20 @@ def select_records(document: Any, path: Getter | None, label: str | None, *, one
         return _checked([found], () if path is None else (WARNING_SINGLE,))
     where = "the answer" if path is None else f"what records.path {label!r} leads to"
     raise SourceError("records_missing", f"{where} is a {type(found).__name__}, not a list of records")
+
+
+def _lack(document: Any, label: str) -> str | None:
+    """What is said of an element without the children that are the records; None where the element is not there
+    either, or has others of much the same name.
+    """
+    outer, _, name = label.rpartition(".")
+    if not _PLAIN.fullmatch(label):
+        return None
+    element = compile_path(outer)(document)
+    others = list(element) if isinstance(element, dict) else []
+    if element is MISSING or difflib.get_close_matches(name, others, 1, 0.6):
+        return None
+    return f"records.path {label!r}: {outer} has no {name}, which is taken for an empty list"
 
 
 def _hint(document: Any) -> str:

@@ -8,7 +8,7 @@ Everything here is pure; fetcher and preview act by it:
     page = walk.read(token, response, now, secrets)      # page.records, page.next_token, page.stop_reason
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,12 +17,14 @@ from headwater.contracts.source import Stream, StreamDefinition
 from headwater.contracts.walking import Records
 from headwater.model.http import HttpRequest, Response
 from headwater.model.run import StopReason
+from headwater.model.secret import Secret
 from headwater.plugins.auth import authenticator_for, token_authenticator_for
 from headwater.plugins.expressions import Getter, compile_path
 from headwater.plugins.instants import instant_of
 from headwater.plugins.mapping import Mapper
 from headwater.plugins.paginators import Answer, Begin, Next, Progress, paginator_for
 from headwater.plugins.paginators.base import WARNING_LIMIT, WARNING_LOOP, WARNING_TOTAL, advanced, is_short
+from headwater.plugins.paginators.window import WindowPaginator
 from headwater.plugins.secret_text import Secrets
 from headwater.plugins.walk.body import NO_CONTENT, document_of, sample_of
 from headwater.plugins.walk.boundary import boundary_at, digest_of, joined
@@ -30,10 +32,12 @@ from headwater.plugins.walk.check import check_fit
 from headwater.plugins.walk.cursor import CursorField, Mark, order_of
 from headwater.plugins.walk.hidden import HiddenErrors, cost_wait_s
 from headwater.plugins.walk.judge import Verdict, judge
+from headwater.plugins.walk.matching import FirstPage
 from headwater.plugins.walk.parents import WARNING_PARENTS_REJECTED, ParentColumns, ParentFields
 from headwater.plugins.walk.plan import countable, planned_after_first, token_at
 from headwater.plugins.walk.request import Requester
 from headwater.plugins.walk.select import NOTHING, Rejected, Selected, select_records
+from headwater.plugins.walk.slices import Gap, Slice, slices_of
 from headwater.plugins.walk.templates import Values
 from headwater.plugins.walk.token import Token
 from headwater.plugins.walk.waits import pause_s
@@ -114,8 +118,10 @@ class Walk:
         self._hidden_errors = HiddenErrors(stream)
         self._stop_on_status = pages.stop_on_status
         self._is_one_page = pages.type == "none"
+        self._is_in_slices = pages is not stream.pagination
         self._is_counting = pages.type in _COUNTING
         self._by_position = pages.type == "offset"
+        self._first_page = FirstPage(stream, is_gathering=gather is not None)
         check_fit(definition, self._paginator, Begin(_EPOCH))
 
     def first(
@@ -189,9 +195,22 @@ class Walk:
             base_received=told.progress.received,
             parent=told.parent if parent is None else parent,
             level=told.level,
+            until=told.until,
             since_id=told.since_id,
             seen=told.seen,
+            is_slice=told.is_slice,
         ).to_wire()
+
+    def slices(
+        self, token: Mapping[str, Any], gaps: Sequence[Gap] = (), version: str | None = None
+    ) -> list[Slice]:
+        """A walk for each slice of time of the walk that `token`, its first one, begins; `gaps` come first.
+
+        Only for streams with a pagination of type `window`. `version` is that of the stream: a place in the middle of
+        a gap is only good for the version that left it.
+        """
+        assert isinstance(self._paginator, WindowPaginator)
+        return slices_of(self._paginator, Token.from_wire(token), gaps, version)
 
     def fits(self, parent: Values) -> None:
         """Raises: CannotBeError when no request can be made for a parent with these values."""
@@ -239,8 +258,10 @@ class Walk:
         response: Response,
         now: datetime,
         secrets: Secrets = _NO_SECRETS,
+        *,
+        hidden: Iterable[Secret] = (),
     ) -> Page:
-        """What `response`, the answer to `request(token)`, means.
+        """What `response`, the answer to `request(token)`, means. `hidden`: what no sample may show beside the secrets.
 
         Raises: SourceError, retryable or not; see `judge`, `document_of`, `select_records`, `HiddenErrors`; SecretError
         when the key of a hash is not there.
@@ -248,13 +269,15 @@ class Walk:
         told = Token.from_wire(token)
         if self._is_gone(told, response):
             return Page(1, [], 0, None, StopReason.NOT_FOUND, (WARNING_SKIPPED,))
-        verdict = self._judge(told, response, now, secrets)
+        shown = {**secrets, **{f" {place}": one for place, one in enumerate(hidden)}}
+        verdict = self._judge(told, response, now, shown)
         if verdict is Verdict.END:
             return self._ended(told, response, now)
         document: Any = None
         selected = NOTHING
         if verdict is Verdict.OK and (response.body or response.status not in NO_CONTENT):
-            document, selected = self._understood(response, secrets)
+            is_first = told.progress.number == 0
+            document, selected = self._understood(response, shown, is_first=is_first)
         page = self._mapped(
             self._page(told, response, document, selected, now, is_skipped=verdict is Verdict.SKIP),
             secrets,
@@ -264,9 +287,9 @@ class Walk:
             page = replace(page, body=selected.body, is_plain=selected.is_plain)
         if not self._is_sampled:
             return page
-        return replace(page, sample=sample_of(response.body, tuple(secrets.values()), SAMPLE_CHARACTERS))
+        return replace(page, sample=sample_of(response.body, tuple(shown.values()), SAMPLE_CHARACTERS))
 
-    def _understood(self, response: Response, secrets: Secrets) -> tuple[Any, Selected]:
+    def _understood(self, response: Response, secrets: Secrets, *, is_first: bool) -> tuple[Any, Selected]:
         """The document and its records. A stream that asks for none may be answered with anything."""
         if not (self._has_records or self._needs_document):
             return None, NOTHING
@@ -275,7 +298,18 @@ class Walk:
         self._hidden_errors.check(document, secrets)
         if not self._has_records:
             return document, NOTHING
-        selected = select_records(document, self._records, self._form.path, one_page=self._is_one_page)
+        selected = select_records(
+            document,
+            self._records,
+            self._form.path,
+            one_page=self._is_one_page,
+            may_lack=self._form.format == "xml",
+        )
+        if is_first:
+            doubts = self._first_page.selected(document, self._form.path, selected.received_count)
+            selected = replace(selected, warnings=selected.warnings + doubts)
+        elif not selected.received_count:
+            selected = NOTHING
         return document, replace(selected, is_plain=found.is_plain)
 
     def _is_gone(self, told: Token, response: Response) -> bool:
@@ -302,7 +336,9 @@ class Walk:
             return self._gathered(page, self._gather, self._child, parent)
         if self._columns is not None and parent is not None:
             page = replace(page, records=self._columns.after(page.records, parent))
-        return page
+        if page.number > 1:
+            return page
+        return replace(page, warnings=page.warnings + self._first_page.rows(page.records))
 
     def _gathered(self, page: Page, gather: ParentFields, child: "Walk", above: Values | None) -> Page:
         """The page with what its children are asked by instead of its records."""
@@ -315,14 +351,15 @@ class Walk:
         rules = self._definition.stream.errors.status
         if response.status == 404 and self._is_past_end(before) and "404" not in rules:
             return Verdict.END
-        # an empty first page is only believed to be one where a cursor asks for what is new
-        may_stop = before.number > 0 or told.since is not None or self._is_one_page
+        # an empty first page is only believed to be one where a cursor asks for what is new, or a slice may be empty
+        may_stop = before.number > 0 or told.since is not None or self._is_one_page or self._is_in_slices
         return judge(
             response,
             now,
             stop_on_status=self._stop_on_status if may_stop else (),
             rules=rules,
             follows_token=before.number > 0 and not self._is_counting,
+            is_later=before.number > 0,
             secrets=secrets,
         )
 
@@ -370,6 +407,11 @@ class Walk:
         progress = advanced(told.progress, answer, self._paginator.facts)
         there, new = self._following(told, answer, progress, selected)
         following, records = self._limited(there, new, told, progress, now)
+        doubts: tuple[str, ...] = ()
+        if progress.number == 1 and selected.records:
+            doubts = self._first_page.answer(answer, there.stop_reason) + self._first_page.records(
+                selected.records
+            )
         top, below = self._marks(records, told, now)
         return Page(
             number=progress.number,
@@ -377,7 +419,7 @@ class Walk:
             received_count=selected.received_count,
             next_token=self._next_token(told, following, progress, selected),
             stop_reason=following.stop_reason,
-            warnings=selected.warnings + following.warnings + self._gap(told, following, progress),
+            warnings=selected.warnings + following.warnings + self._gap(told, following, progress) + doubts,
             rejected=selected.rejected,
             content_digest=selected.digest,
             highest=top,
@@ -535,6 +577,7 @@ def _token_after(
         until=told.until,
         since_id=told.since_id,
         seen=told.seen,
+        is_slice=told.is_slice,
     ).to_wire()
 
 

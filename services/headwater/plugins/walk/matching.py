@@ -1,0 +1,284 @@
+"""Paths of a stream that lead to nothing in its first page: most likely they are wrong, and nobody would notice.
+
+What would lose records, or lets a run read everything for ever, is an error; what may be left out by an API that has
+no more to say is a warning. Both name the path, what the answer has there, and what to write instead.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from headwater.contracts.manifest import Stream
+from headwater.model.errors import SourceError
+from headwater.model.run import StopReason
+from headwater.plugins.expressions import MISSING, Getter, compile_path
+from headwater.plugins.paginators import Answer
+from headwater.plugins.paginators.following import is_end
+from headwater.plugins.walk.cursor import is_readable
+
+WARNING_UNMATCHED = "path_unmatched"
+_FACTS = ("total", "total_pages", "has_more")
+_POINTERS = ("cursor_path", "next_path")
+_NEXT = re.compile(r"next|continuation", re.IGNORECASE)
+_PLAIN = re.compile(r'(?:[A-Za-z_][A-Za-z0-9_]*|"[^"\\]+")(?:\.(?:[A-Za-z_][A-Za-z0-9_]*|"[^"\\]+"))*')
+_PREFIX = re.compile(rf"({_PLAIN.pattern})\s*[\[|]")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_DEPTH = 4
+_SHOWN = 8
+
+
+class FirstPage:
+    """Looks at the first page of a walk with records. Raises: ConfigError for wrong expressions."""
+
+    def __init__(self, stream: Stream, *, is_gathering: bool) -> None:
+        self._stream = stream
+        is_sliced = stream.pagination.type == "window"
+        pages = stream.pagination.pages if stream.pagination.type == "window" else stream.pagination
+        self._place = "pagination.pages" if is_sliced else "pagination"
+        self._pages = pages
+        self._paths: dict[str, tuple[str, Getter]] = {}
+        for name in (*_FACTS, *_POINTERS, "page_info", "key_path"):
+            path = getattr(pages, name, None)
+            if path is not None:
+                self._paths[name] = (path, compile_path(path))
+        self._fields = () if is_gathering else stream.fields
+        self._getters = [
+            (index, rule.path, compile_path(rule.path))
+            for index, rule in enumerate(self._fields)
+            if rule.path is not None and rule.default is None and rule.constant is None
+        ]
+        self._destination = None if is_gathering else stream.destination
+        rule = None if is_gathering else stream.cursor_rule
+        self._cursor = None if rule is None else (rule.field, compile_path(rule.field))
+        self._id = None if rule is None or rule.id is None else (rule.id, compile_path(rule.id))
+
+    def answer(self, answer: Answer, reason: StopReason | None) -> tuple[str, ...]:
+        """Warnings about the paths into the answer; `reason` is why the walk ends with it. Raises: SourceError."""
+        document = answer.document
+        found = [
+            f"{WARNING_UNMATCHED}: {self._told(name, document)}"
+            for name in _FACTS
+            if name in self._paths
+            and self._is_nothing(name, document)
+            and not self._is_in_header(name, answer)
+        ]
+        if reason is StopReason.CURSOR_END:
+            found += self._pointers(document)
+        if reason is StopReason.ERROR:
+            self._check_objects(document)
+        if (
+            reason is StopReason.ERROR
+            and "key_path" in self._paths
+            and self._is_nothing("key_path", answer.last_record)
+        ):
+            raise SourceError(
+                "path_unmatched", self._told("key_path", answer.last_record, where="the last record")
+            )
+        return tuple(found)
+
+    def selected(self, document: Any, path: str | None, count: int) -> tuple[str, ...]:
+        """Warnings about where the records are; `count` of them were found at `path`. Raises: SourceError."""
+        form = self._stream.records
+        if form is not None and form.format == "csv" and isinstance(document, list) and document:
+            return _delimiter(document[0], form.delimiter)
+        if path is None or count or _PLAIN.fullmatch(path):
+            return ()
+        prefix = _PREFIX.match(path)
+        there = compile_path(prefix[1])(document) if prefix and "?" not in path else None
+        if isinstance(there, list) and there and isinstance(there[0], dict):
+            raise SourceError(
+                "records_missing",
+                f"records.path {path!r} finds nothing in the {len(there)} at {prefix[1] if prefix else ''} "
+                f"(fields there: {_names(there[0])}); correct what follows it",
+            )
+        return ()
+
+    def _is_nothing(self, name: str, document: Any) -> bool:
+        return self._paths[name][1](document) is MISSING
+
+    def _is_in_header(self, name: str, answer: Answer) -> bool:
+        header = getattr(self._pages, f"{name}_header", None)
+        return header is not None and header.lower() in answer.headers
+
+    def _pointers(self, document: Any) -> Iterator[str]:
+        """A way to the next page that is not there, so that the walk ends with its first one."""
+        if "page_info" in self._paths:
+            info = self._paths["page_info"][1](document)
+            if info is MISSING:
+                raise SourceError("path_unmatched", self._told("page_info", document))
+            if isinstance(info, dict) and "endCursor" not in info:
+                raise SourceError(
+                    "path_unmatched",
+                    f"{self._place}.page_info has no endCursor ({_names(info)} there); ask for "
+                    "pageInfo { hasNextPage endCursor } in request.graphql.query",
+                )
+        for name in _POINTERS:
+            if name in self._paths and self._is_nothing(name, document):
+                likely = _pointer(document)
+                told = self._told(name, document, likely)
+                if likely is not None:
+                    raise SourceError("path_unmatched", told)
+                yield f"{WARNING_UNMATCHED}: {told}"
+
+    def _told(self, name: str, document: Any, likely: str | None = None, *, where: str = "the answer") -> str:
+        path = self._paths[name][0]
+        return _told(f"{self._place}.{name}", path, document, where, likely)
+
+    def records(self, records: Sequence[Any]) -> tuple[str, ...]:
+        """Warnings about the paths into the records. Raises: SourceError."""
+        if not records:
+            return ()
+        if self._cursor is not None:
+            self._check_cursor(records, *self._cursor)
+        found = [
+            _in_records(f"fields.{index}.path", path, records)
+            for index, path, getter in self._getters
+            if all(getter(record) is MISSING for record in records)
+        ]
+        if self._id is not None and all(self._id[1](record) is MISSING for record in records):
+            found.append(_in_records("incremental.id", self._id[0], records))
+        return tuple(f"{WARNING_UNMATCHED}: {text}" for text in found)
+
+    def _check_cursor(self, records: Sequence[Any], path: str, getter: Getter) -> None:
+        """A cursor that could never move, or never in the right order."""
+        rule = self._stream.cursor_rule
+        assert rule is not None
+        values = [getter(record) for record in records]
+        if all(value is MISSING for value in values):
+            raise SourceError("path_unmatched", _in_records("incremental.field", path, records))
+        value = next((value for value in values if value is not MISSING and value is not None), None)
+        fault = (
+            None
+            if value is None
+            else is_readable(value, rule, in_slices=self._pages is not self._stream.pagination)
+        )
+        if fault is not None:
+            raise SourceError("cursor_unusable", f"incremental.field {path!r}: {fault}")
+
+    def _check_objects(self, document: Any) -> None:
+        """A way to the next page that is an object, with the way itself in it."""
+        for name in _POINTERS:
+            found = self._paths[name][1](document) if name in self._paths else None
+            if not isinstance(found, dict):
+                continue
+            inner = [key for key, value in found.items() if isinstance(value, str)]
+            key = next((key for key in inner if key in {"href", "url", "cursor"}), None)
+            if key is not None:
+                path = self._paths[name][0]
+                raise SourceError(
+                    "path_unmatched",
+                    f"{self._place}.{name} {path!r} leads to an object (keys there: {_names(found)}); "
+                    f"write {name}: {path}.{key}",
+                )
+
+    def rows(self, rows: Sequence[Any]) -> tuple[str, ...]:
+        """Warnings about the fields of rows that the destination names. Raises: SourceError."""
+        destination = self._destination
+        if destination is None or not rows:
+            return ()
+        for name in destination.key:
+            if not any(_has(row, name) for row in rows):
+                raise SourceError("key_missing", _in_rows("destination.key", name, rows))
+        named = [("destination.children", name) for name in destination.children]
+        if destination.order_by is not None:
+            named.append(("destination.order_by", destination.order_by))
+        return tuple(
+            f"{WARNING_UNMATCHED}: {_in_rows(place, name, rows)}"
+            for place, name in named
+            if not any(_has(row, name) for row in rows)
+        )
+
+
+def _delimiter(row: Any, delimiter: str) -> tuple[str, ...]:
+    """A warning where rows have one column, in whose name other delimiters stand."""
+    if not isinstance(row, dict) or len(row) != 1:
+        return ()
+    (name,) = row
+    other = next((mark for mark in ";\t|," if mark in name and mark != delimiter), None)
+    if other is None:
+        return ()
+    return (
+        f"delimiter_unmatched: the rows have one column, {name[:60]!r}; write records.delimiter: {other!r}",
+    )
+
+
+def _has(row: Any, name: str) -> bool:
+    return isinstance(row, dict) and name in row
+
+
+def _in_records(place: str, path: str, records: Sequence[Any]) -> str:
+    return _told(place, path, records[0], f"any of the {len(records)} records of the first page")
+
+
+def _in_rows(place: str, name: str, rows: Sequence[Any]) -> str:
+    first = rows[0] if isinstance(rows[0], dict) else {}
+    close = difflib.get_close_matches(name, [str(key) for key in first], 1, 0.6)
+    mend = f"write {close[0]}" if close else "correct the name"
+    return f"{place} {name!r} is in no record of the first page (fields there: {_names(first)}); {mend}"
+
+
+def _told(place: str, path: str, document: Any, where: str, likely: str | None = None) -> str:
+    """A sentence about a path that leads to nothing in `document`."""
+    there, nearest = _nearest(path, document)
+    likely = likely or nearest
+    mend = f"write {place.rpartition('.')[2]}: {likely}" if likely else "correct the path, or leave it out"
+    return f"{place} {path!r} leads to nothing in {where} ({there}); {mend}"
+
+
+def _nearest(path: str, document: Any) -> tuple[str, str | None]:
+    """What stands where a path leads to nothing, and a path like it that leads to something."""
+    if not isinstance(document, dict):
+        return f"it is a {type(document).__name__}, not an object", None
+    names = re.findall(r'[A-Za-z_][A-Za-z0-9_]*|"[^"\\]+"', path) if _PLAIN.fullmatch(path) else []
+    here: Any = document
+    gone: list[str] = []
+    for name in (name.strip('"') for name in names):
+        if not isinstance(here.get(name), dict):
+            close = difflib.get_close_matches(name, [str(key) for key in here], 1, 0.6)
+            last = names[-1].strip('"')
+            if close and name == last:
+                return _there(here, gone), _path((*gone, close[0]))
+            return _there(here, gone), _elsewhere(last, document)
+        here, gone = here[name], [*gone, name]
+    return _there(document, []), None
+
+
+def _there(here: Mapping[str, Any], gone: Sequence[str]) -> str:
+    return f"keys {'in ' + _path(gone) if gone else 'there'}: {_names(here)}"
+
+
+def _names(here: Mapping[str, Any]) -> str:
+    names = [str(name)[:40] for name in list(here)[:_SHOWN]]
+    return ", ".join(names) + (", …" if len(here) > _SHOWN else "") if names else "none"
+
+
+def _elsewhere(name: str, document: Mapping[str, Any]) -> str | None:
+    """Where a key of this name, or one much like it, stands in the document."""
+    paths = {path: path[-1] for path, _ in _leaves(document)}
+    same = next((path for path, last in paths.items() if last == name), None)
+    if same is None:
+        close = difflib.get_close_matches(name, list(paths.values()), 1, 0.8)
+        same = next((path for path, last in paths.items() if close and last == close[0]), None)
+    return None if same is None else _path(same)
+
+
+def _pointer(document: Any) -> str | None:
+    """Where the answer names a next page, as far as its name and value tell."""
+    for path, value in _leaves(document):
+        is_value = isinstance(value, str | int) and not isinstance(value, bool) and not is_end(value)
+        if is_value and _NEXT.search(path[-1]):
+            return _path(path)
+    return None
+
+
+def _leaves(document: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if not isinstance(document, dict) or len(path) >= _DEPTH:
+        return
+    for name, value in list(document.items())[:200]:
+        yield (*path, str(name)), value
+        yield from _leaves(value, (*path, str(name)))
+
+
+def _path(names: Sequence[str]) -> str:
+    return ".".join(name if _NAME.fullmatch(name) else '"' + name.replace('"', '\\"') + '"' for name in names)

@@ -1,0 +1,118 @@
+"""Paths that lead to nothing are found on the first page: an error where records would be lost, else a warning."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from tests.support.walk_driver import definition
+
+from headwater.contracts.codec import dumps
+from headwater.contracts.walking import Records
+from headwater.model.errors import SourceError
+from headwater.model.http import Response
+from headwater.plugins.walk import Page, Walk
+
+NOW = datetime(2024, 5, 1, tzinfo=UTC)
+URL = "https://api.example.com/items"
+ROWS = [
+    {"id": 1, "name": "a", "at": "2024-01-01T00:00:00Z"},
+    {"id": 2, "name": "b", "at": "2024-01-02T00:00:00Z"},
+]
+CURSOR = {"type": "cursor", "cursor_path": "meta.next_cursor"}
+
+
+def read(document: Any, number: int = 1, **stream: Any) -> Page:
+    records = stream.pop("records", {"path": "items"})
+    pinned = definition("https://api.example.com", **stream)
+    pinned = pinned.model_copy(
+        update={"stream": pinned.stream.model_copy(update={"records": Records.model_validate(records)})}
+    )
+    walk = Walk(pinned)
+    token = walk.first(None, NOW)
+    token["progress"]["number"] = number - 1
+    return walk.read(token, Response(200, (), dumps(document), URL), NOW)
+
+
+@pytest.mark.parametrize(
+    ("document", "stream", "kind", "told"),
+    [
+        ({"meta": {"nextCursor": "x"}}, {"pagination": CURSOR}, "path_unmatched",
+         "leads to nothing in the answer (keys in meta: nextCursor); write cursor_path: meta.nextCursor"),
+        ({"paging": {"next": 7}}, {"pagination": CURSOR}, "path_unmatched", "write cursor_path: paging.next"),
+        ({"links": {"next": "/b"}}, {"pagination": {"type": "next_url", "next_path": "next"}}, "path_unmatched",
+         "write next_path: links.next"),
+        ({}, {"pagination": {"type": "keyset", "key_path": "ident", "key_param": "after"}}, "path_unmatched",
+         "pagination.key_path 'ident' leads to nothing in the last record (keys there: id, name, at)"),
+        ({"data": {"pageInfo": {"hasNextPage": True}}},
+         {"pagination": {"type": "graphql_relay", "page_info": "data.pageInfo"}, "request": {"graphql": {"query": "{x}"}}},
+         "path_unmatched", "ask for pageInfo { hasNextPage endCursor } in request.graphql.query"),
+        ({"data": {"pageInfo": {"hasNextPage": True}}},
+         {"pagination": {"type": "graphql_relay", "page_info": "pageInfo"}, "request": {"graphql": {"query": "{x}"}}},
+         "path_unmatched", "write page_info: data.pageInfo"),
+        ({"next": {"href": "/b"}}, {"pagination": {"type": "next_url", "next_path": "next"}}, "path_unmatched",
+         "leads to an object (keys there: href); write next_path: next.href"),
+        ({}, {"records": {"path": "items[].item"}}, "records_missing",
+         "records.path 'items[].item' finds nothing in the 2 at items (fields there: id, name, at)"),
+        ({}, {"destination": {"table": "t", "mode": "merge", "key": ["id", "shop"]}}, "key_missing",
+         "destination.key 'shop' is in no record of the first page (fields there: id, name, at)"),
+        ({}, {"incremental": {"field": "att"}}, "path_unmatched", "incremental.field 'att'"),
+        ({}, {"incremental": {"field": "name", "format": "iso"}}, "cursor_unusable", "'a' is no instant"),
+        ({}, {"incremental": {"field": "id", "lookback_s": 60}}, "cursor_unusable", "set incremental.format: epoch_s"),
+        ({"items": [{"id": 1, "at": "31/12/2023"}]}, {"incremental": {"field": "at"}}, "cursor_unusable", "no ISO 8601"),
+    ],
+)  # fmt: skip
+def test_a_path_that_would_lose_records_is_an_error_that_names_what_to_write(
+    document: dict[str, Any], stream: dict[str, Any], kind: str, told: str
+) -> None:
+    with pytest.raises(SourceError) as raised:
+        read({"items": ROWS, **document}, **stream)
+
+    assert raised.value.kind == kind
+    assert told in raised.value.message
+    assert not raised.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("document", "stream", "told"),
+    [
+        ({"meta": {"total": 9}}, {"pagination": {"type": "offset", "total": "meta.totl"}}, "write total: meta.total"),
+        ({}, {"pagination": {"type": "page", "has_more": "more"}}, "pagination.has_more 'more' leads to nothing"),
+        ({}, {"pagination": CURSOR}, "pagination.cursor_path 'meta.next_cursor' leads to nothing in the answer"),
+        ({}, {"fields": ["id", {"name": "x", "path": "nam"}]}, "fields.1.path 'nam' leads to nothing in any of the 2"),
+        ({}, {"destination": {"table": "t", "mode": "merge", "key": "id", "order_by": "upd"}}, "destination.order_by"),
+    ],
+)  # fmt: skip
+def test_a_path_that_an_api_may_leave_out_is_a_warning(
+    document: dict[str, Any], stream: dict[str, Any], told: str
+) -> None:
+    page = read({"items": ROWS, **document}, **stream)
+
+    (warning,) = page.warnings
+    assert warning.startswith("path_unmatched: ")
+    assert told in warning
+
+
+@pytest.mark.parametrize(
+    ("document", "number", "stream"),
+    [
+        ({}, 2, {"pagination": CURSOR}),  # the last page may well have none
+        ({"meta": {"next_cursor": None}}, 1, {"pagination": CURSOR}),
+        ({"more": False}, 1, {"pagination": CURSOR | {"has_more": "more"}}),
+        ({"items": []}, 1, {"pagination": CURSOR, "incremental": {"field": "no"}}),
+        ({}, 1, {"records": {"path": "items[?id > `9`]"}}),
+        ({}, 1, {"fields": ["id", {"name": "x", "path": "nam", "default": 0}]}),
+        ({"items": [{"id": 1, "at": None}]}, 1, {"incremental": {"field": "at"}}),
+    ],
+)
+def test_what_is_there_or_not_needed_is_no_fault(
+    document: dict[str, Any], number: int, stream: dict[str, Any]
+) -> None:
+    assert read({"items": ROWS, **document}, number, **stream).warnings == ()
+
+
+def test_a_cursor_that_is_missing_although_there_is_more_is_told() -> None:
+    page = read(
+        {"items": ROWS, "meta": {"next_cursor": None}, "more": True}, pagination=CURSOR | {"has_more": "more"}
+    )
+
+    assert page.warnings == ("cursor_absent",)
