@@ -78,9 +78,9 @@ class Feed:
 _number = iter(range(10**6))
 
 
-async def run_once(spine: Spine, mode: str = "auto", **parts: Any) -> Any:
+async def run_once(spine: Spine, mode: str = "auto", *, of: tuple[str, str, str] = OF, **parts: Any) -> Any:
     """One run from beginning to end."""
-    made = NewRun(*OF, datetime.now(UTC), "api", key=str(next(_number)), mode=mode, **parts)
+    made = NewRun(*of, datetime.now(UTC), "api", key=str(next(_number)), mode=mode, **parts)
     async with spine.worker.transaction() as connection:
         run_id = await runs.insert(connection, made)
     return await spine.until("SELECT * FROM run WHERE id = $1 AND finished_at IS NOT NULL", run_id)

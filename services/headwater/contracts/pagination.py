@@ -152,7 +152,7 @@ class WindowPagination(Closed):
     """Time slices of `step_s` seconds from `start` to now less `lag_s`, each walked by `pages`.
 
     `format` is how the bounds are written; `end_before_s` is taken off a slice's end where the API includes both
-    bounds. With an incremental cursor the first slice begins there.
+    bounds. With an incremental cursor the first slice begins there. `parallel`: slices under way at once.
     """
 
     type: Literal["window"]
@@ -165,6 +165,7 @@ class WindowPagination(Closed):
     end_param: ParameterName | None = None
     place: Place = Field(default="query", alias="in")
     format: Literal["iso", "date", "epoch_s", "epoch_ms"] = "iso"
+    parallel: Annotated[int, Field(ge=1, le=256)] = 1
     pages: Pages = NoPagination()
 
 

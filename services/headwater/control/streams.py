@@ -14,6 +14,7 @@ from headwater.control.paging import ListQuery, after_name, listing, token_of
 from headwater.control.problems import invalid, invalid_at, not_found
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
 from headwater.plugins.instants import instant_of
+from headwater.plugins.walk.slices import gaps_of
 from headwater.store import catalogue, children, cursors
 
 MAX_CURSOR_BYTES = 64 * 1024
@@ -37,6 +38,14 @@ class Stream(Answer):
     updated_at: datetime
 
 
+class Gap(Answer):
+    """A span of time that a run asked for in vain. `why`: the class of the error, or what ended its walk."""
+
+    start: Annotated[str, Field(alias="from")]
+    end: Annotated[str, Field(alias="to")]
+    why: str
+
+
 class Cursor(Answer):
     """How far a stream has been read. Before the first complete walk `value` is null and `version` 0."""
 
@@ -48,6 +57,10 @@ class Cursor(Answer):
     parents: Annotated[
         int, Field(description="Records of the parent stream that have a cursor of their own.")
     ] = 0
+    gaps: Annotated[
+        tuple[Gap, ...],
+        Field(description="Slices of time that did not come; the next run asks for them first."),
+    ] = ()
 
 
 class ParentCursor(Answer):
@@ -124,8 +137,15 @@ async def _cursor(connection: Any, call: Call[Any, Any]) -> Mapping[str, Any]:
     stream = await stream_of(connection, call)
     of = (call.tenant, stream["source"], stream["name"])
     found = await cursors.get(connection, *of)
-    none = {"value": None, "record_id": None, "synced_at": None, "run_id": None, "version": 0}
-    return {**(found or none), "parents": await children.count_cursors(connection, of)}
+    names = ("value", "record_id", "synced_at", "run_id")
+    told = {name: None if found is None else found[name] for name in names}
+    gaps, _ = gaps_of(None if found is None else found["resume"])
+    return {
+        **told,
+        "version": 0 if found is None else found["version"],
+        "parents": await children.count_cursors(connection, of),
+        "gaps": [{"from": gap.start, "to": gap.end, "why": gap.why} for gap in gaps],
+    }
 
 
 def _key(text: str | None) -> bytes:

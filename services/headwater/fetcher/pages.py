@@ -5,6 +5,7 @@ that runs twice publishes the same ids.
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 from datetime import datetime, timedelta
@@ -30,7 +31,8 @@ from headwater.model.http import Response, origin_of
 from headwater.model.ids import derive_id, time_of
 from headwater.plugins.auth import ACCESS_TOKEN
 from headwater.plugins.secret_text import Secrets
-from headwater.plugins.walk import Page, token_digest
+from headwater.plugins.walk import Page, is_slice, token_digest
+from headwater.plugins.walk.slices import WARNING_GAPS
 from headwater.store import cursors, ledger, limits, payloads, runs
 from headwater.store.bell import Bell
 from headwater.store.database import Database
@@ -43,11 +45,14 @@ BODY_BYTES = 64 * 1024 * 1024  # of answers in hand; beyond, pages wait
 AHEAD = 1000  # pages of a walk that may be fetched and not yet settled; beyond, it waits for the persister
 SLOWEST_BACK_OFF_S = 300.0
 _OK = 200
+SETTLED_S = 30.0  # longer than the persister takes, where it is there
+_LOOK_S = 0.05
 LOOP_WARNING = "pagination_loop"
 LIMIT_WARNING = "limit_reached"
 _GUARDED = frozenset(
     {"cursor", "next_url", "link", "keyset", "graphql_relay"}
 )  # equal pages of these are a loop
+_OF_ALL = frozenset({"unauthorized", "cursor_unusable", "bad_url"})  # faults that meet every slice alike
 
 
 class Pages:
@@ -248,15 +253,19 @@ class Pages:
         request = known.walk.request(turn.due.token, secrets, self._clock.now())
         origin = origin_of(request.url)
         self._breakers.check(origin)
+        response: Response | None = None
         try:
             response = await self._http.send(
                 request, allow=definition.network.allow, timeout_s=definition.timeout_s
             )
             self._look_ahead(turn.due, known, response, hand)
             await self._turns.take()
-            page = known.walk.read(turn.due.token, response, self._clock.now(), secrets)
+            page = known.walk.read(
+                turn.due.token, response, self._clock.now(), secrets, hidden=request.credentials.values()
+            )
         except SourceError as error:
             self._breakers.failed(origin, error)
+            await self._count(turn.due, error.request_count if response is None else response.request_count)
             raise
         self._breakers.answered(origin)
         return response, page
@@ -268,6 +277,11 @@ class Pages:
         following = planned_follower(known, due)
         if following is not None:
             hand.comes_to(following.number, self._beginnings.begin(_beginning(following, hand)))
+
+    async def _count(self, due: PageDue, requests: int) -> None:
+        """Requests that brought no page; those that did are counted where it settles."""
+        async with self._database.connection() as connection:
+            await runs.count_requests(connection, due.run_id, due.attempt, requests)
 
     async def _hand_on(self, turn: Turn, page: Page, response: Response) -> None:
         """Publish the batch. Pages that follow do not wait: if it is not confirmed, this one is fetched again."""
@@ -299,8 +313,28 @@ class Pages:
         """The walk ends before this page."""
         async with self._database.transaction() as connection:
             resume = due.token if reason == "limit" else None
-            await ledger.end_walk(connection, _key(due), due.tenant, reason, [warning], resume)
+            await ledger.end_walk(
+                connection, _key(due), due.tenant, reason, [warning], resume, is_slice=is_slice(due.token)
+            )
         self._bell.ring()
+
+    async def _leave_gap(self, due: PageDue, error: SourceError) -> bool:
+        """End a slice of time that does not come through: others of its run go on. False when that cannot be."""
+        logger.warning("run %s: a slice failed on page %d: %s", due.run_id, due.number, error.message)
+        why = {
+            "error": {
+                "kind": error.kind,
+                "message": error.message[:2000],
+                "retryable": error.retryable or error.restart,
+            },
+            "from": due.token["place"]["from"],
+        }
+        async with self._database.transaction() as connection:
+            is_left = await ledger.end_walk(
+                connection, _key(due), due.tenant, "error", [WARNING_GAPS], why, is_slice=True
+            )
+        self._bell.ring()
+        return is_left
 
     async def _after_fault(self, turn: Turn, error: SourceError, failures: int) -> None:
         """A wait that the API asked for costs no attempt; other faults do, and the last one ends the run."""
@@ -311,6 +345,7 @@ class Pages:
                 await self._put_off(turn, error.kind, wait_s)
                 return
             why = f"{error.message}; this page may be put off for {longest_s} s (limits.request_seconds)"
+            await self._settled_before(turn.due)
             await self._fail(turn.due, error.kind, why, retryable=True)
             return
         waited_s = sum(retry_delay_s(number) for number in range(1, failures + 2))
@@ -320,8 +355,22 @@ class Pages:
             async with self._database.connection() as connection:
                 await runs.note_fault(connection, due.run_id, due.attempt, wait_s, error.kind, error.message)
             raise error
+        if is_slice(turn.due.token) and error.kind not in _OF_ALL and await self._leave_gap(turn.due, error):
+            return
+        await self._settled_before(turn.due)
         retryable = error.retryable or error.restart
         await self._fail(turn.due, error.kind, error.message, retryable=retryable, from_start=error.restart)
+
+    async def _settled_before(self, due: PageDue) -> None:
+        """Wait for the pages before one that ends its run: what a run leaves is no matter of chance then."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLED_S):
+                while await self._is_any_open(due):  # noqa: ASYNC110 - another process's commit is waited for
+                    await asyncio.sleep(_LOOK_S)
+
+    async def _is_any_open(self, due: PageDue) -> bool:
+        async with self._database.connection() as connection:
+            return await ledger.is_any_open_before(connection, _key(due))
 
     async def _put_off(self, turn: Turn, kind: str, wait_s: float) -> None:
         """The API wants this page, and where it means a rate limit every page of the source, later."""

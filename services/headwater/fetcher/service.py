@@ -19,9 +19,10 @@ from headwater.fetcher.tokens import Tokens
 from headwater.http.client import HttpClient
 from headwater.model.clock import Clock
 from headwater.model.errors import ConfigError, Reject
+from headwater.plugins.walk.slices import Slice, gaps_of, slices_at_once
 from headwater.plugins.walk.templates import parameter_values
 from headwater.plugins.walk.windows import WindowError, check_window
-from headwater.store import runs
+from headwater.store import runs, slices
 from headwater.store.bell import Bell
 from headwater.store.database import Database
 from headwater.store.keyring import Keyring
@@ -111,7 +112,7 @@ class Fetcher:
                 )
             if run["time_window"] is not None:
                 check_window(stream)
-            token, highest = self._first(known, run)
+            first = self._walks(known, run)
         except (ConfigError, WindowError) as error:
             async with self._database.transaction() as connection:
                 await runs.fail_attempt(
@@ -119,19 +120,52 @@ class Fetcher:
                 )
             self._bell.ring()
             return
-        async with self._database.connection() as connection:
+        for number, stored in await self._opened(due, known, first):
+            page = PageDue(
+                run_id=due.run_id,
+                attempt=due.attempt,
+                tenant=due.tenant,
+                stream_version=due.stream_version,
+                walk=number,
+                number=1,
+                token=dict(stored),
+            )
+            await self._bus.publish(page_message(page))
+
+    async def _opened(
+        self, due: RunDue, known: Known, first: tuple[dict[str, Any], Any] | list[Slice]
+    ) -> Sequence[tuple[int, Mapping[str, Any]]]:
+        """The walks that go at once, made in the ledger: number and first token."""
+        async with self._database.transaction() as connection:
+            if isinstance(first, list):
+                return await slices.insert(
+                    connection,
+                    due.run_id,
+                    due.attempt,
+                    due.tenant,
+                    slices_at_once(known.definition),
+                    [(each.token, each.shown) for each in first],
+                )
+            token, highest = first
             stored = await runs.open_walk(
                 connection, due.run_id, due.attempt, 0, due.tenant, token, highest, _children_at_once(known)
             )
-        page = PageDue(
-            run_id=due.run_id,
-            attempt=due.attempt,
-            tenant=due.tenant,
-            stream_version=due.stream_version,
-            number=1,
-            token=dict(stored),
+        return [(0, stored)]
+
+    def _walks(self, known: Known, run: Mapping[str, Any]) -> tuple[dict[str, Any], Any] | list[Slice]:
+        """The first token of the run's walk and the highest cursor value that is known of it; or its slices of time."""
+        if not slices_at_once(known.definition):
+            return self._first(known, run)
+        resume = (
+            run["resume"] if run["time_window"] is None and run["mode"] in {"auto", "incremental"} else None
         )
-        await self._bus.publish(page_message(page))
+        gaps, highest = gaps_of(resume)
+        if gaps:
+            seen = highest if isinstance(highest, Mapping) else {"value": highest}
+            behind = {"record_id": seen.get("id"), "resume": {"seen": seen.get("seen")}}
+            run = {**run, **behind, "cursor_from": run["cursor_from"] if highest is None else seen["value"]}
+        token, _ = self._first(known, run)
+        return known.walk.slices(token, gaps, str(run["stream_version"]))
 
     def _first(self, known: Known, run: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
         """The first token, and the highest cursor value that is known of the walk already.

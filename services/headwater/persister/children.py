@@ -10,11 +10,12 @@ from uuid import UUID
 
 from headwater.contracts.messages import BatchReady
 from headwater.contracts.source import StreamDefinition
+from headwater.contracts.walking import Limits
 from headwater.model.run import StopReason
 from headwater.persister.definitions import Definitions
-from headwater.plugins.walk import Family, level_of
+from headwater.plugins.walk import Family, is_slice, level_of
 from headwater.plugins.walk.parents import view_of
-from headwater.store import children, ledger, runs
+from headwater.store import children, ledger, runs, slices
 from headwater.store.children import NewWalk
 from headwater.store.ledger import PageKey, WalkAdvance
 
@@ -46,11 +47,15 @@ class Children:
 
     async def follow(
         self, connection: Any, items: Sequence[Work], records: Mapping[PageKey, list[Any]], *, has_ended: bool
-    ) -> None:
-        """What follows from the pages of one run, whose row is locked. `has_ended`: a walk of it came to its end."""
+    ) -> bool:
+        """What follows from the pages of one run, whose row is locked. `has_ended`: a walk of it came to its end. True
+        when walks were let go.
+        """
         key, batch, definition = items[0]
         if not definition.lineage:
-            return
+            if has_ended and is_slice(batch.token):
+                return await self._next_slices(connection, key, batch.tenant, definition.stream.limits)
+            return False
         family = await self._definitions.family(batch.stream_version)
         found = await self._found(connection, family, items, records)
         made, warnings = 0, set[str]()
@@ -62,8 +67,16 @@ class Children:
             await children.count(
                 connection, key.run_id, made=made, skipped=skipped, warnings=sorted(warnings)
             )
-        if made or has_ended:
-            await children.open_waiting(connection, key.run_id, key.attempt, batch.tenant)
+        if not (made or has_ended):
+            return False
+        return await children.open_waiting(connection, key.run_id, key.attempt, batch.tenant) > 0
+
+    async def _next_slices(self, connection: Any, key: PageKey, tenant: str, limits: Limits) -> bool:
+        most = slices.Most(limits.max_pages, limits.max_records, limits.max_seconds)
+        reason = await slices.go_on(connection, key.run_id, key.attempt, tenant, most)
+        if reason == StopReason.LIMIT:
+            await children.count(connection, key.run_id, made=0, skipped=0, warnings=[WARNING_LIMIT])
+        return reason is None
 
     async def _found(
         self,

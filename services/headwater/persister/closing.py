@@ -11,6 +11,7 @@ from headwater.model.errors import DestinationError
 from headwater.model.run import RunState
 from headwater.persister.definitions import Definitions
 from headwater.persister.progress import end_of, move_cursor, move_parents
+from headwater.persister.slicing import move_past_slices
 from headwater.persister.tables import RunTables
 from headwater.store import ledger, runs
 from headwater.store.bell import Bell
@@ -66,14 +67,28 @@ class RunCloser:
             return
         definition = await self._definitions.get(run["stream_version"])
         end = await end_of(connection, definition, run)
-        is_complete = end.is_complete
+        is_complete, fault = end.is_complete, None if end.slices is None else end.slices.fault
+        if end.slices is not None and fault is not None and end.slices.has_failed:
+            await runs.fail_attempt(
+                connection, run["id"], run["attempt"], fault.kind, fault.message, retryable=fault.retryable
+            )
+            return
         closed = await self._tables.close(connection, run, saw_all=end.saw_all)
         if definition.lineage:
             moved = await move_parents(connection, definition, run)
+        elif end.slices is not None:
+            moved = await move_past_slices(connection, definition, run, end.slices)
         else:
             moved = await move_cursor(connection, definition, run, end.walks, is_complete=is_complete)
         await ledger.clear_residue(connection, run["id"])
         state = RunState.SUCCEEDED if is_complete else RunState.PARTIAL
         warnings = sorted({*closed.warnings, *end.warnings, *moved})
-        outcome = Outcome(state, end.reason.value, warnings, deleted=closed.deleted)
+        outcome = Outcome(
+            state,
+            end.reason.value,
+            warnings,
+            error_kind=None if fault is None else fault.kind,
+            error_message=None if end.slices is None else end.slices.told,
+            deleted=closed.deleted,
+        )
         await runs.finish(connection, run["id"], outcome)

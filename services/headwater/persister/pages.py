@@ -182,10 +182,10 @@ class PageLoader:
                 plan = await self._plan(group.table, of, list(batches.values()))
             try:
                 async with self._database.transaction() as connection:
-                    is_closing = await self._load(connection, group, plan, batches)
+                    is_owing = await self._load(connection, group, plan, batches)
             except (StalePlan, _RunEndedError):
                 continue
-            if is_closing:
+            if is_owing:
                 self._bell.ring()
             return
         raise Later(1.0, "the table of these pages keeps changing")
@@ -207,7 +207,7 @@ class PageLoader:
     async def _load(
         self, connection: Any, group: _Group, plan: Plan | None, batches: Mapping[PageKey, Batch]
     ) -> bool:
-        """One transaction: rows, pages, walks, runs. True when a run may be closed now."""
+        """One transaction: rows, pages, walks, runs. True when something is owed by it."""
         open_work, locked, late = await self._still_open(connection, group.work)
         for key, batch, definition in open_work:
             if key not in batches:
@@ -224,11 +224,11 @@ class PageLoader:
             chosen = [_unless_repeated(batches[key], key, loops) for key, _, _ in open_work]
             loaded = await load(connection, self._destination, plan, chosen)
         await self._settle(connection, open_work, loaded)
-        closing = await self._advance(connection, plan, open_work, group.records, loaded, loops, late)
+        is_owing = await self._advance(connection, plan, open_work, group.records, loaded, loops, late)
         bodies = [batch.payload_id for _, batch, _ in group.work if batch.payload_id is not None]
         if bodies:
             await payloads.remove(connection, bodies)
-        return closing
+        return is_owing
 
     async def _still_open(
         self, connection: Any, work: Sequence[Work]
@@ -300,7 +300,7 @@ class PageLoader:
                 raise _RunEndedError
             if last is not None:
                 ending.add((run_id, attempt))
-        closing = False
+        is_owing = False
         late_ids = sorted(late)
         pages = [(key, batch) for key, batch, _ in work]
         for (run_id, attempt), items in _grouped(work, lambda key: (key.run_id, key.attempt)):
@@ -319,13 +319,13 @@ class PageLoader:
                 self._metrics.records.labels(name).inc(counts[name])
             fresh = [item for item in items if item[0] not in loops.repeated]
             has_ended = (run_id, attempt) in ending
-            await self._children.follow(connection, fresh or items, records, has_ended=has_ended)
+            is_owing |= await self._children.follow(connection, fresh or items, records, has_ended=has_ended)
             if has_ended:  # else a walk of it goes on
                 tenant = items[0][1].tenant
-                closing |= await ledger.owe_close_if_complete(connection, run_id, attempt, tenant)
+                is_owing |= await ledger.owe_close_if_complete(connection, run_id, attempt, tenant)
         for late_id in late_ids:
             await ledger.count_late(connection, late_id, late[late_id])
-        return closing
+        return is_owing
 
 
 def _rounds(items: Sequence[Work]) -> list[list[Work]]:

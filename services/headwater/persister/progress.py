@@ -7,21 +7,22 @@ from typing import Any
 from headwater.contracts.source import StreamDefinition
 from headwater.contracts.walking import Incremental
 from headwater.model.run import StopReason
+from headwater.persister.slicing import CURSOR_CHANGED, Slices, slices_of_attempt
 from headwater.plugins.walk.boundary import joined, together
 from headwater.plugins.walk.parents import WARNING_PARENTS_REJECTED
 from headwater.store import children, cursors, ledger
 
-CURSOR_CHANGED = "cursor_changed_meanwhile"
 NONE_FOUND = "all_parents_skipped"
+ALL_ABSENT = "all_slices_absent"
 INCOMPLETE = frozenset(
-    {"total_not_met", "limit_reached", NONE_FOUND}
+    {"total_not_met", "limit_reached", "cursor_absent", NONE_FOUND}
 )  # warnings which say that there was more than came
 
 
 @dataclass(frozen=True, slots=True)
 class End:
     """How the walks of an attempt ended: whether they are known to have seen what they were to see, and whether that
-    was everything there is. `walks` are there for a stream without a parent.
+    was everything there is. `walks` are there for a stream without a parent, `slices` where they are slices of time.
     """
 
     reason: StopReason
@@ -29,6 +30,7 @@ class End:
     saw_all: bool
     warnings: frozenset[str] = frozenset()
     walks: Sequence[Mapping[str, Any]] = ()
+    slices: Slices | None = None
 
 
 async def end_of(connection: Any, definition: StreamDefinition, run: Mapping[str, Any]) -> End:
@@ -43,12 +45,16 @@ async def end_of(connection: Any, definition: StreamDefinition, run: Mapping[str
     else:
         walks = list(await ledger.walks(connection, run["id"], run["attempt"]))
         reasons = [StopReason(walk["stop_reason"]) for walk in walks]
-        cut, first, new = next((one for one in reasons if not one.is_complete), None), reasons[0], set()
+        cut, first, new = next((one for one in reasons if not one.is_complete), None), reasons[-1], set()
         is_whole = is_whole and all(_is_whole(walk) for walk in walks)
     marks = INCOMPLETE & {*run["warnings"], *new}
     is_complete = cut is None and not marks
     reason = cut or (StopReason.LIMIT if "limit_reached" in marks else first)
-    return End(reason, is_complete, is_complete and is_whole, frozenset(new), walks)
+    ended = await slices_of_attempt(connection, walks, run)
+    if ended is not None and run["cursor_from"] is None and ended.are_all_absent:
+        new = {ALL_ABSENT}  # likelier a wrong path than a time without anything
+        return End(first, False, False, frozenset(new), walks, ended)
+    return End(reason, is_complete, is_complete and is_whole, frozenset(new), walks, ended)
 
 
 def _is_whole(walk: Mapping[str, Any]) -> bool:

@@ -55,6 +55,27 @@ async def keep_resume(
     return await connection.fetchval(_Q["keep_resume"], *of, dict(resume), version) is not None
 
 
+async def get_resume(connection: Any, of: tuple[str, str, str]) -> Mapping[str, Any] | None:
+    """What is known for the next run beside the cursor's value."""
+    return await connection.fetchval(_Q["get_resume"], *of)  # type: ignore[no-any-return]
+
+
+async def keep_gaps(
+    connection: Any,
+    of: tuple[str, str, str],
+    mark: Any,
+    resume: Mapping[str, Any],
+    run_id: UUID,
+    version: int,
+) -> bool:
+    """As `move`, with the gaps that lie behind `mark` (None: the cursor stays where it is)."""
+    told = mark if isinstance(mark, Mapping) else {"value": mark, "id": None}
+    row = await connection.fetchval(
+        _Q["keep_gaps"], *of, told["value"], run_id, version, told["id"], dict(resume)
+    )
+    return row is not None
+
+
 async def forget_resume(connection: Any, of: tuple[str, str, str]) -> None:
     """The next run begins at the cursor, wherever one was cut."""
     await connection.execute(_Q["forget_resume"], *of)

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from headwater.model.ids import time_of
-from headwater.store import children, runs
+from headwater.store import children, runs, slices
 from headwater.store.limits import Limit
 from headwater.store.queries import queries
 
@@ -175,6 +175,11 @@ async def _take_over(connection: Any, page: Beginning) -> bool | None:
         await connection.execute(_Q["forget_after"], *key.values)
         taken = await connection.fetchval(_Q["take_over"], *key.values, page.tenant, digest, page.holder)
         return taken is not None
+
+
+async def is_any_open_before(connection: Any, key: PageKey) -> bool:
+    """Whether an earlier page of the walk has begun and not settled, while its run runs."""
+    return bool(await connection.fetchval(_Q["open_before"], *key.values))
 
 
 async def begun_of(connection: Any, key: PageKey, numbers: Sequence[int]) -> set[int]:
@@ -356,8 +361,11 @@ async def end_walk(
     stop_reason: str,
     warnings: Sequence[str],
     resume: Mapping[str, Any] | None = None,
+    *,
+    is_slice: bool = False,
 ) -> bool:
-    """End the walk before page `key.number`, which is never fetched (loop, limit: `resume` is its token then).
+    """End the walk before page `key.number`, which never comes (loop; limit: `resume` is its token then; a slice that
+    failed: `resume` says why).
 
     False when the run no longer runs, or the walk is past that page already.
     """
@@ -368,7 +376,10 @@ async def end_walk(
     await advance_walk(connection, key.run_id, key.attempt, key.walk, advance)
     if not await advance_run(connection, key.run_id, key.attempt, {}, warnings):
         return False
-    await children.open_waiting(connection, key.run_id, key.attempt, tenant)
+    if is_slice:
+        await slices.go_on(connection, key.run_id, key.attempt, tenant)
+    else:
+        await children.open_waiting(connection, key.run_id, key.attempt, tenant)
     await owe_close_if_complete(connection, key.run_id, key.attempt, tenant)
     return True
 

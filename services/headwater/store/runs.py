@@ -327,5 +327,10 @@ async def note_fault(
     await connection.execute(_Q["note_fault"], time_of(run_id), run_id, attempt, wait_s, kind, message[:2000])
 
 
+async def count_requests(connection: Any, run_id: UUID, attempt: int, requests: int) -> None:
+    """Add requests of the attempt that brought no page."""
+    await connection.execute(_Q["count_requests"], time_of(run_id), run_id, attempt, requests)
+
+
 async def unpark(connection: Any, run_id: UUID) -> None:
     await connection.execute(_Q["unpark"], time_of(run_id), run_id)

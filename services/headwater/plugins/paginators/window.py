@@ -1,4 +1,7 @@
-"""Walks in time slices: each slice is walked by a paginator of its own, one slice after the other."""
+"""Walks in time slices: each slice is walked by a paginator of its own, one slice after the other.
+
+A place reaches from its slice to the end of the whole walk (`until`), and can be split into places of one slice each.
+"""
 
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
@@ -77,6 +80,24 @@ class WindowPaginator:
         if begin >= until:
             return following
         return Next(self._slice(begin, until, Begin(until)), None, following.warnings)
+
+    def split(self, place: Place, most: int) -> list[Place]:
+        """Places that together ask for what `place`, the first one of a walk, leads to: one for each slice.
+
+        Beyond `most` of them the last one stands for all slices that are left.
+        """
+        begin, until = _moment(place["from"]), _moment(place["until"])
+        slices: list[Place] = []
+        while begin < until and len(slices) < most - 1:
+            slices.append(self._slice(begin, min(begin + self._step, until), Begin(until)))
+            begin += self._step
+        if begin < until or not slices:
+            slices.append(self._slice(begin, until, Begin(until)))
+        return slices
+
+    def between(self, start: datetime, until: datetime) -> Place:
+        """The first place of a walk from `start` to `until`."""
+        return self._slice(start, until, Begin(until))
 
     def _slice(self, start: datetime, until: datetime, begin: Begin) -> Place:
         return {

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from headwater.contracts.manifest import Stream
+from headwater.contracts.source import Stream
 from headwater.model.errors import SourceError
 from headwater.model.run import StopReason
 from headwater.plugins.expressions import MISSING, Getter, compile_path

@@ -24,7 +24,7 @@ class Token:
     runs, where a walk goes on that a limit had ended. `parent`: the values of the record that the walk is for, where it
     is one of a parent's records; `level`: how many parents stand above it. `until`: the end of the window that the
     walk is for, which `since` begins. `since_id` is the id of the last record at `since`, `seen` are digests of records
-    from there on that were loaded already.
+    from there on that were loaded already. `is_slice`: the walk is one of several of its run, each for a slice of time.
     """
 
     place: Place
@@ -42,6 +42,7 @@ class Token:
     until: Any = None
     since_id: str | None = None
     seen: tuple[str, ...] = ()
+    is_slice: bool = False
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> "Token":
@@ -71,7 +72,14 @@ class Token:
             wire["seen"] = list(self.seen)
         if self.until is not None:
             wire["until"] = self.until
+        if self.is_slice:
+            wire["is_slice"] = True
         return wire
+
+
+def is_slice(wire: Mapping[str, Any]) -> bool:
+    """Whether the token is of a walk that is one of several of its run, each for a slice of time."""
+    return bool(wire.get("is_slice"))
 
 
 def token_digest(wire: Mapping[str, Any]) -> bytes:

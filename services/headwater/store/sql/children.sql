@@ -17,11 +17,12 @@ SELECT $1, $2, $3, $4, $5, true, n, k, p::jsonb, t::jsonb, h::jsonb
 ON CONFLICT DO NOTHING
 
 -- name: open_waiting
--- The walks whose turn it is, in order, so that no more are under way than walk 0 allows. The run's row is locked.
+-- The walks whose turn it is, in order, so that no more are under way than walk 0 allows. The run's row is locked. The
+-- limits of a run hold for all its slices together: a slice is told what those before it took.
 WITH free AS (
     SELECT top.children_at_once - (
                SELECT count(*) FROM walk o
-                WHERE o.run_at = $1 AND o.run_id = $2 AND o.attempt = $3 AND o.number > 0
+                WHERE o.run_at = $1 AND o.run_id = $2 AND o.attempt = $3 AND o.level > 0
                   AND o.last_number IS NULL AND NOT o.is_waiting) AS count
       FROM walk top
      WHERE top.run_at = $1 AND top.run_id = $2 AND top.attempt = $3 AND top.number = 0
@@ -29,7 +30,11 @@ WITH free AS (
     SELECT number FROM walk WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND is_waiting
      ORDER BY number LIMIT greatest(0, coalesce((SELECT count FROM free), 0))
 )
-UPDATE walk w SET is_waiting = false, started_at = clock_timestamp() FROM turn
+UPDATE walk w SET is_waiting = false, started_at = clock_timestamp(),
+                  first_token = CASE WHEN w.first_token ? 'is_slice' THEN w.first_token || jsonb_build_object(
+                      'base_number', (w.first_token ->> 'base_number')::bigint - spent.pages,
+                      'base_received', (w.first_token ->> 'base_received')::bigint - spent.received) ELSE w.first_token END
+  FROM turn, (SELECT pages, received FROM run WHERE due_at = $1 AND id = $2) AS spent
  WHERE w.run_at = $1 AND w.run_id = $2 AND w.attempt = $3 AND w.number = turn.number
 RETURNING w.number, w.first_token, (SELECT stream_version FROM run WHERE due_at = $1 AND id = $2) AS stream_version
 

@@ -1,5 +1,5 @@
 -- name: get
-SELECT value, record_id, synced_at, run_id, version FROM stream_cursor WHERE (tenant, source, stream) = ($1, $2, $3)
+SELECT value, record_id, synced_at, run_id, version, resume FROM stream_cursor WHERE (tenant, source, stream) = ($1, $2, $3)
 
 -- name: move
 -- The cursor after a complete walk; only if nobody changed it since the run read it ($6: its version then, 0 for none).
@@ -10,7 +10,7 @@ SELECT $1, $2, $3, $4, clock_timestamp(), $5, $7, $8
 ON CONFLICT (tenant, source, stream) DO UPDATE
    SET value = excluded.value, synced_at = excluded.synced_at, run_id = excluded.run_id,
        record_id = CASE WHEN c.value = excluded.value THEN coalesce(excluded.record_id, c.record_id) ELSE excluded.record_id END,
-       resume = CASE WHEN c.value = excluded.value AND NOT coalesce(c.resume ? 'token', false)
+       resume = CASE WHEN c.value = excluded.value AND NOT coalesce(c.resume ?| ARRAY['token', 'windows'], false)
                      THEN coalesce(excluded.resume, c.resume) ELSE excluded.resume END,
        version = c.version + 1
  WHERE c.version = $6
@@ -50,6 +50,22 @@ SELECT $1, $2, $3, $4
  WHERE $5::bigint = 0 OR EXISTS (SELECT 1 FROM stream_cursor WHERE (tenant, source, stream) = ($1, $2, $3))
 ON CONFLICT (tenant, source, stream) DO UPDATE SET resume = excluded.resume
  WHERE c.version = $5
+RETURNING version
+
+-- name: get_resume
+SELECT resume FROM stream_cursor WHERE (tenant, source, stream) = ($1, $2, $3)
+
+-- name: keep_gaps
+-- The cursor up to the first gap ($4, null: it stays), and the gaps ($8); only if nobody changed it meanwhile ($6).
+INSERT INTO stream_cursor AS c (tenant, source, stream, value, synced_at, run_id, record_id, resume)
+SELECT $1, $2, $3, $4, clock_timestamp(), $5, $7, $8
+ WHERE $6::bigint = 0 OR EXISTS (SELECT 1 FROM stream_cursor WHERE (tenant, source, stream) = ($1, $2, $3))
+ON CONFLICT (tenant, source, stream) DO UPDATE
+   SET value = coalesce(excluded.value, c.value), synced_at = excluded.synced_at, run_id = excluded.run_id,
+       record_id = CASE WHEN excluded.value IS NULL OR c.value = excluded.value
+                        THEN coalesce(excluded.record_id, c.record_id) ELSE excluded.record_id END,
+       resume = excluded.resume, version = c.version + 1
+ WHERE c.version = $6
 RETURNING version
 
 -- name: forget_resume

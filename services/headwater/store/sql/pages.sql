@@ -89,6 +89,11 @@ RETURNING number
 -- Which of these pages of a walk have begun: their messages are known to have arrived.
 SELECT number FROM page WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND walk = $4 AND number = ANY($5::int[])
 
+-- name: open_before
+SELECT EXISTS (SELECT 1 FROM page WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND walk = $4 AND number < $5
+                                    AND settled_at IS NULL)
+   AND EXISTS (SELECT 1 FROM run WHERE due_at = $1 AND id = $2 AND state = 'running' AND attempt = $3)
+
 -- name: settled_end
 -- Where the settled pages end that follow page $5 of a walk, each $6 numbers behind the one before.
 SELECT p.number, p.next_token FROM page p

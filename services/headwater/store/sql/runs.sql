@@ -139,6 +139,9 @@ UPDATE run SET error_kind = $5, error_message = $6, waits_for = 'page_retry',
                parked_until = clock_timestamp() + make_interval(secs => $4)
  WHERE due_at = $1 AND id = $2 AND attempt = $3 AND state = 'running'
 
+-- name: count_requests
+UPDATE run SET requests = requests + $4 WHERE due_at = $1 AND id = $2 AND attempt = $3 AND state = 'running'
+
 -- name: overdue
 -- Runs whose deadline has passed, with what their pages met last. At most 100.
 SELECT id, timeout_s, error_kind, error_message FROM run

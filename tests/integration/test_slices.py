@@ -1,0 +1,175 @@
+"""Windows of time: a walk for each slice, and the gaps that are left by those which do not come through."""
+
+import json
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from tests.integration.test_fetcher_incremental import run_once
+from tests.support.spine import Spine, open_spine, working
+
+from headwater.store import cursors
+
+DAYS = 8
+
+
+def day(number: float) -> str:
+    return (datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=number)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Diary:
+    """Two records a day, asked for by the day; `broken` days answer with a status, `unknown` ones hold no list."""
+
+    def __init__(self) -> None:
+        self.records = [{"id": n, "at": day(n / 2)} for n in range(2 * DAYS)]
+        self.broken: dict[str, int] = {}
+        self.unknown: set[str] = set()
+        self.refuses = False
+        self.asked: list[str] = []
+        self.since: Counter[str | None] = Counter()
+
+    async def __aenter__(self) -> Self:
+        app = web.Application()
+        app.router.add_get("/diary", self._page)
+        self.server = TestServer(app)
+        await self.server.start_server()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.server.close()
+
+    async def _page(self, request: web.Request) -> web.Response:
+        begin, end = request.query["from"], request.query["to"]
+        self.asked.append(begin)
+        self.since[request.query.get("since")] += 1
+        if self.refuses:
+            return web.json_response({}, status=401)
+        if begin in self.broken:
+            return web.json_response({"error": "no"}, status=self.broken[begin])
+        if begin in self.unknown:
+            return web.json_response({"nothing": 1})
+        there = [one for one in self.records if begin <= one["at"] < end]
+        at = int(request.query.get("offset", 0))
+        return web.json_response({"items": there[at : at + 1]})
+
+    def manifest(self, *, days: int = DAYS, mode: str = "merge", **parts: Any) -> str:
+        pagination = {
+            "type": "window", "start": day(0), "end": day(days), "step_s": 86_400, "start_param": "from",
+            "end_param": "to", "pages": {"type": "offset", "size": 1}, **parts.pop("pagination", {}),
+        }  # fmt: skip
+        stream = {
+            "name": "diary", "request": {"path": "diary"}, "pagination": pagination, "records": {"path": "items"},
+            "incremental": {"field": "at"}, "destination": {"table": "diary", "mode": mode, "key": "id"}, **parts,
+        }  # fmt: skip
+        source = {
+            "name": "api", "base_url": str(self.server.make_url("/")), "network": {"allow": ["127.0.0.0/8"]},
+            "streams": [stream],
+        }  # fmt: skip
+        return json.dumps({"version": 1, "sources": [source]})
+
+
+async def run(spine: Spine, mode: str = "auto", **parts: Any) -> Any:
+    return await run_once(spine, mode, of=("default", "api", "diary"), **parts)
+
+
+async def ids(spine: Spine) -> list[int]:
+    return [row["id"] for row in await spine.rows_of("diary", "id")]
+
+
+async def cursor(spine: Spine) -> Any:
+    row = await spine.row("SELECT value FROM stream_cursor")
+    return None if row is None else row["value"]
+
+
+@pytest.mark.parametrize("parallel", [1, 3])
+@pytest.mark.parametrize("mode", ["merge", "append"])
+async def test_a_slice_that_fails_leaves_a_gap_that_the_next_run_fills_first(
+    database: str, mode: str, parallel: int
+) -> None:
+    async with Diary() as api, open_spine(database) as spine:
+        await spine.apply(api.manifest(mode=mode, pagination={"parallel": parallel}))
+        api.broken, api.unknown = {day(2): 404}, {day(5)}
+        async with working(spine):
+            first = await run(spine)
+            there, kept = await ids(spine), await cursor(spine)
+            api.broken, api.unknown = {}, set()
+            api.asked.clear()
+            second = await run(spine)
+
+        assert (first["state"], first["stop_reason"], first["error_kind"]) == ("partial", "error", "http_404")
+        assert "slices_missing" in first["warnings"]
+        assert "2024-01-03T00:00:00+00:00 to 2024-01-04T00:00:00+00:00" in first["error_message"]
+        assert there == [n for n in range(2 * DAYS) if n // 2 not in {2, 5}]
+        assert kept == day(1.5)
+        assert (second["state"], second["error_kind"]) == ("succeeded", None)
+        assert parallel > 1 or list(dict.fromkeys(api.asked)) == [day(2), day(5), day(7.5)]
+        assert sorted(set(api.asked)) == [day(2), day(5), day(7.5)]
+        assert await ids(spine) == list(range(2 * DAYS))
+        assert await cursor(spine) == day(7.5)
+
+
+async def test_the_cursor_tells_of_gaps_and_a_reset_forgets_them(database: str) -> None:
+    async with Diary() as api, open_spine(database) as spine:
+        await spine.apply(api.manifest())
+        api.broken = {day(0): 404, day(1): 404}
+        async with working(spine):
+            await run(spine)
+            async with spine.worker.transaction() as connection:
+                kept = await cursors.get_resume(connection, ("default", "api", "diary"))
+                await cursors.reset(connection, "default", "api", "diary")
+            api.broken = {}
+            api.asked.clear()
+            again = await run(spine)
+
+        assert kept is not None
+        assert [(gap["from"], gap["to"], gap["why"]) for gap in kept["windows"]["gaps"]] == [
+            ("2024-01-01T00:00:00+00:00", "2024-01-03T00:00:00+00:00", "http_404")
+        ]
+        assert api.asked[0] == day(0)
+        assert (again["state"], await cursor(spine)) == ("succeeded", day(7.5))
+
+
+async def test_a_run_of_which_no_slice_comes_through_fails_and_an_api_that_is_away_is_not_asked_for_all(
+    database: str,
+) -> None:
+    async with Diary() as api, open_spine(database) as spine:
+        await spine.apply(api.manifest())
+        async with working(spine):
+            api.broken = {day(n): 404 for n in range(DAYS)}
+            failed = await run(spine)
+            asked = len(api.asked)
+            api.broken = {day(n): 404 for n in range(2, DAYS)}
+            partial = await run(spine)
+            api.refuses = True
+            refused = await run(spine)
+
+        assert (failed["state"], failed["error_kind"], asked) == ("failed", "http_404", 5)
+        assert (partial["state"], await ids(spine)) == ("partial", [0, 1, 2, 3])
+        assert f"{day(2)[:-1]}+00:00 to {day(8)[:-1]}+00:00" in partial["error_message"]
+        assert (refused["state"], refused["error_kind"]) == ("failed", "unauthorized")
+        assert await cursor(spine) == day(1.5)
+
+
+async def test_a_limit_holds_for_all_slices_together_and_the_next_run_goes_on_in_the_middle(
+    database: str,
+) -> None:
+    async with Diary() as api, open_spine(database) as spine:
+        await spine.apply(api.manifest(mode="append", limits={"max_pages": 8}))
+        states, asked = [], []
+        async with working(spine):
+            for _ in range(4):
+                api.asked.clear()
+                ended = await run(spine)
+                states.append((ended["state"], ended["pages"], "limit_reached" in ended["warnings"]))
+                asked.append(list(dict.fromkeys(api.asked)))
+
+        assert states == [
+            ("partial", 8, True), ("partial", 8, True), ("succeeded", 8, False), ("succeeded", 2, False),
+        ]  # fmt: skip
+        assert asked == [
+            [day(0), day(1), day(2)], [day(2), day(3), day(4), day(5)], [day(5), day(6), day(7)], [day(7.5)],
+        ]  # fmt: skip
+        assert await ids(spine) == list(range(2 * DAYS))
