@@ -59,8 +59,8 @@ def document_of(response: Response, secrets: tuple[Secret, ...] = (), records: R
 
 def _no_document(error: ContractError, records: Records) -> str:
     name = records.format.upper()
-    why = " ".join(str(error).split())[:_REASON]
-    return f"not {name}" if why.startswith("not ") else f"not {name} ({why})"
+    why = " ".join(str(error).split()).removeprefix(f"not {name}: ")[:_REASON]
+    return f"not {name}" if records.format == "json" else f"not {name} ({why})"
 
 
 def _read(response: Response, records: Records) -> Document:

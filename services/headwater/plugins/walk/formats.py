@@ -50,7 +50,7 @@ def csv_rows(body: bytes, delimiter: str) -> list[Any]:
     ContractError when it is no CSV, or JSON or a page of HTML, which would be one with a strange header.
     """
     if body.lstrip()[:1] in _OTHER_FORMATS:
-        raise ContractError("it begins as JSON, XML or HTML does")
+        raise ContractError("not CSV: it begins as JSON, XML or HTML does")
     try:
         text = body.decode("utf-8")
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -61,7 +61,7 @@ def csv_rows(body: bytes, delimiter: str) -> list[Any]:
             raise ContractError(f"two columns have the name {twice[:60]!r}")
         return [_row(header, cells) for cells in reader if cells]
     except (csv.Error, UnicodeDecodeError) as error:
-        raise ContractError(str(error)) from error
+        raise ContractError(f"not CSV: {error}") from error
 
 
 def _row(header: list[str], cells: list[str]) -> Any:
@@ -83,7 +83,7 @@ def xml_document(body: bytes) -> Any:
         try:
             text = body.decode(named[1].decode("ascii") if named else "utf-8")
         except (LookupError, UnicodeDecodeError) as error:
-            raise ContractError(str(error)) from error
+            raise ContractError(f"not XML: {error}") from error
         return _xml(text.encode(), "utf-8")
 
 
@@ -98,7 +98,7 @@ def _xml(body: bytes, encoding: str | None) -> Any:
     try:
         parser.Parse(body, True)
     except expat.ExpatError as error:
-        raise ContractError(str(error)) from error
+        raise ContractError(f"not XML: {error}") from error
     return builder.root
 
 
