@@ -160,6 +160,18 @@ async def test_a_schedule_that_stopped_by_itself_goes_on_when_its_failures_are_r
     assert reset["counts"]["failed"] == 10
 
 
+async def test_a_schedule_keeps_who_made_it(office: Office):
+    other = await office.key_of("default", "write", "read")
+    await other.post("/schedules", {"name": "theirs", "streams": ["shop.orders"]})
+    await office.ask("PATCH", "/schedules/theirs", json={"cron": "0 3 * * *"})
+
+    told = {each["name"]: each["created_by"] for each in (await office.get("/schedules")).json["items"]}
+
+    assert told["nightly"] == "key admin"
+    assert told["theirs"].startswith("key ")
+    assert told["theirs"] != "key admin"
+
+
 async def test_a_schedule_tells_its_last_run_its_counts_and_its_last_success(office: Office):
     started = (await office.post("/schedules/by-hand/run")).json
     for run, state in zip(started["runs"], (RunState.SUCCEEDED, RunState.PARTIAL), strict=True):

@@ -4,7 +4,6 @@ A command names the handler and the model of its answer; a refusal becomes one l
 """
 
 import argparse
-import os
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,11 +20,12 @@ from headwater.bus.memory import MemoryBus
 from headwater.bus.port import Bus
 from headwater.cli.exits import Exit
 from headwater.cli.faults import Conflict, NotFound
+from headwater.cli.opening import asker
 from headwater.cli.printing import print_fields, print_json, print_table, print_yaml, yaml_text
 from headwater.contracts.base import Closed
 from headwater.control.frame import PARAMETERS
 from headwater.control.problems import Refusal, body_faults, parameter_faults
-from headwater.control.route import SCOPES, Call, Caller, Desk, Handler, Listing, NoQuery
+from headwater.control.route import Call, Desk, Handler, Listing, NoQuery
 from headwater.model.errors import ConfigError, HeadwaterError, Unavailable
 from headwater.settings import Settings
 from headwater.store import config
@@ -58,8 +58,7 @@ class Counter:
         named = dict(path or {})
         for name, value in named.items():
             _check_name(name, value)
-        caller = Caller(f"of {os.environ.get('USER') or 'the command line'}", None, frozenset(SCOPES))
-        call = Call(caller, self.tenant, named, query or NoQuery(), body, {}, key, names_tenant=True)
+        call = Call(asker(), self.tenant, named, query or NoQuery(), body, {}, key, names_tenant=True)
         try:
             reply = await handler(self.desk, call)
         except Refusal as refusal:

@@ -9,7 +9,7 @@ from typing import Any
 from headwater.app.ground import has_broker, keyring_for
 from headwater.cli.exits import Exit
 from headwater.cli.faults import NotFound
-from headwater.cli.opening import open_api
+from headwater.cli.opening import asker, open_api
 from headwater.cli.printing import print_fields, print_json
 from headwater.contracts.manifest import Manifest
 from headwater.contracts.manifest_text import Document
@@ -30,7 +30,7 @@ async def apply(chosen: argparse.Namespace, settings: Settings, read: tuple[Mani
     async with AsyncExitStack() as stack:
         means, api = await open_api(settings, stack)
         keyring = keyring_for(settings, means)
-        async with api.as_tenant(manifest.tenant, admin=True) as connection:
+        async with api.as_tenant(manifest.tenant, admin=True, actor=asker().actor) as connection:
             await config.ensure_tenant(connection, manifest.tenant)
             await config.lock(connection, manifest.tenant)
             await _check_within(connection, manifest, document, settings)

@@ -1,8 +1,10 @@
 """The database as commands use it."""
 
+import os
 from contextlib import AsyncExitStack
 
 from headwater.app.ground import Means, find_means, prepare_database
+from headwater.control.route import SCOPES, Caller
 from headwater.settings import Settings
 from headwater.store.database import Database
 
@@ -15,3 +17,8 @@ async def open_api(settings: Settings, stack: AsyncExitStack) -> tuple[Means, Da
     await api.open()
     stack.push_async_callback(api.close)
     return means, api
+
+
+def asker() -> Caller:
+    """Who asks by a command: whoever may read the database's address may do everything."""
+    return Caller(f"of {os.environ.get('USER') or 'the command line'}", None, frozenset(SCOPES))

@@ -88,7 +88,9 @@ async def validate_config(desk: Desk, call: Call[NoQuery, str]) -> Reply:
 
 async def import_config(desk: Desk, call: Call[NoQuery, str]) -> Reply:
     manifest = await _checked(desk, call)
-    async with desk.database.as_tenant(manifest.tenant, admin=call.caller.is_global) as connection:
+    async with desk.database.as_tenant(
+        manifest.tenant, admin=call.caller.is_global, actor=call.started_by
+    ) as connection:
         await config.lock(connection, manifest.tenant)
         applied = await apply_manifest(connection, desk.keyring, manifest)
     desk.bell.ring()

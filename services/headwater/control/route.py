@@ -56,6 +56,11 @@ class Caller:
     def is_global(self) -> bool:
         return self.tenant is None
 
+    @property
+    def actor(self) -> str:
+        """How what it makes says by whom it was made."""
+        return f"key {self.key_id}"
+
     def may(self, scope: Scope) -> bool:
         """Each scope stands for itself; `admin` includes the others."""
         return scope in self.scopes or "admin" in self.scopes
@@ -87,7 +92,7 @@ class Call(Generic[Query, Body]):
 
     @property
     def started_by(self) -> str:
-        return f"key {self.caller.key_id}"
+        return self.caller.actor
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +142,8 @@ class Desk:
         """A transaction that sees the call's tenant; with `admin` and a global key also keys, tenants and dead
         letters of all.
         """
-        async with self.database.as_tenant(call.tenant, admin=admin and call.caller.is_global) as connection:
+        admin = admin and call.caller.is_global
+        async with self.database.as_tenant(call.tenant, admin=admin, actor=call.started_by) as connection:
             yield connection
 
 

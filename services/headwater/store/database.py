@@ -153,14 +153,19 @@ class Database:
 
     @asynccontextmanager
     async def as_tenant(
-        self, tenant: str | None, *, admin: bool = False
+        self, tenant: str | None, *, admin: bool = False, actor: str = ""
     ) -> AsyncIterator[asyncpg.Connection]:
-        """A transaction of the `api` role that sees `tenant` only; `admin` also sees what belongs to nobody."""
+        """A transaction of the `api` role that sees `tenant` only; `admin` also sees what belongs to nobody.
+
+        `actor`: who makes what is made in it.
+        """
         async with self.transaction() as connection:
             await connection.execute(
-                "SELECT set_config('headwater.tenant', $1, true), set_config('headwater.admin', $2, true)",
+                "SELECT set_config('headwater.tenant', $1, true), set_config('headwater.admin', $2, true),"
+                " set_config('headwater.actor', $3, true)",
                 tenant or "",
                 "on" if admin else "off",
+                actor,
             )
             yield connection
 

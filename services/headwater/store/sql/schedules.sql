@@ -1,8 +1,8 @@
 -- name: put
 -- A schedule; its next due time is computed anew only when its definition or its calendars changed. One that was over,
 -- disabled or at fault goes on where its new definition lets it.
-INSERT INTO schedule AS s (tenant, name, definition, state, next_at, calendars, state_reason)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO schedule AS s (tenant, name, definition, state, next_at, calendars, state_reason, created_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, nullif(current_setting('headwater.actor', true), ''))
 ON CONFLICT (tenant, name) DO UPDATE
    SET definition = excluded.definition, calendars = excluded.calendars,
        state = CASE WHEN excluded.state = 'disabled' THEN 'disabled'
