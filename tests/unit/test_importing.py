@@ -7,6 +7,7 @@ import yaml
 from headwater.cli.cronjobs import read_cronjobs
 from headwater.cli.crontab import read_crontab
 from headwater.cli.foreign import manifest_of
+from headwater.cli.importing import as_yaml
 from headwater.contracts.manifest import Manifest
 
 CRONTAB = r"""# m h dom mon dow command
@@ -103,3 +104,41 @@ def test_a_cronjob_keeps_zone_policy_deadline_and_suspension() -> None:
     assert (schedules["often"]["interval"], schedules["often"]["overlap"]) == ("1h", "cancel_other")
     assert "99 is outside 0 to 59" in " ".join(notes.values())
     assert "ConfigMap" in " ".join(notes.values())
+
+
+LISTED = """apiVersion: v1
+kind: List
+items:
+- {apiVersion: batch/v1, kind: CronJob, metadata: {name: a}, spec: {schedule: "? 3 * * *"}}
+- {apiVersion: batch/v1, kind: CronJob, metadata: {name: b}, spec: {schedule: "0 3 * * *", timeZone: Nowhere/X}}
+- {apiVersion: batch/v1, kind: CronJob, metadata: {name: c}, spec: {schedule: "0 4 * * *"}}
+"""
+
+
+def test_jobs_of_a_list_are_told_by_their_own_lines() -> None:
+    schedules, notes = taken(read_cronjobs(LISTED, timezone=None))
+
+    assert {name: each["cron"] for name, each in schedules.items()} == {"a": "* 3 * * *", "c": "0 4 * * *"}
+    assert "b was not taken: timeZone" in notes[5]
+
+
+def test_a_crontab_without_a_zone_says_so_and_one_with_a_wrong_zone_what_is_kept() -> None:
+    text = "# about the file\nPATH=/bin\n0 3 * * * a\n0 4 * * * b\nCRON_TZ=Mars/Olympus\n0 5 * * * c\n"
+    jobs, found = read_crontab(text, timezone=None, has_users=None)
+
+    notes = {note.line: note.text for note in found}
+    assert "times are UTC; --timezone" in notes[3]
+    assert "no IANA time zone" in notes[5]
+    assert notes[5].endswith("the lines below keep UTC")
+    assert [(job.name, job.words["description"]) for job in jobs] == [
+        ("a", "was a"),
+        ("b", "was b"),
+        ("c", "was c"),
+    ]
+
+
+def test_what_several_schedules_share_is_written_out_in_each() -> None:
+    jobs, notes = read_cronjobs(LISTED, timezone=None)
+    made = manifest_of(jobs, notes, source="x", base_url="https://x.org", tenant="default", applies=False)
+
+    assert "&id" not in as_yaml(made, [])

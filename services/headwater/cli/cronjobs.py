@@ -43,9 +43,10 @@ def _documents(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
         if not isinstance(value, Mapping):
             raise ConfigError(f"line {node.start_mark.line + 1}: this is no Kubernetes object")
         if str(value.get("kind", "")).endswith("List") and isinstance(value.get("items"), list):
-            for item in value["items"]:
+            listed = next(part for name, part in node.value if name.value == "items")
+            for place, item in zip(listed.value, value["items"], strict=True):
                 if isinstance(item, Mapping):
-                    yield node.start_mark.line + 1, {"kind": "CronJob", **item}
+                    yield place.start_mark.line + 1, {"kind": "CronJob", **item}
         else:
             yield node.start_mark.line + 1, value
 
@@ -59,6 +60,9 @@ def _job(line: int, document: Mapping[str, Any], timezone: str | None, notes: li
     text, zone = spec["schedule"].strip(), spec.get("timeZone") or timezone
     if prefixed := _ZONED.match(text):
         zone, text = prefixed[1], prefixed[2]
+    text = " ".join(
+        "*" if word == "?" else word for word in text.split()
+    )  # robfig/cron: ? is * in every field
     before = len(notes)
     words = times_of(text, line, notes)
     if words is None:

@@ -29,19 +29,25 @@ def read_crontab(
     with_users = _names_users(lines) if has_users is None else has_users
     jobs: list[Foreign] = []
     notes: list[Note] = []
-    zone, comment = timezone, ""
+    zone, comment, says_zone = timezone, "", False
     for number, line in enumerate(lines, 1):
         stripped = line.strip()
         if not stripped or stripped.startswith("#"):
             comment = stripped.lstrip("# ").strip() if stripped else ""
             continue
         if setting := _SETTING.fullmatch(line):
+            comment = ""
             zone = _setting(setting[1], setting[2].strip("\"'"), zone, number, notes)
             continue
         job = _job(stripped, number, zone, comment, notes, with_users=with_users)
         comment = ""
         if job is not None:
             jobs.append(job)
+            if zone is None and "cron" in job.words and not says_zone:
+                notes.append(
+                    Note(number, "no zone is given: times are UTC; --timezone says which clock is meant")
+                )
+                says_zone = True
     return jobs, notes
 
 
@@ -64,7 +70,8 @@ def _setting(name: str, value: str, zone: str | None, number: int, notes: list[N
         try:
             find_zone(value)
         except ScheduleError as error:
-            notes.append(Note(number, f"{name}: {error.cause}; {error.mend}"))
+            kept = f"the lines below keep {zone or 'UTC'}"
+            notes.append(Note(number, f"{name}: {error.cause}; {error.mend}; {kept}"))
             return zone
         return value
     if name == "MAILTO" and value:

@@ -45,7 +45,7 @@ async def execute_import(chosen: argparse.Namespace, settings: Settings) -> int:
     if not jobs:
         print(f"{chosen.file}: no schedule was found", file=sys.stderr)
         return Exit.FAILURE
-    written = _as_yaml(made, notes)
+    written = as_yaml(made, notes)
     if not chosen.apply:
         sys.stdout.write(written)
         return Exit.OK
@@ -57,6 +57,14 @@ async def execute_import(chosen: argparse.Namespace, settings: Settings) -> int:
     return await configuring.apply(chosen, settings, (manifest, document))
 
 
-def _as_yaml(manifest: dict[str, Any], notes: list[Note]) -> str:
+def as_yaml(manifest: dict[str, Any], notes: list[Note]) -> str:
+    """The manifest, with the notes before it."""
     comments = "".join(f"# line {note.line}: {' '.join(note.text.split())}\n" for note in notes)
-    return comments + yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=100)
+    return comments + yaml.dump(manifest, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=100)
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes what stands in several places in each of them, for people to change."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - of the base class
+        return True
