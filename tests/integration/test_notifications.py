@@ -474,6 +474,38 @@ async def test_a_run_that_takes_longer_than_its_habit_or_than_was_chosen_is_late
     assert "headwater runs cancel" in json.loads(heard[0].body)["data"]["next"]
 
 
+async def test_a_schedule_without_a_success_for_longer_than_its_habit_is_silent_once(database: str) -> None:
+    from headwater.notifier.late import look_for_silence
+
+    async with open_spine(database) as spine, listening_ear() as ear:
+        names = ("often", "seldom")
+        schedules = [{"name": name, "streams": ["shop.orders"], "interval": "1h"} for name in names]
+        rule = {"name": "ops", "events": ["silence"], "target": callback(ear.url)}
+        await spine.apply(manifest(rule, schedules=schedules))
+        for name, hours in zip(names, (1, 3), strict=True):
+            await spine.worker.execute(
+                "INSERT INTO run (id, due_at, tenant, source, stream, schedule, trigger, state, finished_at) "
+                "SELECT gen_random_uuid(), at, 'default', 'shop', 'orders', $1, 'schedule', 'succeeded', at "
+                "FROM (SELECT date_trunc('milliseconds', now() - make_interval(hours => 4 + n * $2)) AS at "
+                "FROM generate_series(0, 4) AS n) AS a",
+                name,
+                hours,
+            )
+            await spine.worker.execute(
+                "INSERT INTO schedule_record (tenant, schedule, last_success_at) VALUES ('default', $1, now() - interval '4 hours')",
+                name,
+            )
+        async with spine.worker.transaction() as connection:
+            first, again = await look_for_silence(connection), await look_for_silence(connection)
+        async with working(spine, "notifier"):
+            (heard,) = await ear.until(1)
+
+    assert (first, again) == (1, 0)
+    told = json.loads(heard.body)
+    assert (told["type"], told["data"]["schedule"]) == ("schedule.silence", "often")
+    assert "limit of 10800 s" in told["data"]["why"]
+
+
 async def test_a_worker_that_dies_while_it_sends_leaves_the_notification_to_the_next_one(
     database: str,
 ) -> None:

@@ -267,6 +267,7 @@ Event = Literal[
     "late",
     "auto_disabled",
     "expired",
+    "error",
     "silence",
 ]
 

@@ -77,7 +77,7 @@ async def show_monitor(desk: Desk, call: Call[NoQuery, None]) -> Reply:
             await monitor.failed_streams(connection, tenant), await monitor.stuck_runs(connection, tenant)
         )
         problems += _schedules(
-            await monitor.stale_schedules(connection, tenant),
+            await monitor.stale_schedules(connection, [tenant]),
             await monitor.unwell_schedules(connection, tenant),
         )
         problems += _late(

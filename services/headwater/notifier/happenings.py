@@ -27,7 +27,8 @@ async def plan_happenings(connection: Any, public_url: str, reach: Sequence[str]
     planned = []
     for row in rows:
         event = _event_of(row, book.wishes_of(row["tenant"], _schedule_of(row)).streams, public_url)
-        if row["event"] in OURS and event.late_after_s is None:
+        is_ours = row["event"] in OURS or (row["event"], row["subject_kind"]) == ("silence", "schedule")
+        if is_ours and event.late_after_s is None:
             await _owe(connection, event, row["subject_kind"])
         planned += plan(event, book)
     await notifications.insert(connection, planned)

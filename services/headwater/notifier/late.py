@@ -1,10 +1,10 @@
-"""Looks for what is late: runs that take longer than they used to, and schedules that nobody fires."""
+"""Looks for what is late: runs that take longer than they used to, schedules that nobody fires, and silent ones."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from headwater.model.habits import LEAST_S, late_after_s
-from headwater.store import notifications
+from headwater.model.habits import HABIT_FACTOR, LEAST_S, UNKNOWN_S, late_after_s
+from headwater.store import monitor, notifications
 
 UNFIRED_S = 300.0
 
@@ -27,6 +27,22 @@ async def look(connection: Any) -> int:
         at = schedule["next_at"].isoformat()
         new += await notifications.happened(
             connection, schedule["tenant"], "late", "schedule", schedule["name"], {"next_at": at}, at
+        )
+    return new
+
+
+async def look_for_silence(connection: Any) -> int:
+    """Note schedules without a success for longer than is their habit, each silence once; gives how many are new."""
+    if not await notifications.may_look(connection, "silent"):
+        return 0
+    tenants = await notifications.wanting_silence(connection)
+    new = 0
+    for row in await monitor.stale_schedules(connection, tenants) if tenants else ():
+        since = row["last_success_at"].isoformat()
+        limit_s = max(UNKNOWN_S, HABIT_FACTOR * row["gap_s"])
+        detail = {"last_success_at": since, "limit_s": round(limit_s)}
+        new += await notifications.happened(
+            connection, row["tenant"], "silence", "schedule", row["name"], detail, since
         )
     return new
 

@@ -12,7 +12,7 @@ from headwater.store.notifications import Planned
 
 CALLBACK_SECRET = "callback"  # noqa: S105 - the name of the tenant's secret that signs schedules' callbacks
 ENDS = frozenset({"succeeded", "partial", "failed", "cancelled", "skipped"})
-OF_CALLBACKS = ENDS | {"late", "auto_disabled", "expired", "error"}
+OF_CALLBACKS = ENDS | {"late", "silence", "auto_disabled", "expired", "error"}
 
 
 @dataclass(frozen=True, slots=True)

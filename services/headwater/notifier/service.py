@@ -17,7 +17,7 @@ from headwater.model.errors import Unavailable
 from headwater.notifier.events import event_of
 from headwater.notifier.finished import plan_ends
 from headwater.notifier.happenings import BATCH, plan_happenings
-from headwater.notifier.late import look
+from headwater.notifier.late import look, look_for_silence
 from headwater.notifier.sending import Sending
 from headwater.plugins.notifiers.base import Means, Office
 from headwater.store import notifications
@@ -30,6 +30,7 @@ logger = logging.getLogger("headwater.notifier")
 QUEUE = "headwater.run.finished"
 NET_S = 1.0  # what other processes' commits owe is seen within it
 LATE_EVERY_S = 30.0
+SILENCE_EVERY_S = 300.0  # nothing is silent within an hour
 SWEEP_EVERY_S = 3600.0
 
 
@@ -79,6 +80,7 @@ class Notifier:
             sending = Sending(self._database, self._keyring, means, self._clock, self._metrics)
             group.create_task(self._loop(stop, self._plan), name="notifier.plan")
             group.create_task(self._loop(stop, self._look), name="notifier.late")
+            group.create_task(self._loop(stop, self._hush), name="notifier.silence")
             group.create_task(self._loop(stop, self._sweep), name="notifier.sweep")
             group.create_task(self._send(stop, sending, group), name="notifier.send")
             async with self._bus.consume(QUEUE, self._handle, prefetch=200, batch=50, concurrency=2):
@@ -124,6 +126,11 @@ class Notifier:
         async with self._database.transaction() as connection:
             await look(connection)
         return LATE_EVERY_S
+
+    async def _hush(self) -> float:
+        async with self._database.transaction() as connection:
+            await look_for_silence(connection)
+        return SILENCE_EVERY_S
 
     async def _sweep(self) -> float:
         async with self._database.transaction() as connection:

@@ -19,8 +19,9 @@ async def stuck_runs(connection: Any, tenant: str) -> Sequence[Row]:
     return await connection.fetch(_Q["stuck_runs"], tenant, STUCK_S, WAITING_S)  # type: ignore[no-any-return]
 
 
-async def stale_schedules(connection: Any, tenant: str) -> Sequence[Row]:
-    return await connection.fetch(_Q["stale_schedules"], tenant)  # type: ignore[no-any-return]
+async def stale_schedules(connection: Any, tenants: Sequence[str]) -> Sequence[Row]:
+    """Schedules of these tenants that had no success for longer than is their habit."""
+    return await connection.fetch(_Q["stale_schedules"], list(tenants))  # type: ignore[no-any-return]
 
 
 async def unwell_schedules(connection: Any, tenant: str) -> Sequence[Row]:

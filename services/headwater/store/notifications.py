@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from headwater.contracts.codec import dumps
@@ -217,9 +217,9 @@ async def sweep(connection: Any) -> None:
     await connection.execute(_Q["sweep_happenings"], HAPPENING_DAYS)
 
 
-async def may_look(connection: Any) -> bool:
-    """Whether the caller's transaction is the one that looks for what is late."""
-    return bool(await connection.fetchval(_Q["lock_look"]))
+async def may_look(connection: Any, what: Literal["late", "silent"] = "late") -> bool:
+    """Whether the caller's transaction is the one that looks for what is late, or silent."""
+    return bool(await connection.fetchval(_Q["lock_look"], what))
 
 
 async def late_limits(connection: Any) -> dict[str, list[int | None]]:
@@ -228,6 +228,11 @@ async def late_limits(connection: Any) -> dict[str, list[int | None]]:
     for row in await connection.fetch(_Q["late_limits"]):
         found.setdefault(row["tenant"], []).append(row["late_after_s"])
     return found
+
+
+async def wanting_silence(connection: Any) -> list[str]:
+    """The tenants in which somebody wants to hear of silent schedules."""
+    return [row["tenant"] for row in await connection.fetch(_Q["wanting_silence"])]
 
 
 async def open_runs(connection: Any, tenants: Sequence[str], least_age_s: float) -> Sequence[Row]:

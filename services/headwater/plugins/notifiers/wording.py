@@ -233,6 +233,12 @@ def _words(event: str, subject: str, detail: Mapping[str, Any]) -> tuple[str, st
                 reason,
                 "mend its specification and apply it",
             )
+        case "silence" if "last_success_at" in detail:
+            return (
+                f"Schedule {subject} had no success since {detail['last_success_at']}.",
+                f"longer than its limit of {detail.get('limit_s')} s, three times its longest pause of late",
+                f"see `headwater runs list --schedule {subject}`",
+            )
         case "silence":
             limit = detail.get("limit_s")
             return (

@@ -21,17 +21,18 @@ SELECT id, source || '.' || stream AS stream, schedule, state, progress_at, due_
  ORDER BY due_at LIMIT 500
 
 -- name: stale_schedules
--- Schedules in force whose last success is older than three times the longest time between two of their last 20
--- (an hour at least), or that were due often and never succeeded.
-SELECT s.name, s.next_at, e.last_success_at, habit.gap_s
+-- Schedules of these tenants in force whose last success is older than three times the longest time between two of their
+-- last 20 (an hour at least). Only those that missed three due times are looked at more closely.
+SELECT s.tenant, s.name, s.next_at, e.last_success_at, habit.gap_s
   FROM schedule s JOIN schedule_record e ON e.tenant = s.tenant AND e.schedule = s.name
  CROSS JOIN LATERAL (
        SELECT max(gap_s) AS gap_s, count(*) AS gap_count FROM (
            SELECT extract(epoch FROM finished_at - lag(finished_at) OVER (ORDER BY finished_at))::float8 AS gap_s FROM (
                SELECT finished_at FROM run r WHERE r.tenant = s.tenant AND r.schedule = s.name AND r.state = 'succeeded'
                 ORDER BY due_at DESC LIMIT 20) AS good) AS gaps WHERE gap_s IS NOT NULL) AS habit
- WHERE s.tenant = $1 AND s.state = 'active' AND s.next_at IS NOT NULL
+ WHERE s.tenant = ANY($1::text[]) AND s.state = 'active' AND s.next_at IS NOT NULL
    AND e.last_success_at < clock_timestamp() - interval '1 hour' AND habit.gap_count >= 3
+   AND e.last_success_at < clock_timestamp() - 3 * coalesce(s.next_at - s.last_due_at, interval '0')
    AND e.last_success_at < clock_timestamp() - make_interval(secs => greatest(3600, 3 * habit.gap_s))
  ORDER BY e.last_success_at LIMIT 500
 

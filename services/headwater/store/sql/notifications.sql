@@ -115,8 +115,8 @@ ON CONFLICT DO NOTHING RETURNING id
 DELETE FROM happening WHERE planned_at < clock_timestamp() - make_interval(days => $1)
 
 -- name: lock_look
--- Only one notifier looks for what is late; false when another one does.
-SELECT pg_try_advisory_xact_lock(hashtext('headwater.late'))
+-- Only one notifier looks for what is late or silent ($1); false when another one does.
+SELECT pg_try_advisory_xact_lock(hashtext('headwater.' || $1))
 
 -- name: late_limits
 -- The times that rules about late runs chose, by tenant; null: by habit.
@@ -124,6 +124,13 @@ SELECT tenant, (definition ->> 'late_after_s')::int AS late_after_s FROM notific
  WHERE enabled AND definition -> 'events' ? 'late'
 UNION
 SELECT tenant, NULL FROM schedule
+ WHERE definition ->> 'callback_url' IS NOT NULL OR definition -> 'notify' <> '[]'::jsonb
+
+-- name: wanting_silence
+-- Tenants in which somebody wants to hear of schedules that had no success for long.
+SELECT tenant FROM notification_rule WHERE enabled AND definition -> 'events' ? 'silence'
+UNION
+SELECT tenant FROM schedule
  WHERE definition ->> 'callback_url' IS NOT NULL OR definition -> 'notify' <> '[]'::jsonb
 
 -- name: open_runs
