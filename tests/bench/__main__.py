@@ -18,6 +18,7 @@ BENCHES = {
     "receive": "receiving webhooks, against a bare aiohttp handler",
     "queue_to_table": "from the queue to the table, against psql \\copy",
     "walk": "walking an API, against a plain loop",
+    "walk_scale": "a million records, and a thousand streams at once",
     "walk_peers": "walking an API, against dlt and airbyte-cdk",
     "timers": "schedules, against APScheduler on PostgreSQL",
     "parts": "signatures and schedules alone",

@@ -73,11 +73,11 @@ def manifest(base: str, streams: Mapping[str, Stream]) -> str:
     return "\n".join(lines) + "\n"
 
 
-async def start(database: Database, stream: str) -> object:
+async def start(database: Database, stream: str, source: str = "api") -> object:
     """Insert a run and ring; gives its id."""
     async with database.transaction() as connection:
         run_id = await runs.insert(
-            connection, NewRun("default", "api", stream, datetime.now(UTC), "api", key=stream, priority=0)
+            connection, NewRun("default", source, stream, datetime.now(UTC), "api", key=stream, priority=0)
         )
     await database.execute("SELECT pg_notify($1, '')", WORK)
     return run_id

@@ -288,7 +288,9 @@ class Pages:
         size = len(response.body)
         self._body_bytes += size
         try:
-            await self._bus.publish(await self._batch_message(turn, page, response))
+            message = await self._batch_message(turn, page, response)
+            del page, response  # while the broker confirms, the message is all that is kept
+            await self._bus.publish(message)
         finally:
             self._body_bytes -= size
         self._metrics.pages.labels("ok").inc()
