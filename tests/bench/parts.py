@@ -10,8 +10,8 @@ from tests.bench.house import House, worker
 from tests.bench.load import body_of
 from tests.support import webhook_signer
 
-from headwater.plugins.signatures import bind, preset
-from headwater.plugins.signatures.presets import preset_row
+from headwater.plugins.signatures.presets import preset, preset_row
+from headwater.plugins.signatures.verify import bind
 from headwater.timer.fire import fire_due
 
 PRESETS = ("github", "stripe", "standard_webhooks", "shopify", "slack")

@@ -7,7 +7,7 @@ import pytest
 
 from headwater.contracts.manifest_text import parse_manifest
 from headwater.control.validation import check
-from headwater.plugins.signatures import handshake_names
+from headwater.plugins.signatures.handshakes import handshake_names
 from headwater.telemetry.metrics import Metrics
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "receiving.md").read_text()

@@ -16,7 +16,7 @@ from headwater.bus.wire import to_message
 from headwater.contracts.messages import BatchReady
 from headwater.model.run import RunState
 from headwater.model.secret import Secret
-from headwater.plugins.walk import token_digest
+from headwater.plugins.walk.token import token_digest
 from headwater.store import config, ledger, runs
 from headwater.store.ledger import PageKey
 from headwater.store.runs import NewRun, Outcome

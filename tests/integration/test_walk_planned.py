@@ -9,7 +9,8 @@ from tests.support.walk_driver import SettableClock, definition, walk_all, walk_
 
 from headwater.app.hostile import Behaviour, HostileApi
 from headwater.http.client import HttpClient
-from headwater.plugins.walk import Page, token_digest
+from headwater.plugins.walk.token import token_digest
+from headwater.plugins.walk.walk import Page
 
 OFFSET = {"type": "offset", "total": "total", "parallel": 8, "size": 20}
 PAGE = {"type": "page", "size": 20, "size_param": "limit", "total": "total", "parallel": 8}
@@ -72,7 +73,7 @@ async def test_each_page_names_the_token_of_its_successor(client: HttpClient) ->
         asked: dict[int, dict[str, Any]] = {}
         pages = await walk_planned(client, stream, lambda numbers: numbers[::-1])
 
-        from headwater.plugins.walk import Walk
+        from headwater.plugins.walk.walk import Walk
 
         walk = Walk(stream)
         planned = pages[1].next_token

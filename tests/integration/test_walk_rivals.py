@@ -16,7 +16,7 @@ from headwater.contracts.messages import BatchReady
 from headwater.fetcher.beginnings import Beginnings
 from headwater.model.ids import derive_id, derive_key_id, time_of
 from headwater.model.run import RunState
-from headwater.plugins.walk import token_digest
+from headwater.plugins.walk.token import token_digest
 from headwater.store import admission, ledger, payloads, runs
 from headwater.store.ledger import Beginning, Begun, PageKey
 from headwater.store.runs import NewRun, Outcome

@@ -11,7 +11,8 @@ from headwater.contracts.source import StreamDefinition
 from headwater.http.client import HttpClient
 from headwater.model.errors import SourceError
 from headwater.model.secret import Secret
-from headwater.plugins.walk import Page, Walk, token_digest
+from headwater.plugins.walk.token import token_digest
+from headwater.plugins.walk.walk import Page, Walk
 
 LOOPBACK = ("127.0.0.0/8",)
 ATTEMPTS = 4

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
 
 from headwater.model.secret import Secret
-from headwater.plugins.signatures import SignedRequest
+from headwater.plugins.signatures.request import SignedRequest
 
 URL = "https://hooks.example.com/in/default/orders?source=a%20b"
 BODY = '{"id":"evt_1","type":"order.paid","name":"Ünïcode ✓","amount":1250}'.encode()

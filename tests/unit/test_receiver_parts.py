@@ -10,7 +10,8 @@ from tests.support.virtual_time import VirtualTime
 from headwater.contracts.signatures import SchemeDefinition
 from headwater.model.errors import ConfigError, SourceError, Unavailable
 from headwater.model.secret import Secret
-from headwater.plugins.signatures import compile_definition, preset
+from headwater.plugins.signatures.compile import compile_definition
+from headwater.plugins.signatures.presets import preset
 from headwater.receiver.breaker import Breaker
 from headwater.receiver.bucket import Bucket
 from headwater.receiver.certificates import FETCHES_PER_MINUTE, Certificates

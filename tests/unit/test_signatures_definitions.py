@@ -12,20 +12,13 @@ from tests.support.webhook_signer import encode, secret_of, send, token
 
 from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret
-from headwater.plugins.signatures import (
-    REASONS,
-    SignedRequest,
-    bind,
-    certificate_url,
-    check_secrets,
-    compile_scheme,
-    delivery_id,
-    event_type,
-    preset,
-    preset_names,
-    preset_row,
-    verify,
-)
+from headwater.plugins.signatures.compile import compile_scheme
+from headwater.plugins.signatures.facts import certificate_url, delivery_id, event_type
+from headwater.plugins.signatures.keys import check_secrets
+from headwater.plugins.signatures.presets import preset, preset_names, preset_row
+from headwater.plugins.signatures.reasons import REASONS
+from headwater.plugins.signatures.request import SignedRequest
+from headwater.plugins.signatures.verify import bind, verify
 
 AT_S = 1_760_000_000
 SECRET = Secret.of("s3cret")

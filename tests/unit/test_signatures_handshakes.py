@@ -10,14 +10,9 @@ from hypothesis import strategies as st
 
 from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret
-from headwater.plugins.signatures import (
-    SignedRequest,
-    compile_handshake,
-    handshake_for,
-    handshake_names,
-    preset,
-    preset_names,
-)
+from headwater.plugins.signatures.handshakes import compile_handshake, handshake_for, handshake_names
+from headwater.plugins.signatures.presets import preset, preset_names
+from headwater.plugins.signatures.request import SignedRequest
 
 SECRET = Secret.of("s3cret")
 URL = "https://hooks.example.com/in/default/x"

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from tests.support.webhook_signer import encode, send, stamp
 
 from headwater.model.secret import Secret
-from headwater.plugins.signatures import REASONS, SignedRequest, preset, preset_names, preset_row, verify
 from headwater.plugins.signatures.decoders import DECODERS
+from headwater.plugins.signatures.presets import preset, preset_names, preset_row
+from headwater.plugins.signatures.reasons import REASONS
+from headwater.plugins.signatures.request import SignedRequest
 from headwater.plugins.signatures.timestamps import read_timestamp
+from headwater.plugins.signatures.verify import verify
 
 AT_S = 1_760_000_000.0
 quick = settings(

@@ -9,7 +9,8 @@ import pytest
 from tests.support.webhook_signer import send
 
 from headwater.model.secret import Secret
-from headwater.plugins.signatures import preset, preset_names, preset_row, verify
+from headwater.plugins.signatures.presets import preset, preset_names, preset_row
+from headwater.plugins.signatures.verify import verify
 
 AT_S = 1_760_000_000.25
 ARABIC_DIGITS = (

@@ -11,7 +11,10 @@ import standardwebhooks
 import stripe
 
 from headwater.model.secret import Secret
-from headwater.plugins.signatures import SignedRequest, delivery_id, event_type, preset, verify
+from headwater.plugins.signatures.facts import delivery_id, event_type
+from headwater.plugins.signatures.presets import preset
+from headwater.plugins.signatures.request import SignedRequest
+from headwater.plugins.signatures.verify import verify
 
 VECTORS = json.loads((Path(__file__).parent / "data/signatures/vectors.json").read_bytes())
 

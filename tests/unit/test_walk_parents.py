@@ -9,7 +9,7 @@ from headwater.contracts.manifest_text import parse_manifest
 from headwater.contracts.pinning import pinned
 from headwater.control.export import lean
 from headwater.control.validation import check
-from headwater.plugins.walk import Family
+from headwater.plugins.walk.family import Family
 
 USERS = {"name": "users", "request": {"path": "users"}, "records": {"path": "items"}}
 POSTS: dict[str, Any] = {

@@ -11,7 +11,7 @@ from headwater.contracts.codec import dumps
 from headwater.model.errors import ConfigError, SecretError
 from headwater.model.http import Response
 from headwater.model.secret import Secret
-from headwater.plugins.walk import Walk
+from headwater.plugins.walk.walk import Walk
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 SECRETS = {"TOKEN": Secret.of("t0ken-value"), "OTHER": Secret.of('q"uo\\te')}

@@ -9,7 +9,7 @@ import pytest
 from headwater.contracts.endpoint import Endpoint
 from headwater.contracts.webhook import Receipt
 from headwater.model.errors import ConfigError
-from headwater.plugins.webhooks import Judgement, compile_effects, judge
+from headwater.plugins.webhooks.effects import Judgement, compile_effects, judge
 
 JSON = (("Content-Type", "application/json"),)
 

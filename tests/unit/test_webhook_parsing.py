@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from headwater.model.errors import ContractError
-from headwater.plugins.webhooks import decompressed, parse
-from headwater.plugins.webhooks.encoding import TooLargeError
+from headwater.plugins.webhooks.encoding import TooLargeError, decompressed
+from headwater.plugins.webhooks.parsing import parse
 
 JSON = (("Content-Type", "application/json"),)
 FORM = (("Content-Type", "application/x-www-form-urlencoded"),)

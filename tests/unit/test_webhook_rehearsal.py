@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from headwater.contracts.codec import dumps
 from headwater.contracts.endpoint import Endpoint
 from headwater.model.secret import Secret
-from headwater.plugins.signatures import SignedRequest
+from headwater.plugins.signatures.request import SignedRequest
 from headwater.plugins.webhooks.rehearsal import rehearse
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -19,8 +19,8 @@ from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
 from headwater.model.errors import ConfigError, SecretError
 from headwater.model.secret import Secret
 from headwater.plugins.secret_text import names_in
-from headwater.plugins.signatures import Scheme
 from headwater.plugins.signatures.keys import load_key
+from headwater.plugins.signatures.scheme import Scheme
 from headwater.plugins.webhooks.schemes import handshake_of, learns, needs_secret, scheme_of, windows
 from headwater.store import config, endpoints
 from headwater.store.secret_status import SecretState, status_of

@@ -19,8 +19,9 @@ from headwater.control.signatures import ReceivedRequest, signed_request
 from headwater.model.errors import ConfigError, ContractError, SecretError
 from headwater.model.secret import Secret
 from headwater.plugins.secret_text import names_in
-from headwater.plugins.signatures import SignedRequest
-from headwater.plugins.webhooks import ENCODINGS, compile_effects, decompressed
+from headwater.plugins.signatures.request import SignedRequest
+from headwater.plugins.webhooks.effects import compile_effects
+from headwater.plugins.webhooks.encoding import ENCODINGS, decompressed
 from headwater.plugins.webhooks.rehearsal import rehearse
 from headwater.plugins.webhooks.schemes import handshake_of, learns, scheme_of, windows
 from headwater.store import config, deliveries, endpoints

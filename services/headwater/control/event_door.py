@@ -17,8 +17,8 @@ from headwater.contracts.webhook import Receipt
 from headwater.model.errors import ConfigError, Reject
 from headwater.model.ids import derive_id, derive_key_id, to_millisecond
 from headwater.model.topics import ATTRIBUTE_PREFIX
-from headwater.plugins.signatures import SignedRequest
-from headwater.plugins.webhooks import compile_facts
+from headwater.plugins.signatures.request import SignedRequest
+from headwater.plugins.webhooks.facts import compile_facts
 from headwater.plugins.webhooks.schemes import scheme_of
 from headwater.store import config, endpoints, idempotency, ordering, outbox, payloads
 from headwater.store.endpoints import Count

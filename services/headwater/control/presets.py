@@ -10,8 +10,8 @@ from headwater.control.paging import ListQuery, after_name, listing, token_of
 from headwater.control.problems import not_found
 from headwater.control.route import Answer, Call, Desk, Reply
 from headwater.model.schedule import PRESETS, describe, parse_timetable
-from headwater.plugins.signatures import compile_handshake, preset_names, preset_row
-from headwater.plugins.signatures.handshakes import handshake_names
+from headwater.plugins.signatures.handshakes import compile_handshake, handshake_names
+from headwater.plugins.signatures.presets import preset_names, preset_row
 
 Kind = Literal["signature", "handshake", "schedule"]
 

@@ -12,7 +12,7 @@ from headwater.model.errors import ConfigError, SourceError
 from headwater.model.http import Response
 from headwater.model.secret import Secret
 from headwater.plugins.auth import ACCESS_TOKEN
-from headwater.plugins.walk import Family, Page, level_of, token_digest
+from headwater.plugins.walk.family import Family, level_of
 from headwater.plugins.walk.preview import (
     ROWS_SHOWN,
     Exchange,
@@ -26,6 +26,8 @@ from headwater.plugins.walk.preview import (
     understood,
 )
 from headwater.plugins.walk.suggest import Suggestion
+from headwater.plugins.walk.token import token_digest
+from headwater.plugins.walk.walk import Page
 
 MAX_PAGES = 20
 MORE = "more"

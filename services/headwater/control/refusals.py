@@ -10,7 +10,7 @@ from pydantic import Field
 from headwater.control.paging import Instant, ListQuery, after_moment, in_utc, listing, token_of
 from headwater.control.problems import not_found
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
-from headwater.plugins.signatures import REASONS
+from headwater.plugins.signatures.reasons import REASONS
 from headwater.store import refusals
 
 # What is turned away besides a signature that does not verify.

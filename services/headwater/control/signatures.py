@@ -13,14 +13,12 @@ from headwater.control.problems import invalid_at
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
 from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret
-from headwater.plugins.signatures import (
-    REASONS,
-    Scheme,
-    SignedRequest,
-    compile_definition,
-    preset,
-    verify,
-)
+from headwater.plugins.signatures.compile import compile_definition
+from headwater.plugins.signatures.presets import preset
+from headwater.plugins.signatures.reasons import REASONS
+from headwater.plugins.signatures.request import SignedRequest
+from headwater.plugins.signatures.scheme import Scheme
+from headwater.plugins.signatures.verify import verify
 
 DEFAULT_TOLERANCE_S = 300.0
 

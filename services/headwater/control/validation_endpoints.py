@@ -12,9 +12,9 @@ from headwater.control.validation_sources import twice, wrong_expression
 from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret
 from headwater.plugins.secret_text import names_in
-from headwater.plugins.signatures import Scheme
 from headwater.plugins.signatures.keys import load_key
-from headwater.plugins.webhooks import compile_effects
+from headwater.plugins.signatures.scheme import Scheme
+from headwater.plugins.webhooks.effects import compile_effects
 from headwater.plugins.webhooks.schemes import handshake_of, needs_secret, scheme_of
 
 _PLACE = re.compile(r"([a-z_]+(?:\.[a-z_]+)*): ")

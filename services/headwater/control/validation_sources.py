@@ -19,7 +19,7 @@ from headwater.model.http import parse_url
 from headwater.plugins.expressions import compile_path
 from headwater.plugins.mapping import Mapper
 from headwater.plugins.secret_text import names_in
-from headwater.plugins.walk import Family
+from headwater.plugins.walk.family import Family
 
 _PLACE = re.compile(r"([a-z_]+(?:\.[a-z0-9_]+)*): ")
 _EXPRESSIONS = ("cursor_path", "next_path", "total", "total_pages", "has_more", "key_path", "page_info")

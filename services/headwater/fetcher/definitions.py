@@ -10,7 +10,8 @@ from headwater.contracts.codec import dumps
 from headwater.contracts.source import StreamDefinition
 from headwater.model.errors import Reject
 from headwater.plugins.secret_text import Secrets, names_in
-from headwater.plugins.walk import Family, Walk, level_of
+from headwater.plugins.walk.family import Family, level_of
+from headwater.plugins.walk.walk import Walk
 from headwater.store import config
 from headwater.store.database import Database
 from headwater.store.keyring import Keyring

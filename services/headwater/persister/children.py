@@ -13,8 +13,9 @@ from headwater.contracts.source import StreamDefinition
 from headwater.contracts.walking import Limits
 from headwater.model.run import StopReason
 from headwater.persister.definitions import Definitions
-from headwater.plugins.walk import Family, is_slice, level_of
+from headwater.plugins.walk.family import Family, level_of
 from headwater.plugins.walk.parents import view_of
+from headwater.plugins.walk.token import is_slice
 from headwater.store import children, ledger, runs, slices
 from headwater.store.children import NewWalk
 from headwater.store.ledger import PageKey, WalkAdvance

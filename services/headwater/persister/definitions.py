@@ -5,7 +5,7 @@ from uuid import UUID
 
 from headwater.contracts.source import StreamDefinition
 from headwater.model.errors import Reject
-from headwater.plugins.walk import Family
+from headwater.plugins.walk.family import Family
 from headwater.store import config
 from headwater.store.database import Database
 

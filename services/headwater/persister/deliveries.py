@@ -22,8 +22,7 @@ from headwater.persister.loading import as_loader, load, prepare, table_of
 from headwater.persister.outlets import Outlets
 from headwater.persister.owed_records import Messages, messages_of, owe
 from headwater.plugins.destinations import Batch, Loaded, Plan, PostgresDestination, StalePlan, Table
-from headwater.plugins.webhooks import Judgement, judge
-from headwater.plugins.webhooks.effects import DEAD, DONE
+from headwater.plugins.webhooks.effects import DEAD, DONE, Judgement, judge
 from headwater.store import deliveries, endpoints, ordering, payloads, replays
 from headwater.store.bell import Bell
 from headwater.store.database import Database

@@ -13,7 +13,7 @@ from headwater.contracts.destination import Destination
 from headwater.contracts.endpoint import Endpoint
 from headwater.model.errors import ConfigError, SecretError
 from headwater.model.secret import Secret
-from headwater.plugins.webhooks import Effects, compile_effects
+from headwater.plugins.webhooks.effects import Effects, compile_effects
 from headwater.store import config, endpoints
 from headwater.store.database import Database
 from headwater.store.keyring import Keyring

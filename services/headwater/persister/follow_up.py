@@ -7,7 +7,7 @@ from headwater.model.ids import derive_id
 from headwater.model.run import Trigger
 from headwater.model.topics import ATTRIBUTE_PREFIX, EXCHANGE, event_headers, routing_key
 from headwater.persister.items import Item
-from headwater.plugins.webhooks import Event, StartedRun
+from headwater.plugins.webhooks.effects import Event, StartedRun
 from headwater.plugins.webhooks.parsing import header
 from headwater.store import outbox, runs
 from headwater.store.outbox import OutboxRow

@@ -8,8 +8,7 @@ from headwater.model.errors import ConfigError
 from headwater.persister.items import Item, Key
 from headwater.persister.outlets import Outlets, Target
 from headwater.plugins.destinations.messages import Origin, Outgoing, render
-from headwater.plugins.webhooks import Judgement
-from headwater.plugins.webhooks.effects import DEAD, DONE, Load
+from headwater.plugins.webhooks.effects import DEAD, DONE, Judgement, Load
 from headwater.store import destinations
 from headwater.store.destinations import Owed
 

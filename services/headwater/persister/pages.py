@@ -27,8 +27,9 @@ from headwater.persister.outlets import Outlets
 from headwater.persister.rejections import rejection_warnings, rejections_of
 from headwater.persister.sent_pages import Exchange, SentPage, exchange_of, loaded_of, send_pages, wait
 from headwater.plugins.destinations import Batch, Loaded, Mode, Plan, PostgresDestination, StalePlan, Table
-from headwater.plugins.walk import order_of, token_digest
 from headwater.plugins.walk.boundary import joined, value_of
+from headwater.plugins.walk.cursor import order_of
+from headwater.plugins.walk.token import token_digest
 from headwater.store import ledger, payloads, runs, staging
 from headwater.store.bell import Bell
 from headwater.store.database import Database

@@ -13,8 +13,10 @@ from headwater.model.errors import ConfigError, SecretError
 from headwater.model.ids import KeyIds
 from headwater.model.secret import Secret
 from headwater.plugins.secret_text import names_in
-from headwater.plugins.signatures import Handshake, Scheme, check_secrets
-from headwater.plugins.webhooks import Facts, compile_facts
+from headwater.plugins.signatures.handshake import Handshake
+from headwater.plugins.signatures.keys import check_secrets
+from headwater.plugins.signatures.scheme import Scheme
+from headwater.plugins.webhooks.facts import Facts, compile_facts
 from headwater.plugins.webhooks.schemes import handshake_of, learns, scheme_of, windows
 from headwater.receiver.bucket import Bucket
 from headwater.receiver.keys import Keys, NamedSecret

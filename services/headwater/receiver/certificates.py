@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from headwater.model.clock import Clock
 from headwater.model.errors import ConfigError, SourceError, Unavailable
 from headwater.model.secret import Secret
-from headwater.plugins.signatures import Scheme, Verifier, bind, check_secrets
+from headwater.plugins.signatures.keys import check_secrets
+from headwater.plugins.signatures.scheme import Scheme
+from headwater.plugins.signatures.verify import Verifier, bind
 
 MAX_KEPT = 64
 KEPT_S = 24 * 3600.0

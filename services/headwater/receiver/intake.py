@@ -9,7 +9,8 @@ from headwater.bus.port import Message
 from headwater.contracts import webhook
 from headwater.contracts.webhook import Receipt
 from headwater.model.ids import derive_id, derive_key_id, moment_id, to_millisecond
-from headwater.plugins.signatures import SignedRequest, Verdict
+from headwater.plugins.signatures.request import SignedRequest
+from headwater.plugins.signatures.verify import Verdict
 from headwater.plugins.webhooks.facts import Known
 from headwater.receiver.address import Address
 

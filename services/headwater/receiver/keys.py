@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headwater.model.secret import Secret
-from headwater.plugins.signatures import Scheme, Verifier, bind
+from headwater.plugins.signatures.scheme import Scheme
+from headwater.plugins.signatures.verify import Verifier, bind
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from headwater.http.plain import METHOD, PlainRequest
 from headwater.http.short import Reply, ShortWay
 from headwater.model.clock import Clock
 from headwater.model.secret import Secret
-from headwater.plugins.signatures import SignedRequest, handshake_for
+from headwater.plugins.signatures.handshakes import handshake_for
+from headwater.plugins.signatures.request import SignedRequest
 from headwater.receiver.address import Address
 from headwater.receiver.endpoints import Endpoints
 from headwater.receiver.intake import prompt_message

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from headwater.model.errors import ContractError
-from headwater.plugins.webhooks import ENCODINGS, decompressed
-from headwater.plugins.webhooks.encoding import TooLargeError
+from headwater.plugins.webhooks.encoding import ENCODINGS, TooLargeError, decompressed
 from headwater.receiver.refused import Refused, too_large, unavailable
 
 READ_S = 10.0  # between two pieces of a body

@@ -9,7 +9,9 @@ from headwater.http.client import HttpClient
 from headwater.model.errors import SourceError
 from headwater.model.http import HttpRequest
 from headwater.model.secret import Secret
-from headwater.plugins.signatures import HandshakeAnswer, SignedRequest, handshake_for
+from headwater.plugins.signatures.handshake import HandshakeAnswer
+from headwater.plugins.signatures.handshakes import handshake_for
+from headwater.plugins.signatures.request import SignedRequest
 from headwater.receiver.address import Address
 from headwater.receiver.keys import ActiveKeys
 from headwater.receiver.refused import Refused, unavailable

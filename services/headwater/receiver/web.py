@@ -17,8 +17,10 @@ from aiohttp import web
 from headwater.model.clock import Clock
 from headwater.model.errors import Unavailable
 from headwater.model.ids import derive_id
-from headwater.plugins.signatures import SignedRequest, Verdict, certificate_url
+from headwater.plugins.signatures.facts import certificate_url
 from headwater.plugins.signatures.handshake import HandshakeAnswer
+from headwater.plugins.signatures.request import SignedRequest
+from headwater.plugins.signatures.verify import Verdict
 from headwater.receiver.address import Address
 from headwater.receiver.certificates import Certificates
 from headwater.receiver.endpoints import Endpoints

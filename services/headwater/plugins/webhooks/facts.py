@@ -8,8 +8,9 @@ from headwater.contracts.codec import dumps
 from headwater.contracts.endpoint import Endpoint
 from headwater.model.errors import ContractError
 from headwater.plugins.expressions import MISSING, Getter, compile_path
-from headwater.plugins.signatures import Scheme, SignedRequest, delivery_id, event_type
-from headwater.plugins.signatures.request import header_values
+from headwater.plugins.signatures.facts import delivery_id, event_type
+from headwater.plugins.signatures.request import SignedRequest, header_values
+from headwater.plugins.signatures.scheme import Scheme
 from headwater.plugins.webhooks.parsing import parse
 from headwater.plugins.webhooks.request import request_document
 

@@ -11,7 +11,9 @@ from headwater.contracts.webhook import Receipt
 from headwater.model.secret import Secret
 from headwater.model.topics import routing_key
 from headwater.plugins.secret_text import Secrets
-from headwater.plugins.signatures import SignedRequest, Verdict, handshake_for, verify
+from headwater.plugins.signatures.handshakes import handshake_for
+from headwater.plugins.signatures.request import SignedRequest
+from headwater.plugins.signatures.verify import Verdict, verify
 from headwater.plugins.webhooks.effects import NO_KEYS, Judgement, compile_effects, judge
 from headwater.plugins.webhooks.facts import Known, compile_facts
 from headwater.plugins.webhooks.schemes import handshake_of, scheme_of

@@ -4,7 +4,11 @@ from typing import Final
 
 from headwater.contracts.endpoint import Endpoint
 from headwater.contracts.endpoints import SecretWindow
-from headwater.plugins.signatures import Handshake, Scheme, compile_definition, compile_handshake, preset
+from headwater.plugins.signatures.compile import compile_definition
+from headwater.plugins.signatures.handshake import Handshake
+from headwater.plugins.signatures.handshakes import compile_handshake
+from headwater.plugins.signatures.presets import preset
+from headwater.plugins.signatures.scheme import Scheme
 
 LEARNING: Final = frozenset(
     {"asana_x_hook_secret", "notion_verification_token"}
