@@ -10,7 +10,7 @@ from headwater.contracts.codec import dumps
 from headwater.contracts.walking import Records
 from headwater.model.errors import SourceError
 from headwater.model.http import Response
-from headwater.plugins.walk import Page, Walk
+from headwater.plugins.walk.walk import Page, Walk
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 URL = "https://api.example.com/items"

@@ -6,9 +6,9 @@ from typing import Any
 
 from headwater.contracts.source import StreamDefinition
 from headwater.model.run import StopReason
-from headwater.plugins.walk import is_slice
 from headwater.plugins.walk.boundary import joined
 from headwater.plugins.walk.slices import Gap, gaps_of, joined_gaps, kept, moment
+from headwater.plugins.walk.token import is_slice
 from headwater.store import cursors, slices
 
 _SHOWN = 3  # gaps named in a message

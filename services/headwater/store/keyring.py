@@ -10,11 +10,9 @@ import binascii
 import hashlib
 import os
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from headwater.model.errors import ConfigError, SecretError
 from headwater.model.secret import Secret
@@ -22,6 +20,8 @@ from headwater.model.secret import Secret
 _VERSION = b"\x01"
 _ID_BYTES = 8
 _NONCE_BYTES = 12
+_AT = len(_VERSION) + _ID_BYTES  # of the nonce
+_FROM = _AT + _NONCE_BYTES  # of the ciphertext
 
 
 def _binding(tenant: str, name: str) -> bytes:
@@ -33,7 +33,7 @@ class Keyring:
     """Keys by id; `active` seals, all open."""
 
     active: bytes
-    keys: dict[bytes, AESGCM]
+    keys: Mapping[bytes, Secret]
 
     @classmethod
     def of(cls, setting: Secret) -> "Keyring":
@@ -45,35 +45,34 @@ class Keyring:
         if not raw:
             raise ConfigError("HEADWATER_SECRET_KEY is empty: make one with `openssl rand -base64 32`")
         ids = [hashlib.sha256(b"headwater key id" + key).digest()[:_ID_BYTES] for key in raw]
-        return cls(ids[0], {key_id: AESGCM(key) for key_id, key in zip(ids, raw, strict=True)})
+        return cls(ids[0], {key_id: Secret(key) for key_id, key in zip(ids, raw, strict=True)})
 
     @property
     def active_id(self) -> str:
         return self.active.hex()
 
     def seal(self, tenant: str, name: str, plain: Secret) -> bytes:
+        from headwater.store import cipher  # noqa: PLC0415 - heavy: only where there are secrets
+
         nonce = os.urandom(_NONCE_BYTES)
-        return (
-            _VERSION
-            + self.active
-            + nonce
-            + self.keys[self.active].encrypt(nonce, plain.reveal(), _binding(tenant, name))
-        )
+        key = self.keys[self.active].reveal()
+        sealed = cipher.encrypt(key, nonce, plain.reveal(), _binding(tenant, name))
+        return _VERSION + self.active + nonce + sealed
 
     def open(self, tenant: str, name: str, sealed: bytes) -> Secret:
         """The plaintext. Raises: SecretError when the key is not in the ring or the value is not of this place."""
+        from headwater.store import cipher  # noqa: PLC0415 - as above
+
         key = self.keys.get(sealed[1 : 1 + _ID_BYTES])
         if sealed[:1] != _VERSION or key is None:
             raise SecretError(
                 f"secret {name!r} of tenant {tenant!r} is sealed under key {sealed[1 : 1 + _ID_BYTES].hex()}, which "
                 "HEADWATER_SECRET_KEY does not hold; add that key behind the first"
             )
-        start = 1 + _ID_BYTES
+        nonce, text = sealed[_AT:_FROM], sealed[_FROM:]
         try:
-            plain = key.decrypt(
-                sealed[start : start + _NONCE_BYTES], sealed[start + _NONCE_BYTES :], _binding(tenant, name)
-            )
-        except InvalidTag as error:
+            plain = cipher.decrypt(key.reveal(), nonce, text, _binding(tenant, name))
+        except cipher.InvalidTag as error:
             raise SecretError(
                 f"secret {name!r} of tenant {tenant!r} does not open: it was altered or moved"
             ) from error

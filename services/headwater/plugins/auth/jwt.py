@@ -6,19 +6,10 @@ from base64 import urlsafe_b64encode
 from datetime import datetime
 from typing import Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
 from headwater.contracts.auth import JwtAuth
 from headwater.contracts.codec import dumps
-from headwater.model.errors import SecretError
 from headwater.model.secret import Secret
 from headwater.plugins.secret_text import Secrets, fill
-
-_P256_BYTES = 32
 
 
 def signed_assertion(config: JwtAuth, secrets: Secrets, now: datetime) -> Secret:
@@ -46,16 +37,9 @@ def signed_assertion(config: JwtAuth, secrets: Secrets, now: datetime) -> Secret
 def _signature(algorithm: str, key: Secret, text: bytes) -> bytes:
     if algorithm == "HS256":
         return hmac.digest(key.reveal(), text, "sha256")
-    try:
-        private = load_pem_private_key(key.reveal().replace(b"\\n", b"\n"), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise SecretError("auth.key is no private key in PEM form without a password") from error
-    if algorithm == "RS256" and isinstance(private, rsa.RSAPrivateKey):
-        return private.sign(text, padding.PKCS1v15(), hashes.SHA256())
-    if algorithm == "ES256" and isinstance(private, ec.EllipticCurvePrivateKey):
-        r, s = decode_dss_signature(private.sign(text, ec.ECDSA(hashes.SHA256())))
-        return r.to_bytes(_P256_BYTES, "big") + s.to_bytes(_P256_BYTES, "big")
-    raise SecretError(f"auth.key is of another kind than auth.algorithm {algorithm} needs")
+    from headwater.plugins.auth.private_keys import signature_of  # noqa: PLC0415 - heavy: where such a key is
+
+    return signature_of(algorithm, key, text)
 
 
 def _encoded(raw: bytes) -> bytes:

@@ -2,15 +2,8 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
-from typing import Final
-
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
-from cryptography.x509 import load_pem_x509_certificate
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from headwater.contracts.signatures import KeyDefinition
 from headwater.model.errors import ConfigError
@@ -18,10 +11,10 @@ from headwater.model.secret import Secret
 from headwater.plugins.signatures.decoders import from_base64, from_hex
 from headwater.plugins.signatures.scheme import Scheme
 
-Key = bytes | Ed25519PublicKey | EllipticCurvePublicKey | RSAPublicKey
+if TYPE_CHECKING:
+    from headwater.plugins.signatures.public_keys import PublicKey
 
-ED25519_BYTES = 32
-RSA_BITS = 1024  # below that a key is broken in practice; providers publish 2048
+Key: TypeAlias = "bytes | PublicKey"
 
 
 def _any_base64(text: bytes) -> bytes:
@@ -41,42 +34,12 @@ def _decoded(text: bytes, form: KeyDefinition) -> bytes:
     return text
 
 
-def _public_key(raw: bytes) -> object:
-    """A public key from PEM (a key or a certificate) or from DER."""
-    if raw.lstrip().startswith(b"-----BEGIN CERTIFICATE-----"):
-        return load_pem_x509_certificate(raw).public_key()
-    if raw.lstrip().startswith(b"-----BEGIN "):
-        return load_pem_public_key(raw)
-    return load_der_public_key(raw)
-
-
-def _ed25519(raw: bytes) -> Ed25519PublicKey:
-    found = Ed25519PublicKey.from_public_bytes(raw) if len(raw) == ED25519_BYTES else _public_key(raw)
-    if not isinstance(found, Ed25519PublicKey):
-        raise TypeError("not Ed25519")
-    return found
-
-
-def _p256(raw: bytes) -> EllipticCurvePublicKey:
-    found = _public_key(raw)
-    if not isinstance(found, EllipticCurvePublicKey) or not isinstance(found.curve, SECP256R1):
-        raise TypeError("not P-256")
-    return found
-
-
-def _rsa(raw: bytes) -> RSAPublicKey:
-    found = _public_key(raw)
-    if not isinstance(found, RSAPublicKey) or found.key_size < RSA_BITS:
-        raise ValueError("not RSA, or too short")
-    return found
-
-
-_LOADERS: Final[dict[str, tuple[Callable[[bytes], Key], str]]] = {
-    "ed25519": (_ed25519, "an Ed25519 public key"),
-    "ecdsa-p256": (_p256, "a P-256 public key"),
-    "jwt-es256": (_p256, "a P-256 public key"),
-    "rsa-pkcs1v15": (_rsa, "an RSA public key or certificate of at least 1024 bits"),
-    "jwt-rs256": (_rsa, "an RSA public key or certificate of at least 1024 bits"),
+_PUBLIC: Final[Mapping[str, str]] = {
+    "ed25519": "an Ed25519 public key",
+    "ecdsa-p256": "a P-256 public key",
+    "jwt-es256": "a P-256 public key",
+    "rsa-pkcs1v15": "an RSA public key or certificate of at least 1024 bits",
+    "jwt-rs256": "an RSA public key or certificate of at least 1024 bits",
 }
 _ENCODED: Final = {"utf8": "text", "hex": "hex", "base64": "base64", "pem": "PEM"}
 _BLANK = re.compile(rb"\s*")
@@ -99,15 +62,15 @@ def load_key(scheme: Scheme, secret: Secret, number: int = 1) -> Key:
         raise ConfigError(f"{place} is empty behind its prefix; give the whole secret")
     if _is_basic(scheme) and b":" not in raw:
         raise ConfigError(f"{place} must be user:password")
-    loader = _LOADERS.get(scheme.kind)
-    if loader is None:
+    kind = _PUBLIC.get(scheme.kind)
+    if kind is None:
         return raw
+    from headwater.plugins.signatures import public_keys  # noqa: PLC0415 - heavy: where such a key is
+
     try:
-        return loader[0](raw)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise ConfigError(
-            f"{place} is not {loader[1]}; give the public key that the provider publishes"
-        ) from None
+        return public_keys.load(scheme.kind, raw)
+    except ValueError:
+        raise ConfigError(f"{place} is not {kind}; give the public key that the provider publishes") from None
 
 
 def _is_basic(scheme: Scheme) -> bool:

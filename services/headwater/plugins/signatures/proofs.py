@@ -9,24 +9,10 @@ import hmac
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA384, SHA512, HashAlgorithm
-
 from headwater.plugins.signatures.keys import Key
 
 Keys = Sequence[tuple[int, Key]]
 Proof = Callable[[Keys, Sequence[bytes], Sequence[bytes], str], int | None]
-
-HASHES: Final[Mapping[str, HashAlgorithm]] = {
-    "sha1": SHA1(),  # noqa: S303 - AWS SNS SignatureVersion 1
-    "sha256": SHA256(),
-    "sha384": SHA384(),
-    "sha512": SHA512(),
-}
 
 
 def _equal_to_one(expected: bytes, signatures: Sequence[bytes]) -> bool:
@@ -58,45 +44,25 @@ def token_matches(key: bytes, tokens: Sequence[bytes]) -> bool:
     return _equal_to_one(hashlib.sha256(key).digest(), hashed)
 
 
-def _public_key_proof(matches: Callable[[Key, bytes, bytes, str], None]) -> Proof:
+def _public_key_proof(kind: str) -> Proof:
     def proof(
         keys: Keys, messages: Sequence[bytes], signatures: Sequence[bytes], hash_name: str
     ) -> int | None:
+        from headwater.plugins.signatures import public_keys  # noqa: PLC0415 - heavy: where such a key is
+
         for index, key in keys:
             for message in messages:
                 for signature in signatures:
-                    try:
-                        matches(key, signature, message, hash_name)
-                    except InvalidSignature:
-                        continue
-                    return index
+                    if public_keys.is_made_with(kind, key, signature, message, hash_name):
+                        return index
         return None
 
     return proof
 
 
-def verify_ed25519(key: Key, signature: bytes, message: bytes, _hash_name: str) -> None:
-    if not isinstance(key, Ed25519PublicKey):
-        raise TypeError("not an Ed25519 key")
-    key.verify(signature, message)
-
-
-def verify_ecdsa(key: Key, signature: bytes, message: bytes, hash_name: str) -> None:
-    """`signature` is DER."""
-    if not isinstance(key, EllipticCurvePublicKey):
-        raise TypeError("not an elliptic-curve key")
-    key.verify(signature, message, ECDSA(HASHES[hash_name]))
-
-
-def verify_rsa(key: Key, signature: bytes, message: bytes, hash_name: str) -> None:
-    if not isinstance(key, RSAPublicKey):
-        raise TypeError("not an RSA key")
-    key.verify(signature, message, PKCS1v15(), HASHES[hash_name])
-
-
 PROOFS: Final[Mapping[str, Proof]] = {
     "hmac": hmac_proof,
-    "ed25519": _public_key_proof(verify_ed25519),
-    "ecdsa-p256": _public_key_proof(verify_ecdsa),
-    "rsa-pkcs1v15": _public_key_proof(verify_rsa),
+    "ed25519": _public_key_proof("ed25519"),
+    "ecdsa-p256": _public_key_proof("ecdsa-p256"),
+    "rsa-pkcs1v15": _public_key_proof("rsa-pkcs1v15"),
 }
