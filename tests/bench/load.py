@@ -176,7 +176,7 @@ async def round_of(port: int, requests: "cycle[bytes]", connections: int, second
         for _ in range(connections)
     ]
     await asyncio.gather(*(protocol.ended for _, protocol in made))
-    return _counts(took, faults, time.perf_counter() - began)
+    return counts_of(took, faults, time.perf_counter() - began)
 
 
 async def paced_round_of(
@@ -193,10 +193,10 @@ async def paced_round_of(
     elapsed = time.perf_counter() - began
     for transport, _ in made:
         transport.close()
-    return _counts(pace.took, pace.faults, elapsed)
+    return counts_of(pace.took, pace.faults, elapsed)
 
 
-def _counts(took: list[float], faults: list[str], elapsed: float) -> dict[str, float]:
+def counts_of(took: list[float], faults: list[str], elapsed: float) -> dict[str, float]:
     if faults:
         raise SystemExit(f"{len(faults)} of {len(took)} answers were not 202, the first: {faults[0]}")
     took.sort()

@@ -55,8 +55,11 @@ async def measure(house: House, *, quick: bool) -> list[Figure]:
         figures += _of_small(found)
         found = await _closed(house, large, 1 if quick else 3, 1.5 if quick else 4.0)
         figures += _of_large(found)
+        confirms = await stack.enter_async_context(house.program("confirms", "--amqp", house.amqp_url))
+        paced = {name: small[name] for name in ("receiver", "bare")}
+        paced["confirm"] = Server(confirms, confirms)
         for rate, goal in RATES:
-            figures += await _open(house, small, rate, goal, 1 if quick else 3, 2.0 if quick else 5.0)
+            figures += await _open(house, paced, rate, goal, 1 if quick else 3, 2.0 if quick else 5.0)
         figures.append(Figure("receive.rss_after_load", "MiB", [receiver.rss_mib()]))
     return figures
 
@@ -95,8 +98,10 @@ async def _round(house: House, server: Server, order: str) -> dict[str, float]:
 async def _open(
     house: House, servers: Mapping[str, Server], rate: int, goal: str, rounds: int, seconds: float
 ) -> list[Figure]:
-    """The receiver at a rate, in turn with the bare handler: what of its time is the machine's own."""
-    found: Found = {"receiver": [], "bare": []}
+    """The receiver at a rate, in turn with the bare handler and with bare confirms: what of its time is the machine's own,
+    and what the broker's.
+    """
+    found: Found = {name: [] for name in servers}
     for _ in range(rounds):
         for name, samples in found.items():
             try:
@@ -110,6 +115,7 @@ async def _open(
         Figure(f"{name}.p50", "ms", _all(found["receiver"], "p50_ms")),
         Figure(f"{name}.per_s", "1/s", _all(found["receiver"], "per_s")),
         Figure(f"{name}.bare_p99", "ms", _all(found["bare"], "p99_ms")),
+        Figure(f"{name}.confirm_p99", "ms", _all(found["confirm"], "p99_ms")),
     ]
 
 

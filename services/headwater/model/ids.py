@@ -17,6 +17,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _VERSION = (8 << 76) | (2 << 62)
 _FREE = ~((15 << 76) | (3 << 62))
+_VARIANT = {f"{digit:x}": f"{digit & 3 | 8:x}" for digit in range(16)}  # 10 in the upper bits of a digit
 
 
 def _joined(parts: tuple[object, ...]) -> bytes:
@@ -75,9 +76,9 @@ def moment_id(moment: datetime, random: bytes) -> str:
 
 
 def _text(raw: bytes) -> str:
-    """The text of the UUID of these 16 bytes, without the object."""
-    digits = f"{int.from_bytes(raw, 'big') & _FREE | _VERSION:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    """The text of the UUID of these 16 bytes, without the object: `_uuid` in digits."""
+    digits = raw.hex()
+    return f"{digits[:8]}-{digits[8:12]}-8{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
 
 def time_of(identifier: UUID) -> datetime:
