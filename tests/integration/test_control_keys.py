@@ -201,7 +201,15 @@ async def test_a_wrong_signature_is_200_with_its_reason(office: Office) -> None:
     asked["request"]["headers"] = []
     assert (await office.post("/signatures/verify", asked)).json["reason"] == "header_missing"
     asked["secrets"] = []
-    assert (await office.post("/signatures/verify", asked)).json["reason"] == "no_secret"
+    without = (await office.post("/signatures/verify", asked)).json
+    unusable = (
+        await office.post("/signatures/verify", {**asked, "scheme": "discord", "secrets": ["xyz"]})
+    ).json
+    assert (without["reason"], "needs a secret" in without["detail"]) == ("no_secret", True)
+    assert (unusable["reason"], unusable["detail"].partition(";")[0]) == (
+        "no_secret",
+        "secret 1 of scheme discord is not hex",
+    )
 
 
 async def test_the_time_of_judgement_is_epoch_seconds_or_iso(office: Office) -> None:
@@ -231,13 +239,15 @@ async def test_what_cannot_be_judged_is_refused_with_its_place_and_without_secre
     wrong = {
         "/scheme": {**right, "scheme": "nobody"},
         "": {**right, "definition": {"signature": {"header": "x"}}},
-        "/definition": {
+        "/definition/signed": {
             **{k: v for k, v in right.items() if k != "scheme"},
             "definition": {"signature": {"header": "x"}, "signed": "{nothing}"},
         },
         "/request/body_base64": {**right, "request": {"body_base64": "@@"}},
         "/request/headers/0": {**right, "request": {"headers": [["a", "\u20ac"]]}},
         "/request": {**right, "request": None},
+        "/at": {**right, "at": "0001-01-01T00:00:00+14:00"},
+        "/secrets": {**right, "secrets": "one"},
     }
     for pointer, asked in wrong.items():
         answered = await office.post("/signatures/verify", asked)

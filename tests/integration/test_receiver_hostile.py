@@ -42,6 +42,10 @@ CASES = {
         (b"HTTP/1.1 4", b"HTTP/1.0 400"),
     ),
     "a huge length": (HEAD + b"Content-Length: 99999999999\r\n\r\n", (b"HTTP/1.1 413",)),
+    "a transfer coding that nobody takes off": (
+        HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        (b"HTTP/1.1 501",),
+    ),
     "a broken chunk": (
         HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
         (b"HTTP/1.1 400", b"HTTP/1.0 400"),

@@ -290,7 +290,7 @@ def test_a_handshake_can_be_defined_by_expressions():
         {"when": "body.kind == 'ping'", "answer": '{pong: body.nonce, to: headers."x-from"}'}
     )
     echo = compile_handshake(
-        {"when": "query.echo != null", "answer": "query.echo", "methods": ["GET"], "signed": False}
+        {"when": "query.echo", "answer": "query.echo", "methods": ["GET"], "signed": False}
     )
 
     answer = ask(own, document={"kind": "ping", "nonce": 7}, headers=(("X-From", "me"),), verified=True)
@@ -301,6 +301,7 @@ def test_a_handshake_can_be_defined_by_expressions():
     assert ask(own, document={"kind": "event"}, verified=True) is None
     assert ask(own, body=b"not JSON", verified=True) is None
     assert ask(echo, "GET", query="echo=a%0d%0ab") is None
+    assert ask(echo, "GET", query="echo=") is None
 
 
 @pytest.mark.parametrize(

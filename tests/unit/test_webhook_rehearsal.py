@@ -4,6 +4,8 @@ import hashlib
 import hmac
 from datetime import UTC, datetime
 
+import pytest
+
 from headwater.contracts.codec import dumps
 from headwater.contracts.endpoint import Endpoint
 from headwater.model.secret import Secret
@@ -58,3 +60,21 @@ def test_a_wrong_signature_does_not_hide_what_the_rest_would_do() -> None:
 
     assert (told["verification"]["valid"], told["verification"]["reason"]) == (False, "mismatch")
     assert told["state"] == "filtered"
+
+
+@pytest.mark.parametrize(
+    ("media", "body", "kind"),
+    [
+        (b"application/cloudevents+json; charset=utf-8", b'{"type": "order.paid"}', "order.paid"),
+        (b"Application/CloudEvents+JSON", b'{"type": "order.paid"}', "order.paid"),
+        (b"application/cloudevents-batch+json", b'[{"type": "order.paid"}]', None),
+        (b"application/json", b'{"type": "order.paid"}', None),
+        (b"application/cloudevents+json", b'{"type": 7}', None),
+        (b"application/cloudevents+json", b"broken", None),
+    ],
+)
+def test_the_type_of_a_cloudevent_stands_in_its_body(media: bytes, body: bytes, kind: str | None) -> None:
+    plain = request(body, b"s")
+    event = SignedRequest("POST", plain.url, (plain.headers[0], (b"Content-Type", media)), body)
+
+    assert rehearse("default", ENDPOINT, [Secret.of("s")], event, AT).known.type == kind

@@ -28,7 +28,7 @@ _FORMS: Mapping[str, str] = {  # what a text looks like, by the key that it stan
     "status": "write a status such as 404",
     "stop_on_status": "write a status such as 404",
 }
-_KINDS: Mapping[str, str] = {
+KINDS: Mapping[str, str] = {
     "model_type": "must be a mapping",
     "model_attributes_type": "must be a mapping",
     "dict_type": "must be a mapping",
@@ -67,8 +67,8 @@ def words(item: Any, path: Path, root: type[BaseModel]) -> tuple[str, str]:
         return f"is not of the form that is needed{given}", _FORMS[key] if key else _NAME
     if kind == "literal_error":
         return _unknown_word(item, context, given)
-    if kind in _KINDS:
-        return _KINDS[kind] + given, _mend_of_kind(item.get("input"), kind)
+    if kind in KINDS:
+        return KINDS[kind] + given, _mend_of_kind(item.get("input"), kind)
     what = item["msg"].removeprefix("Value error, ")
     return what[:1].lower() + what[1:] + given if given else what, ""
 

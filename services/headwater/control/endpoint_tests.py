@@ -1,7 +1,7 @@
 """What an endpoint would do with a request: nothing is received, nothing is written, nothing is answered for it."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Any, Self
 from uuid import UUID
@@ -11,11 +11,10 @@ from pydantic import Field, model_validator
 from headwater.contracts.base import Closed
 from headwater.contracts.endpoint import Endpoint as Definition
 from headwater.control.endpoints import definition_of, endpoint_of
-from headwater.control.paging import in_utc
 from headwater.control.problems import conflict, not_found
 from headwater.control.refusals import explained
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
-from headwater.control.signatures import ReceivedRequest, signed_request
+from headwater.control.signatures import ReceivedRequest, moment_at, signed_request
 from headwater.model.errors import ConfigError, ContractError, SecretError
 from headwater.model.secret import Secret
 from headwater.plugins.secret_text import names_in
@@ -212,16 +211,15 @@ async def _request(
     connection: Any, call: Call[NoQuery, TestRequest], now: datetime
 ) -> tuple[SignedRequest, datetime]:
     given = call.body
-    at = in_utc(given.at)
     if given.delivery is None:
         assert given.request is not None
-        return signed_request(given.request), at or now
+        return signed_request(given.request), moment_at(given.at, now)
     row = await deliveries.get(connection, given.delivery)
     if row is None or row["endpoint"] != call.path["endpoint"]:
         raise not_found("delivery of this endpoint")
     headers = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in row["headers"])
     request = SignedRequest(row["method"], row["url"], headers, bytes(row["body"]))
-    return request, at or row["received_at"].astimezone(UTC)
+    return request, moment_at(given.at, row["received_at"])
 
 
 async def _keys(connection: Any, desk: Desk, tenant: str, endpoint: Definition) -> dict[str, Secret]:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from headwater.contracts.codec import dumps
 from headwater.contracts.problem import Problem, pointer
+from headwater.contracts.problem_words import KINDS
 from headwater.model.schedule import ScheduleError
 
 RETRY_AFTER_S = 5
@@ -147,6 +148,8 @@ def _sentence(item: Any) -> str:
         return "is not known here"
     if item["type"] == "missing":
         return "is missing"
+    if item["type"] in KINDS:
+        return KINDS[item["type"]]
     return str(item["msg"]).removeprefix("Value error, ")
 
 

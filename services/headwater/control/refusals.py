@@ -25,6 +25,7 @@ _OTHER_REASONS: Mapping[str, str] = {
     "method": "The endpoint does not take this method.",
     "rate_limited": "The endpoint's rate was used up.",
     "slow_body": "The body did not arrive in time.",
+    "transfer_coding": "The body came in a transfer coding that is not understood.",
     "too_large": "The body was larger than the endpoint takes.",
     "unavailable": "Neither broker nor database took it, or too many bodies were under way.",
 }

@@ -2,6 +2,8 @@
 
 import base64
 import binascii
+import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Self
 
@@ -14,6 +16,7 @@ from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
 from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret
 from headwater.plugins.signatures.compile import compile_definition
+from headwater.plugins.signatures.keys import check_secrets
 from headwater.plugins.signatures.presets import preset
 from headwater.plugins.signatures.reasons import REASONS
 from headwater.plugins.signatures.request import SignedRequest
@@ -21,6 +24,7 @@ from headwater.plugins.signatures.scheme import Scheme
 from headwater.plugins.signatures.verify import verify
 
 DEFAULT_TOLERANCE_S = 300.0
+_PLACE = re.compile(r"([a-z_]+(?:\.[a-z_]+)*): ")
 
 
 def _pairs(value: object) -> object:
@@ -85,11 +89,12 @@ async def verify_signature(desk: Desk, call: Call[NoQuery, VerifyRequest]) -> Re
     tolerance_s = wanted.tolerance_s
     if tolerance_s is None:
         tolerance_s = scheme.tolerance_s or DEFAULT_TOLERANCE_S
+    secrets = [Secret.of(text) for text in wanted.secrets]
     verdict = verify(
         scheme,
-        [Secret.of(text) for text in wanted.secrets],
+        secrets,
         signed_request(wanted.request),
-        at_s=_at(wanted.at, desk.clock.now()),
+        at_s=moment_at(wanted.at, desk.clock.now()).timestamp(),
         tolerance_s=tolerance_s,
         context=wanted.context,
     )
@@ -98,17 +103,27 @@ async def verify_signature(desk: Desk, call: Call[NoQuery, VerifyRequest]) -> Re
             "valid": verdict.valid,
             "reason": verdict.reason,
             "explanation": REASONS[verdict.reason],
-            "detail": verdict.detail,
+            "detail": _why_unusable(scheme, secrets) if verdict.reason == "no_secret" else verdict.detail,
             "secret_index": verdict.secret_index,
             "timestamp": verdict.timestamp_s,
         }
     )
 
 
-def _at(at: datetime | None, now: datetime) -> float:
+def _why_unusable(scheme: Scheme, secrets: Sequence[Secret]) -> str:
+    """What is wrong with the secrets, of which none can be used; never a value."""
+    try:
+        check_secrets(scheme, secrets)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+def moment_at(at: datetime | None, now: datetime) -> datetime:
+    """The moment to judge at; without a zone UTC. Raises: Refusal 422."""
     moment = at or now
     try:
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except OverflowError:
         raise invalid_at("/at", "is out of the range of time") from None
 
@@ -119,7 +134,11 @@ def _scheme(wanted: VerifyRequest) -> Scheme:
             return compile_definition(wanted.definition)
         return preset(wanted.scheme or "")
     except ConfigError as error:
-        raise invalid_at("/definition" if wanted.definition else "/scheme", str(error)) from error
+        place = _PLACE.match(str(error))
+        if place is None or wanted.definition is None:
+            raise invalid_at("/definition" if wanted.definition else "/scheme", str(error)) from error
+        pointer = "/definition/" + place[1].replace(".", "/")
+        raise invalid_at(pointer, str(error)[place.end() :]) from error
 
 
 def signed_request(given: ReceivedRequest) -> SignedRequest:

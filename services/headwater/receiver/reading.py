@@ -90,6 +90,12 @@ class Body:
         parts.append(part)
 
 
+def check_transfer(request: web.BaseRequest) -> None:
+    """Raises: Refused (501) for a body in a transfer coding that nobody takes off (RFC 9112 §6.1)."""
+    if request.headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
+        raise Refused(501, "This transfer coding is not understood", "transfer_coding", headers=CLOSE)
+
+
 def check_encoding(request: web.BaseRequest, *, allowed: bool) -> str:
     """The body's encoding, empty when it has none. Raises: Refused (415)."""
     if "Content-Encoding" not in request.headers:

@@ -27,7 +27,7 @@ from headwater.receiver.endpoints import Endpoints
 from headwater.receiver.intake import REMEMBERED_HEADERS_BYTES, header_bytes, receipt_of
 from headwater.receiver.keys import ActiveKeys
 from headwater.receiver.ledger import HANDSHAKE, SPOOLED, Ledger
-from headwater.receiver.reading import Body, Budget, Patience, check_encoding, check_unfolds
+from headwater.receiver.reading import Body, Budget, Patience, check_encoding, check_transfer, check_unfolds
 from headwater.receiver.refused import Refused, too_many, unavailable
 from headwater.receiver.safekeeping import Kept, Safekeeping
 from headwater.receiver.senders import Senders, is_within
@@ -118,6 +118,7 @@ class Intake:
         if address.allowed and (visit.remote is None or not is_within(visit.remote, address.allowed)):
             raise Refused(403, "Not from this address", "address")
         self._check_method(address, request.method)
+        check_transfer(request)
         limits = address.endpoint.limits
         encoding = check_encoding(request, allowed=limits.compressed)
         visit.body = await body.read(request, limits.body_bytes)
@@ -241,7 +242,7 @@ class Intake:
 
     def _note_refused(self, visit: _Visit, refused: Refused) -> str:
         """Count it, and keep a sample; gives the outcome for the metrics. Never a header's value or a body."""
-        if refused.status < 500:
+        if refused.status not in (500, 503):
             self._metrics.refused.labels(refused.reason).inc()
         address = visit.address
         if address is None:

@@ -15,6 +15,7 @@ from pydantic import Field, StringConstraints, ValidationError
 
 from headwater.contracts.base import Closed
 from headwater.model.errors import ConfigError
+from headwater.plugins.expressions import is_true
 from headwater.plugins.signatures.handshake import (
     QUERY_FIELDS,
     Handshake,
@@ -50,7 +51,7 @@ def compile_expression(definition: Mapping[str, Any]) -> Handshake:
 
     def reply(question: Question) -> HandshakeAnswer | None:
         seen = _seen(question)
-        if when.search(seen) is not True:
+        if not is_true(when.search(seen)):
             return None
         found = answer.search(seen)
         if isinstance(found, str):

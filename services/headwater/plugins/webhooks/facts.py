@@ -1,8 +1,11 @@
 """What the receiver reads of a verified request: the key it is known by, its place in an order, its type."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from headwater.contracts.codec import dumps
 from headwater.contracts.endpoint import Endpoint
@@ -16,6 +19,7 @@ from headwater.plugins.webhooks.request import request_document
 
 MAX_KEY_CHARACTERS = 512
 _SHOWN_CHARACTERS = 120
+_EVENT = re.compile(rb"application/cloudevents\+json\s*(?:;|\Z)", re.IGNORECASE)
 
 
 @dataclass(slots=True)  # not frozen, which would double the time that making one takes
@@ -121,10 +125,23 @@ def _text(value: Any) -> str | None:
 
 
 def _type(scheme: Scheme, request: SignedRequest) -> str | None:
-    """The scheme's place of the type, else that of CloudEvents in binary mode."""
+    """The scheme's place of the type, else that of a CloudEvent."""
     kind = event_type(scheme, request)
     if kind is not None:
         return kind
     values = header_values(request, b"ce-type")
-    text = values[0].decode("latin-1") if len(values) == 1 else ""
+    text = values[0].decode("latin-1") if len(values) == 1 else _type_of_event(request)
     return text if 0 < len(text) <= _SHOWN_CHARACTERS and text.isprintable() else None
+
+
+def _type_of_event(request: SignedRequest) -> str:
+    """The type of a CloudEvent in structured mode; empty where the body says that it is none, or a batch."""
+    media = header_values(request, b"content-type")
+    if len(media) != 1 or _EVENT.match(media[0]) is None:
+        return ""
+    try:
+        document = orjson.loads(request.body)
+    except orjson.JSONDecodeError:
+        return ""
+    found = document.get("type") if isinstance(document, dict) else None
+    return found if isinstance(found, str) else ""
