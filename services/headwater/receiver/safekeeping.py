@@ -78,7 +78,8 @@ class Safekeeping:
             async with asyncio.timeout(SPOOL_S):
                 await self._spool.add(row)
         except (Unavailable, TimeoutError) as error:
-            logger.warning("neither broker nor spool took a webhook for %s/%s: %s", tenant, endpoint, error)
+            why = str(error) or "not within its time"
+            logger.warning("neither broker nor spool took a webhook for %s/%s: %s", tenant, endpoint, why)
             return Kept.NOWHERE
         self._bell.ring()
         return Kept.SPOOLED
@@ -121,4 +122,5 @@ class Safekeeping:
 
 
 def _warn(what: str, receipt: Receipt, error: Exception) -> None:
-    logger.warning("%s for %s/%s: %s", what, receipt.tenant, receipt.endpoint, error)
+    why = str(error) or "not within its time"
+    logger.warning("%s for %s/%s: %s", what, receipt.tenant, receipt.endpoint, why)
