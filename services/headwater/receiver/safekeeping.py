@@ -29,12 +29,32 @@ logger = logging.getLogger("headwater.receiver")
 SPOOL_S = 0.6
 SPOOL_BYTES = 64 * 1024 * 1024  # waiting for a commit
 SPOOL_WRITERS = 2
+LOSSES_EVERY_S = 1.0
 
 
 class Kept(Enum):
     QUEUED = "queued"
     SPOOLED = "spooled"
     NOWHERE = "nowhere"
+
+
+class _Losses:
+    """Tells of webhooks that nobody took, by one line a second at most."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._told_at = -LOSSES_EVERY_S
+        self._silent = 0
+
+    def tell(self, what: str, tenant: str, endpoint: str, error: Exception) -> None:
+        now = self._clock.monotonic()
+        if now - self._told_at < LOSSES_EVERY_S:
+            self._silent += 1
+            return
+        more = f" ({self._silent} more since the last line)" if self._silent else ""
+        self._told_at, self._silent = now, 0
+        why = str(error) or "not within its time"
+        logger.warning("%s for %s/%s: %s%s", what, tenant, endpoint, why, more)
 
 
 class Safekeeping:
@@ -44,6 +64,7 @@ class Safekeeping:
         self.offers = Offers(bus, clock)
         self._database = database
         self._bell = bell
+        self._losses = _Losses(clock)
         self._spool: GroupCommit[OutboxRow] = GroupCommit(self._write, lambda row: len(row.body))
 
     @asynccontextmanager
@@ -78,8 +99,7 @@ class Safekeeping:
             async with asyncio.timeout(SPOOL_S):
                 await self._spool.add(row)
         except (Unavailable, TimeoutError) as error:
-            why = str(error) or "not within its time"
-            logger.warning("neither broker nor spool took a webhook for %s/%s: %s", tenant, endpoint, why)
+            self._losses.tell("neither broker nor spool took a webhook", tenant, endpoint, error)
             return Kept.NOWHERE
         self._bell.ring()
         return Kept.SPOOLED
@@ -99,7 +119,7 @@ class Safekeeping:
                 await payloads.put(connection, payload_id, receipt.tenant, receipt.body)
                 await outbox.add(connection, row)
         except (Unavailable, TimeoutError) as error:
-            _warn("the database took no large webhook", receipt, error)
+            self._losses.tell("the database took no large webhook", receipt.tenant, receipt.endpoint, error)
             return Kept.NOWHERE
         self._bell.ring()
         return Kept.SPOOLED
@@ -110,7 +130,8 @@ class Safekeeping:
             async with asyncio.timeout(PUBLISH_S + SPOOL_S), self._database.transaction() as connection:
                 await ordering.add(connection, receipt, order_key)
         except (Unavailable, TimeoutError) as error:
-            _warn("the database took no webhook that has an order", receipt, error)
+            what = "the database took no webhook that has an order"
+            self._losses.tell(what, receipt.tenant, receipt.endpoint, error)
             return Kept.NOWHERE
         self._bell.ring()
         return Kept.SPOOLED
@@ -119,8 +140,3 @@ class Safekeeping:
         """Give what is under way 2 s, then let it go: its callers were told that nothing is known."""
         self._spool.close()
         await self.offers.close()
-
-
-def _warn(what: str, receipt: Receipt, error: Exception) -> None:
-    why = str(error) or "not within its time"
-    logger.warning("%s for %s/%s: %s", what, receipt.tenant, receipt.endpoint, why)

@@ -32,3 +32,6 @@ def set_up_logs(level: str, form: str) -> None:
     logging.getLogger("headwater").setLevel(LEVELS[level])
     for noisy in ("aiormq", "aio_pika", "aiohttp.access", "aiohttp.server", "aiohttp.web"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    logging.getLogger("asyncpg.pool").setLevel(
+        logging.ERROR
+    )  # whoever wants a connection tells that there is none

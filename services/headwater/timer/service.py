@@ -79,7 +79,10 @@ class Timer:
     async def _loop(
         self, stop: asyncio.Event, step: Callable[[], Awaitable[float]], rung: asyncio.Event
     ) -> None:
-        """Call `step` until `stop`; it gives the seconds to sleep unless `rung` wakes it."""
+        """Call `step` until `stop`; it gives the seconds to sleep unless `rung` wakes it.
+
+        While our own means are away nothing wakes it: each webhook that is spooled rings.
+        """
         pause_s = 0.2
         while not stop.is_set():
             rung.clear()
@@ -88,8 +91,9 @@ class Timer:
                 pause_s = 0.2
             except Unavailable as error:
                 logger.warning("%s; trying again in %.1f s", error, pause_s)
-                wait_s, pause_s = pause_s, min(pause_s * 2, 5.0)
-            if wait_s > 0:
+                await wait_any(pause_s, stop)
+                pause_s = min(pause_s * 2, 5.0)
+            else:
                 await wait_any(wait_s, stop, rung)
 
     async def _fire(self) -> float:
