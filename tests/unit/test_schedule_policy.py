@@ -46,9 +46,9 @@ def test_latest_leaves_out_what_is_older_than_its_window():
     assert in_time.boundaries == wider.boundaries == (at("02:00:00"),)
 
 
-def test_none_makes_up_for_nothing_but_a_busy_minute():
-    busy = due_now(HOURLY, at("10:00:00"), at("10:01:00"), CatchUp("none"))
-    down = due_now(HOURLY, at("10:00:00"), at("10:01:01"), CatchUp("none"))
+def test_none_makes_up_for_nothing_but_a_busy_moment():
+    busy = due_now(HOURLY, at("10:00:00"), at("10:00:10"), CatchUp("none"))
+    down = due_now(HOURLY, at("10:00:00"), at("10:00:11"), CatchUp("none"))
 
     assert (busy.boundaries, busy.missed_count) == ((at("10:00:00"),), 0)
     assert (down.boundaries, down.missed_count, down.next_at) == ((), 1, at("11:00:00"))

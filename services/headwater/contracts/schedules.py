@@ -96,7 +96,7 @@ class CatchUp(Closed):
         if self.kind == "none" and self.window is not None:
             raise ValueError("`none` has no window; leave `window` out, or write {kind: latest, window: 1h}")
         if self.window is not None and seconds_of(self.window) < 60:
-            raise ValueError("the window is at least 1m: a timer that is a minute late was only busy")
+            raise ValueError("the window is at least 1m; write 1m or more")
         return self
 
 
