@@ -14,6 +14,7 @@ from headwater.contracts.schedules import Schedule
 from headwater.contracts.timetable import exclusion_of, timetable_of, windows_of
 from headwater.control.schedule_preview import preview_of
 from headwater.model.calendar_ics import parse_ics
+from headwater.model.calendar_recurrence import parse_rule
 from headwater.model.calendar_rule import easter_sunday
 from headwater.model.clock_guard import HOLD_S, ClockGuard
 from headwater.model.errors import ConfigError
@@ -262,6 +263,25 @@ def test_an_icalendar_text_gives_days_of_every_year_and_stretches_of_time() -> N
     assert [(end - begin) for begin, end in busy.moments] == [timedelta(hours=2)]
     assert len(busy.notes) == 1
     assert "odd" in busy.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("rule", "first", "days"),
+    [
+        ("FREQ=YEARLY;BYMONTHDAY=-1", "2026-10-15", ["2026-10-15", "2026-10-31", "2026-11-30", "2026-12-31"]),
+        ("FREQ=YEARLY;BYDAY=-1FR", "2026-01-01", ["2026-01-01", "2026-12-25", "2027-12-31"]),
+        ("FREQ=MONTHLY;BYDAY=MO,FR;BYMONTHDAY=13", "2026-02-13", ["2026-02-13", "2026-03-13", "2026-04-13"]),
+        # the two examples of RFC 5545 §3.3.10 that differ by the first day of the week only
+        ("FREQ=WEEKLY;INTERVAL=2;COUNT=4;BYDAY=TU,SU;WKST=MO", "1997-08-05",
+         ["1997-08-05", "1997-08-10", "1997-08-19", "1997-08-24"]),
+        ("FREQ=WEEKLY;INTERVAL=2;COUNT=4;BYDAY=TU,SU;WKST=SU", "1997-08-05",
+         ["1997-08-05", "1997-08-17", "1997-08-19", "1997-08-31"]),
+    ],
+)  # fmt: skip
+def test_a_recurrence_names_its_days(rule: str, first: str, days: list[str]) -> None:
+    found, _ = parse_rule(rule).days_from(date.fromisoformat(first))
+
+    assert [day.isoformat() for day in found[: len(days)]] == days
 
 
 def test_a_schedule_leaves_out_what_an_icalendar_text_takes() -> None:

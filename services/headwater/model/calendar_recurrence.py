@@ -23,6 +23,7 @@ class Rule:
     months: tuple[int, ...] = ()
     month_days: tuple[int, ...] = ()
     weekdays: tuple[tuple[int, int], ...] = ()
+    week_start: int = 0  # tells which days are of one week where the interval is more than one
 
     def days_from(self, first: date) -> tuple[list[date], bool]:
         """The days up to LAST_YEAR, ascending, `first` among them; and whether MOST_DAYS cut them off."""
@@ -53,11 +54,12 @@ class Rule:
                     if not self.months or index % 12 + 1 in self.months:
                         yield self._of_month(index // 12, index % 12 + 1, first)
             case "WEEKLY":
-                monday = first - timedelta(days=first.weekday())
                 names = [weekday for _, weekday in self.weekdays] or [first.weekday()]
-                while monday.year < LAST_YEAR:
-                    yield [day for name in names if self._fits(day := monday + timedelta(days=name))]
-                    monday += timedelta(weeks=self.interval)
+                places = [(name - self.week_start) % 7 for name in names]
+                begin = first - timedelta(days=(first.weekday() - self.week_start) % 7)
+                while begin.year < LAST_YEAR:
+                    yield [day for place in places if self._fits(day := begin + timedelta(days=place))]
+                    begin += timedelta(weeks=self.interval)
             case _:
                 day = first
                 while day.year < LAST_YEAR:
@@ -72,7 +74,10 @@ class Rule:
         )
 
     def _of_year(self, year: int, first: date) -> list[date]:
-        months = self.months or (() if self.weekdays and not self.month_days else (first.month,))
+        # RFC 5545 §3.3.10: without BYMONTH, BYMONTHDAY names days of every month
+        months = self.months or (tuple(range(1, 13)) if self.month_days else (first.month,))
+        if self.weekdays and not (self.months or self.month_days):
+            months = ()
         if months:
             return [day for month in months for day in self._of_month(year, month, first)]
         span = [
@@ -128,6 +133,7 @@ def parse_rule(text: str) -> Rule:
             months=_numbers(parts.get("BYMONTH")),
             month_days=_numbers(parts.get("BYMONTHDAY")),
             weekdays=tuple(_weekday(item) for item in parts["BYDAY"].split(",")) if "BYDAY" in parts else (),
+            week_start=_WEEKDAYS.index(parts.get("WKST", "MO")),
         )
     except (ValueError, IndexError) as error:
         raise ValueError(f"its rule {text[:60]!r} cannot be read") from error
