@@ -100,13 +100,13 @@ async def _streams(database: asyncpg.Connection, count: int) -> None:
 async def _insert(
     database: asyncpg.Connection, prefix: str, count: int, first: datetime, step_s: int
 ) -> None:
-    """Schedules `prefix1`, …: each of a stream of its own, due once."""
-    definition = json.dumps({"name": "", "streams": [""], "once": "", "timezone": "UTC"})
+    """Schedules `prefix1`, …: each of a stream of its own, due daily at its second."""
+    definition = json.dumps({"name": "", "streams": [""], "cron": "", "timezone": "UTC"})
     await database.execute(
         """INSERT INTO schedule (tenant, name, definition, next_at)
            SELECT 'default', $1 || n,
                   $2::text::jsonb || jsonb_build_object('name', $1 || n, 'streams', jsonb_build_array('far.s' || n),
-                        'once', to_char(d.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')), d.at
+                        'cron', to_char(d.at AT TIME ZONE 'UTC', 'SS MI HH24 * * *')), d.at
              FROM generate_series(1, $3::int) AS n
             CROSS JOIN LATERAL (SELECT $4::timestamptz + make_interval(secs => $5::int * (n - 1)) AS at) AS d""",
         prefix,
@@ -132,8 +132,8 @@ async def _burst(database: asyncpg.Connection, count: int, prefix: str) -> list[
     await database.execute("VACUUM ANALYZE schedule, stream, run, stream_slot")
     begin = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=SETTLE_S + count / 20_000)
     await database.execute(
-        """UPDATE schedule SET next_at = $2, definition = definition || jsonb_build_object('once',
-                  to_char($2::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')) WHERE name LIKE $1 || '%'""",
+        """UPDATE schedule SET next_at = $2, definition = definition || jsonb_build_object('cron',
+                  to_char($2::timestamptz AT TIME ZONE 'UTC', 'SS MI HH24 * * *')) WHERE name LIKE $1 || '%'""",
         prefix,
         begin,
     )

@@ -132,3 +132,28 @@ async def test_no_role_of_a_service_owns_what_it_reads_or_may_log_in(database: s
     assert len(roles) == len(ROLES)
     assert not any(row["rolcanlogin"] or row["rolbypassrls"] or row["rolsuper"] for row in roles)
     assert [row["owner"] for row in owners] == ["headwater_owner"]
+
+
+@pytest.mark.parametrize(
+    ("aggregate", "name", "values", "column"),
+    [
+        ("schedules", "claim_due", (10,), "next_at"),
+        ("outbox", "claim", (10, 10), "not_before"),
+        ("chains", "quiet", (10,), "start_at"),
+        ("runs", "overdue", (), "deadline_at"),
+    ],
+)
+async def test_what_is_due_is_found_by_its_time_without_reading_what_is_to_come(
+    database: str, aggregate: str, name: str, values: tuple[int, ...], column: str
+) -> None:
+    connection = await asyncpg.connect(
+        database, server_settings={"search_path": "headwater", "enable_seqscan": "off"}
+    )
+    try:
+        rows = await connection.fetch(f"EXPLAIN {queries(aggregate)[name]}", *values)
+    finally:
+        await connection.close()
+
+    conditions = [row[0] for row in rows if "Index Cond" in row[0]]
+    assert conditions
+    assert all(f"{column} <=" in condition for condition in conditions)

@@ -34,6 +34,19 @@ def _query(module: Any, name: str, old: str, new: str) -> Callable[[], AbstractC
     return at_work
 
 
+def _both(
+    one: Callable[[], AbstractContextManager[Any]], other: Callable[[], AbstractContextManager[Any]]
+) -> Callable[[], AbstractContextManager[Any]]:
+    """A rule that two guards keep: without both."""
+
+    @contextmanager
+    def at_work() -> Iterator[None]:
+        with one(), other():
+            yield
+
+    return at_work
+
+
 def _attribute(target: Any, name: str, value: Any) -> Callable[[], AbstractContextManager[Any]]:
     assert hasattr(target, name), name
     return lambda: patch.object(target, name, value)
@@ -110,7 +123,10 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "two_runs_of_a_stream": Mutant(
         "§2.8 one cursor-moving run per stream",
-        _query(runs, "claim_unpublished", "admitted_at IS NOT NULL AND ", ""),
+        _both(
+            _query(runs, "waiting", "r.at_once IS NOT NULL OR (", "true OR ("),
+            _query(runs, "admit", "c.is_beside OR c.id IN", "true OR c.id IN"),
+        ),
     ),
     "cursor_without_compare": Mutant(
         "§2.8 the cursor moves by compare-and-set",

@@ -151,6 +151,7 @@ class World:
             async with asyncio.TaskGroup() as group:
                 group.create_task(timer._loop(stop, timer._fire, changed))
                 group.create_task(timer._loop(stop, timer._relay_round, work))
+                group.create_task(timer._relay.announcer.run(stop))
                 group.create_task(timer._loop(stop, timer._reap, asyncio.Event()))
         finally:
             self.rung.remove(work)

@@ -16,17 +16,18 @@ StreamVersionId = NewType("StreamVersionId", UUID)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _VERSION = (8 << 76) | (2 << 62)
+_LENGTHS = tuple(length.to_bytes(8, "big") for length in range(256))
 _FREE = ~((15 << 76) | (3 << 62))
 _VARIANT = {f"{digit:x}": f"{digit & 3 | 8:x}" for digit in range(16)}  # 10 in the upper bits of a digit
 
 
 def _joined(parts: tuple[object, ...]) -> bytes:
     """The parts, each with its length, so that no two lists of parts are the same."""
-    joined = b""
+    joined: list[bytes] = []
     for part in parts:
         raw = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
-        joined += len(raw).to_bytes(8, "big") + raw
-    return joined
+        joined += (_LENGTHS[len(raw)] if len(raw) < 256 else len(raw).to_bytes(8, "big"), raw)
+    return b"".join(joined)
 
 
 def _digest(parts: tuple[object, ...]) -> bytes:
@@ -47,6 +48,25 @@ def derive_id(moment: datetime, *parts: object) -> UUID:
     """The id of what `parts` name at `moment` (aware; milliseconds count)."""
     milliseconds = (moment - EPOCH) // _MILLISECOND
     return _uuid(milliseconds.to_bytes(6, "big") + _digest(parts)[:10])
+
+
+class TimedIds:
+    """`derive_id` of a moment and some parts, where these stay the same and more follow."""
+
+    __slots__ = ("_begun", "_time")
+
+    def __init__(self, moment: datetime, *parts: object) -> None:
+        self._time = ((moment - EPOCH) // _MILLISECOND).to_bytes(6, "big")
+        self._begun = _joined(parts)
+
+    def text(self, *parts: object) -> str:
+        """The id as text."""
+        return _text(self._time + hashlib.sha256(self._begun + _joined(parts)).digest()[:10])
+
+
+def following_text(identifier: UUID, *parts: object) -> str:
+    """The text of `derive_id` at the moment that a time-ordered id carries."""
+    return _text(identifier.bytes[:6] + _digest(parts)[:10])
 
 
 def derive_key_id(*parts: object) -> UUID:

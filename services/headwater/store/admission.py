@@ -1,9 +1,9 @@
 """Admission: which of the waiting runs go now (DESIGN.md §2.8). Level-triggered: a missed look mends itself."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from headwater.model.run import RunState
 from headwater.store import runs
@@ -14,23 +14,32 @@ _Q = queries("runs")
 Row = Mapping[str, Any]
 
 
-async def admit(connection: Any, limit: int) -> int:
-    """Let waiting runs go as far as streams and limits allow; gives how many. Nothing when another relay is at it."""
+async def owed(connection: Any, grace_s: float, published_until: datetime) -> Row:
+    """What a round of the relay finds to do: see the query. `published_until`: earlier admissions are published."""
+    return await connection.fetchrow(_Q["owed"], grace_s, published_until)  # type: ignore[no-any-return]
+
+
+async def admit(connection: Any, limit: int) -> Sequence[Row]:
+    """Let waiting runs go as far as streams and limits allow; gives these. None when another relay is at it.
+
+    Each as id, attempt, tenant and stream_version.
+    """
     if not await connection.fetchval(_Q["lock_admission"]):
-        return 0
+        return []
     chosen = choose(await connection.fetch(_Q["waiting"], limit))
     if not chosen:
-        return 0
+        return []
     columns = [
         [row["due_at"] for row in chosen], [row["id"] for row in chosen], [row["tenant"] for row in chosen],
         [row["source"] for row in chosen], [row["stream"] for row in chosen],
         [row["at_once"] is not None for row in chosen], [row["version_id"] for row in chosen],
     ]  # fmt: skip
-    gone: set[UUID] = {row["id"] for row in await connection.fetch(_Q["admit"], *columns)}
-    if len(gone) < len(chosen):  # cancelled meanwhile
+    admitted: Sequence[Row] = await connection.fetch(_Q["admit"], *columns)
+    if len(admitted) < len(chosen):  # cancelled meanwhile
+        gone = {row["id"] for row in admitted}
         vain = [row["id"] for row in chosen if row["id"] not in gone]
         await connection.execute(_Q["release_slots"], vain)
-    return len(gone)
+    return admitted
 
 
 def choose(waiting: Iterable[Row]) -> list[Row]:

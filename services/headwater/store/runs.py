@@ -86,16 +86,17 @@ async def insert_many(connection: Any, new: Sequence[NewRun]) -> int:
     for row in await connection.fetch(_Q["insert_many"], *_columns(new)):
         made += 1
         if row["state"] == RunState.SKIPPED:
-            await _conclude(connection, await _whole(connection, row))
+            await conclude(connection, row["due_at"], row["id"])
     return made
 
 
-async def _whole(connection: Any, row: Mapping[str, Any]) -> Mapping[str, Any]:
-    return await connection.fetchrow(_Q["lock"], row["due_at"], row["id"])  # type: ignore[no-any-return]
+async def conclude(connection: Any, due_at: datetime, run_id: UUID) -> None:
+    """What follows the end of a run that was skipped from the start."""
+    await _conclude(connection, await connection.fetchrow(_Q["lock"], due_at, run_id))
 
 
 def _columns(new: Sequence[NewRun]) -> list[list[Any]]:
-    """What `insert_many` takes, column by column."""
+    """What `insert_many` takes of each run, column by column."""
     return [list(column) for column in zip(*map(_values, new), strict=True)]
 
 
@@ -106,13 +107,14 @@ def _values(run: NewRun) -> tuple[Any, ...]:
     supersedes = overlap is not None and overlap.kind == "cancel_other"
     return (
         run.id, to_millisecond(run.due_at), run.tenant, run.source, run.stream, run.schedule, run.trigger, run.mode,
-        run.force, _text(run.parameters), _text(run.window), run.generation, run.priority, run.started_by,
-        run.attempts_max, _text(retry), run.timeout_s, others, at_once, supersedes,
+        run.force, json_text(run.parameters), json_text(run.window), run.generation, run.priority, run.started_by,
+        run.attempts_max, json_text(retry), run.timeout_s, others, at_once, supersedes,
         run.boundary, run.backfill_id, run.skip_reason,
     )  # fmt: skip
 
 
-def _text(value: Mapping[str, Any] | None) -> str | None:
+def json_text(value: Mapping[str, Any] | None) -> str | None:
+    """The value as JSON."""
     return None if value is None else dumps(dict(value)).decode()
 
 
@@ -153,13 +155,21 @@ async def count_by_state(connection: Any) -> dict[str, int]:
     return {row["state"]: row["run_count"] for row in await connection.fetch(_Q["count_by_state"])}
 
 
-async def claim_unpublished(connection: Any, limit: int) -> Sequence[Mapping[str, Any]]:
-    """Admitted runs whose `run.due` is owed, locked until the transaction ends."""
-    return await connection.fetch(_Q["claim_unpublished"], limit)  # type: ignore[no-any-return]
+async def claim_unpublished(
+    connection: Any, limit: int, grace_s: float, since: datetime
+) -> Sequence[Mapping[str, Any]]:
+    """Runs admitted since `since`, `grace_s` seconds ago, whose `run.due` is owed still; locked."""
+    return await connection.fetch(_Q["claim_unpublished"], limit, grace_s, since)  # type: ignore[no-any-return]
 
 
-async def mark_published(connection: Any, run_ids: Sequence[UUID]) -> None:
-    await connection.execute(_Q["mark_published"], [time_of(run_id) for run_id in run_ids], list(run_ids))
+async def mark_published(connection: Any, taken: Sequence[Mapping[str, Any]]) -> None:
+    """Write down that the `run.due` of these runs (id and attempt) is safe."""
+    by_attempt: dict[int, list[UUID]] = {}
+    for row in taken:
+        by_attempt.setdefault(row["attempt"], []).append(row["id"])
+    for attempt, run_ids in by_attempt.items():
+        times = [time_of(run_id) for run_id in run_ids]
+        await connection.execute(_Q["mark_published"], min(times), max(times), times, run_ids, attempt)
 
 
 async def begin(connection: Any, run_id: UUID, attempt: int) -> Mapping[str, Any] | None:

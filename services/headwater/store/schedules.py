@@ -1,9 +1,8 @@
 """Schedules: claimed by any timer, by the database's clock (DESIGN.md §1)."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from headwater.model.ids import time_of
@@ -85,7 +84,10 @@ async def by_index(connection: Any) -> None:
 
 
 async def claim_due(connection: Any, limit: int) -> Sequence[Mapping[str, Any]]:
-    """Due schedules with the database's `now`, locked until the transaction ends; definitions are JSON texts."""
+    """Due schedules with the database's `now`, locked until the transaction ends.
+
+    `streams`, `calendars` and `shape` are JSON texts; `shape` is the definition without what names the one schedule.
+    """
     return await connection.fetch(_Q["claim_due"], limit)  # type: ignore[no-any-return]
 
 
@@ -96,8 +98,7 @@ async def claim_due_fairly(
     return await connection.fetch(_Q["claim_due_fairly"], limit, share, after)  # type: ignore[no-any-return]
 
 
-@dataclass(frozen=True, slots=True)
-class Advance:
+class Advance(NamedTuple):
     """How a schedule goes on: when it was last due (None: as it was) and is due next, and why it is in its state.
 
     `fired_count`: due times that made runs just now.
@@ -113,13 +114,14 @@ class Advance:
 
 
 async def advance(connection: Any, advances: Sequence[Advance]) -> None:
-    """Write down how these schedules go on."""
-    rows = [
-        (each.tenant, each.name, each.last_due_at, each.next_at, each.state, each.reason, each.fired_count)
-        for each in advances
-    ]
-    if rows:
-        await connection.execute(_Q["advance"], *(list(column) for column in zip(*rows, strict=True)))
+    """Write down how these schedules go on. What many of them have in common is told to the database once."""
+    if not advances:
+        return
+    places: dict[tuple[Any, ...], int] = {}
+    place_of = [places.setdefault(each[2:], len(places) + 1) for each in advances]
+    tenants, names = [each.tenant for each in advances], [each.name for each in advances]
+    columns = (list(column) for column in zip(*places, strict=True))
+    await connection.execute(_Q["advance"], tenants, names, place_of, *columns)
 
 
 async def next_due(connection: Any) -> tuple[datetime, datetime | None]:

@@ -7,28 +7,45 @@ that a boundary fired twice is one run. The database's clock decides what is due
 import asyncio
 import logging
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from headwater.model.clock_guard import ClockGuard
 from headwater.model.errors import ConfigError
 from headwater.model.schedule_policy import MISSED_CAP
-from headwater.store import runs, schedules
-from headwater.store.runs import NewRun
+from headwater.store import schedules, starts
 from headwater.store.schedules import Advance
+from headwater.store.starts import Start, kind_of, start_of
 from headwater.timer.conditions import judged
 from headwater.timer.planning import Fired, counted, fire
-from headwater.timer.terms import Started, waits
+from headwater.timer.terms import Started
 
 logger = logging.getLogger("headwater.timer")
 BATCH = 1000
-SHARE = 100  # of one tenant in a claim, when more are due than one claim takes
+SHARE = 100  # of one tenant in a claim at least, when more are due than one claim takes
+Row = Mapping[str, Any]
 _draw = random.random  # jitter needs no secrets
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look did: schedules fired, runs that go now (to be announced), whether anything is left to the relay.
+
+    `due_s`: the seconds until the next schedule is due, 0 when more are due now, None when none is.
+    """
+
+    fired: int = 0
+    due_s: float | None = None
+    going: Sequence[Row] = ()
+    is_waiting: bool = False
 
 
 async def fire_due(connection: Any, limit: int = BATCH) -> int:
     """Fire what is due, in the caller's transaction; gives how many schedules were claimed."""
-    return await _fire(connection, await schedules.claim_due(connection, limit))
+    await schedules.by_index(connection)
+    return (await _fire(connection, await schedules.claim_due(connection, limit), may_go=False)).fired
 
 
 class Firing:
@@ -36,33 +53,37 @@ class Firing:
 
     def __init__(self, limit: int = BATCH) -> None:
         self._limit = limit
+        self._share = min(SHARE, limit)
         self._guard = ClockGuard()
         self._is_behind = False
         self._last_tenant = ""
 
-    async def look(self, connection: Any) -> tuple[int, float | None]:
-        """Fire what is due, in the caller's transaction.
-
-        Returns: how many schedules were fired; and the seconds until the next one is due, 0 when more are due now,
-        None when none is.
-        """
+    async def look(self, connection: Any, *, may_go: bool = False) -> Look:
+        """Fire what is due, in the caller's transaction. `may_go`: runs may go at once; the caller announces them."""
+        await schedules.by_index(connection)
         rows = await self._claim(connection)
         if rows and not self._trusts(rows[0]["now"]):
-            return 0, self._wait_s  # the claim ends with the transaction
-        count = await _fire(connection, rows)
+            return Look(0, self._wait_s)  # the claim ends with the transaction
+        look = await _fire(connection, rows, may_go=may_go)
         if self._is_behind:
-            return count, 0.0
+            return replace(look, due_s=0.0)
         now, next_at = await schedules.next_due(connection)
         if not self._trusts(now):
-            return count, self._wait_s
-        return count, None if next_at is None else max((next_at - now).total_seconds(), 0.0)
+            return replace(look, due_s=self._wait_s)
+        return replace(look, due_s=None if next_at is None else max((next_at - now).total_seconds(), 0.0))
 
     async def _claim(self, connection: Any) -> Sequence[Mapping[str, Any]]:
         if self._is_behind:
-            share = min(SHARE, self._limit)
-            rows = await schedules.claim_due_fairly(connection, self._limit, share, self._last_tenant)
+            rows = await schedules.claim_due_fairly(connection, self._limit, self._share, self._last_tenant)
+            if (
+                len(rows) < self._limit
+            ):  # few tenants have more than their shares due: larger ones cost nobody a turn
+                self._share = min(self._share * 4, self._limit)
         else:
             rows = await schedules.claim_due(connection, self._limit)
+            self._share = max(
+                self._limit // max(len({row["tenant"] for row in rows}), 1), min(SHARE, self._limit)
+            )
         # a claim by shares ends when it finds nothing: its tenants may have had more than theirs
         self._is_behind = len(rows) >= self._limit or (self._is_behind and bool(rows))
         self._last_tenant = rows[-1]["tenant"] if self._is_behind else ""
@@ -82,19 +103,23 @@ class Firing:
         return not self._wait_s
 
 
-async def _fire(connection: Any, rows: Sequence[Mapping[str, Any]]) -> int:
+async def _fire(connection: Any, rows: Sequence[Row], *, may_go: bool) -> Look:
     """Insert the runs of claimed schedules and write down how these go on."""
-    if rows:
-        await schedules.by_index(connection)
+    if not rows:
+        return Look()
     fired = [_fired(row) for row in rows]
     advances, started = _counted(
         fired, await judged(connection, [each for one in fired for each in one.started])
     )
-    for side_by_side in _rounds([each.run for each in started]):
-        await runs.insert_many(connection, side_by_side)
-    await schedules.park(connection, waits(started))
+    now = rows[0]["now"]
+    since = await starts.open_since(connection, now)
+    going: list[Row] = []
+    count = 0
+    for side_by_side in _parts(fired, started):
+        going += await starts.start_many(connection, side_by_side, now, since, may_go=may_go)
+        count += len(side_by_side)
     await schedules.advance(connection, advances)
-    return len(rows)
+    return Look(len(rows), None, going, len(going) < count)
 
 
 def _counted(fired: Sequence[Fired], started: Sequence[Started]) -> tuple[list[Advance], list[Started]]:
@@ -110,18 +135,31 @@ def _counted(fired: Sequence[Fired], started: Sequence[Started]) -> tuple[list[A
     return advances, kept
 
 
-def _rounds(new: Sequence[NewRun]) -> Iterator[list[NewRun]]:
+def _parts(fired: Sequence[Fired], started: Sequence[Started]) -> list[list[Start]]:
     """The runs in parts in which none overlaps another: of a schedule and stream the first due time comes first."""
-    parts: list[list[NewRun]] = []
-    seen: dict[tuple[str, str | None, str, str], int] = {}
-    for run in new:
-        of = (run.tenant, run.schedule, run.source, run.stream)
-        place = seen.get(of, 0)
-        seen[of] = place + 1
-        if place == len(parts):
-            parts.append([])
-        parts[place].append(run)
-    yield from parts
+    parts: list[list[Start]] = []
+    for one in fired:
+        for place, runs_of_one in enumerate(one.starts):
+            _part(parts, place).extend(runs_of_one)
+    seen: Counter[tuple[str, str | None, str, str]] = Counter()
+    for each in started:
+        of = (each.run.tenant, each.run.schedule, each.run.source, each.run.stream)
+        _part(parts, seen[of]).append(_start(each))
+        seen[of] += 1
+    return parts
+
+
+def _part(parts: list[list[Start]], place: int) -> list[Start]:
+    if place == len(parts):
+        parts.append([])
+    return parts[place]
+
+
+def _start(started: Started) -> Start:
+    run = started.run
+    kind = kind_of(run, may_go=started.waits_for is None and started.terms.max_running is None)
+    kind = kind._replace(parked_until=started.begin_at, waits_for=started.waits_for)
+    return start_of(kind, run.schedule or "", run.source, run.stream)
 
 
 def _fired(row: Mapping[str, Any]) -> Fired:

@@ -6,19 +6,19 @@ A crash between publishing and removing publishes again under the same id; handl
 import asyncio
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from headwater.bus.port import Bus, Message
-from headwater.bus.wire import to_message
-from headwater.contracts.messages import RunDue
 from headwater.model.errors import BusFull, ContractError, Unavailable
-from headwater.model.ids import derive_id, derive_key_id, time_of
+from headwater.model.ids import EPOCH, derive_key_id
 from headwater.store import admission, dead_letters, outbox, runs, schedules
 from headwater.store.database import Database
 from headwater.store.dead_letters import DeadLetter
 from headwater.store.outbox import OutboxRow
 from headwater.telemetry.metrics import Metrics
+from headwater.timer.announce import Announcer
 from headwater.timer.backfills import go_on
 from headwater.timer.endings import follow_ends
 from headwater.timer.pauses import resume_due
@@ -27,44 +27,86 @@ logger = logging.getLogger("headwater.timer")
 BATCH = 200
 BATCH_BYTES = 16 * 1024 * 1024
 ADMIT = 1000
+GRACE_S = 2.0  # longer than publishing what was just admitted takes
+OPEN_AT_MOST = timedelta(seconds=90)  # longer than a transaction that admits may be open
+LOOK_AT_ALL_S = 60.0  # what is published and waits for a fetcher is looked through now and then only
 _FULL_DELAY_S = 1.0
-DEADLINES_EVERY_S = 1.0
 
 
 class Relay:
-    """One round moves at most a batch of each kind; `work` tells whether there may be more."""
+    """One round moves at most a batch of each kind that is owed; `work` tells whether there may be more.
 
-    def __init__(self, database: Database, bus: Bus, metrics: Metrics) -> None:
+    What waits for admission goes first: it is what somebody waits for.
+    """
+
+    def __init__(self, database: Database, bus: Bus, metrics: Metrics, grace_s: float = GRACE_S) -> None:
         self._database = database
         self._bus = bus
         self._metrics = metrics
-        self._looked_at = -math.inf  # for deadlines, by the loop's clock
+        self._grace_s = grace_s
+        self._published_until = EPOCH  # what was admitted before it is published
+        self._all_looked_at = -math.inf  # by the loop's clock
+        self.announcer = Announcer(database, bus)
+        self.due_s: float | None = None  # from the last look until the next message of the outbox
 
     async def work(self) -> bool:
         """One round. True when a full batch was moved. Raises: Unavailable when database or broker is away."""
-        is_full = await self._outbox()
-        await self._end()
-        async with self._database.transaction() as connection:
-            followed = await follow_ends(connection)
-        async with self._database.transaction() as connection:
-            followed += await go_on(connection)
+        owed = await self._look()
+        self.due_s = owed["message_due_s"]
+        taken = await self._runs(owed)
+        is_full = self.due_s is not None and self.due_s <= 0 and await self._outbox()
+        followed = await self._follow(owed)
+        return is_full or taken >= ADMIT or followed > 0
+
+    async def _look(self) -> Mapping[str, Any]:
         async with self._database.transaction() as connection:
             await schedules.by_index(connection)
-            await admission.admit(connection, ADMIT)
-        published = await self._runs()
-        return is_full or published >= ADMIT or followed > 0
-
-    async def _end(self) -> None:
-        """End what others take the place of, what is overdue, and pauses whose time is up."""
-        async with self._database.transaction() as connection:
-            await admission.supersede(connection)
+            owed = await admission.owed(connection, self._grace_s, self._published_until)
         now_s = asyncio.get_running_loop().time()
-        if now_s - self._looked_at < DEADLINES_EVERY_S:
-            return
-        self._looked_at = now_s
+        if now_s - self._all_looked_at >= LOOK_AT_ALL_S:
+            self._all_looked_at = now_s
+            self._published_until = EPOCH
+        elif not owed["unpublished"]:
+            self._published_until = max(self._published_until, owed["now"] - OPEN_AT_MOST)
+        return owed
+
+    async def _runs(self, owed: Mapping[str, Any]) -> int:
+        """End what is over, then admit and publish what waits; gives how many runs the bus took."""
+        if owed["superseding"]:
+            async with self._database.transaction() as connection:
+                await admission.supersede(connection)
+        if owed["overdue"]:
+            async with self._database.transaction() as connection:
+                await admission.end_overdue(connection)
+                await resume_due(connection)
+        taken = await self._again() if owed["unpublished"] else 0
+        if owed["waiting"]:
+            async with self._database.transaction() as connection:
+                await schedules.by_index(connection)
+                admitted = await admission.admit(connection, ADMIT)
+            taken += await self.announcer.announce(admitted)
+        return taken
+
+    async def _again(self) -> int:
+        """Publish what was admitted and not published: after a crash, or since the queue was full."""
         async with self._database.transaction() as connection:
-            await admission.end_overdue(connection)
-            await resume_due(connection)
+            await schedules.by_index(connection)
+            rows = await runs.claim_unpublished(connection, ADMIT, self._grace_s, self._published_until)
+            heard = await self.announcer.publish(rows)
+            await runs.mark_published(connection, heard.taken)
+        heard.raise_fault()
+        return len(heard.taken)
+
+    async def _follow(self, owed: Mapping[str, Any]) -> int:
+        """Follow what has ended, and go on with backfills; gives how much was done."""
+        followed = 0
+        if owed["ends"]:
+            async with self._database.transaction() as connection:
+                followed = await follow_ends(connection)
+        if owed["backfills"]:
+            async with self._database.transaction() as connection:
+                followed += await go_on(connection)
+        return followed
 
     async def _outbox(self) -> bool:
         """Whether there may be more."""
@@ -80,31 +122,6 @@ class Relay:
             self._metrics.relayed.inc(len(sent))
         _raise_unavailable(results)
         return len(rows) >= BATCH or sum(len(row.body) for row in rows) >= BATCH_BYTES
-
-    async def _runs(self) -> int:
-        async with self._database.transaction() as connection:
-            await schedules.by_index(connection)
-            rows = await runs.claim_unpublished(connection, ADMIT)
-            if not rows:
-                return 0
-            messages = [
-                to_message(
-                    RunDue(
-                        run_id=row["id"],
-                        attempt=row["attempt"],
-                        tenant=row["tenant"],
-                        stream_version=row["stream_version"],
-                    ),
-                    derive_id(time_of(row["id"]), "run.due", row["id"], row["attempt"]),
-                    row["tenant"],
-                )
-                for row in rows
-            ]
-            results = await _publish_all(self._bus, messages)
-            sent = [row["id"] for row, fault in zip(rows, results, strict=True) if fault is None]
-            await runs.mark_published(connection, sent)
-        _raise_unavailable(results)
-        return len(rows)
 
 
 def _message(row: OutboxRow) -> Message:

@@ -70,6 +70,7 @@ class Timer:
             group.create_task(self._loop(stop, self._fire, changed), name="timer.fire")
             group.create_task(self._loop(stop, self._zones.look, asyncio.Event()), name="timer.zones")
             group.create_task(self._loop(stop, self._relay_round, work), name="timer.relay")
+            group.create_task(self._relay.announcer.run(stop), name="timer.announce")
             group.create_task(self._loop(stop, self._reap, asyncio.Event()), name="timer.reap")
             group.create_task(self._loop(stop, self._keep_house, asyncio.Event()), name="timer.house")
             group.create_task(
@@ -97,21 +98,24 @@ class Timer:
                 await wait_any(wait_s, stop, rung)
 
     async def _fire(self) -> float:
+        announcer = self._relay.announcer
         async with self._database.transaction() as connection:
-            fired, due_s = await self._firing.look(connection)
-        if fired:
-            self._metrics.fired.inc(fired)
+            look = await self._firing.look(connection, may_go=announcer.is_at_work)
+        if look.going:
+            await announcer.hand_over(look.going)
+        if look.fired:
+            self._metrics.fired.inc(look.fired)
+        if look.is_waiting:
             self._work.set()  # the relay beside it is sooner than the bell
             self._bell.ring()
-        if due_s == 0:
+        if look.due_s == 0:
             return 0.0
-        return NET_S if due_s is None else min(max(due_s, 0.001), NET_S)
+        return NET_S if look.due_s is None else min(max(look.due_s, 0.001), NET_S)
 
     async def _relay_round(self) -> float:
         if await self._relay.work():
             return 0.0
-        async with self._database.connection() as connection:
-            due_s = await outbox.next_due_s(connection)
+        due_s = self._relay.due_s
         return NET_S if due_s is None else min(max(due_s, 0.02), NET_S)
 
     async def _reap(self) -> float:

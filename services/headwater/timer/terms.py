@@ -19,12 +19,13 @@ OUTSIDE_WINDOW = "outside_window"
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """A schedule's windows, in `zone`, its condition and its jitter."""
+    """A schedule's windows, in `zone`, its condition and its jitter; how many of its runs may be under way at once."""
 
     zone: ZoneInfo
     windows: tuple[Window, ...]
     condition: Getter | None
     jitter: Jitter
+    max_running: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ class Started:
 def terms_of(schedule: Schedule) -> Terms:
     """Raises: ConfigError where they cannot be read."""
     condition = None if schedule.when is None else compile_path(schedule.when)
-    return Terms(find_zone(schedule.timezone), windows_of(schedule), condition, schedule.jitter)
+    zone = find_zone(schedule.timezone)
+    return Terms(zone, windows_of(schedule), condition, schedule.jitter, schedule.max_running)
 
 
 def begun(

@@ -11,7 +11,7 @@ from headwater.model.schedule import forget_zones, next_after
 from headwater.settings.zones import zone_rules_version
 from headwater.store import schedules
 from headwater.store.database import Database
-from headwater.timer.planning import plan_of
+from headwater.timer.planning import forget_plans, plan_of
 
 logger = logging.getLogger("headwater.timer")
 LOOK_EVERY_S = 600.0
@@ -32,7 +32,7 @@ class Zones:
         version = await asyncio.to_thread(zone_rules_version)
         if self._known is not None and version != self._known:
             forget_zones()
-            plan_of.cache_clear()
+            forget_plans()
         self._known = version
         if version is not None:
             await self._compare(version)
@@ -82,7 +82,7 @@ def differences(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, datet
     found = []
     for row in rows:
         try:
-            plan = plan_of(row["definition"], row["calendars"], row["tenant"])
+            plan = plan_of(row["shape"], row["calendars"], row["tenant"], row["name"])
             at = next_after(plan.timetable, row["now"])
         except (ConfigError, ValueError, ArithmeticError):
             continue  # when it is due its state says what is wrong

@@ -37,7 +37,7 @@ SELECT b.*, s.definition, s.state AS schedule_state, s.next_at, s.calendars,
        (SELECT count(DISTINCT r.boundary) FROM run r
          WHERE r.backfill_id = b.id AND r.state IN ('queued', 'running')) AS under_way
   FROM backfill b JOIN schedule s ON (s.tenant, s.name) = (b.tenant, b.schedule)
- WHERE b.state = 'running' AND b.next_start_at <= clock_timestamp()
+ WHERE b.state = 'running' AND b.next_start_at <= (SELECT clock_timestamp())
  ORDER BY b.next_start_at, b.id LIMIT $1 FOR NO KEY UPDATE OF b SKIP LOCKED
 
 -- name: advance

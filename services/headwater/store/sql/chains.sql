@@ -25,7 +25,7 @@ ON CONFLICT (tenant, schedule) DO UPDATE SET start_at = excluded.start_at
 
 -- name: quiet
 -- Schedules whose start was put off and is due. At most $1; other relays skip them.
-SELECT tenant, schedule FROM chain_start WHERE start_at <= clock_timestamp()
+SELECT tenant, schedule FROM chain_start WHERE start_at <= (SELECT clock_timestamp())
  ORDER BY start_at, tenant, schedule LIMIT $1 FOR UPDATE SKIP LOCKED
 
 -- name: lock

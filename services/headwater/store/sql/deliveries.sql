@@ -116,7 +116,7 @@ SELECT receipt_id, received_at, encode(body_sha256, 'hex') AS body_sha256, is_co
 SELECT state, count(*) AS delivery_count FROM delivery WHERE received_at > now() - interval '1 day' GROUP BY state
 
 -- name: sweep_claims
-DELETE FROM dedupe_claim WHERE expires_at < clock_timestamp() - interval '1 day'
+DELETE FROM dedupe_claim WHERE expires_at < (SELECT clock_timestamp()) - interval '1 day'
 
 -- name: take_back
 -- A dead delivery that is handed in anew: its row goes, its claim stays with this receipt.

@@ -80,7 +80,7 @@ DELETE FROM endpoint WHERE tenant = $1 AND name = $2
 UPDATE endpoint SET enabled = $3, updated_at = clock_timestamp() WHERE tenant = $1 AND name = $2
 
 -- name: sweep_counts
-DELETE FROM endpoint_count WHERE slot < clock_timestamp() - make_interval(days => $1)
+DELETE FROM endpoint_count WHERE slot < (SELECT clock_timestamp()) - make_interval(days => $1)
 
 -- name: keep_handshake_secret
 SELECT keep_handshake_secret($1, $2, $3, $4, $5)

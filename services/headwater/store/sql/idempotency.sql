@@ -12,4 +12,4 @@ UPDATE idempotency_key SET result = $4 WHERE (tenant, operation, key) = ($1, $2,
 
 -- name: sweep
 -- Keys that were first used more than $1 days ago may be used anew.
-DELETE FROM idempotency_key WHERE first_at < clock_timestamp() - make_interval(days => $1)
+DELETE FROM idempotency_key WHERE first_at < (SELECT clock_timestamp()) - make_interval(days => $1)

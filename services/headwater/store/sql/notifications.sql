@@ -52,7 +52,7 @@ SELECT count(*) FROM made
 -- Each is taken for $4 seconds: who does not tell by then is taken to be dead, and the next one sends it again.
 WITH due AS (
     SELECT created_at, id, tenant, target FROM notification
-     WHERE state = 'waiting' AND next_at <= clock_timestamp() AND tenant || '/' || target <> ALL ($3::text[])
+     WHERE state = 'waiting' AND next_at <= (SELECT clock_timestamp()) AND tenant || '/' || target <> ALL ($3::text[])
      ORDER BY next_at LIMIT 500
 ), fair AS (
     SELECT created_at, id FROM (
@@ -61,7 +61,7 @@ WITH due AS (
     ) AS turns WHERE turn <= $2 ORDER BY turn_of_tenant, created_at LIMIT $1
 ), locked AS (
     SELECT n.created_at, n.id FROM notification n JOIN fair f ON n.created_at = f.created_at AND n.id = f.id
-     WHERE n.state = 'waiting' AND n.next_at <= clock_timestamp() FOR UPDATE OF n SKIP LOCKED
+     WHERE n.state = 'waiting' AND n.next_at <= (SELECT clock_timestamp()) FOR UPDATE OF n SKIP LOCKED
 )
 UPDATE notification n SET next_at = clock_timestamp() + make_interval(secs => $4), attempt_count = n.attempt_count + 1,
                           try_count = n.try_count + 1
@@ -112,7 +112,7 @@ SELECT $1, $2, $3, $4, $5, $6 FROM tenant WHERE name = $2
 ON CONFLICT DO NOTHING RETURNING id
 
 -- name: sweep_happenings
-DELETE FROM happening WHERE planned_at < clock_timestamp() - make_interval(days => $1)
+DELETE FROM happening WHERE planned_at < (SELECT clock_timestamp()) - make_interval(days => $1)
 
 -- name: lock_look
 -- Only one notifier looks for what is late or silent ($1); false when another one does.
@@ -147,13 +147,13 @@ SELECT r.id, r.tenant, r.source, r.stream, r.schedule, r.state, r.due_at, r.wait
                 WHERE p.tenant = r.tenant AND p.source = r.source AND p.stream = r.stream AND p.due_at < r.due_at
                   AND p.schedule IS NOT DISTINCT FROM r.schedule AND p.state IN ('succeeded', 'partial')
                 ORDER BY p.due_at DESC LIMIT 20) AS good) AS habit
- WHERE r.priority < 2 AND greatest(r.due_at, r.created_at) < clock_timestamp() - make_interval(secs => $2)
+ WHERE r.priority < 2 AND greatest(r.due_at, r.created_at) < (SELECT clock_timestamp()) - make_interval(secs => $2)
  ORDER BY r.due_at LIMIT 1000
 
 -- name: unfired
 -- Schedules of these tenants that were due $2 seconds ago and were not fired.
 SELECT tenant, name, next_at FROM schedule
- WHERE state = 'active' AND next_at < clock_timestamp() - make_interval(secs => $2) AND tenant = ANY($1::text[])
+ WHERE state = 'active' AND next_at < (SELECT clock_timestamp()) - make_interval(secs => $2) AND tenant = ANY($1::text[])
  ORDER BY next_at LIMIT 1000
 
 -- name: put_rule

@@ -41,7 +41,7 @@ DELETE FROM ordered_delivery WHERE position = ANY($1::bigint[])
 -- name: stuck
 -- Keys whose oldest delivery has waited for longer than $1 seconds: their message may be lost. At most $2.
 SELECT DISTINCT ON (tenant, endpoint, order_key) tenant, endpoint, order_key, receipt_id, position
-  FROM ordered_delivery WHERE entered_at < clock_timestamp() - make_interval(secs => $1)
+  FROM ordered_delivery WHERE entered_at < (SELECT clock_timestamp()) - make_interval(secs => $1)
  ORDER BY tenant, endpoint, order_key, position LIMIT $2
 
 -- name: backlog

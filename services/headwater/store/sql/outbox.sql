@@ -17,7 +17,7 @@ ON CONFLICT DO NOTHING
 -- begin within $2 bytes.
 WITH due AS (
     SELECT not_before, id, tenant, exchange, type, headers, body FROM outbox
-     WHERE not_before <= clock_timestamp() ORDER BY not_before, id LIMIT $1 FOR UPDATE SKIP LOCKED
+     WHERE not_before <= (SELECT clock_timestamp()) ORDER BY not_before, id LIMIT $1 FOR UPDATE SKIP LOCKED
 ), summed AS (
     SELECT *, sum(octet_length(body)) OVER (ORDER BY not_before, id) - octet_length(body) AS before FROM due
 )

@@ -12,4 +12,4 @@ DELETE FROM payload WHERE id = ANY($1::uuid[])
 
 -- name: sweep
 -- Bodies that no message can name any more: older than $1 days.
-DELETE FROM payload WHERE created_at < clock_timestamp() - make_interval(days => $1)
+DELETE FROM payload WHERE created_at < (SELECT clock_timestamp()) - make_interval(days => $1)

@@ -120,7 +120,7 @@ SELECT number, state, reason, requested_by, requested_at, settled_at, request_id
  WHERE tenant = $1 AND delivery_id = $2 ORDER BY number DESC LIMIT 100
 
 -- name: sweep
-DELETE FROM delivery_replay WHERE requested_at < clock_timestamp() - make_interval(days => $1)
+DELETE FROM delivery_replay WHERE requested_at < (SELECT clock_timestamp()) - make_interval(days => $1)
 
 -- name: sweep_requests
-DELETE FROM replay_request WHERE requested_at < clock_timestamp() - make_interval(days => $1)
+DELETE FROM replay_request WHERE requested_at < (SELECT clock_timestamp()) - make_interval(days => $1)

@@ -38,8 +38,8 @@ SELECT EXISTS (SELECT 1 FROM run WHERE due_at >= $1 AND due_at < $2 AND state IN
 -- name: count_runs
 -- Final runs of a tenant that ended more than $2 days ago and whose day stays, since others keep it ($3 days).
 SELECT count(*) FROM run
- WHERE tenant = $1 AND state NOT IN ('queued', 'running') AND finished_at < clock_timestamp() - make_interval(days => $2)
-   AND due_at < clock_timestamp() - make_interval(days => $2)
+ WHERE tenant = $1 AND state NOT IN ('queued', 'running') AND finished_at < (SELECT clock_timestamp()) - make_interval(days => $2)
+   AND due_at < (SELECT clock_timestamp()) - make_interval(days => $2)
    AND due_at >= ((now() AT TIME ZONE 'UTC')::date - $3::int)::timestamp AT TIME ZONE 'UTC'
 
 -- name: forget_runs
@@ -48,7 +48,7 @@ SELECT forget_runs($1, clock_timestamp() - make_interval(days => $2), $3)
 -- name: count_notifications
 -- Settled notifications of a tenant from before the last $2 days, whose day stays ($3 days).
 SELECT count(*) FROM notification
- WHERE tenant = $1 AND state <> 'waiting' AND created_at < clock_timestamp() - make_interval(days => $2)
+ WHERE tenant = $1 AND state <> 'waiting' AND created_at < (SELECT clock_timestamp()) - make_interval(days => $2)
    AND created_at >= ((now() AT TIME ZONE 'UTC')::date - $3::int)::timestamp AT TIME ZONE 'UTC'
 
 -- name: forget_notifications
@@ -57,13 +57,13 @@ SELECT forget_notifications($1, clock_timestamp() - make_interval(days => $2), $
 -- name: count_dead_letters
 -- Dead letters of a tenant that somebody replayed or discarded, from before the last $2 days.
 SELECT count(*) FROM dead_letter
- WHERE tenant = $1 AND state <> 'open' AND dead_at < clock_timestamp() - make_interval(days => $2)
+ WHERE tenant = $1 AND state <> 'open' AND dead_at < (SELECT clock_timestamp()) - make_interval(days => $2)
 
 -- name: forget_dead_letters
 WITH gone AS (
     DELETE FROM dead_letter WHERE id IN (
         SELECT id FROM dead_letter
-         WHERE tenant = $1 AND state <> 'open' AND dead_at < clock_timestamp() - make_interval(days => $2) LIMIT $3
+         WHERE tenant = $1 AND state <> 'open' AND dead_at < (SELECT clock_timestamp()) - make_interval(days => $2) LIMIT $3
     ) RETURNING id
 )
 SELECT count(*) FROM gone

@@ -24,6 +24,77 @@ SELECT d.id, d.due_at, d.tenant, d.source, d.stream, d.schedule, d.trigger, d.mo
 ON CONFLICT DO NOTHING
 RETURNING id, due_at, state
 
+-- name: start_many
+-- Runs of due schedules, unless they are there already: $1 to $4 with the place ($5) in $6 and following of what many of
+-- them have in common. One is recorded as skipped (overlap) where `others` runs of its schedule and stream have not ended.
+-- Where `may_go` holds, one that clearly may go is admitted at once: nothing of its stream is under way (or it runs beside
+-- others and does not overlap too many), no limit of source or tenant is at stake, and it takes the stream's slot. All
+-- others wait for the relay. Gives those that were inserted, with `stream_version` where they go. Runs that have not ended
+-- are due from $21 to before $22: so the days that have none are left out.
+WITH asked AS MATERIALIZED (
+    SELECT d.id, d.source, d.stream, d.schedule, k.*, coalesce(k.skip_reason, CASE WHEN busy.is_so AND (
+               SELECT count(*) FROM (
+                   SELECT 1 FROM run r
+                    WHERE r.tenant = k.tenant AND r.source = d.source AND r.stream = d.stream AND r.schedule = d.schedule
+                      AND r.state IN ('queued', 'running') AND r.due_at >= $21 AND r.due_at < $22
+                      AND r.id <> d.id AND r.backfill_id IS NULL LIMIT k.others) AS others)
+               >= k.others THEN 'overlap' END) AS reason,
+           CASE WHEN k.may_go AND (k.at_once IS NOT NULL OR busy.is_so IS NULL)
+                     AND limited_source.is_so IS NULL AND limited_tenant.is_so IS NULL THEN s.version_id END AS version_id
+      FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[]) AS d (id, source, stream, schedule, place)
+      JOIN unnest($6::text[], $7::timestamptz[], $8::text[], $9::boolean[], $10::text[], $11::int[], $12::text[],
+                  $13::float8[], $14::int[], $15::int[], $16::boolean[], $17::text[], $18::timestamptz[], $19::text[],
+                  $20::boolean[])
+           WITH ORDINALITY AS k (tenant, due_at, mode, force, parameters, attempts_max, retry, timeout_s, others, at_once,
+                                 supersedes, skip_reason, parked_until, waits_for, may_go, place) USING (place)
+      -- LIMIT keeps the planner at looks by key, whatever it takes the tables for
+      LEFT JOIN LATERAL (
+           SELECT version_id FROM stream s WHERE (s.tenant, s.source, s.name) = (k.tenant, d.source, d.stream) LIMIT 1)
+           AS s ON true
+      LEFT JOIN LATERAL (
+           SELECT true AS is_so FROM run r
+            WHERE r.tenant = k.tenant AND r.source = d.source AND r.stream = d.stream AND r.state IN ('queued', 'running')
+              AND r.due_at >= $21 AND r.due_at < $22 LIMIT 1) AS busy ON true
+      LEFT JOIN LATERAL (
+           SELECT true AS is_so FROM source o
+            WHERE (o.tenant, o.name) = (k.tenant, d.source) AND o.definition ->> 'max_running' IS NOT NULL LIMIT 1)
+           AS limited_source ON true
+      LEFT JOIN LATERAL (
+           SELECT true AS is_so FROM tenant t WHERE t.name = k.tenant AND t.settings ->> 'max_running' IS NOT NULL LIMIT 1)
+           AS limited_tenant ON true
+), taken AS (
+    INSERT INTO stream_slot (tenant, source, stream, run_id, run_at)
+    SELECT tenant, source, stream, id, due_at FROM asked
+     WHERE version_id IS NOT NULL AND reason IS NULL AND at_once IS NULL
+     ORDER BY tenant, source, stream, due_at, id
+    ON CONFLICT DO NOTHING RETURNING run_id
+)
+INSERT INTO run (id, due_at, tenant, source, stream, schedule, trigger, mode, force, parameters, started_by, attempts_max,
+                 retry, timeout_s, at_once, supersedes, parked_until, waits_for, state, skip_reason, finished_at,
+                 stream_version, admitted_at)
+SELECT d.id, d.due_at, d.tenant, d.source, d.stream, d.schedule, 'schedule', d.mode, d.force, d.parameters::jsonb,
+       'schedule ' || d.schedule, d.attempts_max, d.retry::jsonb, d.timeout_s, d.at_once, d.supersedes,
+       CASE WHEN d.reason IS NULL THEN d.parked_until END, CASE WHEN d.reason IS NULL THEN d.waits_for END,
+       CASE WHEN d.reason IS NULL THEN 'queued' ELSE 'skipped' END, d.reason,
+       CASE WHEN d.reason IS NOT NULL THEN clock_timestamp() END,
+       CASE WHEN going.is_going THEN d.version_id END, CASE WHEN going.is_going THEN clock_timestamp() END
+  FROM asked d LEFT JOIN taken t ON t.run_id = d.id
+ CROSS JOIN LATERAL (SELECT d.reason IS NULL AND d.version_id IS NOT NULL
+                            AND (d.at_once IS NOT NULL OR t.run_id IS NOT NULL) AS is_going) AS going
+ON CONFLICT DO NOTHING
+RETURNING id, due_at, tenant, attempt, state, stream_version
+
+-- name: open_before
+-- Whether a run that is due before $1 has not ended. Ordered as the index of those is, so that no other one is read.
+SELECT 1 FROM run WHERE state IN ('queued', 'running') AND due_at < $1 ORDER BY tenant, source, stream, schedule LIMIT 1
+
+-- name: release_vain
+-- The slots of these runs that have ended, or were never admitted.
+DELETE FROM stream_slot s
+ WHERE s.run_id = ANY($1::uuid[])
+   AND NOT EXISTS (SELECT 1 FROM run r WHERE r.due_at = s.run_at AND r.id = s.run_id
+                      AND r.state IN ('queued', 'running') AND r.admitted_at IS NOT NULL)
+
 -- name: get
 -- One run of a tenant.
 SELECT run.*, run_waits_for(run) AS waiting_for FROM run WHERE due_at = $1 AND id = $2
@@ -44,6 +115,22 @@ SELECT run.*, run_waits_for(run) AS waiting_for FROM run
 -- How many runs are in each state that is not final, and how many ended in the last day.
 SELECT state, count(*) AS run_count FROM run
  WHERE state IN ('queued', 'running') OR due_at > now() - interval '1 day' GROUP BY state
+
+-- name: owed
+-- What a round of the relay finds to do: seconds until a message of the outbox is due (null: none is there); runs that take
+-- others' places, that wait for admission, that were admitted $1 seconds ago (since $2) and are not published; deadlines
+-- and pauses that are over; ends to be counted and starts that were put off; backfills that may go on.
+SELECT clock_timestamp() AS now,
+       (SELECT extract(epoch FROM min(not_before) - clock_timestamp())::float8 FROM outbox) AS message_due_s,
+       EXISTS (SELECT 1 FROM run WHERE supersedes AND state = 'queued' AND admitted_at IS NULL) AS superseding,
+       EXISTS (SELECT 1 FROM run WHERE state = 'queued' AND admitted_at IS NULL
+                  AND (parked_until IS NULL OR parked_until <= (SELECT clock_timestamp()))) AS waiting,
+       EXISTS (SELECT 1 FROM run WHERE state = 'queued' AND published_at IS NULL AND admitted_at IS NOT NULL
+                  AND admitted_at >= $2 AND admitted_at <= (SELECT clock_timestamp()) - make_interval(secs => $1)) AS unpublished,
+       EXISTS (SELECT 1 FROM run WHERE state IN ('queued', 'running') AND deadline_at <= (SELECT clock_timestamp()))
+       OR EXISTS (SELECT 1 FROM schedule WHERE state = 'paused' AND paused_until <= (SELECT clock_timestamp())) AS overdue,
+       EXISTS (SELECT 1 FROM run_end) OR EXISTS (SELECT 1 FROM chain_start WHERE start_at <= (SELECT clock_timestamp())) AS ends,
+       EXISTS (SELECT 1 FROM backfill WHERE state = 'running' AND next_start_at <= (SELECT clock_timestamp())) AS backfills
 
 -- name: waiting
 -- Queued runs that may go as things stand, in order: the first of each tenant, then the second, …; within a tenant
@@ -89,7 +176,7 @@ SELECT c.*, t.most AS tenant_most, b.busy AS tenant_busy
              FROM source o WHERE (o.tenant, o.name) = (r.tenant, r.source)
               AND o.definition ->> 'max_running' IS NOT NULL) AS of_source ON true
      WHERE r.tenant = w.name AND r.state = 'queued' AND r.admitted_at IS NULL
-       AND (r.parked_until IS NULL OR r.parked_until <= clock_timestamp())
+       AND (r.parked_until IS NULL OR r.parked_until <= (SELECT clock_timestamp()))
        AND (r.at_once IS NOT NULL OR (
             SELECT 1 FROM stream_slot t WHERE (t.tenant, t.source, t.stream) = (r.tenant, r.source, r.stream) LIMIT 1) IS NULL)
        AND (r.at_once IS NULL OR kind.busy < r.at_once)
@@ -111,6 +198,7 @@ WITH chosen AS (
 ), taken AS (
     INSERT INTO stream_slot (tenant, source, stream, run_id, run_at)
     SELECT tenant, source, stream, id, due_at FROM chosen WHERE NOT is_beside
+     ORDER BY tenant, source, stream  -- as firing does: two that take many wait for one another in one order only
     ON CONFLICT DO NOTHING RETURNING run_id
 )
 UPDATE run r SET admitted_at = clock_timestamp(), parked_until = NULL, waits_for = NULL,
@@ -119,7 +207,7 @@ UPDATE run r SET admitted_at = clock_timestamp(), parked_until = NULL, waits_for
  WHERE r.due_at = c.due_at AND r.id = c.id AND r.state = 'queued' AND r.admitted_at IS NULL
    AND r.due_at = ANY($1::timestamptz[]) AND r.id = ANY($2::uuid[])  -- by the key: a join would read the whole day
    AND (c.is_beside OR c.id IN (SELECT run_id FROM taken))
-RETURNING r.id
+RETURNING r.id, r.due_at, r.tenant, r.attempt, r.stream_version
 
 -- name: release_slots
 -- The slots that these runs took in vain.
@@ -145,7 +233,7 @@ UPDATE run SET requests = requests + $4 WHERE due_at = $1 AND id = $2 AND attemp
 -- name: overdue
 -- Runs whose deadline has passed, with what their pages met last. At most 100.
 SELECT id, timeout_s, error_kind, error_message FROM run
- WHERE state IN ('queued', 'running') AND deadline_at IS NOT NULL AND deadline_at <= clock_timestamp()
+ WHERE state IN ('queued', 'running') AND deadline_at IS NOT NULL AND deadline_at <= (SELECT clock_timestamp())
  ORDER BY deadline_at, id LIMIT 100
 
 -- name: end
@@ -157,13 +245,19 @@ INSERT INTO run_end (tenant, schedule, run_id, run_at, generation) VALUES ($1, $
 SELECT pg_try_advisory_xact_lock(hashtext('headwater.admission'))
 
 -- name: claim_unpublished
--- Admitted runs whose run.due is still owed, locked; other relays skip them. At most $1.
+-- Admitted runs whose run.due is still owed $2 seconds after their admission, locked; other relays skip them. At most $1.
+-- Until then the timer that admitted them is about to publish them itself. All admitted before $3 are published.
 SELECT id, due_at, tenant, attempt, stream_version FROM run
- WHERE state = 'queued' AND admitted_at IS NOT NULL AND published_at IS NULL
+ WHERE state = 'queued' AND admitted_at IS NOT NULL AND admitted_at >= $3
+   AND admitted_at <= (SELECT clock_timestamp()) - make_interval(secs => $2) AND published_at IS NULL
  ORDER BY admitted_at LIMIT $1 FOR UPDATE SKIP LOCKED
 
 -- name: mark_published
-UPDATE run SET published_at = clock_timestamp() WHERE due_at = ANY($1::timestamptz[]) AND id = ANY($2::uuid[])
+-- The run.due of attempt $5 of these runs is safe. $1 and $2: the earliest and latest due time of them; a list of values
+-- tells the planner not which days to leave out.
+UPDATE run SET published_at = clock_timestamp()
+ WHERE due_at >= $1 AND due_at <= $2 AND due_at = ANY($3::timestamptz[]) AND id = ANY($4::uuid[]) AND attempt = $5
+   AND published_at IS NULL
 
 -- name: without_stream
 -- Queued runs whose stream is gone: they can never be admitted.
@@ -227,14 +321,14 @@ DELETE FROM stream_slot WHERE (tenant, source, stream) = ($1, $2, $3) AND run_id
 -- name: release_orphaned_slots
 -- Slots whose run is final or gone: a missed release mends itself.
 DELETE FROM stream_slot s
- WHERE s.taken_at < clock_timestamp() - interval '30 seconds'
+ WHERE s.taken_at < (SELECT clock_timestamp()) - interval '30 seconds'
    AND NOT EXISTS (SELECT 1 FROM run r WHERE r.due_at = s.run_at AND r.id = s.run_id
                       AND r.state IN ('queued', 'running') AND r.admitted_at IS NOT NULL)
 
 -- name: stalled
 -- Running runs without progress for $1 seconds, oldest first; each look moves progress_at. At most 100.
 UPDATE run r SET progress_at = clock_timestamp()
-  FROM (SELECT due_at, id FROM run WHERE state = 'running' AND progress_at < clock_timestamp() - make_interval(secs => $1)
+  FROM (SELECT due_at, id FROM run WHERE state = 'running' AND progress_at < (SELECT clock_timestamp()) - make_interval(secs => $1)
          ORDER BY progress_at LIMIT 100 FOR UPDATE SKIP LOCKED) AS still
  WHERE r.due_at = still.due_at AND r.id = still.id
 RETURNING r.id, r.due_at, r.tenant, r.attempt, r.stream_version, r.started_at

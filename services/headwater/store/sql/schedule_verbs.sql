@@ -17,5 +17,5 @@ UPDATE schedule
 -- name: resumable
 -- Paused schedules whose time is up, locked; other timers skip them. At most $1.
 SELECT tenant, name, definition, paused_until, calendars FROM schedule
- WHERE state = 'paused' AND paused_until IS NOT NULL AND paused_until <= clock_timestamp()
+ WHERE state = 'paused' AND paused_until IS NOT NULL AND paused_until <= (SELECT clock_timestamp())
  ORDER BY paused_until, tenant, name LIMIT $1 FOR UPDATE SKIP LOCKED
