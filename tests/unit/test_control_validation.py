@@ -57,6 +57,13 @@ def test_a_good_manifest_has_no_problems() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "pointer", "words"),
     [
+        ("field: updated_at", 'field: updated_at, id: "b["', "/sources/0/streams/0/incremental/id", "no JMESPath"),
+        ("token: abc", 'token: "${secrets:A}"', "/sources/0/auth/token", "sent as it stands"),
+        ("pagination: {type: cursor, cursor_path: meta.next}", "pagination: {type: window, start: 2024-02-01, end: 2024-01-01, step_s: 9, start_param: a}", "/sources/0/streams/0/pagination/end", "after `start`"),
+        ("pagination: {type: cursor, cursor_path: meta.next}", "pagination: {type: window, start: 2024-02-01, step_s: 9000, start_param: a, end_param: a}", "/sources/0/streams/0/pagination/end_param", "beginning too"),
+        ("pagination: {type: cursor, cursor_path: meta.next}", "pagination: {type: window, start: 1970-01-01, step_s: 1, start_param: a}", "/sources/0/streams/0/pagination/step_s", " slices"),
+        ("records: {path: data}", "records: {format: csv}", "/sources/0/streams/0/pagination/cursor_path", "no place beside"),
+        ("records: {path: data}", 'records: {path: data, delimiter: ";"}', "/sources/0/streams/0/records/delimiter", "no delimiter"),
         ("- {name: refunds,", "- {name: orders, destination: {table: o}}\n      - {name: refunds,", "/sources/0/streams/1/name", "given twice"),
         ("name: often", "name: nightly", "/schedules/1/name", "given twice"),
         ("name: own", "name: hooks", "/endpoints/1/name", "given twice"),
@@ -187,3 +194,14 @@ def test_a_manifest_without_its_defaults_is_the_same_manifest() -> None:
 class AnyEnvironment(dict[str, str]):
     def get(self, name: str, default: str | None = None) -> str:
         return "https://api.example.com" if name.endswith("URL") else f"value of {name}"
+
+
+def test_a_query_that_does_not_take_the_cursor_is_found() -> None:
+    query = 'request: {path: /orders, graphql: {query: "query($first: Int) { orders { id } }"}}'
+    text = GOOD.replace("request: {path: /orders, headers: {Accept: application/json}}", query).replace(
+        "pagination: {type: cursor, cursor_path: meta.next}",
+        "pagination: {type: graphql_relay, page_info: data.orders}",
+    )
+
+    (problem,) = problems(text)
+    assert (problem.pointer, "$after" in problem.what) == ("/sources/0/streams/0/request/graphql/query", True)

@@ -43,6 +43,14 @@ KINDS: Mapping[str, str] = {
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
 }
+_BOUNDS: Mapping[str, tuple[str, str]] = {  # what is said, and the member of the context that is the bound
+    "greater_than_equal": ("must be {} or more", "ge"),
+    "greater_than": ("must be more than {}", "gt"),
+    "less_than_equal": ("must be {} or less", "le"),
+    "less_than": ("must be less than {}", "lt"),
+    "string_too_short": ("must have {} characters or more", "min_length"),
+    "string_too_long": ("must have {} characters or fewer", "max_length"),
+}
 
 
 def words(item: Any, path: Path, root: type[BaseModel]) -> tuple[str, str]:
@@ -67,10 +75,20 @@ def words(item: Any, path: Path, root: type[BaseModel]) -> tuple[str, str]:
         return f"is not of the form that is needed{given}", _FORMS[key] if key else _NAME
     if kind == "literal_error":
         return _unknown_word(item, context, given)
+    if kind in _BOUNDS:
+        return _beyond(kind, context) + given, ""
     if kind in KINDS:
         return KINDS[kind] + given, _mend_of_kind(item.get("input"), kind)
     what = item["msg"].removeprefix("Value error, ")
     return what[:1].lower() + what[1:] + given if given else what, ""
+
+
+def _beyond(kind: str, context: Mapping[str, Any]) -> str:
+    text, name = _BOUNDS[kind]
+    bound = context.get(name)
+    if (kind, bound) == ("string_too_short", 1):
+        return "must not be empty"
+    return text.format(f"{bound:g}" if isinstance(bound, int | float) else bound)
 
 
 def _mend_of_kind(value: Any, kind: str) -> str:

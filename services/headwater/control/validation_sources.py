@@ -22,6 +22,7 @@ from headwater.plugins.secret_text import names_in
 from headwater.plugins.walk.family import Family
 
 _PLACE = re.compile(r"([a-z_]+(?:\.[a-z0-9_]+)*): ")
+_REFERENCE = re.compile(r"\$\{(?!env:|secret:)[^}]{0,200}\}")
 _EXPRESSIONS = ("cursor_path", "next_path", "total", "total_pages", "has_more", "key_path", "page_info")
 
 
@@ -45,6 +46,7 @@ def twice(path: Path, names: Iterable[str], what: str) -> Iterator[Finding]:
 def _in_source(tenant: str, path: Path, source: Source) -> Iterator[Finding]:
     found = [*_base_url(path, source), *_ranges(path, source), *_auth(path, source)]
     found += _headers((*path, "headers"), source.headers)
+    found += _references(path, source)
     found += twice((*path, "streams"), [stream.name for stream in source.streams], "stream")
     yield from found
     for index, stream in enumerate(source.streams):
@@ -91,6 +93,18 @@ def _header(path: Path, name: str, value: str) -> Iterator[Finding]:
         yield Finding(path, *fault)
 
 
+def _references(path: Path, source: Source) -> Iterator[Finding]:
+    """What looks like a reference in the places where secrets stand, and is none."""
+    shown = source.model_dump(mode="json", by_alias=True, include={"base_url", "auth", "headers"})
+    for place, text in texts_of(shown):
+        for reference in _REFERENCE.findall(text):
+            yield Finding(
+                (*path, *place),
+                f"{reference[:60]!r} is sent as it stands",
+                "write ${env:NAME} or ${secret:NAME}",
+            )
+
+
 def _headers(path: Path, headers: dict[str, str]) -> Iterator[Finding]:
     for name, value in headers.items():
         yield from _header((*path, name), name, value)
@@ -112,6 +126,8 @@ def _in_stream(path: Path, stream: Stream) -> Iterator[Finding]:
         yield from _in_destination((*path, "destination"), stream)
     if stream.incremental is not None:
         yield from wrong_expression((*path, "incremental", "field"), stream.incremental.field)
+        if stream.incremental.id is not None:
+            yield from wrong_expression((*path, "incremental", "id"), stream.incremental.id)
 
 
 def _fields(path: Path, stream: Stream) -> Iterator[Finding]:

@@ -1,8 +1,10 @@
 """Checks of how the parts of one stream go together: who sets a parameter, what fills a path, what a cursor can be."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from headwater.contracts.pagination import WindowPagination
 from headwater.contracts.source import Stream
 from headwater.control.finding import Finding, Path
 from headwater.model.errors import ConfigError, SourceError
@@ -11,6 +13,15 @@ from headwater.plugins.paginators.base import Parameter
 from headwater.plugins.walk.cursor import CursorField
 from headwater.plugins.walk.request import names_in_path
 
+_ROWS = frozenset({"csv", "ndjson"})
+_IN_BODY = ("cursor_path", "next_path", "page_info", "total", "total_pages", "has_more")
+_INSTEAD = {
+    "cursor_path": "give cursor_header, or page by offset, page or link",
+    "next_path": "page by link, offset or page",
+    "total": "give total_header, or leave it out",
+    "total_pages": "give total_pages_header, or leave it out",
+}
+_MOST_SLICES = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -24,6 +35,10 @@ def parts_that_clash(path: Path, stream: Stream) -> Iterator[Finding]:
     yield from _parameters(path, stream, asked)
     yield from _path(path, stream, asked)
     yield from _cursor(path, stream)
+    yield from _format(path, stream)
+    yield from _variables(path, stream)
+    if stream.pagination.type == "window":
+        yield from _slices((*path, "pagination"), stream.pagination)
 
 
 def _parameters(path: Path, stream: Stream, asked: tuple[Parameter, ...]) -> Iterator[Finding]:
@@ -56,6 +71,61 @@ def _path(path: Path, stream: Stream, asked: tuple[Parameter, ...]) -> Iterator[
             f"nothing fills {{{name}}}",
             "write the value, or let the pagination fill it (`in: path`)",
         )
+
+
+def _format(path: Path, stream: Stream) -> Iterator[Finding]:
+    """Paths into a body that is a list of rows, and a delimiter where there is none."""
+    records = stream.records
+    if records is None:
+        return
+    if records.format != "csv" and "delimiter" in records.model_fields_set:
+        mend = "set records.format: csv, or leave it out"
+        yield Finding((*path, "records", "delimiter"), f"{records.format} has no delimiter", mend)
+    if records.format not in _ROWS:
+        return
+    if records.path is not None:
+        what = f"a body of {records.format} is the list of records itself"
+        yield Finding((*path, "records", "path"), what, "leave it out; `fields` choose within a record")
+    pages, here = stream.pagination, (*path, "pagination")
+    if pages.type == "window":
+        pages, here = pages.pages, (*here, "pages")
+    for name in _IN_BODY:
+        if getattr(pages, name, None) is not None:
+            what = f"a body of {records.format} has no place beside its records"
+            yield Finding((*here, name), what, _INSTEAD.get(name, "leave it out"))
+
+
+def _variables(path: Path, stream: Stream) -> Iterator[Finding]:
+    """A GraphQL query that does not take the cursor, so that every page is the first one."""
+    pages, here = stream.pagination, (*path, "pagination")
+    if pages.type == "window":
+        pages, here = pages.pages, (*here, "pages")
+    graphql = stream.request.graphql
+    if graphql is None or pages.type != "graphql_relay":
+        return
+    if not re.search(rf"\${re.escape(pages.cursor_param)}\b", graphql.query):
+        yield Finding(
+            (*path, "request", "graphql", "query"),
+            f"has no variable ${pages.cursor_param}, by which pages are asked for",
+            f"declare it and pass it on: query(${pages.cursor_param}: String) {{ …(after: ${pages.cursor_param}) … }}",
+        )
+
+
+def _slices(path: Path, pagination: WindowPagination) -> Iterator[Finding]:
+    """Slices that cannot be, or are far too many."""
+    if pagination.end is not None and pagination.end <= pagination.start:
+        yield Finding(
+            (*path, "end"), "must be after `start`", "give a later instant, or leave it out for now"
+        )
+        return
+    if pagination.end_param == pagination.start_param:
+        what = "is the parameter of the beginning too"
+        yield Finding((*path, "end_param"), what, "name the parameter that asks for what is older")
+    until = pagination.end or max(datetime.now(UTC), pagination.start)
+    count = int((until - pagination.start).total_seconds()) // pagination.step_s
+    if count > _MOST_SLICES:
+        what = f"from `start` on that makes {count:,} slices"
+        yield Finding((*path, "step_s"), what, "make them longer, or begin later")
 
 
 def _cursor(path: Path, stream: Stream) -> Iterator[Finding]:
