@@ -138,6 +138,9 @@ class Fetcher:
         """The walks that go at once, made in the ledger: number and first token."""
         async with self._database.transaction() as connection:
             if isinstance(first, list):
+                await runs.lock(
+                    connection, due.run_id
+                )  # another time has other slices: those of the first one count
                 return await slices.insert(
                     connection,
                     due.run_id,

@@ -151,6 +151,7 @@ class PageLoader:
             key, batch, _ = group.work[0]
             logger.warning("run %s failed on page %d: %s", key.run_id, key.number, error)
             async with self._database.transaction() as connection:
+                await runs.count_requests(connection, batch.run_id, batch.attempt, batch.requests)
                 await runs.fail_attempt(
                     connection, batch.run_id, batch.attempt, "destination", str(error), retryable=False
                 )

@@ -32,8 +32,8 @@ async def insert(
     at_once: int,
     slices: Sequence[tuple[Mapping[str, Any], Mapping[str, str]]],
 ) -> list[tuple[int, Mapping[str, Any]]]:
-    """Make the walks, unless they are there, each with its first token and what people see of it; gives those that go
-    at once.
+    """Make the walks, unless the attempt has some, each with its first token and what people see of it; gives those
+    that go at once. The run's row is locked by this transaction.
     """
     at = time_of(run_id)
     await connection.execute(

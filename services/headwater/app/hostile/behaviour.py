@@ -40,6 +40,10 @@ class Behaviour:
     holes: tuple[int, ...] = ()  # pages that come empty in the middle
     thin: tuple[int, ...] = ()  # pages whose rows were filtered after paging
     same_page: bool = False  # the position is ignored
+    inclusive: bool = False  # a keyset's pages begin with the record of the key
+    twins: bool = (
+        False  # every two records share the key that the pages go on from, which leaves out what shares it
+    )
     envelope: str = "items"  # a dotted path; "" = the body is the list
     last_alone: bool = False  # a page of one record comes as the record itself, not as a list
     body: str = "plain"  # a way of `writing.py`
@@ -81,6 +85,7 @@ _MORE: Mapping[str, Callable[[int], Record]] = {
     "big": lambda number: {"big": 2**63 + number, "price": json.loads(f"{number}.25")},
     "long": lambda _: {"text": "x" * 100_000},
     "deep": lambda number: {"deep": _nested(300 if number == 7 else 30)},
+    "twins": lambda number: {"pair": number // 2},
     "nul": lambda number: {"text": "a\0b" if number == 7 else "ab"},
     "surrogate": lambda number: {"text": "\ud800" if number == 7 else "ab"},
     "names": lambda number: {"Straße Nr.": number, "select": 1, "a b": 2, "a_b": 3, "x" * 80: 4, "": 5},

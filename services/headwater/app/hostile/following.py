@@ -129,6 +129,16 @@ KEYED: Mapping[str, Case] = {
     "keyset_ignored": Case(
         Behaviour(style="keyset", same_page=True), KEYSET, "loop", ids=range(100), warnings=LOOP
     ),
+    "keyset_begins_with_the_last_record": Case(
+        Behaviour(style="keyset", inclusive=True), KEYSET, "short_page", requests=4, received=233
+    ),
+    "keyset_of_twins": Case(
+        Behaviour(style="keyset", cap=15, count=60, records="twins", twins=True),
+        KEYSET | {"key_path": "pair"},
+        "empty_page",
+        ids=tuple(number for number in range(60) if number not in {15, 31, 47}),
+        warnings=frozenset({"keyset_ties"}),
+    ),
     "keyset_key_path_wrong": Case(
         Behaviour(style="keyset"),
         KEYSET | {"key_path": "ident"},

@@ -54,7 +54,7 @@ class Pages:
         if style.style in {"offset", "none"}:
             start = int(query.get("offset") or 0)
         elif style.style == "keyset":
-            start = int(query.get("after") or -1) + 1
+            start = self._after(query.get("after"))
         elif style.style == "window":
             start = int(query.get("offset") or 0)
         elif style.style == "page":
@@ -64,6 +64,14 @@ class Pages:
                 100 if style.next == "zero" and "cursor" in query else 0
             )
         return start, size, start // size + 1
+
+    def _after(self, key: str | None) -> int:
+        """The position behind a key; with twins the key is that of two records."""
+        if key is None:
+            return 0
+        if self.behaviour.twins:
+            return 2 * int(key) + 2
+        return int(key) + (0 if self.behaviour.inclusive else 1)
 
     def _between(self, query: Mapping[str, str]) -> list[Any]:
         """The records changed in the slice that is asked for: its beginning belongs to it, its end does not."""

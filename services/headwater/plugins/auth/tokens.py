@@ -171,7 +171,8 @@ def _document(response: Response) -> Any:
     later = response.status in {408, 425, 429} or response.status >= 500
     raise SourceError(
         "token_failed",
-        f"the token endpoint answered with status {response.status}{_reason(document)}",
+        f"the token endpoint answered with status {response.status}"
+        f"{' and no JSON' if document is None else _reason(document)}",
         retryable=later,
     )
 

@@ -54,7 +54,10 @@ class KeysetPaginator:
         # without a key there is no way on, although the API did not say that this is the end
         if is_end(key) or not fits(key, nested=False):
             return Next.stop(StopReason.ERROR, WARNING_UNUSABLE)
-        return loop(answer, progress) if key == place["key"] else Next({"key": key})
+        if key != place["key"]:
+            return Next({"key": key})
+        # an API that gives the record of the key again gives it alone at the end
+        return Next.stop(StopReason.SHORT_PAGE) if is_short(answer, progress) else loop(answer, progress)
 
     def after_end(self, _: Place, reason: StopReason, /) -> Next:
         return Next.stop(reason)

@@ -25,6 +25,8 @@ class Token:
     is one of a parent's records; `level`: how many parents stand above it. `until`: the end of the window that the
     walk is for, which `since` begins. `since_id` is the id of the last record at `since`, `seen` are digests of records
     from there on that were loaded already. `is_slice`: the walk is one of several of its run, each for a slice of time.
+    `edge`: where the walk goes on from a key, digests of the records of the page before that have it; `has_ties`: on
+    that page records shared a key.
     """
 
     place: Place
@@ -43,12 +45,15 @@ class Token:
     since_id: str | None = None
     seen: tuple[str, ...] = ()
     is_slice: bool = False
+    edge: tuple[str, ...] = ()
+    has_ties: bool = False
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> "Token":
         told = dict(wire)
         told["began_s"] = float(told.get("began_s") or 0.0)  # exact reading may have made it a Decimal
-        told["seen"] = tuple(told.get("seen") or ())
+        for name in ("seen", "edge"):
+            told[name] = tuple(told.get(name) or ())
         return cls(**(told | {"progress": Progress(**told.get("progress", {}))}))
 
     def to_wire(self) -> dict[str, Any]:
@@ -74,6 +79,8 @@ class Token:
             wire["until"] = self.until
         if self.is_slice:
             wire["is_slice"] = True
+        if self.edge:
+            wire |= {"edge": list(self.edge), "has_ties": self.has_ties}
         return wire
 
 

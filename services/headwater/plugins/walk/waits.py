@@ -9,7 +9,7 @@ from headwater.model.http import Response
 MAX_WAIT_S = 366 * 86_400.0  # what is longer is nonsense, and would overflow dates
 _EPOCH_S = 1_000_000_000  # numbers from here on are seconds since 1970, not a wait
 _EPOCH_MS = 1_000_000_000_000
-_NUMBER = re.compile(r"[0-9]{1,17}(?:\.[0-9]{1,9})?")
+_NUMBER = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,9})?")
 _REMAINING = ("x-ratelimit-remaining", "ratelimit-remaining", "x-rate-limit-remaining")
 _RESET = ("x-ratelimit-reset", "ratelimit-reset", "x-rate-limit-reset", "x-ratelimit-reset-after")
 _STRUCTURED = re.compile(r"(?:^|[;,\s])(r|t|remaining|reset)\s*=\s*([0-9]{1,15})")

@@ -27,7 +27,7 @@ from headwater.plugins.paginators.base import WARNING_LIMIT, WARNING_LOOP, WARNI
 from headwater.plugins.paginators.window import WindowPaginator
 from headwater.plugins.secret_text import Secrets
 from headwater.plugins.walk.body import NO_CONTENT, document_of, sample_of
-from headwater.plugins.walk.boundary import boundary_at, digest_of, joined
+from headwater.plugins.walk.boundary import MOST_SEEN, boundary_at, digest_of, joined
 from headwater.plugins.walk.check import check_fit
 from headwater.plugins.walk.cursor import CursorField, Mark, order_of
 from headwater.plugins.walk.hidden import HiddenErrors, cost_wait_s
@@ -47,6 +47,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COUNTING = frozenset({"offset", "page"})
 _BODY_ITSELF = Records()
 WARNING_SKIPPED = "parents_skipped"
+WARNING_TIES = "keyset_ties"
 SAMPLE_CHARACTERS = 2000  # of an answer that is kept instead of its records
 
 
@@ -121,6 +122,7 @@ class Walk:
         self._is_in_slices = pages is not stream.pagination
         self._is_counting = pages.type in _COUNTING
         self._by_position = pages.type == "offset"
+        self._key = compile_path(pages.key_path) if pages.type == "keyset" else None
         self._first_page = FirstPage(stream, is_gathering=gather is not None)
         check_fit(definition, self._paginator, Begin(_EPOCH))
 
@@ -408,6 +410,14 @@ class Walk:
         there, new = self._following(told, answer, progress, selected)
         following, records = self._limited(there, new, told, progress, now)
         doubts: tuple[str, ...] = ()
+        if (
+            told.has_ties
+            and selected.records
+            and not any(digest_of(one) in told.edge for one in selected.records)
+        ):
+            doubts = (
+                WARNING_TIES,
+            )  # the API goes on behind the key: those that share it may have been left out
         if progress.number == 1 and selected.records:
             doubts = self._first_page.answer(answer, there.stop_reason) + self._first_page.records(
                 selected.records
@@ -452,9 +462,9 @@ class Walk:
 
     def _unseen(self, records: list[Any], told: Token) -> list[Any]:
         """Those of `records` that were not loaded already."""
-        if not told.seen:
+        if not (told.seen or told.edge):
             return records
-        seen = set(told.seen)
+        seen = {*told.seen, *told.edge}
         return [record for record in records if digest_of(record) not in seen]
 
     def _following(
@@ -487,6 +497,11 @@ class Walk:
     def _next_token(
         self, told: Token, following: Next, progress: Progress, selected: Selected
     ) -> dict[str, Any] | None:
+        if self._key is not None and following.place is not None:
+            keys = [self._key(record) for record in selected.records]
+            there = [record for record, key in zip(selected.records, keys, strict=True) if key == keys[-1]]
+            edge = tuple(sorted({digest_of(record) for record in there[-MOST_SEEN:]}))
+            told = replace(told, edge=edge, has_ties=len(set(map(str, keys))) < len(keys))
         if following.place is None or self._countable is None:
             return _token_after(told, following, progress, selected)
         if progress.number < told.planned:
@@ -578,6 +593,8 @@ def _token_after(
         since_id=told.since_id,
         seen=told.seen,
         is_slice=told.is_slice,
+        edge=told.edge,
+        has_ties=told.has_ties,
     ).to_wire()
 
 

@@ -4,7 +4,7 @@
 INSERT INTO walk (run_at, run_id, attempt, tenant, level, number, is_waiting, children_at_once, first_token, parent)
 SELECT $1, $2, $3, $4, 1, d.number - 1, d.number > $5, CASE WHEN d.number = 1 THEN $5 END, d.token::jsonb, d.bounds::jsonb
   FROM unnest($6::text[], $7::text[]) WITH ORDINALITY AS d (token, bounds, number)
-ON CONFLICT DO NOTHING
+ WHERE NOT EXISTS (SELECT 1 FROM walk WHERE run_at = $1 AND run_id = $2 AND attempt = $3)
 
 -- name: first
 -- The slices that went at once when the run began, and have no page yet.
