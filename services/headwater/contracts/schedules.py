@@ -185,7 +185,7 @@ class Window(Closed):
     @classmethod
     def _not_sexagesimal(cls, value: object) -> object:
         """YAML 1.1 reads 22:30 without quotes as 22 * 60 + 30."""
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 24 * 60:
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
             return f"{value // 60}:{value % 60:02}"
         return value
 
