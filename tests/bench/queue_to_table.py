@@ -39,7 +39,7 @@ endpoints:
 
 async def measure(house: House, *, quick: bool) -> list[Figure]:
     rounds = 1 if quick else 2
-    hooks, pages = (1000, 20) if quick else (20_000, 300)
+    hooks, pages = (1000, 20) if quick else (20_000, 600)
     url = await house.database()
     figures = []
     async with worker(url) as database:
@@ -188,10 +188,10 @@ async def _pages(
                     await _fetched(walker, database, run_id, pages)
 
                     async def all_there(run_id: object = run_id) -> None:
-                        run = await finished(database, run_id)
-                        assert run["received"] == records, run
+                        await _until(database, f"SELECT received FROM run WHERE id = '{run_id}'", records)
 
                     ours.append(await _thawed(house, persister, all_there))
+                    await finished(database, run_id)
                     theirs.append(await _copied(house, url, f"hw_default.{table}"))
                 rate = [records / one["seconds"] for one in ours]
                 copy = [records / seconds for seconds in theirs]
