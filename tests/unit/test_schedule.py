@@ -93,6 +93,7 @@ def test_an_interval_is_read_in_either_form(text, seconds):
         ("P1M", 1, "months or years", "cron"),
         ("P1Y", 1, "months or years", "cron"),
         ("2 months", 1, "months or years", "cron"),
+        ("every 5m", 1, "goes without saying", "write 5m"),
         ("30m1h", 1, "not an interval", "1h30m"),
         ("1h1h", 1, "not an interval", "1h30m"),
         ("-5m", 1, "not an interval", "1h30m"),

@@ -259,6 +259,7 @@ def test_a_past_year_is_refused_when_the_moment_is_known():
 
     assert (error.field, error.position) == ("year", 13)
     assert "no due time left after 2026-01-01" in error.cause
+    assert "after the year 2099" in refusal_of("0 0 * * *", now=NEW_YEAR.replace(year=2101)).cause
     assert next_after(parse_timetable(crons=[past]), NEW_YEAR) is None
     assert parse_timetable(crons=[past.replace("2025", "2027")], now=NEW_YEAR).crons
 

@@ -86,7 +86,9 @@ def _unreadable(text: str) -> ScheduleError:
         return ScheduleError(
             "interval", at, f"`{shown}` has a fraction", "use the smaller unit: 90m for 1.5h"
         )
-    if re.fullmatch(r"(?i)P.*[YM].*|.*(month|year|mo|y).*", shown):
+    if every := re.fullmatch(r"(?i)@?every +(.+)", shown):
+        return ScheduleError("interval", at, "`every` goes without saying", f"write {every[1]}")
+    if re.fullmatch(r"(?i)P.*[YM].*|.*[0-9] ?(months?|years?|mo|y).*", shown):
         return ScheduleError(
             "interval",
             at,

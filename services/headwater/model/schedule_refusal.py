@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime
 
 from headwater.model.cron_expression import CronExpression
+from headwater.model.cron_field import LAST_YEAR
 from headwater.model.schedule_error import ScheduleError
 from headwater.model.schedule_exclusion import MOST_A_DAY
 from headwater.model.schedule_timetable import Timetable
@@ -11,6 +12,9 @@ from headwater.model.schedule_timetable import Timetable
 
 def is_over(cron: CronExpression, now: datetime) -> ScheduleError:
     """Either its years have passed, or it names times only that changes of the clock leave out."""
+    if now.year > LAST_YEAR:
+        cause = f"no due time is looked for after the year {LAST_YEAR}"
+        return ScheduleError("cron", 1, cause, "ask for times after an earlier moment")
     by_year = cron.days.years is not None
     starts = [word.start() + 1 for word in re.finditer(r"[^ \t]+", cron.text)]
     return ScheduleError(
