@@ -98,3 +98,17 @@ def test_what_is_configured_is_looked_at_and_removed(tmp_path: Path, run: Callab
     assert tenant.code == 0, tenant.output
     assert json.loads(made.output)["tenant"] == "acme"
     assert "no dead letters" in dead.output
+
+
+def test_what_is_made_by_a_command_says_by_whom(
+    tmp_path: Path, run: Callable[..., Told], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = tmp_path / "shop.yml"
+    manifest.write_text(MANIFEST)
+    monkeypatch.setenv("USER", "ada")
+    run("apply", str(manifest))
+    paused = run("schedules", "pause", "nightly", "--json")
+    shown = run("schedules", "show", "nightly", "--json")
+
+    assert json.loads(paused.output)["paused_by"] == "cli ada"
+    assert json.loads(shown.output)["created_by"] == "cli ada"

@@ -21,4 +21,5 @@ async def open_api(settings: Settings, stack: AsyncExitStack) -> tuple[Means, Da
 
 def asker() -> Caller:
     """Who asks by a command: whoever may read the database's address may do everything."""
-    return Caller(f"of {os.environ.get('USER') or 'the command line'}", None, frozenset(SCOPES))
+    user = os.environ.get("USER")
+    return Caller("", None, frozenset(SCOPES), name=f"cli {user}" if user else "cli")

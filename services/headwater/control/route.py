@@ -46,11 +46,12 @@ class Bytes:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. `tenant` is None for a key that may act in every tenant."""
+    """Who asks. `tenant` is None for a key that may act in every tenant; `name` says who it is without a key."""
 
     key_id: str
     tenant: str | None
     scopes: frozenset[str]
+    name: str | None = None
 
     @property
     def is_global(self) -> bool:
@@ -59,7 +60,7 @@ class Caller:
     @property
     def actor(self) -> str:
         """How what it makes says by whom it was made."""
-        return f"key {self.key_id}"
+        return self.name or f"key {self.key_id}"
 
     def may(self, scope: Scope) -> bool:
         """Each scope stands for itself; `admin` includes the others."""
