@@ -7,6 +7,7 @@ from typing import Any
 from tests.support.family_api import POSTS, USERS, FamilyApi, manifest
 from tests.support.spine import Spine, open_spine, working
 
+from headwater.model.run_policy import Retry
 from headwater.store import runs
 from headwater.store.runs import NewRun
 
@@ -116,3 +117,27 @@ async def test_a_page_is_tried_again_no_longer_than_its_limit_says(database: str
 
     assert (run["state"], run["error_kind"]) == ("failed", "http_500")
     assert len(api.asked) == 2
+
+
+async def test_a_first_page_that_fails_is_tried_again_when_the_runs_own_retries_say(database: str) -> None:
+    async with FamilyApi() as api, open_spine(database) as spine:
+        api.status["/users"] = 500
+        await spine.apply(json.dumps(manifest(api.url, {**USERS, "destination": {"table": "users"}})))
+        made = NewRun(
+            "default",
+            "blog",
+            "users",
+            datetime.now(UTC),
+            "api",
+            key="own",
+            attempts_max=3,
+            retry=Retry(delay_s=0.05),
+        )
+        async with spine.worker.transaction() as connection:
+            run_id = await runs.insert(connection, made)
+        async with working(spine):
+            run = await spine.until("SELECT * FROM run WHERE id = $1 AND finished_at IS NOT NULL", run_id)
+
+    assert (run["state"], run["error_kind"], run["attempt"]) == ("failed", "http_500", 3)
+    assert [each["class"] for each in run["failures"]] == ["http_500", "http_500"]
+    assert len(api.asked) == 3

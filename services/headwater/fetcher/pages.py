@@ -353,7 +353,8 @@ class Pages:
             return
         waited_s = sum(retry_delay_s(number) for number in range(1, failures + 2))
         is_in_time = waited_s <= turn.definition.stream.limits.request_seconds
-        if error.retryable and failures + 1 < MAX_ATTEMPTS and is_in_time:
+        may_wait = error.retryable and failures + 1 < MAX_ATTEMPTS and is_in_time
+        if may_wait and not await self._is_for_the_run(turn.due):
             due, wait_s = turn.due, retry_delay_s(failures + 1)
             async with self._database.connection() as connection:
                 await runs.note_fault(connection, due.run_id, due.attempt, wait_s, error.kind, error.message)
@@ -363,6 +364,13 @@ class Pages:
         await self._settled_before(turn.due)
         retryable = error.retryable or error.restart
         await self._fail(turn.due, error.kind, error.message, retryable=retryable, from_start=error.restart)
+
+    async def _is_for_the_run(self, due: PageDue) -> bool:
+        """Whether the run's own retries say when it is tried again: beginning anew costs nothing on its first page."""
+        if due.walk or due.number > 1:
+            return False
+        async with self._database.connection() as connection:
+            return await runs.has_retries(connection, due.run_id)
 
     async def _settled_before(self, due: PageDue) -> None:
         """Wait for the pages before one that ends its run: what a run leaves is no matter of chance then."""

@@ -179,6 +179,11 @@ async def begin(connection: Any, run_id: UUID, attempt: int) -> Mapping[str, Any
     return await connection.fetchrow(_Q["brief"], at, run_id)  # type: ignore[no-any-return]
 
 
+async def has_retries(connection: Any, run_id: UUID) -> bool:
+    """Whether the run's schedule says when a failed attempt is tried again."""
+    return bool(await connection.fetchval(_Q["has_retries"], time_of(run_id), run_id))
+
+
 async def open_walk(
     connection: Any,
     run_id: UUID,

@@ -283,6 +283,9 @@ SELECT r.state, r.attempt, r.attempts_max, r.tenant, r.source, r.stream, r.strea
   FROM run r LEFT JOIN stream_cursor c ON (c.tenant, c.source, c.stream) = (r.tenant, r.source, r.stream)
  WHERE r.due_at = $1 AND r.id = $2
 
+-- name: has_retries
+SELECT retry IS NOT NULL FROM run WHERE due_at = $1 AND id = $2
+
 -- name: insert_walk
 INSERT INTO walk (run_id, run_at, attempt, number, tenant, first_token, highest, children_at_once)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING
