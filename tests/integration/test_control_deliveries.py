@@ -218,7 +218,7 @@ async def test_a_replayed_webhook_goes_its_way_again_and_becomes_a_delivery_once
     again = webhook.from_headers(str(row["id"]), row["headers"], row["body"])
     assert again == given
     assert await office.worker.fetchval("SELECT body FROM payload WHERE id = $1", payload_id) == b'{"n": 2}'
-    await store(office, replace(again, body=b'{"n": 2}'))
+    await store(office, again._replace(body=b'{"n": 2}'))
     assert (await office.get(f"/deliveries/{given.id}")).json["state"] == "done"
     assert (await office.post(f"/dead-letters/{letter['id']}/replay")).status == 409
 

@@ -1,6 +1,5 @@
 """What deliveries do, over the memory bus and a real database: filter, map, start, publish; faults stay visible."""
 
-import dataclasses
 import uuid
 from typing import Any
 
@@ -375,7 +374,7 @@ def message_of(each: Receipt) -> Message:
 
 async def by_reference(spine: Spine, each: Receipt) -> Receipt:
     """The receipt with its body in table `payload`."""
-    large = dataclasses.replace(each, payload_id=uuid.uuid4())
+    large = each._replace(payload_id=uuid.uuid4())
     async with spine.worker.transaction() as connection:
         await payloads.put(connection, large.payload_id, large.tenant, large.body)
     return large

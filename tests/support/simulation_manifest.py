@@ -83,6 +83,9 @@ BEGIN
         EXECUTE format('CREATE TABLE headwater.%I PARTITION OF headwater.%I FOR VALUES FROM (%L) TO (%L)',
                        one.name || to_char(one.day, '_YYYYMMDD'), one.name, one.day::timestamptz,
                        (one.day + 1)::timestamptz);
+        IF one.name = 'delivery' THEN
+            EXECUTE format('GRANT INSERT ON headwater.%I TO headwater_worker', one.name || to_char(one.day, '_YYYYMMDD'));
+        END IF;
     END LOOP;
     FOR one IN SELECT c.oid::regclass AS name FROM pg_class c
                 WHERE c.relnamespace = 'headwater'::regnamespace AND c.relkind = 'r'

@@ -232,17 +232,20 @@ class Dispatcher:
             return group
 
     async def _fill(self, group: list[Delivery], *, while_busy: bool = False) -> None:
-        size = sum(len(delivery.message.body) for delivery in group)
-        while len(group) < self._options.batch_limit and (self._calling or not while_busy):
-            if not self._inbox:
+        limit, most = self._options.batch_limit, self._options.batch_bytes
+        size = sum([len(delivery.message.body) for delivery in group])
+        inbox = self._inbox
+        while len(group) < limit and (self._calling or not while_busy):
+            if not inbox:
                 self._arrived.clear()
                 await self._arrived.wait()
+                inbox = self._inbox  # a session that is gone takes its own with it
                 continue
-            following = self._inbox[0]
+            following = inbox[0]
             size += len(following.message.body)
-            if following.goes_alone or size > self._options.batch_bytes:
+            if following.goes_alone or size > most:
                 return
-            group.append(self._inbox.popleft())
+            group.append(inbox.popleft())
 
     async def _end(self, group: list[Delivery]) -> list[list[Delivery]]:
         """Bring `group` to its end; returns its halves when they must be tried apart."""

@@ -114,7 +114,7 @@ async def _dead_delivery(connection: Any, message: Message, letter: DeadLetter) 
         return
     if receipt.payload_id is not None:
         body = await payloads.get(connection, receipt.payload_id)
-        receipt = dataclasses.replace(receipt, body=body or b"")
+        receipt = receipt._replace(body=body or b"")
     new = await deliveries.store(connection, [receipt])
     await deliveries.settle(connection, [(each, "dead", letter.reason) for each in new])
 

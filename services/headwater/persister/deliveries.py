@@ -6,7 +6,7 @@ with reason and bytes. Everything that follows from a delivery is in its transac
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,7 @@ from headwater.contracts.webhook import Receipt, ReplayOf
 from headwater.model.errors import DestinationError, Later
 from headwater.persister.endpoints import EndpointEffects
 from headwater.persister.follow_up import start_run, tell
-from headwater.persister.items import Hand, Item, Key, parts_of, take
+from headwater.persister.items import Hand, Item, parts_of, take
 from headwater.persister.loading import as_loader, load, prepare, table_of
 from headwater.persister.outlets import Outlets
 from headwater.persister.owed_records import Messages, messages_of, owe
@@ -26,15 +26,15 @@ from headwater.plugins.webhooks.effects import DEAD, DONE, Judgement, judge
 from headwater.store import deliveries, endpoints, ordering, payloads, replays
 from headwater.store.bell import Bell
 from headwater.store.database import Database
-from headwater.store.deliveries import Outcome, Raced
+from headwater.store.deliveries import Raced
+from headwater.store.delivery_rows import Outcome, Partitions
 from headwater.store.keyring import Keyring
 from headwater.store.replays import SUPERSEDED, Done
 from headwater.telemetry.metrics import Metrics
 
 logger = logging.getLogger("headwater.persister")
 MAX_ROUNDS = 8
-Rows = Mapping[Key, Batch]  # of one table, by delivery
-Loads = Mapping[Table, Rows]
+Rows = Mapping[int, Batch]  # of one table, by the delivery's place in the hand
 
 
 class Moved(Later):
@@ -52,6 +52,16 @@ class _Done:
     duplicates: int = 0
     owes: bool = False
     owes_records: bool = False
+
+
+@dataclass(slots=True)
+class _Work:
+    """Deliveries in hand, what each does, and the messages that they send. `trusting` is as `choose` has it."""
+
+    hand: Hand
+    judged: list[Judgement]
+    owed: Messages
+    trusting: bool = True
 
 
 class DeliveryLoader:
@@ -72,6 +82,7 @@ class DeliveryLoader:
         self._bell = bell
         self._metrics = metrics
         self._effects = EndpointEffects(database, keyring)
+        self._partitions = Partitions()
 
     async def handle(self, messages: Sequence[Message]) -> None:
         """Do what `messages` tell of: in one transaction, or in several where the bodies are many and large."""
@@ -82,13 +93,18 @@ class DeliveryLoader:
 
     async def _handle(self, messages: Sequence[Message]) -> Hand:
         limit = ordering.AT_ONCE
+        has_raced = False
         for _ in range(MAX_ROUNDS):
             hand = await take(self._database, messages, limit)
             judged = await self._judged(hand.items)
             owed = await messages_of(self._outlets, hand.items, judged)
+            work = _Work(hand, judged, owed, trusting=not has_raced)
             try:
-                done = await self._load(hand, judged, owed)
-            except (StalePlan, Raced, Moved):
+                done = await self._load(work)
+            except Raced:
+                has_raced = True
+                continue
+            except (StalePlan, Moved):
                 continue
             except DestinationError as error:
                 if len(messages) > 1:
@@ -96,15 +112,16 @@ class DeliveryLoader:
                 if len(hand.items) > 1:
                     limit = 1  # of an ordered key: its head alone
                     continue
-                dead = {item.key: Judgement(DEAD, str(error)[:1000]) for item in hand.items}
-                done = await self._store(hand, dead, [], {})
+                work.judged = [Judgement(DEAD, str(error)[:1000])] * len(hand.items)
+                work.owed = {}
+                done = await self._store(work, [])
             self._tell(done)
             return hand
         raise Later(1.0, "a table, or another handler, keeps changing what is to be loaded")
 
     def _tell(self, done: _Done) -> None:
-        for _, judgement in done.outcomes:
-            self._metrics.deliveries.labels(judgement.state).inc()
+        for state, count in Counter(judgement.state for _, judgement in done.outcomes).items():
+            self._metrics.deliveries.labels(state).inc(count)
         if done.duplicates:
             self._metrics.deliveries.labels("duplicate").inc(done.duplicates)
         if done.owes:
@@ -112,73 +129,66 @@ class DeliveryLoader:
         if done.owes_records:
             self._outlets.ring()
 
-    async def _judged(self, items: Sequence[Item]) -> dict[Key, Judgement]:
+    async def _judged(self, items: Sequence[Item]) -> list[Judgement]:
         """What each delivery does, as its endpoint is defined now."""
-        names = {(item.receipt.tenant, item.receipt.endpoint) for item in items}
-        effects = await self._effects.of(names)
-        judged: dict[Key, Judgement] = {}
-        for item in items:
-            receipt = item.receipt
+        effects = await self._effects.of({(item.receipt.tenant, item.receipt.endpoint) for item in items})
+        judged = []
+        for receipt, *_ in items:
             found = effects.get((receipt.tenant, receipt.endpoint), "endpoint: it is not there any more")
-            judged[item.key] = (
+            judged.append(
                 Judgement(DEAD, found)
                 if isinstance(found, str)
                 else judge(found, receipt, self._effects.keys_of(receipt.tenant))
             )
-        if any(judgement.runs for judgement in judged.values()):
+        if any(judgement.runs for judgement in judged):
             await self._check_streams(items, judged)
         return judged
 
-    async def _check_streams(self, items: Sequence[Item], judged: dict[Key, Judgement]) -> None:
+    async def _check_streams(self, items: Sequence[Item], judged: list[Judgement]) -> None:
         wanted = {
-            (item.receipt.tenant, run.source, run.stream) for item in items for run in judged[item.key].runs
+            (item.receipt.tenant, run.source, run.stream)
+            for item, judgement in zip(items, judged, strict=True)
+            for run in judgement.runs
         }
         async with self._database.connection() as connection:
             there = await endpoints.streams_there(connection, sorted(wanted))
-        for item in items:
-            for run in judged[item.key].runs:
+        for place, item in enumerate(items):
+            for run in judged[place].runs:
                 if (item.receipt.tenant, run.source, run.stream) not in there:
                     reason = f"starts.{run.number}: there is no stream {run.source}.{run.stream}"
-                    judged[item.key] = Judgement(DEAD, reason, judged[item.key].form)
+                    judged[place] = Judgement(DEAD, reason, judged[place].form)
 
-    async def _load(self, hand: Hand, judged: Mapping[Key, Judgement], owed: Messages) -> _Done:
+    async def _load(self, work: _Work) -> _Done:
         planned = []
-        for table, rows in _by_table(hand.items, judged):
+        for table, rows in _by_table(work.hand.items, work.judged):
             planned.append(
                 (await prepare(self._database, self._destination, table, list(rows.values())), rows)
             )
-        return await self._store(hand, judged, planned, owed)
+        return await self._store(work, planned)
 
-    async def _store(
-        self,
-        hand: Hand,
-        judged: Mapping[Key, Judgement],
-        planned: Sequence[tuple[Plan, Rows]],
-        owed: Messages,
-    ) -> _Done:
+    async def _store(self, work: _Work, planned: Sequence[tuple[Plan, Rows]]) -> _Done:
+        hand, final = work.hand, list(work.judged)
         async with self._database.transaction() as connection:
             await _hold_order(connection, hand)
             fresh = [item.receipt for item in hand.items if item.replay is None]
-            chosen = await deliveries.choose(connection, fresh)
+            chosen = await deliveries.choose(connection, fresh, trusting=work.trusting)
             again, passed_over = await self._claim_replays(connection, hand)
-            new = {receipt.receipt_id for receipt in chosen.new}
-            items = [
-                item
-                for item in hand.items
-                if (item.receipt.receipt_id in new if item.replay is None else item.replay in again)
-            ]
-            await self._remove_rows(connection, items)
-            final = dict(judged)
+            items = _to_do(hand.items, fresh, chosen.new, again)
+            await self._remove_rows(connection, items.values())
             for plan, rows in planned:
-                here = [item for item in items if item.key in rows]
+                here = rows.keys() & items.keys() if len(items) < len(hand.items) else rows.keys()
                 if here:
-                    batches = [rows[item.key] for item in here]
+                    places = sorted(here)
+                    batches = [rows[place] for place in places]
                     loaded = await load(connection, self._destination, plan, batches)
-                    _note_rejected(final, here, batches, loaded, plan.table.name)
-            done = _Done([(item, final[item.key]) for item in items], len(chosen.duplicates))
-            done.owes_records = await owe(
-                connection, [item for item in items if final[item.key].state == DONE], owed
+                    _note_rejected(final, places, batches, loaded, plan.table.name)
+            done = _Done([(item, final[place]) for place, item in items.items()], len(chosen.duplicates))
+            sent = (
+                {place: item for place, item in items.items() if final[place].state == DONE}
+                if work.owed
+                else {}
             )
+            done.owes_records = await owe(connection, sent, work.owed)
             await self._settle(connection, hand, done, chosen.duplicates, passed_over)
         return done
 
@@ -191,7 +201,7 @@ class DeliveryLoader:
         late = [replay for replay, is_superseded in claimed.items() if is_superseded]
         return {replay for replay in claimed if replay not in late}, [*late, *hand.superseded]
 
-    async def _remove_rows(self, connection: Any, items: Sequence[Item]) -> None:
+    async def _remove_rows(self, connection: Any, items: Iterable[Item]) -> None:
         """What a delivery's rows were before it is done again."""
         ids: dict[Table, list[UUID]] = defaultdict(list)
         for item in items:
@@ -215,19 +225,15 @@ class DeliveryLoader:
         passed_over: Sequence[ReplayOf],
     ) -> None:
         for item, judgement in done.outcomes:
-            if judgement.state != DONE:
-                continue
-            for run in judgement.runs:
-                await start_run(connection, item, run)
-            if judgement.event is not None:
-                await tell(connection, item, judgement.event)
-            done.owes = done.owes or bool(judgement.runs or judgement.event)
+            if judgement.state == DONE and (judgement.runs or judgement.event is not None):
+                await _follow_up(connection, item, judgement)
+                done.owes = True
         fresh = [
-            Outcome(item.receipt, judgement.state, _clean(judgement.reason), judgement.form)
-            for item, judgement in done.outcomes
-            if item.replay is None
+            Outcome(receipt, judgement.state, _clean(judgement.reason), judgement.form)
+            for (receipt, _, replay, *_), judgement in done.outcomes
+            if replay is None
         ]
-        await deliveries.insert(connection, fresh, duplicates)
+        await deliveries.insert(connection, fresh, duplicates, self._partitions)
         again = [
             Done(item.replay, judgement.state, _clean(judgement.reason), judgement.form)
             for item, judgement in done.outcomes
@@ -241,6 +247,13 @@ class DeliveryLoader:
         bodies = [item.receipt.payload_id for item in hand.items if item.receipt.payload_id is not None]
         if bodies:
             await payloads.remove(connection, bodies)
+
+
+async def _follow_up(connection: Any, item: Item, judgement: Judgement) -> None:
+    for run in judgement.runs:
+        await start_run(connection, item, run)
+    if judgement.event is not None:
+        await tell(connection, item, judgement.event)
 
 
 def _clean(reason: str | None) -> str | None:
@@ -258,23 +271,45 @@ async def _hold_order(connection: Any, hand: Hand) -> None:
         raise Moved
 
 
-def _by_table(items: Sequence[Item], judged: Mapping[Key, Judgement]) -> list[tuple[Table, Rows]]:
+def _to_do(
+    items: Sequence[Item], fresh: Sequence[Receipt], new: Sequence[Receipt], again: set[ReplayOf]
+) -> dict[int, Item]:
+    """The items that are to be done now, by their places: new deliveries, once each, and claimed replays."""
+    if new is fresh and len(fresh) == len(items):
+        return dict(enumerate(items))
+    wanted = {receipt.receipt_id for receipt in new}
+    chosen: dict[int, Item] = {}
+    for place, item in enumerate(items):
+        if item.replay is not None:
+            if item.replay in again:
+                chosen[place] = item
+        elif item.receipt.receipt_id in wanted:
+            wanted.remove(item.receipt.receipt_id)
+            chosen[place] = item
+    return chosen
+
+
+def _by_table(items: Sequence[Item], judged: Sequence[Judgement]) -> list[tuple[Table, dict[int, Batch]]]:
     """The records by table, tables in one order, deliveries in theirs."""
-    by_table: dict[Table, dict[Key, Batch]] = defaultdict(dict)
-    for item in items:
-        for each in judged[item.key].loads:
+    by_table: dict[Table, dict[int, Batch]] = {}
+    by_destination: dict[int, dict[int, Batch]] = {}  # the same, by what is quicker to compare
+    for place, (item, judgement) in enumerate(zip(items, judged, strict=True)):
+        for each in judgement.loads:
             if each.destination.table is None:
                 continue  # sent, not loaded
-            table = table_of(item.receipt.tenant, each.destination)
-            known = by_table[table].get(item.key)
-            records = [*known.records, *each.records] if known else list(each.records)
-            by_table[table][item.key] = Batch(records, item.at, delivery_id=item.receipt.id)
+            rows = by_destination.get(id(each.destination))
+            if rows is None:
+                table = table_of(item.receipt.tenant, each.destination)
+                rows = by_destination[id(each.destination)] = by_table.setdefault(table, {})
+            known = rows.get(place)
+            records = [*known.records, *each.records] if known else each.records
+            rows[place] = Batch(records, item.at, delivery_id=item.receipt.id)
     return sorted(by_table.items(), key=lambda pair: (pair[0].schema, pair[0].name))
 
 
 def _note_rejected(
-    judged: dict[Key, Judgement],
-    items: Sequence[Item],
+    judged: list[Judgement],
+    places: Sequence[int],
     batches: Sequence[Batch],
     loaded: Loaded,
     table: str,
@@ -285,7 +320,8 @@ def _note_rejected(
     for row in loaded.rejected:
         reasons.setdefault(row.batch, row.reason)
     for index, count in counts.items():
-        judgement = judged[items[index].key]
+        place = places[index]
+        judgement = judged[place]
         total = len(batches[index].records)
         is_dead = count == total and len(judgement.loads) == 1
         note = (
@@ -295,6 +331,6 @@ def _note_rejected(
         )
         both = note if judgement.reason is None else f"{judgement.reason}; {note}"
         state = DEAD if is_dead else judgement.state
-        judged[items[index].key] = Judgement(
+        judged[place] = Judgement(
             state, both[:1000], judgement.form, judgement.loads, judgement.runs, judgement.event
         )

@@ -16,7 +16,7 @@ from headwater.store.runs import NewRun
 
 async def start_run(connection: Any, item: Item, run: StartedRun) -> None:
     """Insert the run; the same delivery (or replay) handled again is the same run."""
-    receipt, (_, replay) = item.receipt, item.key
+    receipt, replay = item.receipt, item.replay_number
     new = NewRun(
         tenant=receipt.tenant,
         source=run.source,
@@ -33,7 +33,7 @@ async def start_run(connection: Any, item: Item, run: StartedRun) -> None:
 
 async def tell(connection: Any, item: Item, event: Event) -> None:
     """Owe the event: CloudEvents headers, the raw body. A body over 1 MiB is not sent: its delivery names it."""
-    receipt, (_, replay) = item.receipt, item.key
+    receipt, replay = item.receipt, item.replay_number
     identifier = derive_id(receipt.received_at, "event", receipt.receipt_id, replay)
     headers = event_headers(
         receipt.tenant,

@@ -1,12 +1,11 @@
 """From messages to the deliveries in hand: fresh ones, those whose turn it is in an order, those to be done again."""
 
-import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from headwater.bus.port import Message
@@ -17,13 +16,11 @@ from headwater.store import deliveries, ordering, payloads, replays
 from headwater.store.database import Database
 from headwater.store.ordering import Waiting
 
-Key = tuple[UUID, int]  # receipt, number of the replay (0: none)
 HAND_BYTES = 32 * 1024 * 1024  # of bodies in one transaction; a single larger one goes alone
 Name = UUID | OrderedKey | ReplayOf  # of bodies that a message does not carry itself
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """A delivery in hand. `at` says how new its records are; `position` is its place in an order."""
 
     receipt: Receipt
@@ -33,8 +30,9 @@ class Item:
     position: int | None = None
 
     @property
-    def key(self) -> Key:
-        return self.receipt.receipt_id, 0 if self.replay is None else self.replay.number
+    def replay_number(self) -> int:
+        """0: it is none."""
+        return 0 if self.replay is None else self.replay.number
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +50,8 @@ class Hand:
 
     def left_of(self, messages: Sequence[Message]) -> list[Message]:
         """Those of `messages`, which were handled, whose key has another one: each is to settle one of its key."""
+        if not self.taken:
+            return []
         settled = dict(self.taken)
         left = []
         for message in messages:
@@ -79,7 +79,7 @@ async def take(database: Database, messages: Sequence[Message], limit: int) -> H
         elif receipt is not None:
             by_id[receipt.receipt_id] = receipt
     receipts = list(by_id.values())
-    if not (keys or wanted or any(receipt.payload_id for receipt in receipts)):
+    if not keys and not wanted and all(receipt.payload_id is None for receipt in receipts):
         return Hand([Item(receipt, receipt.received_at) for receipt in receipts], (), (), (), limit)
     async with database.connection() as connection:
         items = [Item(each, each.received_at) for each in await _with_bodies(connection, receipts)]
@@ -121,6 +121,8 @@ async def parts_of(database: Database, messages: Sequence[Message], limit: int) 
 
 
 def _name(message: Message) -> Name | None:
+    if webhook.carries_its_body(message.headers):
+        return None
     receipt, key, replay = _understood(message)
     return key or replay or (None if receipt is None else receipt.payload_id)
 
@@ -160,7 +162,7 @@ async def _with_bodies(connection: Any, receipts: Sequence[Receipt]) -> list[Rec
         body = await payloads.get(connection, receipt.payload_id)
         if body is None and await deliveries.get(connection, receipt.id) is None:
             raise Reject(f"the body of delivery {receipt.id} is gone")
-        whole.append(dataclasses.replace(receipt, body=body or b""))
+        whole.append(receipt._replace(body=body or b""))
     return whole
 
 

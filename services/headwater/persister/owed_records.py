@@ -1,38 +1,44 @@
 """Records of deliveries that go to exchanges: owed in the transaction that settles the delivery, sent after it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from headwater.model.errors import ConfigError
-from headwater.persister.items import Item, Key
+from headwater.persister.items import Item
 from headwater.persister.outlets import Outlets, Target
 from headwater.plugins.destinations.messages import Origin, Outgoing, render
 from headwater.plugins.webhooks.effects import DEAD, DONE, Judgement, Load
 from headwater.store import destinations
 from headwater.store.destinations import Owed
 
-Messages = Mapping[Key, list[tuple[str, Outgoing]]]  # by delivery: destination and message
+Messages = Mapping[
+    int, list[tuple[str, Outgoing]]
+]  # by the item's place in the hand: destination and message
 
 
-async def messages_of(outlets: Outlets, items: Sequence[Item], judged: dict[Key, Judgement]) -> Messages:
+async def messages_of(outlets: Outlets, items: Sequence[Item], judged: list[Judgement]) -> Messages:
     """The messages of each delivery. One whose destination is not there is dead from here on, and so is one none of
     whose records can be a message; others say what they lost.
     """
-    sent = {
-        item.key: [load for load in judged[item.key].loads if load.destination.table is None]
-        for item in items
-    }
-    wanted = {(item.receipt.tenant, load.destination.to) for item in items for load in sent[item.key]}
-    targets = await outlets.targets(wanted)
-    found: dict[Key, list[tuple[str, Outgoing]]] = {}
-    for item in items:
-        for load in sent[item.key]:
-            target = targets.get((item.receipt.tenant, load.destination.to))
-            messages, note, is_dead = _rendered(item, load, target)
-            found.setdefault(item.key, []).extend((load.destination.to, one) for one in messages)
-            judged[item.key] = _noted(judged[item.key], note, is_dead=is_dead)
-    return {key: messages for key, messages in found.items() if judged[key].state == DONE}
+    sent = [
+        (place, load)
+        for place, judgement in enumerate(judged)
+        for load in judgement.loads
+        if load.destination.table is None
+    ]
+    if not sent:
+        return {}
+    targets = await outlets.targets(
+        {(items[place].receipt.tenant, load.destination.to) for place, load in sent}
+    )
+    found: dict[int, list[tuple[str, Outgoing]]] = {}
+    for place, load in sent:
+        item = items[place]
+        target = targets.get((item.receipt.tenant, load.destination.to))
+        messages, note, is_dead = _rendered(item, load, target)
+        found.setdefault(place, []).extend((load.destination.to, one) for one in messages)
+        judged[place] = _noted(judged[place], note, is_dead=is_dead)
+    return {place: messages for place, messages in found.items() if judged[place].state == DONE}
 
 
 def _rendered(item: Item, load: Load, target: Target | None) -> tuple[list[Outgoing], str | None, bool]:
@@ -51,7 +57,7 @@ def _rendered(item: Item, load: Load, target: Target | None) -> tuple[list[Outgo
 
 
 def _origin(item: Item, load: Load) -> Origin:
-    receipt, (_, replay) = item.receipt, item.key
+    receipt, replay = item.receipt, item.replay_number
     return Origin(
         words={"tenant": receipt.tenant, "endpoint": receipt.endpoint},
         source=f"/tenants/{receipt.tenant}/endpoints/{receipt.endpoint}",
@@ -68,15 +74,16 @@ def _noted(judgement: Judgement, note: str | None, *, is_dead: bool) -> Judgemen
     both = note if judgement.reason is None else f"{judgement.reason}; {note}"
     if is_dead and len(judgement.loads) == 1:
         return Judgement(DEAD, both[:1000], judgement.form)
-    return replace(judgement, reason=both[:1000])
+    return judgement._replace(reason=both[:1000])
 
 
-async def owe(connection: Any, items: Sequence[Item], messages: Messages) -> bool:
+async def owe(connection: Any, items: Mapping[int, Item], messages: Messages) -> bool:
     """Owe what these deliveries send, in the transaction that settles them; True when there is something."""
     of = [
-        (item.receipt.tenant, name, Owed(one.id, one.routing_key, one.headers, one.body))
-        for item in items
-        for name, one in messages.get(item.key, ())
+        (items[place].receipt.tenant, name, Owed(one.id, one.routing_key, one.headers, one.body))
+        for place, these in messages.items()
+        if place in items
+        for name, one in these
     ]
     if of:
         await destinations.owe(connection, of)

@@ -3,20 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
+
+import asyncpg
 
 from headwater.contracts.codec import dumps
 from headwater.contracts.webhook import Receipt
 from headwater.model.errors import ConfigError, Later
 from headwater.model.ids import EPOCH
+from headwater.store.delivery_rows import Outcome, Partitions, write
 from headwater.store.queries import queries
 
 _Q = queries("deliveries")
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(NamedTuple):
     """Which receipts become deliveries, and which are marks on the first one (with its id and time)."""
 
     new: Sequence[Receipt]
@@ -30,39 +32,63 @@ class Raced(Later):
         super().__init__(0.1, "a delivery was stored by another handler at the same time")
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A new delivery's final state, what its body was read as, and why it is so."""
+async def choose(connection: Any, receipts: Sequence[Receipt], *, trusting: bool = True) -> Chosen:
+    """Claim the receipts' keys; tells what is new in this transaction. `insert` stores it.
 
-    receipt: Receipt
-    state: str
-    reason: str | None = None
-    form: str | None = None
-
-
-async def choose(connection: Any, receipts: Sequence[Receipt]) -> Chosen:
-    """Claim the receipts' keys; tells what is new in this transaction. `insert` stores it."""
+    A key that nobody held was never stored under this receipt, unless its claim was swept meanwhile: not `trusting`
+    looks for its delivery all the same.
+    """
     keyed = [receipt for receipt in receipts if receipt.key is not None]
-    claimed = await _claim(connection, keyed)
-    holders = {key: receipt for key, (receipt, _) in claimed.items()}
+    fresh = await _claim(connection, keyed) if keyed else set()
+    if fresh is None and trusting and len(keyed) == len(receipts):
+        return Chosen(receipts, ())
+    claimed = {r.receipt_id for r in keyed} if fresh is None else fresh
+    old = [r for r in keyed if r.receipt_id not in claimed]
+    holders = await _holders(connection, old) if old else {}
     first: dict[UUID, Receipt] = {}
     duplicates: dict[UUID, Receipt] = {}
     for r in receipts:
-        is_holder = r.key is None or holders.get((r.tenant, r.endpoint, r.key)) == r.receipt_id
+        is_holder = (
+            r.key is None
+            or r.receipt_id in claimed
+            or holders.get((r.tenant, r.endpoint, r.key)) == r.receipt_id
+        )
         (first if is_holder else duplicates)[r.receipt_id] = r
-    # Who holds a claim since this very transaction was never stored.
-    fresh = {receipt for receipt, is_fresh in claimed.values() if is_fresh}
-    known = await _known(connection, [r for r in first.values() if r.receipt_id not in fresh])
+    known = await _known(
+        connection, [r for r in first.values() if not (trusting and r.receipt_id in claimed)]
+    )
     return Chosen([r for r in first.values() if r.receipt_id not in known], list(duplicates.values()))
 
 
-async def insert(connection: Any, outcomes: Sequence[Outcome], duplicates: Sequence[Receipt]) -> None:
-    """Store what `choose` gave, in the same transaction. Raises: Raced; then the transaction must be undone."""
-    if outcomes:
-        inserted = await _insert(connection, outcomes)
-        if len(inserted) < len(outcomes):
-            raise Raced
+async def insert(
+    connection: Any,
+    outcomes: Sequence[Outcome],
+    duplicates: Sequence[Receipt],
+    partitions: Partitions | None = None,
+) -> None:
+    """Store what `choose` gave, in the same transaction. Raises: Raced; then the transaction must be undone.
+
+    With `partitions` they are settled now and written in the quick way.
+    """
+    if partitions is None:
+        await _insert(connection, outcomes)
+    else:
+        for name, those in await partitions.of(connection, outcomes):
+            if name is None:
+                await _insert(connection, those)
+            else:
+                await _write(connection, partitions, name, those)
     await _mark(connection, duplicates)
+
+
+async def _write(connection: Any, partitions: Partitions, name: str, outcomes: Sequence[Outcome]) -> None:
+    try:
+        await write(connection, name, outcomes)
+    except asyncpg.UniqueViolationError as error:
+        raise Raced from error
+    except (asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError) as error:
+        partitions.forget(name)
+        raise Raced from error
 
 
 async def store(connection: Any, receipts: Sequence[Receipt]) -> list[Receipt]:
@@ -83,25 +109,17 @@ async def _known(connection: Any, receipts: Sequence[Receipt]) -> set[UUID]:
     return {row["receipt_id"] for row in rows}
 
 
-async def _claim(connection: Any, keyed: Sequence[Receipt]) -> dict[tuple[str, str, str], tuple[UUID, bool]]:
-    """Claim the keys; gives which receipt holds each, and whether it does since now."""
-    if not keyed:
-        return {}
-    tenants, endpoints = [r.tenant for r in keyed], [r.endpoint for r in keyed]
-    keys = [r.key for r in keyed]
-    receipts, times = [r.receipt_id for r in keyed], [r.received_at for r in keyed]
-    expiries = [r.received_at + timedelta(seconds=r.dedupe_s) for r in keyed]
-    rows = await connection.fetch(
-        _Q["claim"], tenants, endpoints, keys, [r.id for r in keyed], receipts, times, expiries
-    )
-    fresh = {(row["tenant"], row["endpoint"], row["key"]): (row["receipt_id"], True) for row in rows}
-    old = [r for r in keyed if (r.tenant, r.endpoint, r.key) not in fresh]
-    return {**fresh, **(await _holders(connection, old) if old else {})}
+async def _claim(connection: Any, keyed: Sequence[Receipt]) -> set[UUID] | None:
+    """Claim the keys; gives the receipts that hold theirs since now, None when all of them do."""
+    claimed = await connection.fetchval(
+        _Q["claim"],
+        [r.tenant for r in keyed], [r.endpoint for r in keyed], [r.key for r in keyed], [r.id for r in keyed],
+        [r.receipt_id for r in keyed], [r.received_at for r in keyed], [r.dedupe_s for r in keyed],
+    )  # fmt: skip
+    return None if claimed is None else set(claimed)
 
 
-async def _holders(
-    connection: Any, keyed: Sequence[Receipt]
-) -> dict[tuple[str, str, str], tuple[UUID, bool]]:
+async def _holders(connection: Any, keyed: Sequence[Receipt]) -> dict[tuple[str, str, str], UUID]:
     """Who holds keys that were claimed before; a claim whose window is over is taken over."""
     tenants, endpoints = [r.tenant for r in keyed], [r.endpoint for r in keyed]
     keys = [r.key for r in keyed]
@@ -111,20 +129,23 @@ async def _holders(
     if any(row["expires_at"] <= max(times) for row in rows):
         await connection.execute(_Q["renew_claims"], tenants, endpoints, keys, receipts, times, expiries)
         rows = await connection.fetch(_Q["claims"], tenants, endpoints, keys)
-    return {(row["tenant"], row["endpoint"], row["key"]): (row["receipt_id"], False) for row in rows}
+    return {(row["tenant"], row["endpoint"], row["key"]): row["receipt_id"] for row in rows}
 
 
-async def _insert(connection: Any, outcomes: Sequence[Outcome]) -> set[UUID]:
+async def _insert(connection: Any, outcomes: Sequence[Outcome]) -> None:
+    if not outcomes:
+        return
     new = [outcome.receipt for outcome in outcomes]
     rows = await connection.fetch(
         _Q["insert"],
         [r.id for r in new], [r.received_at for r in new], [r.receipt_id for r in new], [r.tenant for r in new],
         [r.endpoint for r in new], [r.type for r in new], [r.key for r in new], [r.method for r in new],
         [r.url for r in new], [r.remote for r in new], [_json(r.headers) for r in new], [r.body for r in new],
-        [_json(dict(r.verification)) for r in new], [o.state for o in outcomes], [o.reason for o in outcomes],
+        [_json(r.verification) for r in new], [o.state for o in outcomes], [o.reason for o in outcomes],
         [o.form for o in outcomes],
     )  # fmt: skip
-    return {row["receipt_id"] for row in rows}
+    if len(rows) < len(outcomes):
+        raise Raced
 
 
 def _json(value: object) -> str:

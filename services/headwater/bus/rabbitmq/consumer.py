@@ -177,7 +177,7 @@ class Consumer:
     def _arrived(self, session: Session, dispatcher: Dispatcher, tag: int, arrival: Arrival) -> None:
         if session.is_lost:
             return  # the broker hands it out again
-        name = f"unnamed-{id(session):x}-{next(self._numbers)}"
+        name = "" if arrival.message_id else f"unnamed-{id(session):x}-{next(self._numbers)}"
         read = decode(arrival, queue=self._queue, own_user=self._own_user, number=name)
         session.open[tag] = None
         if session.ahead.rest:

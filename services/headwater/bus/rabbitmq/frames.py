@@ -24,9 +24,9 @@ _END = b"\xce"
 _FRAME_OVERHEAD = 8  # head and end
 _BASIC, _PUBLISH = 60, 40
 _PERSISTENT = 2
-_USER_FLAG = 1 << 4
+USER_FLAG = 1 << 4
 # content type, headers, delivery mode, message id, timestamp, type, application
-_FLAGS = 1 << 15 | 1 << 13 | 1 << 12 | 1 << 7 | 1 << 6 | 1 << 5 | 1 << 3
+OWN_FLAGS = 1 << 15 | 1 << 13 | 1 << 12 | 1 << 7 | 1 << 6 | 1 << 5 | 1 << 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def publication(
     kind = _short(headers.get("content-type", "application/json"))
     tail = _tail(message.type, None if message.user_id is None else own_user)
     body = message.body
-    flags = _FLAGS if message.user_id is None else _FLAGS | _USER_FLAG
+    flags = OWN_FLAGS if message.user_id is None else OWN_FLAGS | USER_FLAG
     size = 14 + len(kind) + 4 + len(table) + 2 + len(identity) + 8 + len(tail) - len(_END)
     parts = [
         _method(channel, to),

@@ -6,11 +6,13 @@ program sends goes through the protocol library, which knows all kinds of values
 
 import struct
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import pamqp.frame
 from pamqp.constants import FRAME_BODY, FRAME_HEADER, FRAME_METHOD
 
+from headwater.bus.rabbitmq.frames import OWN_FLAGS, USER_FLAG
 from headwater.bus.rabbitmq.properties import Arrival
 from headwater.bus.rabbitmq.reader import mended
 
@@ -21,6 +23,7 @@ _LONG = struct.Struct(">I").unpack_from
 _MOMENT = struct.Struct(">Q").unpack_from
 _LAST_MOMENT_S = 253_402_300_799  # the end of the year 9999; what is beyond is no date
 _FRAME = struct.Struct(">BHI").pack
+_VALUE = struct.Struct(">BI").unpack_from  # kind and size of a header's value
 _TEXT = ord("S")
 # The properties in the order of their flags (AMQP 0-9-1 §4.2.6.1, basic class), by how they are read.
 _SHORT, _TABLE, _OCTET, _TIME = range(4)
@@ -49,65 +52,86 @@ class Inlet:
 
     def __init__(self, arrived: Callable[[int, Arrival], None]) -> None:
         self._arrived = arrived
-        self._coming: _Coming | None = None
+        self._deliver = b""  # of the message of which not all frames are there yet
+        self._header = b""
+        self._body: list[bytes] = []
+        self._missing = 0
 
     def take(self, kind: int, payload: bytes) -> bool:
         """Read a frame of the channel; False when it is for the protocol layer."""
         if kind == FRAME_METHOD:
             if not payload.startswith(_DELIVER):
                 return False
-            self._coming = _Coming(payload)
+            self._deliver, self._body, self._missing = payload, [], 1  # the header is missing
             return True
-        coming = self._coming
-        if coming is None:
+        if not self._deliver:
             return False
         if kind == FRAME_HEADER:
-            coming.begin(payload)
+            self._header = payload
+            self._missing = _CONTENT(payload, 4)[0]
         elif kind == FRAME_BODY:
-            coming.body.append(payload)
-            coming.missing -= len(payload)
-        if coming.missing <= 0:
-            self._coming = None
-            self._arrived(coming.tag, coming.arrival())
+            self._body.append(payload)
+            self._missing -= len(payload)
+        if self._missing <= 0:
+            self._complete()
         return True
 
-
-class _Coming:
-    """A message of which not all frames are there yet."""
-
-    def __init__(self, deliver: bytes) -> None:
+    def _complete(self) -> None:
+        deliver, self._deliver = self._deliver, b""
+        body, self._body = self._body, []
         at = 5 + deliver[4]  # behind the consumer tag
-        self.tag, self._redelivered = _TAG(deliver, at)
-        at += 9
-        at += 1 + deliver[at]  # behind the exchange
-        # What is no text is told by the character that stands for it.
-        self._key = deliver[at + 1 : at + 1 + deliver[at]].decode("utf-8", "replace")
-        self._properties: Properties = ({}, None, None)
-        self.body: list[bytes] = []
-        self.missing = 1  # the header is
+        tag, is_redelivered = _TAG(deliver, at)
+        headers, message_id, user_id = properties_of(self._header)
+        whole = body[0] if len(body) == 1 else b"".join(body)
+        key = _key_of(deliver[at + 9 :])
+        self._arrived(tag, Arrival(key, bool(is_redelivered & 1), headers, message_id, user_id, whole))
 
-    def begin(self, header: bytes) -> None:
-        self.missing, _ = _CONTENT(header, 4)
-        self._properties = properties_of(header)
 
-    def arrival(self) -> Arrival:
-        headers, message_id, user_id = self._properties
-        body = self.body[0] if len(self.body) == 1 else b"".join(self.body)
-        return Arrival(self._key, bool(self._redelivered & 1), headers, message_id, user_id, body)
+@lru_cache(maxsize=4096)
+def _key_of(end: bytes) -> str:
+    """The routing key at the end of Basic.Deliver, behind the exchange. What is no text is told by the character that
+    stands for it.
+    """
+    at = 1 + end[0]
+    return end[at + 1 : at + 1 + end[at]].decode("utf-8", "replace")
 
 
 def properties_of(header: bytes) -> Properties:
     """What we want of a content header's payload, however strange the rest of it is."""
     try:
-        found = _plain_properties(header)
+        _, flags = _CONTENT(header, 4)
+        found = (
+            _own_properties(header, flags)
+            if flags & ~USER_FLAG == OWN_FLAGS
+            else _plain_properties(header, flags)
+        )
     except (struct.error, IndexError, UnicodeDecodeError):
         found = None
     return _any_properties(header) if found is None else found
 
 
-def _plain_properties(header: bytes) -> Properties | None:
+def _own_properties(header: bytes, flags: int) -> Properties | None:
+    """Those that `frames.publication` writes. None when there is something that only the library can read."""
+    at = 15 + header[14]  # behind the content type
+    (size,) = _LONG(header, at)
+    headers = _texts(header, at + 4, at + 4 + size)
+    at += 5 + size  # behind the delivery mode
+    message_id = header[at + 1 : at + 1 + header[at]].decode()
+    at += 1 + header[at]
+    if _MOMENT(header, at)[0] > _LAST_MOMENT_S:
+        return None
+    at += 8
+    at += 1 + header[at]  # behind the type
+    user_id = None
+    if flags & USER_FLAG:
+        user_id = header[at + 1 : at + 1 + header[at]].decode()
+        at += 1 + header[at]
+    at += 1 + header[at]  # behind the application
+    return None if at != len(header) or headers is None else (headers, message_id, user_id)
+
+
+def _plain_properties(header: bytes, flags: int) -> Properties | None:
     """None when there is something that only the library can read."""
-    _, flags = _CONTENT(header, 4)
     if flags & _UNKNOWN_FLAGS:
         return None
     headers: Mapping[str, str] | None = {}
@@ -141,10 +165,10 @@ def _texts(header: bytes, at: int, end: int) -> dict[str, str] | None:
     found = {}
     while at < end:
         begin = at + 1 + header[at]
-        if header[begin] != _TEXT:
+        kind, size = _VALUE(header, begin)
+        if kind != _TEXT:
             return None
         name = header[at + 1 : begin].decode()
-        (size,) = _LONG(header, begin + 1)
         at = begin + 5 + size
         found[name] = header[begin + 5 : at].decode()
     return found if at == end else None

@@ -6,9 +6,8 @@ the property is our own, so nobody else can claim a name.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from headwater.bus.envelope import (
     ATTEMPT_HEADER,
@@ -22,19 +21,18 @@ from headwater.bus.topology import DEAD_PREFIX, DEAD_QUEUE
 
 MALFORMED_HEADER = "x-headwater-malformed"  # set by the reader in place of properties that cannot be decoded
 _BROKERS_OWN = ("x-death", "x-delivery-count", "x-acquired-count", "x-first-death-", "x-last-death-")
+_BROKERS = "x-"  # what all of these begin with
 _MAX_ATTEMPT = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(NamedTuple):
     """A message as it was read; `fault` says why no handler may see it."""
 
     message: Message
     fault: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """A message as the broker hands it over. Header values may be of any kind, and anything may be missing."""
 
     key: str
@@ -53,31 +51,35 @@ def decode(arrival: Arrival, *, queue: str, own_user: str, number: str) -> Read:
     """
     raw = arrival.headers
     headers, header_fault = _plain(raw)
-    attempt, attempt_fault = _attempt(headers.pop(ATTEMPT_HEADER, "0"))
+    attempt, attempt_fault = _attempt(headers.pop(ATTEMPT_HEADER, None))
     claimed_user = headers.pop(USER_HEADER, None)
-    if queue == DEAD_QUEUE and REASON_HEADER not in headers:
+    malformed = headers.pop(MALFORMED_HEADER, None)
+    is_dead = queue == DEAD_QUEUE
+    if is_dead and REASON_HEADER not in headers:
         headers |= _broker_reason(raw)
     key = arrival.key
     message = Message(
-        type=key.removeprefix(DEAD_PREFIX) if queue == DEAD_QUEUE else key,
-        id=arrival.message_id or number,
-        body=arrival.body,
-        headers=headers,
-        attempt=attempt,
-        redelivered=_redelivered(arrival),
-        user_id=(claimed_user or own_user) if arrival.user_id == own_user else arrival.user_id,
+        key.removeprefix(DEAD_PREFIX) if is_dead else key,
+        arrival.message_id or number,
+        arrival.body,
+        headers,
+        attempt,
+        _redelivered(arrival),
+        (claimed_user or own_user) if arrival.user_id == own_user else arrival.user_id,
     )
-    faults = (
-        headers.pop(MALFORMED_HEADER, None),
-        "routing key is not UTF-8 text" if "\N{REPLACEMENT CHARACTER}" in key else None,
-        None if arrival.message_id else "message_id is missing: it is the idempotency key",
-        header_fault,
-        attempt_fault,
-        _body_fault(arrival.body),
-    )
-    # Dead letters are there to be looked at, whatever is wrong with them.
-    fault = None if queue == DEAD_QUEUE else next((fault for fault in faults if fault), None)
-    return Read(message, fault)
+    if is_dead:  # dead letters are there to be looked at, whatever is wrong with them
+        return Read(message, None)
+    return Read(message, malformed or _fault(arrival) or header_fault or attempt_fault)
+
+
+def _fault(arrival: Arrival) -> str | None:
+    if "\N{REPLACEMENT CHARACTER}" in arrival.key:
+        return "routing key is not UTF-8 text"
+    if not arrival.message_id:
+        return "message_id is missing: it is the idempotency key"
+    if len(arrival.body) > MAX_BODY_BYTES:
+        return f"body has {len(arrival.body)} bytes, more than {MAX_BODY_BYTES}"
+    return None
 
 
 def _plain(raw: Mapping[str, Any]) -> tuple[dict[str, str], str | None]:
@@ -109,7 +111,8 @@ def _are_plain(raw: Mapping[str, Any]) -> bool:
     except TypeError:
         return False
     is_short = len(names) + len(values) <= MAX_HEADER_BYTES // 4  # a character has up to four bytes
-    return is_short and "\0" not in values and not any(name.startswith(_BROKERS_OWN) for name in raw)
+    is_ours = _BROKERS not in names or not any(name.startswith(_BROKERS_OWN) for name in raw)
+    return is_short and is_ours and "\0" not in values
 
 
 def _text(value: object) -> str | None:
@@ -128,7 +131,9 @@ def _value_fault(name: str, value: object) -> str | None:
     return f"header {name!r} holds a NUL character" if isinstance(value, str) else None
 
 
-def _attempt(text: str) -> tuple[int, str | None]:
+def _attempt(text: str | None) -> tuple[int, str | None]:
+    if text is None:
+        return 0, None
     if text.isascii() and text.isdigit() and int(text[:9]) <= _MAX_ATTEMPT:
         return int(text[:9]), None
     return 0, f"header {ATTEMPT_HEADER} is not a count"
@@ -139,10 +144,6 @@ def _redelivered(arrival: Arrival) -> int:
     if isinstance(count, int) and not isinstance(count, bool):
         return max(count, 0)
     return int(arrival.is_redelivered)
-
-
-def _body_fault(body: bytes) -> str | None:
-    return f"body has {len(body)} bytes, more than {MAX_BODY_BYTES}" if len(body) > MAX_BODY_BYTES else None
 
 
 def _broker_reason(raw: Mapping[str, Any]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from typing import Any, cast
 import pamqp.frame
 from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
 from pamqp.commands import Basic
-from pamqp.constants import FRAME_END, FRAME_HEADER, FRAME_HEARTBEAT, FRAME_METHOD
+from pamqp.constants import FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_HEARTBEAT, FRAME_METHOD
 from pamqp.header import ContentHeader
 from yarl import URL
 
@@ -27,6 +27,8 @@ from headwater.bus.rabbitmq.properties import MALFORMED_HEADER
 _HEAD = struct.Struct(">BHI")  # AMQP 0-9-1 §4.2.3: type, channel, size
 _BASIC_DELIVER = struct.pack(">HH", 60, 60)
 _HEARTBEAT = _HEAD.pack(FRAME_HEARTBEAT, 0, 0) + bytes([FRAME_END])
+_FRAMES = frozenset({FRAME_METHOD, FRAME_HEADER, FRAME_BODY, FRAME_HEARTBEAT})
+_READ_BYTES = 1 << 18  # as much as a connection brings at once
 _SIGN_OF_LIFE_S = 1.0  # the layer ends a connection that it hears nothing of
 
 Tap = Callable[[int, bytes], bool]  # frame type and payload; whether it took the frame
@@ -69,53 +71,72 @@ def _with_readable_key(channel: int, payload: bytes) -> bytes:
 class GuardedReader:
     """An `asyncio.StreamReader` as far as the protocol layer asks; frames pass through `mended`.
 
-    The layer reads a frame in three steps (1, 6, size + 1 bytes); at the first the whole head is read here,
-    and the frame with it where it has to be looked at.
+    What the connection brings is read as it comes, many frames at once. The layer reads a frame in three steps (1, 6,
+    size + 1 bytes); at the first the whole frame is put ready for it.
     """
 
     def __init__(self, reader: asyncio.StreamReader, taps: Mapping[int, Tap] | None = None) -> None:
         self._reader = reader
         self._taps = {} if taps is None else taps
+        self._come = b""  # from `_at` on: what was read and is no frame's yet
+        self._at = 0
         self._ahead = b""
         self._handed_on_at = 0.0
 
     def at_eof(self) -> bool:
-        return not self._ahead and self._reader.at_eof()
+        return not self._ahead and self._at == len(self._come) and self._reader.at_eof()
 
     async def read(self, count: int = -1) -> bytes:
-        ahead, self._ahead = self._ahead, b""
+        ahead = self._ahead + self._come[self._at :]
+        self._ahead = self._come = b""
+        self._at = 0
         return ahead + await self._reader.read(count)
 
     async def readexactly(self, count: int) -> bytes:
         if not self._ahead:
-            if count != 1:
-                return await self._reader.readexactly(count)
             self._ahead = await self._next_frame()
+        if len(self._ahead) < count:  # no frame of ours: the layer is to say so
+            self._ahead += await self._reader.readexactly(count - len(self._ahead))
         taken, self._ahead = self._ahead[:count], self._ahead[count:]
         return taken
 
     async def _next_frame(self) -> bytes:
-        """The next frame that no tap took: whole where it must be decodable, else its head alone."""
-        while True:
-            head = await self._reader.readexactly(_HEAD.size)
-            kind, channel, size = _HEAD.unpack(head)
-            if not size:  # a heartbeat: its last byte would look like the first of a frame
-                return head + await self._reader.readexactly(1)
-            tap = self._taps.get(channel)
-            if tap is None and kind not in (FRAME_HEADER, FRAME_METHOD):
-                return head
-            rest = await self._reader.readexactly(size + 1)
-            if tap is None or not tap(kind, rest[:-1]):
-                return _decodable(kind, head + rest)
-            if time.monotonic() - self._handed_on_at > _SIGN_OF_LIFE_S:
-                self._handed_on_at = time.monotonic()
-                return _HEARTBEAT
+        """The next frame that no tap took. What begins like none is given as it is."""
+        while (frame := self._next_untapped()) is None:
+            more = await self._reader.read(_READ_BYTES)
+            rest = self._come[self._at :]
+            if not more:
+                raise asyncio.IncompleteReadError(rest, None)
+            self._come, self._at = rest + more, 0
+        return frame
+
+    def _next_untapped(self) -> bytes | None:
+        """The next frame of those in hand that no tap took; None when there is none, or not all of it.
+
+        When taps took all, the layer is told now and then that the connection lives.
+        """
+        come, at, taps = self._come, self._at, self._taps
+        begin = at
+        while len(come) - at >= _HEAD.size:
+            kind, channel, size = _HEAD.unpack_from(come, at)
+            end = at + _HEAD.size + size + 1 if kind in _FRAMES else len(come)
+            if end > len(come):
+                break
+            tap = taps.get(channel) if size else None  # a heartbeat has nothing within
+            if tap is None or not tap(kind, come[at + _HEAD.size : end - 1]):
+                self._at = end
+                return _decodable(kind, come[at:end])
+            self._at = at = end
+        if at > begin and time.monotonic() - self._handed_on_at > _SIGN_OF_LIFE_S:
+            self._handed_on_at = time.monotonic()
+            return _HEARTBEAT
+        return None
 
 
 def _decodable(kind: int, frame: bytes) -> bytes:
     # Method frames are plain ASCII but for their numbers; most need no second look.
     is_plain = kind == FRAME_METHOD and frame[:-1].isascii()
-    return frame if is_plain or kind not in (FRAME_HEADER, FRAME_METHOD) else mended(frame)
+    return mended(frame) if kind in (FRAME_HEADER, FRAME_METHOD) and not is_plain else frame
 
 
 class GuardedTransport(TransportFactory):

@@ -5,7 +5,7 @@ A fault of content is an answer (`dead`, with its reason), never an exception.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from headwater.contracts.codec import dumps
 from headwater.contracts.destination import Destination
@@ -29,8 +29,7 @@ _NOTED_FAULTS = 3
 _TABLE_MODES = frozenset({"append", "merge", "delete_insert", "scd2"})  # replace needs a run that closes
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(NamedTuple):
     """Records of one delivery on their way to one table; `rejected_count` of them could not be mapped."""
 
     destination: Destination
@@ -56,8 +55,7 @@ class Event:
     type: str
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(NamedTuple):
     """What becomes of a delivery. `reason` says why it is dead or filtered, or what of it could not be read.
 
     `form` is what the body was read as, None when nothing needed it.
@@ -102,6 +100,7 @@ class Effects:
     event_type: Getter | None
     is_read: bool  # whether the body is parsed at all
     filter_first: bool  # whether the filter can say no before that
+    asks_request: bool  # whether more than the body is asked for
 
     @property
     def destinations(self) -> list[Destination]:
@@ -119,6 +118,9 @@ class Effects:
             if isinstance(rule.hash, str)
             for name in names_in(rule.hash)
         ]
+
+
+_KEPT: Final = Judgement(DONE)
 
 
 class _FaultError(Exception):
@@ -161,6 +163,9 @@ def compile_effects(endpoint: Endpoint) -> Effects:
         event_type,
         is_read=endpoint.parse != "none" and (has_effects or endpoint.parse != "auto"),
         filter_first=endpoint.filter is not None and "body" not in endpoint.filter,
+        asks_request=bool(
+            starts or endpoint.filter or event_type or any(way.when or way.mapper.is_needed for way in tables)
+        ),
     )
 
 
@@ -213,8 +218,10 @@ def judge(effects: Effects, receipt: Receipt, keys: Secrets = NO_KEYS) -> Judgem
 def _judged(effects: Effects, receipt: Receipt, keys: Secrets) -> Judgement:
     endpoint = effects.endpoint
     if not (effects.is_read or effects.event_type or effects.filter):
-        return Judgement(DONE, event=None if endpoint.publish is None else Event(receipt.type or _UNTYPED))
-    request = request_document(receipt.method, receipt.url, receipt.headers, None, receipt.type)
+        return _KEPT if endpoint.publish is None else Judgement(DONE, event=Event(receipt.type or _UNTYPED))
+    request: dict[str, Any] = {}
+    if effects.asks_request:
+        request = request_document(receipt.method, receipt.url, receipt.headers, None, receipt.type)
     if (
         effects.filter is not None
         and effects.filter_first
@@ -229,7 +236,7 @@ def _judged(effects: Effects, receipt: Receipt, keys: Secrets) -> Judgement:
         and not is_true(_ask("filter", effects.filter, request))
     ):
         return Judgement(FILTERED, form=parsed.form)
-    notes = [*_noted(parsed.faults)]
+    notes = _noted(parsed.faults)
     loads = []
     for way in effects.tables:
         if _applies(way, request):
@@ -238,16 +245,15 @@ def _judged(effects: Effects, receipt: Receipt, keys: Secrets) -> Judgement:
             loads.append(load)
     if len(loads) == 1 and not loads[0].records and loads[0].rejected_count:
         raise _FaultError(notes[-1])
+    runs = [
+        _started(number, way, request) for number, way in enumerate(effects.starts) if _applies(way, request)
+    ]
     return Judgement(
         DONE,
         "; ".join(notes)[:1000] or None,
         parsed.form,
-        tuple(load for load in loads if load.records),
-        tuple(
-            _started(number, way, request)
-            for number, way in enumerate(effects.starts)
-            if _applies(way, request)
-        ),
+        tuple([load for load in loads if load.records]),
+        tuple(runs),
         _event(effects, receipt, request),
     )
 

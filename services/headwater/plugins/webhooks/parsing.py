@@ -7,8 +7,7 @@ wrong but is JSON is read as JSON.
 import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from headwater.contracts.codec import loads
@@ -38,8 +37,7 @@ _EVENT_NEEDS = ("specversion", "id", "source", "type")  # CloudEvents 1.0 §3.1
 _EVENT_NAME = re.compile(r"ce-([a-z0-9]{1,64})", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(NamedTuple):
     """A body's document, what it was read as, and what of it could not be read (lines)."""
 
     form: str
@@ -52,10 +50,13 @@ def parse(body: bytes, headers: Headers, form: str = "auto", *, max_bytes: int =
 
     Raises: ContractError, which says what it is not and why.
     """
-    content_type = header(headers, "content-type")
-    body = decompressed(body, header(headers, "content-encoding").strip().lower(), max_bytes)
+    told = _told(headers)
+    content_type = told.get("content-type", "")
+    encoding = told.get("content-encoding", "")
+    if encoding:
+        body = decompressed(body, encoding.strip().lower(), max_bytes)
     if form == "auto":
-        form = _form_of(body, content_type, headers)
+        form = _form_of(body, content_type, told)
     if form in ("empty", "none"):
         return Parsed(form, None)
     if form == "bytes":
@@ -65,13 +66,21 @@ def parse(body: bytes, headers: Headers, form: str = "auto", *, max_bytes: int =
 
 def header(headers: Headers, name: str) -> str:
     """The value of a header that came once (name in lower case); else an empty text."""
-    values = [value for key, value in headers if key.lower() == name]
-    return values[0] if len(values) == 1 else ""
+    return _told(headers).get(name, "")
 
 
-def _form_of(body: bytes, content_type: str, headers: Headers) -> str:
+def _told(headers: Headers) -> dict[str, str]:
+    """Values by name in lower case; an empty text for what came several times."""
+    told: dict[str, str] = {}
+    for name, value in headers:
+        key = name.lower()
+        told[key] = "" if key in told else value
+    return told
+
+
+def _form_of(body: bytes, content_type: str, told: Mapping[str, str]) -> str:
     media = content_type.partition(";")[0].strip().lower()
-    if media.startswith(_EVENT_TYPE) or header(headers, "ce-specversion"):
+    if media.startswith(_EVENT_TYPE) or told.get("ce-specversion"):
         return "cloudevents"
     if not body.strip():
         return "empty"
@@ -169,7 +178,8 @@ def _binary_event(body: bytes, content_type: str, headers: Headers) -> dict[str,
         event["datacontenttype"] = content_type
     if body:
         plain = [pair for pair in headers if pair[0].lower() not in ("ce-specversion", "content-encoding")]
-        if _form_of(body, header(plain, "content-type"), plain) == "bytes":
+        told = _told(plain)
+        if _form_of(body, told.get("content-type", ""), told) == "bytes":
             event["data_base64"] = base64.b64encode(body).decode("ascii")
         else:
             event["data"] = parse(body, plain).document

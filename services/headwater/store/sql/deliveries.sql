@@ -1,12 +1,16 @@
 -- name: claim
--- First claims of (tenant, endpoint, key), in key order; gives those that were not there before.
-INSERT INTO dedupe_claim AS c (tenant, endpoint, key, delivery_id, receipt_id, received_at, expires_at)
-SELECT d.tenant, d.endpoint, d.key, d.delivery_id, d.receipt_id, d.received_at, d.expires_at
-  FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::timestamptz[], $7::timestamptz[])
-       AS d (tenant, endpoint, key, delivery_id, receipt_id, received_at, expires_at)
- ORDER BY d.tenant, d.endpoint, d.key, d.received_at, d.receipt_id
-ON CONFLICT (tenant, endpoint, key) DO NOTHING
-RETURNING tenant, endpoint, key, receipt_id
+-- First claims of (tenant, endpoint, key), in key order; gives the receipts that hold one since now, null when all do.
+WITH claimed AS (
+    INSERT INTO dedupe_claim (tenant, endpoint, key, delivery_id, receipt_id, received_at, expires_at)
+    SELECT d.tenant, d.endpoint, d.key, d.delivery_id, d.receipt_id, d.received_at,
+           d.received_at + d.window_s * interval '1 second'
+      FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::timestamptz[], $7::bigint[])
+           AS d (tenant, endpoint, key, delivery_id, receipt_id, received_at, window_s)
+     ORDER BY d.tenant, d.endpoint, d.key, d.received_at, d.receipt_id
+    ON CONFLICT (tenant, endpoint, key) DO NOTHING
+    RETURNING receipt_id
+)
+SELECT CASE WHEN count(*) < cardinality($3::text[]) THEN coalesce(array_agg(receipt_id), '{}') END FROM claimed
 
 -- name: renew_claims
 -- A claim whose window is over goes to the receipt that comes now.
@@ -28,6 +32,12 @@ SELECT d.tenant, d.endpoint, d.key, c.receipt_id, c.expires_at
 SELECT v.receipt_id FROM unnest($1::timestamptz[], $2::uuid[]) AS d (received_at, id)
  CROSS JOIN LATERAL (
        SELECT receipt_id FROM delivery WHERE received_at = d.received_at AND id = d.id LIMIT 1) AS v
+
+-- name: partition_of
+-- The partition for the day of $1, when there is one that may be written to as it is.
+SELECT c.relname::text FROM pg_class c
+ WHERE c.oid = to_regclass('headwater.delivery_' || to_char($1::timestamptz AT TIME ZONE 'UTC', 'YYYYMMDD'))
+   AND has_table_privilege(c.oid, 'INSERT')
 
 -- name: insert
 -- Deliveries, once each; gives the receipts that are new.
