@@ -1,4 +1,7 @@
-"""The ground that services stand on: database, bus, keys. Chosen here, known nowhere else."""
+"""The ground that services stand on: database, bus, keys. Chosen here, known nowhere else; what was not chosen is not
+imported, so that a process does not hold it.
+"""
+# ruff: noqa: PLC0415
 
 import logging
 from collections.abc import AsyncIterator
@@ -6,14 +9,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from headwater.app.attach import running_database
 from headwater.app.clock import SystemClock
-from headwater.app.embedded import EmbeddedPostgres
 from headwater.app.patience import until_there
-from headwater.app.private_rabbitmq import PrivateRabbit
 from headwater.bus.port import Bus
-from headwater.bus.postgres import PostgresBus
-from headwater.bus.rabbitmq import RabbitBus, apply_topology
 from headwater.model.clock import Clock
 from headwater.model.secret import Secret
 from headwater.settings import Settings
@@ -66,6 +64,8 @@ async def find_means(settings: Settings, *, rabbitmq: bool = False) -> AsyncIter
         ui: str | None = None
         password: Path | None = None
         if rabbitmq and amqp is None:
+            from headwater.app.private_rabbitmq import PrivateRabbit
+
             node = await stack.enter_async_context(PrivateRabbit(settings.data_dir / "rabbitmq"))
             amqp, management = Secret.of(node.amqp_url), Secret.of(node.management_url)
             ui, password = node.ui_address, node.password_file
@@ -79,6 +79,9 @@ async def find_means(settings: Settings, *, rabbitmq: bool = False) -> AsyncIter
                 password_file=password,
             )
             return
+        from headwater.app.attach import running_database
+        from headwater.app.embedded import EmbeddedPostgres
+
         folder = settings.data_dir / "postgres"
         url = running_database(folder)
         if url is None:
@@ -128,6 +131,7 @@ async def prepare_database(settings: Settings, means: Means, *, may_migrate: boo
 
 async def prepare_broker(settings: Settings, amqp_url: Secret) -> None:
     """Wait for the broker and declare what it lacks of the topology. Raises: Unreachable, ConfigError."""
+    from headwater.bus.rabbitmq import apply_topology
 
     async def attempt() -> None:
         await apply_topology(amqp_url)
@@ -165,6 +169,8 @@ async def open_ground(settings: Settings, means: Means, metrics: Metrics) -> Asy
 async def open_bus(settings: Settings, means: Means, stack: AsyncExitStack) -> Bus:
     """The bus of the settings, closed with `stack`. Raises: Unreachable, ConfigError."""
     if means.amqp_url is None:
+        from headwater.bus.postgres import PostgresBus
+
         own = Database(means.database_url, "headwater_worker", size=BUS_CONNECTIONS)
         await own.open()
         stack.push_async_callback(own.close)
@@ -172,6 +178,8 @@ async def open_bus(settings: Settings, means: Means, stack: AsyncExitStack) -> B
         await embedded.open()
         stack.push_async_callback(embedded.close)
         return embedded
+    from headwater.bus.rabbitmq import RabbitBus
+
     rabbit = RabbitBus(means.amqp_url)
 
     async def attempt() -> None:

@@ -3,16 +3,17 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
 
-from headwater.app.broker_login import ensure_login
 from headwater.app.first_key import FIRST_TENANT, ensure_first_key
 from headwater.app.ground import Ground, Means, find_means, open_ground, prepare_broker, prepare_database
 from headwater.app.memory import give_back
 from headwater.app.patience import unless
-from headwater.app.server import Probes, serving
-from headwater.app.service import Prompt, Service, Waited, supervise
+from headwater.app.probe_server import serving_probes
+from headwater.app.probes import Probes
+from headwater.app.service import Prompt, Routed, Service, Waited, supervise
 from headwater.app.services import SERVICES
 from headwater.model.errors import Unavailable
 from headwater.model.secret import Secret
@@ -91,6 +92,8 @@ async def run_services(
             and means.password_file is not None
             and means.amqp_url is not None
         ):
+            from headwater.app.broker_login import ensure_login  # noqa: PLC0415 - only beside a node of ours
+
             folder = means.password_file.parent
             user, file = await ensure_login(means.management_url, FIRST_TENANT, folder)
             announcer.login(_place_of(means.amqp_url), user, file)
@@ -121,14 +124,9 @@ async def _until_the_end(
 ) -> int:
     settings = ground.settings
     stop = asyncio.Event()
-    probes = Probes(services, ground.worker, ground.bus, ground.metrics)
-    routes = [*probes.routes(), *(route for service in services for route in service.routes())]
-    short = next((service.short_way() for service in services if isinstance(service, Prompt)), None)
     async with asyncio.TaskGroup() as group:
         try:
-            async with serving(
-                routes, settings.bind_host, settings.bind_port, ground.metrics, short=short
-            ) as port:
+            async with _listening(ground, services) as port:
                 for service in services:
                     group.create_task(supervise(service, stop, ground.metrics), name=service.name)
                 group.create_task(give_back(stop), name="memory")
@@ -143,6 +141,20 @@ async def _until_the_end(
         finally:
             stop.set()  # after the port is closed, so that what was accepted is still made safe
     return 0
+
+
+def _listening(ground: Ground, services: Sequence[Service]) -> AbstractAsyncContextManager[int]:
+    """The HTTP port, open while the context is; gives its number. Raises: ConfigError when it is taken."""
+    host, port = ground.settings.bind_host, ground.settings.bind_port
+    probes = Probes(services, ground.worker, ground.bus, ground.metrics).by_path()
+    routed = [service for service in services if isinstance(service, Routed)]
+    if not routed:
+        return serving_probes(probes, host, port, ground.metrics)
+    from headwater.app.server import probe_routes, serving  # noqa: PLC0415 - heavy: only where there are routes
+
+    routes = [*probe_routes(probes), *(route for service in routed for route in service.routes())]
+    short = next((service.short_way() for service in services if isinstance(service, Prompt)), None)
+    return serving(routes, host, port, ground.metrics, short=short)
 
 
 async def _work(

@@ -3,12 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from aiohttp import web
-
-from headwater.http.short import ShortWay
 from headwater.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:  # a process whose services have no routes does without the framework
+    from aiohttp import web
+
+    from headwater.http.short import ShortWay
 
 logger = logging.getLogger("headwater.app")
 _FIRST_PAUSE_S = 0.5
@@ -25,13 +27,16 @@ class Service(Protocol):
         """Work until `stop` is set; then finish what is in hand within 30 s."""
         ...
 
-    def routes(self) -> Sequence[web.RouteDef]:
-        """Its routes on the process's HTTP port."""
-        ...
-
     async def ready(self) -> str | None:
         """None when it can do its work now, else what is missing."""
         ...
+
+
+@runtime_checkable
+class Routed(Protocol):
+    """A service with routes on the process's HTTP port."""
+
+    def routes(self) -> "Sequence[web.RouteDef]": ...
 
 
 @runtime_checkable
@@ -54,7 +59,7 @@ class Waited(Protocol):
 class Prompt(Protocol):
     """A service that takes plain requests on a short way, besides its routes."""
 
-    def short_way(self) -> ShortWay: ...
+    def short_way(self) -> "ShortWay": ...
 
 
 async def supervise(service: Service, stop: asyncio.Event, metrics: Metrics) -> None:

@@ -5,8 +5,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aiohttp import web
-
 from headwater.bus.port import Bus, Message
 from headwater.bus.wire import from_message
 from headwater.contracts.messages import PageDue, RunDue
@@ -50,9 +48,6 @@ class Fetcher:
         self._metrics = metrics
         self._keyring = keyring
         self._definitions = Definitions(database, keyring)
-
-    def routes(self) -> Sequence[web.RouteDef]:
-        return ()
 
     async def ready(self) -> str | None:
         return None

@@ -5,8 +5,6 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
-from aiohttp import web
-
 from headwater.bus.port import Bus, Message
 from headwater.bus.wire import from_message
 from headwater.contracts.messages import RunFinished
@@ -57,10 +55,6 @@ class Notifier:
         self._metrics = metrics
         self._office = office
         self._planned = asyncio.Event()
-
-    def routes(self) -> Sequence[web.RouteDef]:
-        """It has none."""
-        return ()
 
     async def ready(self) -> str | None:
         """None when bus and database answer, else what is missing."""

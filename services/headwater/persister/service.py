@@ -1,9 +1,6 @@
 """The persister as a service."""
 
 import asyncio
-from collections.abc import Sequence
-
-from aiohttp import web
 
 from headwater.bus.port import Bus
 from headwater.persister.closing import RunCloser
@@ -47,9 +44,6 @@ class Persister:
         self._pages = PageLoader(database, destination, definitions, bell, metrics, outlets)
         self._tables = RunTables(database, destination, definitions)
         self._closer = RunCloser(database, definitions, self._tables, bell)
-
-    def routes(self) -> Sequence[web.RouteDef]:
-        return ()
 
     async def ready(self) -> str | None:
         return None

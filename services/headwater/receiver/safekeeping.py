@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from enum import Enum
 from uuid import UUID
 
+from headwater.bus.group_commit import GroupCommit
 from headwater.bus.port import Bus, Message
-from headwater.bus.postgres.group_commit import GroupCommit
 from headwater.contracts.webhook import Receipt
 from headwater.model.clock import Clock
 from headwater.model.errors import Unavailable

@@ -2,9 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-
-from aiohttp import web
+from collections.abc import Awaitable, Callable
 
 from headwater.bus.port import Bus
 from headwater.model.errors import Unavailable
@@ -52,9 +50,6 @@ class Timer:
         self._work = asyncio.Event()
         self._firing = Firing()
         self._zones = Zones(database)
-
-    def routes(self) -> Sequence[web.RouteDef]:
-        return ()
 
     async def ready(self) -> str | None:
         return None

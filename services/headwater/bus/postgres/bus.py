@@ -14,10 +14,10 @@ import asyncpg
 
 from headwater.bus.dispatcher import Options
 from headwater.bus.envelope import address
+from headwater.bus.group_commit import GroupCommit
 from headwater.bus.port import HELD_BYTES, Handler, Message
 from headwater.bus.postgres.connection import connection
 from headwater.bus.postgres.consumer import LEASE_S, Consumer
-from headwater.bus.postgres.group_commit import GroupCommit
 from headwater.bus.postgres.statements import CHECK, DEPTH, DONE, FOLD, PUT
 from headwater.bus.postgres.wake import Wake
 from headwater.bus.tasks import end_tasks

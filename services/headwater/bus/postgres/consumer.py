@@ -15,9 +15,9 @@ from uuid import uuid4
 import asyncpg
 
 from headwater.bus.dispatcher import Delivery, Dispatcher, Options
+from headwater.bus.group_commit import GroupCommit
 from headwater.bus.port import Handler, Message
 from headwater.bus.postgres.connection import connection
-from headwater.bus.postgres.group_commit import GroupCommit
 from headwater.bus.postgres.statements import AGAIN, DEAD, NEXT_DUE, RELEASE, RENEW, TAKE
 from headwater.bus.postgres.wake import Wake
 from headwater.bus.topology import DEAD_QUEUE, Queue

@@ -1,0 +1,47 @@
+"""A process holds what it runs: the large libraries, and the models of other rooms, are not imported by the way."""
+
+import json
+import subprocess
+import sys
+
+CRYPTOGRAPHY, FRAMEWORK, YAML = "cryptography", "aiohttp", "yaml"
+MANIFEST, WALK, SIGNATURES = (
+    "headwater.contracts.manifest",
+    "headwater.plugins.walk.walk",
+    "headwater.plugins.signatures",
+)
+# In this order in one process, which is quicker: the first ones hold least.
+NOT_HELD = {
+    "timer": {CRYPTOGRAPHY, FRAMEWORK, YAML, MANIFEST, WALK, SIGNATURES},
+    "persister": {CRYPTOGRAPHY, FRAMEWORK, YAML, MANIFEST, SIGNATURES},
+    "notifier": {CRYPTOGRAPHY, YAML, MANIFEST, SIGNATURES},
+    "fetcher": {CRYPTOGRAPHY, YAML, MANIFEST, SIGNATURES},
+    "receiver": {CRYPTOGRAPHY, YAML, MANIFEST},
+}
+PROGRAM = """
+import importlib, json, sys
+import headwater.cli.serve, headwater.app.run, headwater.bus.rabbitmq
+held = {}
+for room in sys.argv[1:]:
+    importlib.import_module(f"headwater.{room}.service")
+    held[room] = sorted(sys.modules)
+print(json.dumps(held))
+"""
+
+
+def _held(*rooms: str) -> dict[str, set[str]]:
+    """By room: the modules that a process holds which runs it, and those before it."""
+    done = subprocess.run([sys.executable, "-c", PROGRAM, *rooms], capture_output=True, check=True, text=True)
+    return {room: set(modules) for room, modules in json.loads(done.stdout).items()}
+
+
+def test_a_service_holds_no_library_and_no_room_that_it_does_not_use() -> None:
+    held = _held(*NOT_HELD)
+
+    assert {room: held[room] & heavy for room, heavy in NOT_HELD.items()} == {
+        room: set() for room in NOT_HELD
+    }
+
+
+def test_the_receiver_holds_nothing_of_the_walks() -> None:
+    assert WALK not in _held("receiver")["receiver"]
