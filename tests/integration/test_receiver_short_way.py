@@ -199,8 +199,10 @@ async def test_what_the_broker_does_not_take_is_spooled_and_else_told(database: 
         took = door.short_count
         await door.break_spool()
         refused, headers, _ = await door.send(ORDERS, {"n": 2})
+        counted = {outcome for _, outcome in door.receiver._ledger.tally("default", "orders").slots}
 
     assert (status, spooled["rows"], took) == (202, 1, 1)
+    assert "refused:unavailable" in counted
     assert json.loads(body)["id"]
     assert (refused, headers["Retry-After"]) == (503, "5")
 

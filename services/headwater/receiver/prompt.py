@@ -175,6 +175,7 @@ class PromptIntake:
         self._metrics.verified.inc()
         if kept is Kept.NOWHERE:
             self._metrics.received.labels("unavailable").inc()
+            visit.address.tally.note("refused:unavailable", visit.at_s)
             visit.reply(self._unavailable())
         else:
             visit.address.tally.accept(visit.at_s, visit.secret)
