@@ -11,7 +11,7 @@ from headwater.contracts.timetable import exclusion_of, timetable_of
 from headwater.control.finding import Finding, Path, Surroundings, split_sentence
 from headwater.control.validation_sources import twice
 from headwater.model.errors import ConfigError
-from headwater.model.schedule import ScheduleError, short_text, smallest_gap_s
+from headwater.model.schedule import ScheduleError, short_text, smallest_gap_s, surely_minutes_apart
 from headwater.model.schedule_timetable import find_zone
 from headwater.plugins.expressions import compile_path
 
@@ -74,7 +74,8 @@ def _times(
         timetable = timetable_of(
             schedule, tenant, None if _may_be_over(schedule, around, now) else now, calendars
         )
-        gap_s = None if timetable is None else smallest_gap_s(timetable, now)
+        is_seldom = timetable is None or (around.minimum_interval_s <= 60 and surely_minutes_apart(timetable))
+        gap_s = None if timetable is None or is_seldom else smallest_gap_s(timetable, now)
     except ScheduleError as error:
         yield Finding((*path, *_place_of(schedule, error)), _what(error), error.mend)
         return
