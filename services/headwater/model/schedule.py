@@ -231,8 +231,26 @@ def _base_fire(timetable: Timetable, moment: datetime) -> Fire | None:
     )
 
 
-@lru_cache(maxsize=16_384)
 def _cron_fire(cron: CronExpression, timezone: str, moment: datetime) -> Fire | None:
+    """What is due next stays so up to that moment: of several specifications most are asked for it again and again."""
+    last = _last_fire(cron, timezone)
+    since, fire = last[0]  # one look: other threads put something else there
+    if fire is not None and since <= moment < fire.at:
+        return fire
+    fire = _search(cron, timezone, moment)
+    if fire is not None:
+        last[0] = (moment, fire)
+    return fire
+
+
+@lru_cache(maxsize=4096)
+def _last_fire(_cron: CronExpression, _timezone: str) -> list[tuple[datetime, Fire | None]]:
+    """A place for what was found last: from which moment on, and what."""
+    return [(_BEFORE_ALL, None)]
+
+
+@lru_cache(maxsize=16_384)
+def _search(cron: CronExpression, timezone: str, moment: datetime) -> Fire | None:
     """Memoised, since many schedules share an expression and fall due at the same instant."""
     if moment >= _AFTER_ALL:
         return None
@@ -248,7 +266,8 @@ def _cron_fire(cron: CronExpression, timezone: str, moment: datetime) -> Fire | 
 def forget_zones() -> None:
     """Read the rules of time zones anew: they were changed on this machine."""
     ZoneInfo.clear_cache()
-    _cron_fire.cache_clear()
+    _last_fire.cache_clear()
+    _search.cache_clear()
 
 
 def _next_wall(cron: CronExpression, after: datetime) -> datetime | None:
