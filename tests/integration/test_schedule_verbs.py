@@ -160,6 +160,23 @@ async def test_a_schedule_that_stopped_by_itself_goes_on_when_its_failures_are_r
     assert reset["counts"]["failed"] == 10
 
 
+async def test_a_configuration_with_a_schedule_that_is_over_can_be_brought_back_elsewhere(office: Office):
+    over = {"cron": "0 2 * * *", "timezone": "Europe/Berlin", "ends_at": "2026-01-01T00:00:00"}
+    made = await office.ask("PUT", "/schedules/over", json={"streams": ["shop.orders"], **over})
+    exported = (await office.get("/config/export")).json
+    await office.post("/tenants", {"name": "elsewhere"})
+    sources = [{key: each[key] for key in each if key != "auth"} for each in exported["sources"]]
+    elsewhere = {**exported, "tenant": "elsewhere", "endpoints": [], "sources": sources}
+    there = {"X-Tenant": "elsewhere"}
+    imported = await office.post("/config/import", elsewhere, headers=there)
+
+    assert (made.status, imported.status) == (201, 200), imported.body
+    assert (made.json["state"], made.json["state_reason"]) == ("expired", "ends_at")
+    assert (await office.get("/schedules/over", headers=there)).json["state"] == "expired"
+    assert not (await office.post("/config/plan", elsewhere, headers=there)).json["has_changes"]
+    assert (await office.post("/schedules/preview", over)).status == 422
+
+
 async def test_a_schedule_keeps_who_made_it(office: Office):
     other = await office.key_of("default", "write", "read")
     await other.post("/schedules", {"name": "theirs", "streams": ["shop.orders"]})

@@ -1,13 +1,13 @@
 """What is wrong with schedules and calendars beyond their form."""
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from headwater.contracts.calendars import Calendar
 from headwater.contracts.manifest import Manifest
 from headwater.contracts.schedules import SPECIFICATIONS, ExcludedCalendar, Schedule
-from headwater.contracts.timetable import exclusion_of, timetable_of
+from headwater.contracts.timetable import exclusion_of, span_of, timetable_of
 from headwater.control.finding import Finding, Path, Surroundings, split_sentence
 from headwater.control.validation_sources import twice
 from headwater.model.errors import ConfigError
@@ -89,14 +89,16 @@ def _times(
 
 
 def _may_be_over(schedule: Schedule, around: Surroundings, now: datetime) -> bool:
-    """One that was defined before may have come to its end since: it can be applied again, and stays expired."""
-    if around.stored is None:  # nobody knows whether it is new
-        return schedule.ends_at is not None and _in_utc(schedule.ends_at) <= now
-    return around.stored.get(schedule.name) == schedule.model_dump(mode="json", by_alias=True)
+    """Whether it may have no due time left, and is expired then.
 
-
-def _in_utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    Its end has passed, and a configuration of yesterday can be brought back; or it was defined before.
+    """
+    _, last = span_of(schedule)
+    if last is not None and last <= now:
+        return True
+    return around.stored is not None and around.stored.get(schedule.name) == schedule.model_dump(
+        mode="json", by_alias=True
+    )
 
 
 def _what(error: ScheduleError) -> str:
