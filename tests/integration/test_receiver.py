@@ -323,6 +323,24 @@ async def test_refusals_are_told_with_their_reason_and_never_with_a_secret(datab
         assert told("headwater_webhooks_verified_total") == 0
 
 
+async def test_a_token_is_verified_and_not_kept(database: str) -> None:
+    async with open_spine(database) as spine:
+        await spine.apply(manifest(scheme="gitlab_token"))
+
+        async with receiving(spine) as door, working(spine, "persister"):
+            for more in ({}, {"TE": "trailers"}):  # the short way, and the long one
+                status, _, _ = await door.send(
+                    "/in/default/orders", secret=None, headers={"X-Gitlab-Token": SECRET, **more}
+                )
+                assert status == 202
+            await spine.until("SELECT 1 FROM delivery HAVING count(*) = 2")
+            assert door.short_count == 1
+
+        rows = await spine.fetch("SELECT * FROM delivery")
+        assert [["X-Gitlab-Token", "***"] in row["headers"] for row in rows] == [True, True]
+        assert SECRET not in str([dict(row) for row in rows])
+
+
 async def test_a_configuration_change_reaches_the_receiver_without_a_restart(database: str) -> None:
     async with open_spine(database) as spine:
         await spine.apply(manifest())

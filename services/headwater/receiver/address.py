@@ -27,6 +27,8 @@ from headwater.store.endpoints import handshake_secret_name
 DEFAULT_TOLERANCE_S = 300.0
 NO_CONTENT = 204
 _ID = "{delivery_id}"
+# What authorises a sender; of schemes with a token its own header as well, since that is the secret itself.
+SHIELDED_HEADERS = frozenset({b"authorization", b"proxy-authorization", b"cookie"})
 _SERVERS_OWN = frozenset({"connection", "content-length", "date", "server", "transfer-encoding"})
 
 
@@ -61,7 +63,7 @@ class Address:
 
     `is_awaiting`: its provider is to hand a secret over. `by_certificate`: requests name their signing certificate,
     and the operator has pinned none. `answer_head` is the beginning of the answer to an accepted delivery on the short
-    way, None where deliveries cannot go that way.
+    way, None where deliveries cannot go that way. The values of `shielded` headers (lower case) are not kept.
     """
 
     tenant: str
@@ -80,6 +82,7 @@ class Address:
     by_certificate: bool
     answer_head: bytes | None
     delivery_ids: KeyIds
+    shielded: frozenset[bytes]
 
     @property
     def name(self) -> str:
@@ -136,6 +139,8 @@ def address_of(
         by_certificate=by_certificate,
         answer_head=success.head() if may_be_prompt else None,
         delivery_ids=KeyIds("delivery", tenant, endpoint.name),
+        shielded=SHIELDED_HEADERS
+        | (frozenset(scheme.signature.headers) if scheme.kind == "token" else set()),
     )
 
 

@@ -1,6 +1,7 @@
 """From a verified request to its message: pure."""
 
 import json
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,7 +19,6 @@ MAX_MESSAGE_BODY_BYTES = 1024 * 1024  # larger ones travel by reference
 REMEMBERED_HEADERS_BYTES = 48 * 1024  # with the rest of the envelope within a message's header limit
 _URL_CHARACTERS = 8192
 _MAX_ESCAPE = 6  # bytes that one byte may become in JSON
-SHIELDED_HEADERS = frozenset({b"authorization", b"proxy-authorization", b"cookie"})
 
 
 def receipt_of(
@@ -49,7 +49,7 @@ def receipt_of(
         method=request.method,
         url=request.url[:_URL_CHARACTERS].encode("utf-8", "replace").decode("utf-8").replace("\0", "?"),
         remote=remote,
-        headers=_headers(request),
+        headers=_headers(request, address.shielded),
         body=request.body,
         verification=_verification(address, verdict, secret_index),
         type=known.type,
@@ -58,10 +58,10 @@ def receipt_of(
     )
 
 
-def _headers(request: SignedRequest) -> list[list[str]]:
+def _headers(request: SignedRequest, shielded: AbstractSet[bytes]) -> list[list[str]]:
     """Names and values in wire order. What authorises a caller is kept as stars."""
     return [
-        [name.decode("latin-1"), "***" if name.lower() in SHIELDED_HEADERS else value.decode("latin-1")]
+        [name.decode("latin-1"), "***" if name.lower() in shielded else value.decode("latin-1")]
         for name, value in request.headers
     ]
 
@@ -98,17 +98,17 @@ def prompt_message(
         receipt_id if key is None else address.delivery_ids.text(key),
         now,
         (request.method, url if len(url) <= _URL_CHARACTERS else url[:_URL_CHARACTERS], remote),
-        _plain_headers(request),
+        _plain_headers(request, address.shielded),
         _verification(address, verdict, secret_index),
         (key, address.endpoint.dedupe.window_s, known.type),
     )
     return Message(webhook.TYPE, receipt_id, request.body, headers)
 
 
-def _plain_headers(request: SignedRequest) -> list[list[str]]:
+def _plain_headers(request: SignedRequest, shielded: AbstractSet[bytes]) -> list[list[str]]:
     unique = request.unique
-    if unique is None or not SHIELDED_HEADERS.isdisjoint(unique):
-        return _headers(request)
+    if unique is None or not shielded.isdisjoint(unique):
+        return _headers(request, shielded)
     return [[name.decode("latin-1"), value.decode("latin-1")] for name, value in request.headers]
 
 
@@ -126,4 +126,4 @@ def header_bytes(request: SignedRequest) -> int:
     size = sum(len(name) + len(value) for name, value in request.headers) + 8 * len(request.headers)
     if size * _MAX_ESCAPE <= REMEMBERED_HEADERS_BYTES:
         return size
-    return len(json.dumps(_headers(request), separators=(",", ":")))
+    return len(json.dumps(_headers(request, frozenset()), separators=(",", ":")))
