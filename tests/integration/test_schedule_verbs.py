@@ -142,6 +142,7 @@ async def test_a_schedule_says_in_words_when_it_starts(office: Office):
         "(else it is skipped) (Europe/Berlin)",
         "then": "After nightly and by-hand have succeeded, and nothing more for 5m",
     }
+    assert (await office.get("/schedules/then/next-runs")).json["description"] == told["then"]
 
 
 async def test_a_schedule_that_stopped_by_itself_goes_on_when_its_failures_are_reset(office: Office):

@@ -14,6 +14,7 @@ from headwater.contracts.schedules import Times
 from headwater.contracts.timetable import Calendars, timetable_of_times, windows_of
 from headwater.control.problems import invalid_at, not_found, schedule_refusal
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
+from headwater.control.schedules import following
 from headwater.control.validation import MINIMUM_INTERVAL_S
 from headwater.model.schedule import (
     ScheduleError,
@@ -108,7 +109,8 @@ async def next_runs(desk: Desk, call: Call[NextRunsQuery, None]) -> Reply:
         known: Calendars = await calendar_rows.definitions(connection, call.tenant)
     schedule = Definition.model_validate(row["definition"])
     if schedule.is_manual:
-        return Reply({"next": [], "excluded": [], "description": "Only when it is started", "warnings": []})
+        words = "Only when it is started" if schedule.after is None else following(schedule.after)
+        return Reply({"next": [], "excluded": [], "description": words, "warnings": []})
     key = f"{call.tenant}/{name}"
     return await _answer(
         desk, schedule, key, known, call.query.after, call.query.count, minimum_s, is_stored=True

@@ -117,11 +117,11 @@ def _timing(row: Mapping[str, Any], tenant: str) -> str | None:
         return None  # its state says `error` and why
     sentences = [] if timetable is None else [describe(timetable, windows)]
     if schedule.after is not None:
-        sentences.append(_following(schedule.after))
+        sentences.append(following(schedule.after))
     return "; ".join(sentences) or None
 
 
-def _following(after: After) -> str:
+def following(after: After) -> str:
     """`After orders or refunds has succeeded`."""
     ended = {"succeeded": "succeeded", "failed": "failed", "any": "ended"}[after.on]
     has = "have" if len(after.all_of) > 1 else "has"
