@@ -205,3 +205,21 @@ def test_a_query_that_does_not_take_the_cursor_is_found() -> None:
 
     (problem,) = problems(text)
     assert (problem.pointer, "$after" in problem.what) == ("/sources/0/streams/0/request/graphql/query", True)
+
+
+@pytest.mark.parametrize(
+    ("when", "mend"),
+    [
+        ("!parameters.off", "write !(parameters.off)"),
+        ("last_run == `null` || ! last_run.error", "write !(last_run.error)"),
+        ("!(parameters.off)", None),
+        ("!last_run || last_run.counts.inserted > `0`", None),
+        ("parameters.word != '!a.b' && parameters.a != last_run.state", None),
+    ],
+)
+def test_a_not_that_binds_closer_than_the_dot_is_refused(when: str, mend: str | None) -> None:
+    with_condition = GOOD.replace('cron: "0 2 * * *"', f'cron: "0 2 * * *", when: "{when}"')
+
+    found = [(problem.pointer, problem.mend) for problem in problems(with_condition)]
+
+    assert found == ([] if mend is None else [("/schedules/0/when", mend)])

@@ -1,5 +1,6 @@
 """What is wrong with schedules and calendars beyond their form."""
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -16,6 +17,8 @@ from headwater.model.schedule_timetable import find_zone
 from headwater.plugins.expressions import compile_path
 
 _ANY_ZONE = ZoneInfo("UTC")
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`")
+_LOST_NOT = re.compile(r"(!\s*[A-Za-z_][A-Za-z0-9_]*)((?:\.[A-Za-z_][A-Za-z0-9_]*)+)")
 
 
 def in_calendars(manifest: Manifest) -> Iterator[Finding]:
@@ -57,6 +60,11 @@ def _condition(path: Path, schedule: Schedule) -> Iterator[Finding]:
     except ConfigError as error:
         what, mend = split_sentence(str(error), "write a JMESPath over `parameters` and `last_run`")
         yield Finding((*path, "when"), what, mend)
+        return
+    # JMESPath binds `!` closer than the dot: !a.b is (!a).b, and the truth of something has no members
+    if lost := _LOST_NOT.search(_QUOTED.sub(lambda quoted: " " * len(quoted[0]), schedule.when)):
+        what = f"`{lost[0]}` means ({lost[1]}){lost[2]}, which is nothing whatever is asked"
+        yield Finding((*path, "when"), what, f"write !({lost[0].lstrip('! ')})")
 
 
 def _times(
