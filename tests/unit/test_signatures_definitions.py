@@ -178,6 +178,17 @@ def test_any_of_several_signatures_in_one_header_is_enough():
         assert judge(definition, request_with(("X", value))).valid is False
 
 
+def test_in_a_list_a_prefix_may_be_left_out_where_that_is_allowed():
+    good, bad = mac(b"{}").hex(), "0" * 64
+    strict = {"signature": {"header": "X", "prefix": "v1=", "multi": ","}}
+    loose = {"signature": {**strict["signature"], "prefix_optional": True}}
+
+    for value in (good, f"v1={good}", f"{bad}, {good}", f"v1={bad},{good}"):
+        assert judge(loose, request_with(("X", value))).valid
+    assert judge(strict, request_with(("X", good))).reason == "malformed"
+    assert judge(strict, request_with(("X", f"v1={bad},{good}"))).reason == "mismatch"
+
+
 def test_either_of_two_headers_may_match_either_key():
     scheme = preset_row("box")
     sent = send(scheme, at_s=AT_S, name="two")

@@ -73,25 +73,33 @@ def _numbered(beginning: bytes, request: SignedRequest) -> list[bytes]:
 
 
 def without_prefix(form: SignatureForm, text: bytes) -> bytes:
-    if text.startswith(form.prefix):
-        return text[len(form.prefix) :]
+    """The text behind the form's prefix. Raises: Refused."""
+    found = _behind_prefix(form, text)
+    if found is None:
+        raise Refused("malformed")
+    return found
+
+
+def _behind_prefix(form: SignatureForm, text: bytes) -> bytes | None:
+    """None when the prefix is needed and not there."""
     size = len(form.prefix)
-    begins = (
-        text[:size].lower() == form.prefix.lower() if form.prefix_any_case else text[:size] == form.prefix
+    begins = text.startswith(form.prefix) or (
+        form.prefix_any_case and text[:size].lower() == form.prefix.lower()
     )
     if begins:
         return text[size:]
-    if form.prefix_optional:
-        return text
-    raise Refused("malformed")
+    return text if form.prefix_optional else None
 
 
 def _split(form: SignatureForm, value: bytes) -> list[bytes]:
-    """The texts of one value without their prefix; in a list, items of other versions are passed over."""
+    """The texts of one value without their prefix; in a list, items without a prefix that is needed are passed over."""
     if form.multi is None:
         return [without_prefix(form, value)]
-    items = [item.strip(b" \t") for item in value.split(form.multi)]
-    texts = [item[len(form.prefix) :] for item in items if item.startswith(form.prefix)]
+    texts = [
+        text
+        for item in value.split(form.multi)
+        if (text := _behind_prefix(form, item.strip(b" \t"))) is not None
+    ]
     if not texts:
         raise Refused("malformed")
     return texts
