@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from headwater.contracts.codec import dumps, loads
 from headwater.model.errors import ConfigError, SourceError
 from headwater.model.http import Response
 from headwater.model.secret import Secret
@@ -229,3 +230,33 @@ def test_pages_of_equal_records_have_equal_digests_and_others_have_not() -> None
     assert digest([{"id": 1}]) == digest([{"id": 1}])
     assert len({digest([{"id": 1}]), digest([{"id": 2}]), digest([{"id": 1}, {"id": 1}]), digest([])}) == 4
     assert digest([]) == ""
+
+
+def test_a_number_is_the_same_whatever_stands_beside_it() -> None:
+    alone = loads(b'{"price": 6.10, "count": 3}')
+    beside = loads(b'{"price": 6.10, "count": 3, "long": 12345678901234567890}')
+
+    assert dumps(alone["price"]) == dumps(beside["price"]) == b"6.1"
+    assert loads(b"[1e400, 12345678901234567890]")[0] == Decimal("1e400")
+
+
+@pytest.mark.parametrize(
+    ("expression", "found"),
+    [
+        ("items[?price == `6.1`].id", [1]),
+        ("sum(items[].price)", 7.6),
+        ("to_number(items[0].part)", Decimal("0.12345678901234567890")),
+        ("to_string(items[0].part)", "0.12345678901234567890"),
+        ("type(items[0].part)", "number"),
+        ("max(items[].long)", Decimal(12345678901234567890)),
+        ("sort_by(items, &price)[].id", [2, 1]),
+        ("to_string(items[1])", '{"id":2,"price":1.5}'),
+    ],
+)
+def test_expressions_take_long_numbers_as_numbers(expression: str, found: object) -> None:
+    document = loads(
+        b'{"items": [{"id": 1, "price": 6.10, "long": 12345678901234567890, "part": 0.12345678901234567890},'
+        b' {"id": 2, "price": 1.5}]}'
+    )
+
+    assert compile_path(expression)(document) == found

@@ -5,6 +5,7 @@ occurs is therefore read by the standard library into int and Decimal, and writt
 """
 
 import json
+import math
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -28,6 +29,13 @@ def _integer(text: str) -> int | Decimal:
     return number if isinstance(number, int) and -(2**63) <= number < 2**63 else Decimal(text)
 
 
+def _decimal(text: str) -> float | Decimal:
+    """A number is the same whatever stands beside it: where it may be, a float, as in documents that are plain."""
+    digits = text.lower().partition("e")[0].removeprefix("-")
+    number = float(text)
+    return number if len(digits) < len(_LONG_NUMBER) and math.isfinite(number) else Decimal(text)
+
+
 def loads(body: bytes, *, is_plain: bool | None = None) -> Any:
     """The JSON document in `body` (UTF-8, a BOM is passed over). Numbers that a float or 64 bits cannot hold come
     as Decimal; `is_plain` says that there are none, as `is_plain_json` has found (None: it is to be looked for).
@@ -41,7 +49,7 @@ def loads(body: bytes, *, is_plain: bool | None = None) -> Any:
         except orjson.JSONDecodeError:
             pass  # the slow way decides: it takes lone surrogates, and says where the fault is
     try:
-        return json.loads(body, parse_float=Decimal, parse_int=_integer, parse_constant=_refuse)
+        return json.loads(body, parse_float=_decimal, parse_int=_integer, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise ContractError(f"not JSON: {error}") from error
 

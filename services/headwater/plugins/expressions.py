@@ -1,12 +1,16 @@
 """JMESPath expressions, compiled once; plain dotted paths become getters, about twenty times as fast."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 import jmespath
+from jmespath import functions
 from jmespath.exceptions import JMESPathError
 
+from headwater.contracts.codec import dumps
 from headwater.model.errors import ConfigError, SourceError
 
 _NAME = r'(?:[A-Za-z_][A-Za-z0-9_]*|"[^"\\]+")'
@@ -15,6 +19,36 @@ _NAMES = re.compile(_NAME)
 _PREFIX = re.compile(rf"({_PLAIN.pattern})\s*(?:\[|\|)")
 _MAX_CHARACTERS = 2048
 _MAX_DEPTH = 40  # brackets within brackets; the library answers with RecursionError at some hundreds
+
+
+class _Functions(functions.Functions):  # type: ignore[misc]  # the library has no types
+    """JMESPath's functions, for which a Decimal, as long numbers are read, is a number like others."""
+
+    def _get_allowed_pytypes(self, types: Any) -> Any:
+        names, of_items = super()._get_allowed_pytypes(types)
+        return _with_decimal(names), [_with_decimal(each) for each in of_items]
+
+    def _convert_to_jmespath_type(self, name: str) -> Any:
+        return "number" if name == "Decimal" else super()._convert_to_jmespath_type(name)
+
+    @functions.signature({"types": []})  # type: ignore[untyped-decorator]
+    def _func_to_number(self, value: Any) -> Any:
+        return value if isinstance(value, Decimal) else super()._func_to_number(value)
+
+    @functions.signature({"types": []})  # type: ignore[untyped-decorator]
+    def _func_to_string(self, value: Any) -> Any:
+        return value if isinstance(value, str) else dumps(value).decode()
+
+    @functions.signature({"types": []})  # type: ignore[untyped-decorator]
+    def _func_type(self, value: Any) -> Any:
+        return "number" if isinstance(value, Decimal) else super()._func_type(value)
+
+
+def _with_decimal(names: Sequence[str]) -> list[str]:
+    return [*names, "Decimal"] if "float" in names else list(names)
+
+
+_OPTIONS = jmespath.Options(custom_functions=_Functions())
 
 
 class _Missing:
@@ -49,7 +83,9 @@ def compile_path(expression: str) -> Getter:
     except (JMESPathError, RecursionError) as error:
         raise ConfigError(f"{expression!r} is no JMESPath: {error}") from error
     prefix = _PREFIX.match(expression)
-    return _search(expression, compiled.search, _plain(_names(prefix[1])) if prefix else None)
+    return _search(
+        expression, partial(compiled.search, options=_OPTIONS), _plain(_names(prefix[1])) if prefix else None
+    )
 
 
 def _depth(expression: str) -> int:
