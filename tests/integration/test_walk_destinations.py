@@ -430,7 +430,7 @@ async def test_records_that_come_late_are_counted_once_however_often_their_messa
             token=token, next_token=None, stop_reason="empty_page", status=200, received=3, requests=1,
             records=[row(5), row(6), row(7)], started_at=ended["started_at"], fetched_at=ended["started_at"],
         )  # fmt: skip
-        async with working(spine, "persister"):
+        async with working(spine, "persister", "notifier"):  # who takes what is told of the run's first end
             for number in range(3):
                 await spine.bus.publish(to_message(batch, UUID(int=number), "default"))
             await spine.bus.drain()
