@@ -95,7 +95,7 @@ def _where(tenant: str, schedule: str | None, due_at: str | None = None) -> str:
 
 def _what_of_run(finished: RunFinished, event: str, failures: int) -> str:
     counts = finished.counts
-    brought = f"{counts.get('pages', 0)} pages, {counts.get('received', 0)} records"
+    brought = f"{_counted(counts.get('pages', 0), 'page')}, {_counted(counts.get('received', 0), 'record')}"
     match event:
         case "recovered":
             return f"{finished.stream} is well again after {_times(failures, 'failure')} ({brought})."
@@ -107,6 +107,10 @@ def _what_of_run(finished: RunFinished, event: str, failures: int) -> str:
         case "skipped":
             return f"A run of {finished.stream} was skipped."
     return f"The run of {finished.stream} {'was ' if event == 'cancelled' else ''}{event} ({brought})."
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def _times(count: int, word: str) -> str:
