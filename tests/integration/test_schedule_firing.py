@@ -155,6 +155,23 @@ async def test_due_times_whose_runs_are_skipped_are_none_of_its_last_runs(spine:
     assert (await schedule(spine))["state_reason"] == "max_runs"
 
 
+async def test_a_due_time_that_overlaps_is_none_of_its_last_runs(spine: Spine) -> None:
+    text = '  - {name: s, streams: [far.a], cron: "* * * * *", max_runs: 2}'
+    await fire(spine, text)
+    await spine.worker.execute(  # the first one goes on
+        "UPDATE run SET due_at = due_at - interval '2 minutes', id = gen_random_uuid()"
+    )
+    (_, overlapping) = await fire_again(spine)
+    between = await schedule(spine)
+    await spine.worker.execute("UPDATE run SET state = 'succeeded' WHERE state <> 'skipped'")
+    await an_hour_passes(spine)
+    await fire_again(spine)
+
+    assert overlapping["skip_reason"] == "overlap"
+    assert (between["state"], between["fired_count"]) == ("active", 1)
+    assert (await schedule(spine))["state_reason"] == "max_runs"
+
+
 async def test_more_runs_or_a_later_end_bring_an_expired_schedule_back(spine: Spine) -> None:
     text = '  - {name: s, streams: [far.a], cron: "* * * * *", max_runs: %d}'
     await fire(spine, text % 1)

@@ -179,6 +179,14 @@ async def begin(connection: Any, run_id: UUID, attempt: int) -> Mapping[str, Any
     return await connection.fetchrow(_Q["brief"], at, run_id)  # type: ignore[no-any-return]
 
 
+async def skipped_of(connection: Any, run_ids: Sequence[UUID]) -> frozenset[UUID]:
+    """Those of the runs that are skipped."""
+    if not run_ids:
+        return frozenset()
+    rows = await connection.fetch(_Q["skipped_of"], [time_of(run_id) for run_id in run_ids], list(run_ids))
+    return frozenset(row["id"] for row in rows)
+
+
 async def has_retries(connection: Any, run_id: UUID) -> bool:
     """Whether the run's schedule says when a failed attempt is tried again."""
     return bool(await connection.fetchval(_Q["has_retries"], time_of(run_id), run_id))

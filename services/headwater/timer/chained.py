@@ -22,6 +22,7 @@ async def insert_on_terms(connection: Any, schedule: Schedule, new: Sequence[New
     now = await schedules.now(connection)
     started = await judged(connection, [begun(terms, run, now, now, _draw) for run in new])
     made = await runs.insert_many(connection, [each.run for each in started])
-    if made:
-        await schedules.park(connection, waits(started))
-    return made, sum(each.run.skip_reason is None for each in started) if made else 0
+    if not made:
+        return 0, 0
+    await schedules.park(connection, waits(started))
+    return made, made - len(await runs.skipped_of(connection, [each.run.id for each in started]))

@@ -15,7 +15,7 @@ from typing import Any
 from headwater.model.clock_guard import ClockGuard
 from headwater.model.errors import ConfigError
 from headwater.model.schedule_policy import MISSED_CAP
-from headwater.store import schedules, starts
+from headwater.store import runs, schedules, starts
 from headwater.store.schedules import Advance
 from headwater.store.starts import Start, kind_of, start_of
 from headwater.timer.conditions import judged
@@ -118,6 +118,8 @@ async def _fire(connection: Any, rows: Sequence[Row], *, may_go: bool) -> Look:
     for side_by_side in _parts(fired, started):
         going += await starts.start_many(connection, side_by_side, now, since, may_go=may_go)
         count += len(side_by_side)
+    if any(one.left is not None for one in fired):
+        advances = await _without_overlaps(connection, fired, started, advances)
     await schedules.advance(connection, advances)
     return Look(len(rows), None, going, len(going) < count)
 
@@ -133,6 +135,23 @@ def _counted(fired: Sequence[Fired], started: Sequence[Started]) -> tuple[list[A
         kept += left
         place += len(one.started)
     return advances, kept
+
+
+async def _without_overlaps(
+    connection: Any, fired: Sequence[Fired], started: Sequence[Started], advances: Sequence[Advance]
+) -> list[Advance]:
+    """The advances, where so many runs are wanted and no more: one that was skipped for an overlap is none of them."""
+    own: dict[tuple[str, str], list[Started]] = {
+        (one.advance.tenant, one.advance.name): [] for one in fired if one.left is not None
+    }
+    for each in started:
+        own.get((each.run.tenant, each.run.schedule or ""), []).append(each)
+    skipped = await runs.skipped_of(connection, [each.run.id for found in own.values() for each in found])
+    known = {of: [each.but_for(skipped) for each in found] for of, found in own.items()}
+    return [
+        advance if one.left is None else counted(one, known[advance.tenant, advance.name])[0]
+        for one, advance in zip(fired, advances, strict=True)
+    ]
 
 
 def _parts(fired: Sequence[Fired], started: Sequence[Started]) -> list[list[Start]]:

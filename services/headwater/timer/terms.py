@@ -1,6 +1,6 @@
 """On what terms the runs of a schedule begin, whether a due time or another schedule's end starts them. Pure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -36,6 +36,10 @@ class Started:
     terms: Terms
     begin_at: datetime | None = None
     waits_for: str | None = None
+
+    def but_for(self, skipped: Container[UUID]) -> "Started":
+        """The same, known to be skipped where its run is one of these."""
+        return replace(self, run=replace(self.run, skip_reason="overlap")) if self.run.id in skipped else self
 
 
 def terms_of(schedule: Schedule) -> Terms:

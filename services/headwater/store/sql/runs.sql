@@ -283,6 +283,9 @@ SELECT r.state, r.attempt, r.attempts_max, r.tenant, r.source, r.stream, r.strea
   FROM run r LEFT JOIN stream_cursor c ON (c.tenant, c.source, c.stream) = (r.tenant, r.source, r.stream)
  WHERE r.due_at = $1 AND r.id = $2
 
+-- name: skipped_of
+SELECT id FROM run WHERE due_at = ANY($1::timestamptz[]) AND id = ANY($2::uuid[]) AND state = 'skipped'
+
 -- name: has_retries
 SELECT retry IS NOT NULL FROM run WHERE due_at = $1 AND id = $2
 
