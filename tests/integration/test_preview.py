@@ -51,6 +51,8 @@ class Api:
         start = int(request.query.get("cursor", "0"))
         more = str(start + 3) if start + 3 < len(ROWS) else None
         said = request.headers.get("Authorization", "")
+        if "refused" in request.query:
+            return web.json_response({"message": f"not with {said}"}, status=400)
         rows = [{**row, "said": said} for row in ROWS[start : start + 3]]
         return web.json_response({"items": rows, "next_cursor": more})
 
@@ -106,6 +108,7 @@ async def test_a_preview_asks_for_no_more_pages_than_it_was_told_and_suggests_ho
     [
         ({"type": "bearer", "token": "written-in-place"}, {}),
         ({"type": "bearer", "token": "${secret:T}"}, {"T": Secret.of("kept-elsewhere")}),
+        ({"type": "basic", "username": "me", "password": "kept-elsewhere"}, {}),
         ({"type": "oauth2", "token_url": "", "client_id": "me", "client_secret": "${secret:T}"}, {"T": Secret.of("kept-elsewhere")}),
     ],
 )  # fmt: skip
@@ -179,6 +182,15 @@ async def command(*arguments: str) -> tuple[int, str, str]:
     out, err = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode is not None
     return process.returncode, out.decode(), err.decode()
+
+
+async def test_an_error_that_repeats_the_credentials_is_shown_without_them() -> None:
+    auth = {"type": "basic", "username": "me", "password": "kept-elsewhere"}
+
+    seen = await look(Api(), 1, source={"auth": auth}, request={"params": {"refused": 1}})
+
+    assert seen.exchanges[0].error == "http_400: the API answered with status 400; it says: not with ***"
+    assert "bWU6" not in repr(seen)  # me: in Base64
 
 
 async def test_the_api_shows_a_preview_and_no_secret(database: str) -> None:

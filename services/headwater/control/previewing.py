@@ -48,10 +48,11 @@ class _Look:
         self.exchanges: list[Exchange] = []
         self.rows: list[Any] = []
         self.suggestion = Suggestion()
+        self.sent: dict[Secret, None] = {}  # credentials as they were sent
 
     @property
     def hidden(self) -> tuple[Secret, ...]:
-        return (*self.secrets.values(), *hidden_values(self.definition))
+        return (*self.secrets.values(), *hidden_values(self.definition), *self.sent)
 
     async def log_in(self) -> None:
         """A token for these few requests, which is forgotten with them."""
@@ -77,12 +78,13 @@ class _Look:
         now = self.clock.now()
         walk = self.family.walks[level_of(token)]
         request = walk.request(token, self.secrets, now)
-        hidden = (*self.hidden, *request.credentials.values())
+        self.sent |= dict.fromkeys(request.credentials.values())
+        hidden = self.hidden
         exchange = asked(len(self.exchanges) + 1, request, hidden)
         response: Response | None = None
         try:
             response = await self._send(request)
-            page = walk.read(token, response, self.clock.now(), self.secrets)
+            page = walk.read(token, response, self.clock.now(), self.secrets, hidden=hidden)
         except SourceError as error:
             told = f"{error.kind}: {error.message}"
             if response is None:
