@@ -24,9 +24,16 @@ _VARIANT = {f"{digit:x}": f"{digit & 3 | 8:x}" for digit in range(16)}  # 10 in 
 def _joined(parts: tuple[object, ...]) -> bytes:
     """The parts, each with its length, so that no two lists of parts are the same."""
     joined: list[bytes] = []
+    add = joined.append
     for part in parts:
-        raw = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
-        joined += (_LENGTHS[len(raw)] if len(raw) < 256 else len(raw).to_bytes(8, "big"), raw)
+        if type(part) is bytes:
+            raw = part
+        else:
+            text = str(part)
+            raw = text.encode() if text.isascii() else text.encode("utf-8", "surrogatepass")
+        size = len(raw)
+        add(_LENGTHS[size] if size < 256 else size.to_bytes(8, "big"))
+        add(raw)
     return b"".join(joined)
 
 

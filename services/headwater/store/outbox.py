@@ -56,12 +56,6 @@ async def delay(connection: Any, identifier: UUID, delay_s: float) -> None:
     await connection.execute(_Q["delay"], identifier, delay_s)
 
 
-async def next_due_s(connection: Any) -> float | None:
-    """Seconds until a message is due (negative: overdue); None when nothing waits."""
-    value = await connection.fetchval(_Q["next_due_s"])
-    return None if value is None else float(value)
-
-
 async def backlog(connection: Any) -> tuple[int, float]:
     """How many messages are owed, and the age of the oldest in seconds."""
     row = await connection.fetchrow(_Q["backlog"])

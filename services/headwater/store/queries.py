@@ -4,6 +4,7 @@ A file is a list of queries, each opened by `-- name: <name>`; comment lines aft
 """
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +12,17 @@ from headwater.model.errors import ConfigError
 
 _HEAD = re.compile(r"^-- name: ([a-z_0-9]+)[ \t]*$", re.MULTILINE)
 _FOLDER = Path(__file__).parent / "sql"
+
+
+_SEPARATOR = "\x1f"  # no name has it
+
+
+def as_text(values: Iterable[str]) -> str:
+    """A list as one value, which `string_to_array` makes a list again.
+
+    asyncpg asks of each item of a list whether it is a list, which takes as long as all else that is done with it.
+    """
+    return _SEPARATOR.join(values)
 
 
 @cache

@@ -168,8 +168,8 @@ async def mark_published(connection: Any, taken: Sequence[Mapping[str, Any]]) ->
     for row in taken:
         by_attempt.setdefault(row["attempt"], []).append(row["id"])
     for attempt, run_ids in by_attempt.items():
-        times = [time_of(run_id) for run_id in run_ids]
-        await connection.execute(_Q["mark_published"], min(times), max(times), times, run_ids, attempt)
+        times = sorted({time_of(run_id) for run_id in run_ids})
+        await connection.execute(_Q["mark_published"], times[0], times[-1], times, run_ids, attempt)
 
 
 async def begin(connection: Any, run_id: UUID, attempt: int) -> Mapping[str, Any] | None:

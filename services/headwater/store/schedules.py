@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from headwater.model.ids import time_of
-from headwater.store.queries import queries
+from headwater.store.queries import as_text, queries
 
 _Q = queries("schedules")
 
@@ -118,10 +118,11 @@ async def advance(connection: Any, advances: Sequence[Advance]) -> None:
     if not advances:
         return
     places: dict[tuple[Any, ...], int] = {}
-    place_of = [places.setdefault(each[2:], len(places) + 1) for each in advances]
-    tenants, names = [each.tenant for each in advances], [each.name for each in advances]
+    place_of = [str(places.setdefault((each.tenant, *each[2:]), len(places) + 1)) for each in advances]
     columns = (list(column) for column in zip(*places, strict=True))
-    await connection.execute(_Q["advance"], tenants, names, place_of, *columns)
+    await connection.execute(
+        _Q["advance"], as_text(each.name for each in advances), as_text(place_of), *columns
+    )
 
 
 async def next_due(connection: Any) -> tuple[datetime, datetime | None]:

@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from headwater.model.ids import EPOCH, TimedIds
+from headwater.model.ids import EPOCH, TimedIds, to_millisecond
 from headwater.model.run import RunState
 from headwater.store import runs
-from headwater.store.queries import queries
+from headwater.store.queries import as_text, queries
 from headwater.store.runs import NewRun
 
 _Q = queries("runs")
@@ -58,7 +58,7 @@ def kind_of(run: NewRun, *, may_go: bool) -> Kind:
     overlap = run.overlap
     return Kind(
         tenant=run.tenant,
-        due_at=run.due_at,
+        due_at=to_millisecond(run.due_at),
         mode=run.mode,
         force=run.force,
         parameters=runs.json_text(run.parameters) or "{}",
@@ -94,6 +94,14 @@ async def open_since(connection: Any, now: datetime) -> datetime:
     return EPOCH if is_older else since
 
 
+async def get_ready(connection: Any, now: datetime) -> None:
+    """Have the statements planned before somebody waits for them: as for a firing of no schedule."""
+    columns: list[list[Any]] = [[] for _ in Kind._fields]
+    await connection.fetch(_Q["start_many"], *[""] * 5, *columns, now, now)
+    await connection.execute(_Q["mark_published"], now, now, [], [], 1)
+    await open_since(connection, now)
+
+
 async def start_many(
     connection: Any, new: Sequence[Start], now: datetime, since: datetime, *, may_go: bool
 ) -> list[Row]:
@@ -104,13 +112,13 @@ async def start_many(
     if not new:
         return []
     places: dict[Kind, int] = {}
-    place_of = [places.setdefault(start.kind, len(places) + 1) for start in new]
+    place_of = [str(places.setdefault(start.kind, len(places) + 1)) for start in new]
     columns = [list(column) for column in zip(*places, strict=True)]
     if not may_go:
         columns[-1] = [False] * len(places)
-    _, ids, sources, streams, schedules = zip(*new, strict=True)
+    _, ids, *names = zip(*new, strict=True)
     rows = await connection.fetch(
-        _Q["start_many"], ids, sources, streams, schedules, place_of, *columns, since, now + _DAY
+        _Q["start_many"], *map(as_text, (ids, *names, place_of)), *columns, since, now + _DAY
     )
     if len(rows) < len(new):
         made = {str(row["id"]) for row in rows}

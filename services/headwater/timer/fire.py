@@ -14,16 +14,17 @@ from typing import Any
 
 from headwater.model.clock_guard import ClockGuard
 from headwater.model.errors import ConfigError
+from headwater.model.schedule import next_after
 from headwater.model.schedule_policy import MISSED_CAP
 from headwater.store import runs, schedules, starts
 from headwater.store.schedules import Advance
 from headwater.store.starts import Start, kind_of, start_of
 from headwater.timer.conditions import judged
-from headwater.timer.planning import Fired, counted, fire
+from headwater.timer.planning import Fired, counted, fire, plan_of
 from headwater.timer.terms import Started
 
 logger = logging.getLogger("headwater.timer")
-BATCH = 1000
+BATCH = 500
 SHARE = 100  # of one tenant in a claim at least, when more are due than one claim takes
 Row = Mapping[str, Any]
 _draw = random.random  # jitter needs no secrets
@@ -33,7 +34,7 @@ _draw = random.random  # jitter needs no secrets
 class Look:
     """What a look did: schedules fired, runs that go now (to be announced), whether anything is left to the relay.
 
-    `due_s`: the seconds until the next schedule is due, 0 when more are due now, None when none is.
+    `due_s`: the seconds until the next schedule is due, 0 when more may be due now, None when none is.
     """
 
     fired: int = 0
@@ -45,7 +46,8 @@ class Look:
 async def fire_due(connection: Any, limit: int = BATCH) -> int:
     """Fire what is due, in the caller's transaction; gives how many schedules were claimed."""
     await schedules.by_index(connection)
-    return (await _fire(connection, await schedules.claim_due(connection, limit), may_go=False)).fired
+    rows = await schedules.claim_due(connection, limit)
+    return (await _fire(connection, rows, may_go=False)).fired if rows else 0
 
 
 class Firing:
@@ -58,32 +60,36 @@ class Firing:
         self._is_behind = False
         self._last_tenant = ""
 
+    async def get_ready(self, connection: Any) -> None:
+        """Do once what each first time takes long, so that the first schedule that is due does not wait for it."""
+        await schedules.by_index(connection)
+        now, _ = await schedules.next_due(connection)
+        await starts.get_ready(connection, now)
+        any_plan = plan_of('{"cron": "* * * * *", "timezone": "UTC"}', "{}", "", "")
+        next_after(any_plan.timetable, now)
+
     async def look(self, connection: Any, *, may_go: bool = False) -> Look:
         """Fire what is due, in the caller's transaction. `may_go`: runs may go at once; the caller announces them."""
         await schedules.by_index(connection)
         rows = await self._claim(connection)
         if rows and not self._trusts(rows[0]["now"]):
             return Look(0, self._wait_s)  # the claim ends with the transaction
-        look = await _fire(connection, rows, may_go=may_go)
-        if self._is_behind:
-            return replace(look, due_s=0.0)
+        if rows:  # what is due next is asked for by the next look: these runs do not wait for the answer
+            return replace(await _fire(connection, rows, may_go=may_go), due_s=0.0)
         now, next_at = await schedules.next_due(connection)
         if not self._trusts(now):
-            return replace(look, due_s=self._wait_s)
-        return replace(look, due_s=None if next_at is None else max((next_at - now).total_seconds(), 0.0))
+            return Look(0, self._wait_s)
+        return Look(0, None if next_at is None else max((next_at - now).total_seconds(), 0.0))
 
     async def _claim(self, connection: Any) -> Sequence[Mapping[str, Any]]:
         if self._is_behind:
             rows = await schedules.claim_due_fairly(connection, self._limit, self._share, self._last_tenant)
-            if (
-                len(rows) < self._limit
-            ):  # few tenants have more than their shares due: larger ones cost nobody a turn
+            if len(rows) < self._limit:  # few have more due than their shares: larger ones cost nobody a turn
                 self._share = min(self._share * 4, self._limit)
         else:
             rows = await schedules.claim_due(connection, self._limit)
-            self._share = max(
-                self._limit // max(len({row["tenant"] for row in rows}), 1), min(SHARE, self._limit)
-            )
+            tenant_count = len({row["tenant"] for row in rows}) or 1
+            self._share = max(self._limit // tenant_count, min(SHARE, self._limit))
         # a claim by shares ends when it finds nothing: its tenants may have had more than theirs
         self._is_behind = len(rows) >= self._limit or (self._is_behind and bool(rows))
         self._last_tenant = rows[-1]["tenant"] if self._is_behind else ""
@@ -105,8 +111,6 @@ class Firing:
 
 async def _fire(connection: Any, rows: Sequence[Row], *, may_go: bool) -> Look:
     """Insert the runs of claimed schedules and write down how these go on."""
-    if not rows:
-        return Look()
     fired = [_fired(row) for row in rows]
     advances, started = _counted(
         fired, await judged(connection, [each for one in fired for each in one.started])

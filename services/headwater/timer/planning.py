@@ -106,7 +106,7 @@ def fire(row: Mapping[str, Any], uniform: Callable[[], float]) -> Fired:
     """
     tenant, name = row["tenant"], row["name"]
     plan = plan_of(row["shape"], row["calendars"], tenant, name)
-    now = row["now"].replace(microsecond=0)
+    now = max(row["now"].replace(microsecond=0), row["next_at"])  # due it is, also in the middle of a second
     due, kinds, goes_on = _common(plan, row["next_at"], now)
     advance = Advance(tenant, name, *goes_on[2:])
     streams = [stream.partition(".") for stream in loads(row["streams"].encode())]

@@ -1,6 +1,7 @@
 """The timer's loops: fire, relay, reap, keep house. Each sleeps until something is due; once a second is the net."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -62,6 +63,8 @@ class Timer:
             asyncio.TaskGroup() as group,
         ):
             self._work = work
+            with contextlib.suppress(Unavailable):  # the loops say so, and wait
+                await self._get_ready()
             group.create_task(self._loop(stop, self._fire, changed), name="timer.fire")
             group.create_task(self._loop(stop, self._zones.look, asyncio.Event()), name="timer.zones")
             group.create_task(self._loop(stop, self._relay_round, work), name="timer.relay")
@@ -71,6 +74,12 @@ class Timer:
             group.create_task(
                 self._loop(stop, self._watch_endpoints, asyncio.Event()), name="timer.endpoints"
             )
+
+    async def _get_ready(self) -> None:
+        """Two connections: one fires while another one marks what was published."""
+        async with self._database.transaction() as one, self._database.transaction() as other:
+            await self._firing.get_ready(one)
+            await self._firing.get_ready(other)
 
     async def _loop(
         self, stop: asyncio.Event, step: Callable[[], Awaitable[float]], rung: asyncio.Event

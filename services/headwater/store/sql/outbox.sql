@@ -30,10 +30,6 @@ DELETE FROM outbox WHERE id = ANY($1::uuid[])
 -- A message whose queue is full is looked at again later, and lets its neighbours pass.
 UPDATE outbox SET not_before = clock_timestamp() + make_interval(secs => $2) WHERE id = $1
 
--- name: next_due_s
--- Seconds until the next message is due; null when there is none.
-SELECT extract(epoch FROM min(not_before) - clock_timestamp())::float8 FROM outbox
-
 -- name: backlog
 SELECT count(*) AS message_count, coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 AS oldest_s
   FROM outbox

@@ -41,7 +41,9 @@ WITH asked AS MATERIALIZED (
                >= k.others THEN 'overlap' END) AS reason,
            CASE WHEN k.may_go AND (k.at_once IS NOT NULL OR busy.is_so IS NULL)
                      AND limited_source.is_so IS NULL AND limited_tenant.is_so IS NULL THEN s.version_id END AS version_id
-      FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[]) AS d (id, source, stream, schedule, place)
+      FROM unnest(string_to_array($1, E'\x1f')::uuid[], string_to_array($2, E'\x1f'), string_to_array($3, E'\x1f'),
+                  string_to_array($4, E'\x1f'), string_to_array($5, E'\x1f')::int[])
+           AS d (id, source, stream, schedule, place)
       JOIN unnest($6::text[], $7::timestamptz[], $8::text[], $9::boolean[], $10::text[], $11::int[], $12::text[],
                   $13::float8[], $14::int[], $15::int[], $16::boolean[], $17::text[], $18::timestamptz[], $19::text[],
                   $20::boolean[])

@@ -70,13 +70,13 @@ SELECT d.*, clock_timestamp() AS now
  LIMIT $1
 
 -- name: advance
--- How schedules go on: $1 and $2 with the place ($3) in $4 and following of what many of them have in common.
+-- How schedules go on: $1 with the place ($2) in $3 and following of what many of them have in common.
 UPDATE schedule s SET last_due_at = coalesce(k.last_due_at, s.last_due_at), next_at = k.next_at, state = k.state,
                       state_reason = k.reason, fired_count = s.fired_count + k.fired_count
-  FROM unnest($1::text[], $2::text[], $3::int[]) AS d (tenant, name, place)
-  JOIN unnest($4::timestamptz[], $5::timestamptz[], $6::text[], $7::text[], $8::int[])
-       WITH ORDINALITY AS k (last_due_at, next_at, state, reason, fired_count, place) USING (place)
- WHERE s.tenant = d.tenant AND s.name = d.name
+  FROM unnest(string_to_array($1, E'\x1f'), string_to_array($2, E'\x1f')::int[]) AS d (name, place)
+  JOIN unnest($3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::text[], $8::int[])
+       WITH ORDINALITY AS k (tenant, last_due_at, next_at, state, reason, fired_count, place) USING (place)
+ WHERE s.tenant = k.tenant AND s.name = d.name
 
 -- name: next_due
 -- The database's clock, and when the next schedule is due (null when none is).
