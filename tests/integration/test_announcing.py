@@ -1,5 +1,7 @@
 """Runs that go as soon as they are fired, those that do not, and what is published again when it was not marked."""
 
+import asyncio
+import gc
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -195,3 +197,20 @@ async def test_what_was_just_admitted_is_left_to_the_timer_that_admitted_it(life
 
 async def _unpublished(life: Life) -> Sequence[Any]:
     return await life.spine.fetch("SELECT id FROM run WHERE published_at IS NULL")
+
+
+async def test_what_is_open_when_the_broker_goes_away_is_let_go_without_a_word(life: Life, caplog: Any):
+    await life.apply(_schedule(streams="far.s1, far.s2"))
+    relay = Relay(life.spine.worker, MemoryBus(chaos=Deaf()), life.spine.metrics)
+    going = await _due(life)
+    for row in going:
+        await relay.announcer.hand_over([row])
+    stop = asyncio.Event()
+    stop.set()
+
+    await relay.announcer.run(stop)
+    gc.collect()
+
+    assert not relay.announcer.is_at_work
+    assert len(await _unpublished(life)) == 2
+    assert [record for record in caplog.records if record.name == "asyncio"] == []

@@ -22,7 +22,7 @@ from headwater.store.bell import wait_any
 from headwater.store.database import Database
 
 logger = logging.getLogger("headwater.timer")
-OPEN_BATCHES = 4  # published and not marked: one more waits for room
+OPEN_BATCHES = 6  # published and not marked: one more waits for room
 TOGETHER = 1000  # runs marked in one statement, unless a batch alone has more
 Row = Mapping[str, Any]  # id, attempt, tenant, stream_version
 
@@ -33,8 +33,10 @@ class _Batch:
     results: Sequence["asyncio.Future[None]"]
 
     def abandon(self) -> None:
+        """Nobody waits for the answers any more; faults among them are known by then."""
         for result in self.results:
-            result.cancel()
+            if not result.cancel() and not result.cancelled():
+                result.exception()
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,13 +51,16 @@ async def fire_due(connection: Any, limit: int = BATCH) -> int:
 
 
 class Firing:
-    """The firing of one timer: it takes turns among the tenants, and does not believe a clock that jumps."""
+    """One hand that fires: it takes turns among the tenants, and does not believe a clock that jumps.
+
+    `is_behind`: more was due at the last look than one claim takes.
+    """
 
     def __init__(self, limit: int = BATCH) -> None:
         self._limit = limit
         self._share = min(SHARE, limit)
         self._guard = ClockGuard()
-        self._is_behind = False
+        self.is_behind = False
         self._last_tenant = ""
 
     async def get_ready(self, connection: Any) -> None:
@@ -82,7 +85,7 @@ class Firing:
         return Look(0, None if next_at is None else max((next_at - now).total_seconds(), 0.0))
 
     async def _claim(self, connection: Any) -> Sequence[Mapping[str, Any]]:
-        if self._is_behind:
+        if self.is_behind:
             rows = await schedules.claim_due_fairly(connection, self._limit, self._share, self._last_tenant)
             if len(rows) < self._limit:  # few have more due than their shares: larger ones cost nobody a turn
                 self._share = min(self._share * 4, self._limit)
@@ -91,8 +94,8 @@ class Firing:
             tenant_count = len({row["tenant"] for row in rows}) or 1
             self._share = max(self._limit // tenant_count, min(SHARE, self._limit))
         # a claim by shares ends when it finds nothing: its tenants may have had more than theirs
-        self._is_behind = len(rows) >= self._limit or (self._is_behind and bool(rows))
-        self._last_tenant = rows[-1]["tenant"] if self._is_behind else ""
+        self.is_behind = len(rows) >= self._limit or (self.is_behind and bool(rows))
+        self._last_tenant = rows[-1]["tenant"] if self.is_behind else ""
         return rows
 
     def _trusts(self, now: Any) -> bool:

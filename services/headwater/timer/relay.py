@@ -28,7 +28,7 @@ BATCH = 200
 BATCH_BYTES = 16 * 1024 * 1024
 ADMIT = 1000
 GRACE_S = 2.0  # longer than publishing what was just admitted takes
-OPEN_AT_MOST = timedelta(seconds=90)  # longer than a transaction that admits may be open
+OPEN_AT_MOST = timedelta(seconds=5)  # longer than a transaction that admits is open, but for rare ones
 LOOK_AT_ALL_S = 60.0  # what is published and waits for a fetcher is looked through now and then only
 _FULL_DELAY_S = 1.0
 

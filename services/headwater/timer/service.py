@@ -15,7 +15,7 @@ from headwater.store.database import Database
 from headwater.store.retention import KEEP, Keep
 from headwater.telemetry.metrics import Metrics
 from headwater.timer.endpoints import sweep, watch
-from headwater.timer.fire import Firing
+from headwater.timer.fire import Firing, Look
 from headwater.timer.reaper import reap
 from headwater.timer.relay import Relay
 from headwater.timer.zones import Zones
@@ -50,6 +50,8 @@ class Timer:
         self._relay = Relay(database, bus, metrics)
         self._work = asyncio.Event()
         self._firing = Firing()
+        self._beside = Firing()
+        self._behind = asyncio.Event()
         self._zones = Zones(database)
 
     async def ready(self) -> str | None:
@@ -66,6 +68,7 @@ class Timer:
             with contextlib.suppress(Unavailable):  # the loops say so, and wait
                 await self._get_ready()
             group.create_task(self._loop(stop, self._fire, changed), name="timer.fire")
+            group.create_task(self._loop(stop, self._fire_beside, self._behind), name="timer.fire_beside")
             group.create_task(self._loop(stop, self._zones.look, asyncio.Event()), name="timer.zones")
             group.create_task(self._loop(stop, self._relay_round, work), name="timer.relay")
             group.create_task(self._relay.announcer.run(stop), name="timer.announce")
@@ -102,9 +105,23 @@ class Timer:
                 await wait_any(wait_s, stop, rung)
 
     async def _fire(self) -> float:
+        look = await self._look(self._firing)
+        if self._firing.is_behind:
+            self._behind.set()
+        if look.due_s == 0:
+            return 0.0
+        return NET_S if look.due_s is None else min(max(look.due_s, 0.001), NET_S)
+
+    async def _fire_beside(self) -> float:
+        """A second hand while more is due than a claim takes: one plans while the other waits for the database."""
+        if self._firing.is_behind and (await self._look(self._beside)).fired:
+            return 0.0
+        return HOUSE_EVERY_S  # or until it is rung for
+
+    async def _look(self, firing: Firing) -> Look:
         announcer = self._relay.announcer
         async with self._database.transaction() as connection:
-            look = await self._firing.look(connection, may_go=announcer.is_at_work)
+            look = await firing.look(connection, may_go=announcer.is_at_work)
         if look.going:
             await announcer.hand_over(look.going)
         if look.fired:
@@ -112,9 +129,7 @@ class Timer:
         if look.is_waiting:
             self._work.set()  # the relay beside it is sooner than the bell
             self._bell.ring()
-        if look.due_s == 0:
-            return 0.0
-        return NET_S if look.due_s is None else min(max(look.due_s, 0.001), NET_S)
+        return look
 
     async def _relay_round(self) -> float:
         if await self._relay.work():
