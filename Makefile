@@ -1,8 +1,10 @@
 # `make` alone tells what there is.
 .DEFAULT_GOAL := help
-.PHONY: help up test check format bench chaos lock clean setup-run setup-dev
+.PHONY: help up test check lint format bench chaos lock clean setup-run setup-dev
 
 BIN := .venv/bin
+# Tests start more than a hundred processes of ours, and each would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 # The long forms of tests run in `make chaos`.
 # Two workers, each with servers of its own; a broker that was given from outside is emptied between tests, so one.
 WORKERS ?= $(if $(HEADWATER_TEST_AMQP_URL),0,2)
@@ -19,12 +21,14 @@ up: setup-run ## Start everything with a demo: database, bus, all services (Ctrl
 test: setup-dev ## Run every test, with real PostgreSQL and RabbitMQ
 	@exec tools/rabbitmq.sh $(PYTEST)
 
-check: setup-dev ## Format, lint, types, layers, contracts and unit tests; before each commit
+check: lint ## Format, lint, types, layers, contracts and unit tests; before each commit
+	$(PYTEST) -q tests/contract tests/unit
+
+lint: setup-dev ## Format, lint, types and layers: what can be said without running anything
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST) -q tests/contract tests/unit
 
 format: setup-dev ## Put the code into form
 	$(BIN)/ruff check --fix-only --quiet .

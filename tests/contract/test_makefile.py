@@ -14,7 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
-TARGETS = ("help", "up", "test", "check", "format", "bench", "chaos", "lock", "clean")
+TARGETS = ("help", "up", "test", "check", "lint", "format", "bench", "chaos", "lock", "clean")
 LOCK_LINE = re.compile(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?==[^\s;]+( ; .+)?$")
 
 
@@ -253,12 +253,12 @@ def test_where_everything_must_run_a_skipped_test_fails_with_what_is_missing(tmp
         "@pytest.mark.skipif(True, reason='no broker here')\ndef test_that_is_skipped(): pass\n"
         "@pytest.mark.xfail(strict=True)\ndef test_that_is_known_to_fail(): assert False\n"
     )
-    options = ["-q", "-ra", "-p", "no:asyncio", "-p", "tests.support.no_skips", "--rootdir", tmp_path]
+    options = ["-q", "-ra", "-p", "tests.support.no_skips", "--rootdir", tmp_path]
 
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, tmp_path],
         cwd=ROOT,
-        env=os.environ | environment,
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} | environment,
         capture_output=True,
         text=True,
         timeout=60,

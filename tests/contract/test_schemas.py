@@ -1,5 +1,6 @@
 """The published schemas: they equal what is generated, their examples say what they mean, and our own wire keeps them."""
 
+import functools
 import json
 import re
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ def read(path: str) -> Any:
     return json.loads((SCHEMAS / path).read_bytes())
 
 
+@functools.cache
 def validator(path: str) -> jsonschema.Draft202012Validator:
     schema = read(path)
     jsonschema.Draft202012Validator.check_schema(schema)

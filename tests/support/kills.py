@@ -5,7 +5,6 @@ Each function is one scenario, short in `make test` and long in `make chaos`; it
 
 import asyncio
 import shutil
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Any
 import asyncpg
 from tests.support.fleet import FINAL, SERVICES, Fleet, running_fleet
 from tests.support.flights import Flights, sum_of_table
+from tests.support.places import new_folder
 from tests.support.rabbitmq import SETTLING_S, end_at_once, require_binaries
 from tests.support.senders import Books, Sender, load, standard_secret, until_stored
 
@@ -77,7 +77,7 @@ def open_ground(
 ) -> Iterator[Ground]:
     """Broker, database and every service as processes of their own, the manifest applied."""
     require_binaries()
-    folder = Path(tempfile.mkdtemp(prefix="headwater-kills-"))
+    folder = new_folder("kills")
     shutil.copytree(migrated_folder, folder / "postgres")
     postgres, rabbit = EmbeddedPostgres(folder / "postgres", durable=False), PrivateRabbit(folder / "rabbit")
     try:

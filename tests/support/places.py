@@ -17,8 +17,12 @@ def _base() -> Path | None:
     """The file system in memory, None where there is none, little room in it, or another place was chosen."""
     if os.environ.get("TMPDIR") or not os.access(MEMORY, os.W_OK):
         return None
-    free = min(shutil.disk_usage(MEMORY).free, os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return MEMORY if free >= ROOM_BYTES else None
+    return MEMORY if min(shutil.disk_usage(MEMORY).free, _free_memory_bytes()) >= ROOM_BYTES else None
+
+
+def _free_memory_bytes() -> int:
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
 
 
 def new_folder(purpose: str) -> Path:

@@ -5,7 +5,6 @@ The helpers run on event loops of their own, so any test, sync or async, may ask
 
 import asyncio
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from tests.support.places import new_folder
 
 from headwater.app.embedded import EmbeddedPostgres
 
@@ -50,7 +50,7 @@ def new_database(server: EmbeddedPostgres, template: str) -> Iterator[str]:
 @asynccontextmanager
 async def own_server(*, like: Path | None = None, durable: bool = False) -> AsyncIterator[EmbeddedPostgres]:
     """A server for one test alone, which may `kill()` and `start()` it; `like` is a stopped one's folder to copy."""
-    folder = Path(tempfile.mkdtemp(prefix="headwater-test-"))
+    folder = new_folder("test")
     try:
         if like is not None:
             shutil.copytree(like, folder, dirs_exist_ok=True)
@@ -63,7 +63,7 @@ async def own_server(*, like: Path | None = None, durable: bool = False) -> Asyn
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[EmbeddedPostgres]:
     """The session's own server. Never kill it: ask for `killable_postgres`."""
-    folder = Path(tempfile.mkdtemp(prefix="headwater-tests-"))
+    folder = new_folder("tests")
     server = EmbeddedPostgres(folder, durable=False)
     try:
         _run(server.start())
@@ -106,7 +106,7 @@ def migrated_folder() -> Iterator[Path]:
         async with EmbeddedPostgres(folder, durable=False) as server:
             await migrate(server.url)
 
-    folder = Path(tempfile.mkdtemp(prefix="headwater-tests-"))
+    folder = new_folder("tests")
     try:
         _run(make(folder))
         yield folder

@@ -8,13 +8,12 @@ is applied to it. Tests that kill a node always start one of their own.
 import asyncio
 import os
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pika
 import pytest
+from tests.support.places import new_folder
 
 from headwater.app.private_rabbitmq import PrivateRabbit, find_programs
 from headwater.bus.rabbitmq import apply_topology
@@ -60,7 +59,7 @@ class Broker:
 def rabbit_node() -> Iterator[PrivateRabbit]:
     """The session's own node. Never kill it: ask for `killable_rabbit`."""
     require_binaries()
-    folder = Path(tempfile.mkdtemp(prefix="headwater-rabbit-"))
+    folder = new_folder("rabbit")
     node = PrivateRabbit(folder)
     try:
         asyncio.run(node.start())
@@ -101,7 +100,7 @@ def rabbit(rabbit_url: str) -> str:
 async def killable_rabbit() -> AsyncIterator[PrivateRabbit]:
     """A node for this test alone, to `kill()` and `start()` again; its queues are old enough to be killed."""
     require_binaries()
-    folder = Path(tempfile.mkdtemp(prefix="headwater-rabbit-"))
+    folder = new_folder("rabbit")
     node = PrivateRabbit(folder)
     try:
         await node.start()

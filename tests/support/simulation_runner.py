@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+from tests.support.places import new_folder
 from tests.support.simulation import Report, Simulation
 from tests.support.simulation_oracle import judge
 from tests.support.simulation_time import SimulationLoop
@@ -31,7 +31,7 @@ _PREFIX = "report "
 @contextmanager
 def own_server() -> Iterator[EmbeddedPostgres]:
     """A PostgreSQL for this run alone."""
-    folder = Path(tempfile.mkdtemp(prefix="headwater-simulation-"))
+    folder = new_folder("simulation")
     server = EmbeddedPostgres(folder, durable=False)
     with asyncio.Runner() as runner:
         try:

@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 import signal
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from typing import Any
 
 import asyncpg
 from tests.support.fleet import Fleet
+from tests.support.places import new_folder
 from tests.support.processes import Child, Children
 
 from headwater.app.embedded import EmbeddedPostgres
@@ -27,7 +27,7 @@ VERSION = "00000000-0000-8000-8000-000000000001"
 @contextmanager
 def timers_over(migrated_folder: Path, count: int) -> Iterator[tuple[Fleet, list[Child]]]:
     """So many timers in processes of their own, ready, over a PostgreSQL of their own that is their bus as well."""
-    folder = Path(tempfile.mkdtemp(prefix="headwater-timers-"))
+    folder = new_folder("timers")
     shutil.copytree(migrated_folder, folder / "postgres")
     server = EmbeddedPostgres(folder / "postgres", durable=False)
     key = base64.b64encode(os.urandom(32)).decode()
