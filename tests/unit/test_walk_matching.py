@@ -14,10 +14,7 @@ from headwater.plugins.walk.walk import Page, Walk
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 URL = "https://api.example.com/items"
-ROWS = [
-    {"id": 1, "name": "a", "at": "2024-01-01T00:00:00Z"},
-    {"id": 2, "name": "b", "at": "2024-01-02T00:00:00Z"},
-]
+ROWS = [{"id": n, "name": "a", "at": f"2024-01-0{n}T00:00:00Z"} for n in range(1, 6)]
 CURSOR = {"type": "cursor", "cursor_path": "meta.next_cursor"}
 
 
@@ -52,7 +49,7 @@ def read(document: Any, number: int = 1, **stream: Any) -> Page:
         ({"next": {"href": "/b"}}, {"pagination": {"type": "next_url", "next_path": "next"}}, "path_unmatched",
          "leads to an object (keys there: href); write next_path: next.href"),
         ({}, {"records": {"path": "items[].item"}}, "records_missing",
-         "records.path 'items[].item' finds nothing in the 2 at items (fields there: id, name, at)"),
+         "records.path 'items[].item' finds nothing in the 5 at items (fields there: id, name, at)"),
         ({}, {"destination": {"table": "t", "mode": "merge", "key": ["id", "shop"]}}, "key_missing",
          "destination.key 'shop' is in no record of the first page (fields there: id, name, at)"),
         ({}, {"incremental": {"field": "att"}}, "path_unmatched", "incremental.field 'att'"),
@@ -75,10 +72,12 @@ def test_a_path_that_would_lose_records_is_an_error_that_names_what_to_write(
 @pytest.mark.parametrize(
     ("document", "stream", "told"),
     [
+        ({"items": ROWS[:4]}, {"destination": {"table": "t", "mode": "merge", "key": "ident"}}, "destination.key 'ident'"),
+        ({"items": ROWS[:4]}, {"incremental": {"field": "att"}}, "write field: at"),
         ({"meta": {"total": 9}}, {"pagination": {"type": "offset", "total": "meta.totl"}}, "write total: meta.total"),
         ({}, {"pagination": {"type": "page", "has_more": "more"}}, "pagination.has_more 'more' leads to nothing"),
         ({}, {"pagination": CURSOR}, "pagination.cursor_path 'meta.next_cursor' leads to nothing in the answer"),
-        ({}, {"fields": ["id", {"name": "x", "path": "nam"}]}, "fields.1.path 'nam' leads to nothing in any of the 2"),
+        ({}, {"fields": ["id", {"name": "x", "path": "nam"}]}, "fields.1.path 'nam' leads to nothing in any of the 5"),
         ({}, {"destination": {"table": "t", "mode": "merge", "key": "id", "order_by": "upd"}}, "destination.order_by"),
     ],
 )  # fmt: skip

@@ -26,6 +26,7 @@ _PREFIX = re.compile(rf"({_PLAIN.pattern})\s*[\[|]")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DEPTH = 4
 _SHOWN = 8
+ENOUGH = 5  # records that lack a field before the stream is taken to be wrong, and not the records
 
 
 class FirstPage:
@@ -129,9 +130,8 @@ class FirstPage:
         """Warnings about the paths into the records. Raises: SourceError."""
         if not records:
             return ()
-        if self._cursor is not None:
-            self._check_cursor(records, *self._cursor)
-        found = [
+        found = list(() if self._cursor is None else self._check_cursor(records, *self._cursor))
+        found += [
             _in_records(f"fields.{index}.path", path, records)
             for index, path, getter in self._getters
             if all(getter(record) is MISSING for record in records)
@@ -140,12 +140,14 @@ class FirstPage:
             found.append(_in_records("incremental.id", self._id[0], records))
         return tuple(f"{WARNING_UNMATCHED}: {text}" for text in found)
 
-    def _check_cursor(self, records: Sequence[Any], path: str, getter: Getter) -> None:
+    def _check_cursor(self, records: Sequence[Any], path: str, getter: Getter) -> tuple[str, ...]:
         """A cursor that could never move, or never in the right order."""
         rule = self._stream.cursor_rule
         assert rule is not None
         values = [getter(record) for record in records]
         if all(value is MISSING for value in values):
+            if len(records) < ENOUGH:
+                return (_in_records("incremental.field", path, records),)
             raise SourceError("path_unmatched", _in_records("incremental.field", path, records))
         value = next((value for value in values if value is not MISSING and value is not None), None)
         fault = (
@@ -155,6 +157,7 @@ class FirstPage:
         )
         if fault is not None:
             raise SourceError("cursor_unusable", f"incremental.field {path!r}: {fault}")
+        return ()
 
     def _check_objects(self, document: Any) -> None:
         """A way to the next page that is an object, with the way itself in it."""
@@ -178,9 +181,10 @@ class FirstPage:
         if destination is None or not rows:
             return ()
         for name in destination.key:
-            if not any(_has(row, name) for row in rows):
+            if len(rows) >= ENOUGH and not any(_has(row, name) for row in rows):
                 raise SourceError("key_missing", _in_rows("destination.key", name, rows))
-        named = [("destination.children", name) for name in destination.children]
+        named = [("destination.key", name) for name in destination.key]
+        named += [("destination.children", name) for name in destination.children]
         if destination.order_by is not None:
             named.append(("destination.order_by", destination.order_by))
         return tuple(
