@@ -74,12 +74,12 @@ async def take(database: Database, messages: Sequence[Message], limit: int) -> H
     wanted: dict[ReplayOf, None] = {}
     for message in messages:
         receipt, key, replay = _understood(message)
-        if key is not None:
+        if receipt is not None:
+            by_id[receipt.receipt_id] = receipt
+        elif key is not None:
             keys[key] = None
         elif replay is not None:
             wanted[replay] = None
-        elif receipt is not None:
-            by_id[receipt.receipt_id] = receipt
     receipts = list(by_id.values())
     if not keys and not wanted and all(receipt.payload_id is None for receipt in receipts):
         return Hand([Item(receipt, receipt.received_at) for receipt in receipts], (), (), (), limit)
@@ -146,9 +146,10 @@ async def _sizes(database: Database, named: AbstractSet[Name], limit: int) -> di
 
 def _understood(message: Message) -> tuple[Receipt | None, OrderedKey | None, ReplayOf | None]:
     try:
-        key, replay = webhook.ordered_in(message.headers), webhook.replay_in(message.headers)
-        if key is not None or replay is not None:
-            return None, key, replay
+        if not webhook.carries_its_body(message.headers):
+            key, replay = webhook.ordered_in(message.headers), webhook.replay_in(message.headers)
+            if key is not None or replay is not None:
+                return None, key, replay
         return webhook.from_headers(message.id, message.headers, message.body), None, None
     except ContractError as error:
         raise Reject(str(error)) from error

@@ -16,6 +16,7 @@ from headwater.store.keyring import Keyring
 from headwater.telemetry.metrics import Metrics
 
 DELIVERIES_AT_ONCE = 500  # in one transaction
+DELIVERIES_IN_HAND = 3 * DELIVERIES_AT_ONCE  # two batches are handled while a third fills
 PAGES_AT_ONCE = 32  # in one transaction; more would be no faster, and each may be 1 MiB
 LINGER_S = 0.02
 
@@ -55,7 +56,7 @@ class Persister:
             consume(
                 "headwater.webhook.received",
                 self._deliveries.handle,
-                prefetch=2 * DELIVERIES_AT_ONCE,
+                prefetch=DELIVERIES_IN_HAND,
                 batch=DELIVERIES_AT_ONCE,
                 linger_s=LINGER_S,
                 concurrency=2,

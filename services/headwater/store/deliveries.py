@@ -111,10 +111,14 @@ async def _known(connection: Any, receipts: Sequence[Receipt]) -> set[UUID]:
 
 async def _claim(connection: Any, keyed: Sequence[Receipt]) -> set[UUID] | None:
     """Claim the keys; gives the receipts that hold theirs since now, None when all of them do."""
+    places: dict[tuple[str, str, int], int] = {}  # what many have in common, from 1
+    of = [places.setdefault((r.tenant, r.endpoint, r.dedupe_s), len(places) + 1) for r in keyed]
     claimed = await connection.fetchval(
         _Q["claim"],
-        [r.tenant for r in keyed], [r.endpoint for r in keyed], [r.key for r in keyed], [r.id for r in keyed],
-        [r.receipt_id for r in keyed], [r.received_at for r in keyed], [r.dedupe_s for r in keyed],
+        *map(list, zip(*places, strict=True)),
+        of,
+        [r.key for r in keyed], [r.id for r in keyed], [r.receipt_id for r in keyed],
+        [r.received_at for r in keyed],
     )  # fmt: skip
     return None if claimed is None else set(claimed)
 

@@ -101,6 +101,7 @@ class Effects:
     is_read: bool  # whether the body is parsed at all
     filter_first: bool  # whether the filter can say no before that
     asks_request: bool  # whether more than the body is asked for
+    is_plain: bool  # whether all there is to do is to put the body's records into one table as they are
 
     @property
     def destinations(self) -> list[Destination]:
@@ -154,6 +155,9 @@ def compile_effects(endpoint: Endpoint) -> Effects:
     )
     publish = endpoint.publish
     event_type = None if publish is None else _compiled("publish.type", publish.type)
+    asks_request = bool(
+        starts or endpoint.filter or event_type or any(way.when or way.mapper.is_needed for way in tables)
+    )
     has_effects = bool(tables or starts or endpoint.filter or event_type)
     return Effects(
         endpoint,
@@ -163,9 +167,8 @@ def compile_effects(endpoint: Endpoint) -> Effects:
         event_type,
         is_read=endpoint.parse != "none" and (has_effects or endpoint.parse != "auto"),
         filter_first=endpoint.filter is not None and "body" not in endpoint.filter,
-        asks_request=bool(
-            starts or endpoint.filter or event_type or any(way.when or way.mapper.is_needed for way in tables)
-        ),
+        asks_request=asks_request,
+        is_plain=len(tables) == 1 and not asks_request and publish is None,
     )
 
 
@@ -230,6 +233,10 @@ def _judged(effects: Effects, receipt: Receipt, keys: Secrets) -> Judgement:
         return Judgement(FILTERED)
     parsed = _read(effects, receipt)
     request["body"] = parsed.document
+    if effects.is_plain and not parsed.faults:
+        way = effects.tables[0]
+        records = _records(way, request)
+        return Judgement(DONE, None, parsed.form, (Load(way.destination, tuple(records)),) if records else ())
     if (
         effects.filter is not None
         and not effects.filter_first

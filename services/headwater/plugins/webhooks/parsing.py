@@ -7,6 +7,7 @@ wrong but is JSON is read as JSON.
 import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
@@ -79,7 +80,7 @@ def _told(headers: Headers) -> dict[str, str]:
 
 
 def _form_of(body: bytes, content_type: str, told: Mapping[str, str]) -> str:
-    media = content_type.partition(";")[0].strip().lower()
+    media = _media_in(content_type)
     if media.startswith(_EVENT_TYPE) or told.get("ce-specversion"):
         return "cloudevents"
     if not body.strip():
@@ -92,6 +93,11 @@ def _form_of(body: bytes, content_type: str, told: Mapping[str, str]) -> str:
     if media.endswith("+xml"):
         return "xml"
     return "text" if media.startswith("text/") or _is_text(body) else "bytes"
+
+
+@lru_cache(maxsize=256)
+def _media_in(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _is_text(body: bytes) -> bool:

@@ -1,16 +1,19 @@
 -- name: claim
 -- First claims of (tenant, endpoint, key), in key order; gives the receipts that hold one since now, null when all do.
+-- $4 says for each key in which places of $1 to $3 its tenant, endpoint and window stand: most have them in common.
 WITH claimed AS (
     INSERT INTO dedupe_claim (tenant, endpoint, key, delivery_id, receipt_id, received_at, expires_at)
-    SELECT d.tenant, d.endpoint, d.key, d.delivery_id, d.receipt_id, d.received_at,
-           d.received_at + d.window_s * interval '1 second'
-      FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::timestamptz[], $7::bigint[])
-           AS d (tenant, endpoint, key, delivery_id, receipt_id, received_at, window_s)
-     ORDER BY d.tenant, d.endpoint, d.key, d.received_at, d.receipt_id
+    SELECT e.tenant, e.endpoint, d.key, d.delivery_id, d.receipt_id, d.received_at,
+           d.received_at + e.window_s * interval '1 second'
+      FROM unnest($4::int[], $5::text[], $6::uuid[], $7::uuid[], $8::timestamptz[])
+           AS d (place, key, delivery_id, receipt_id, received_at)
+      JOIN unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY AS e (tenant, endpoint, window_s, place)
+        ON e.place = d.place
+     ORDER BY e.tenant, e.endpoint, d.key, d.received_at, d.receipt_id
     ON CONFLICT (tenant, endpoint, key) DO NOTHING
     RETURNING receipt_id
 )
-SELECT CASE WHEN count(*) < cardinality($3::text[]) THEN coalesce(array_agg(receipt_id), '{}') END FROM claimed
+SELECT CASE WHEN count(*) < cardinality($4::int[]) THEN coalesce(array_agg(receipt_id), '{}') END FROM claimed
 
 -- name: renew_claims
 -- A claim whose window is over goes to the receipt that comes now.
