@@ -40,16 +40,6 @@ def step_of(known: Known, due: PageDue) -> int:
     return paged.parallel if due.token.get("planned") else 1
 
 
-def planned_follower(known: Known, due: PageDue) -> PageDue | None:
-    """The page that `due` announces whatever its answer is, if the walk goes on; None where the answer tells."""
-    paged = _paged(known)
-    planned = due.token.get("planned") or 0
-    if paged is None or paged.delay_s or due.number == 1 or due.number + paged.parallel > planned:
-        return None
-    number = due.number + paged.parallel
-    return due.model_copy(update={"number": number, "token": known.walk.token_at(due.token, number)})
-
-
 def followers(
     known: Known, due: PageDue, next_token: Mapping[str, Any] | None, now: datetime
 ) -> list[PageDue]:

@@ -37,12 +37,12 @@ class Beginnings:
             finally:
                 await end_tasks(workers)
 
-    def begin(self, page: Beginning) -> Answer:
-        """As `ledger.begin_page`, on its own or with others. The future raises Unavailable."""
+    async def begin(self, page: Beginning) -> Begun | None:
+        """As `ledger.begin_page`, on its own or with others. Raises: Unavailable."""
         answer: Answer = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(page.key, []).append((page, answer))
         self._asked.set()
-        return answer
+        return await answer
 
     async def _work(self) -> None:
         while True:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 from headwater.contracts.messages import PageDue
-from headwater.store.ledger import Begun
 
 LONGEST_S = 5.0  # then others have their turn, and what a dead worker had in hand is not much
 MOST_PAGES = 100  # likewise
@@ -35,7 +34,6 @@ class Hand:
     knows: bool = False
     _next: list[Coroutine[None, None, None]] = field(default_factory=list)
     _on_their_way: deque[asyncio.Task[None]] = field(default_factory=deque)
-    _ahead: tuple[int, "asyncio.Future[Begun | None]"] | None = None
 
     def came_to(self, due: PageDue, *, is_new: bool) -> None:
         """The page is in hand now."""
@@ -58,27 +56,7 @@ class Hand:
         while self._next:
             self._on_their_way.append(self.group.create_task(self._next.pop()))
 
-    def comes_to(self, number: int, begun: "asyncio.Future[Begun | None]") -> None:
-        """Page `number` is asked to begin while the one before it is read."""
-        begun.add_done_callback(_is_seen)
-        self._ahead = (number, begun)
-
-    def ahead(self, number: int) -> "asyncio.Future[Begun | None] | None":
-        """How page `number` begins, where it was asked to already."""
-        ahead, self._ahead = self._ahead, None
-        return ahead[1] if ahead is not None and ahead[0] == number else None
-
-    def forget_ahead(self) -> None:
-        """What the next page was told when it began holds no more."""
-        self._ahead = None
-
     def drop(self) -> None:
         """Hand nothing on any more: it is fetched again."""
         while self._next:
             self._next.pop().close()
-
-
-def _is_seen(begun: "asyncio.Future[Begun | None]") -> None:
-    """A fault that nobody waits for any more is none."""
-    if not begun.cancelled():
-        begun.exception()

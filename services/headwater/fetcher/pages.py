@@ -15,7 +15,7 @@ from headwater.bus.port import MAX_ATTEMPTS, Bus, Message
 from headwater.bus.wire import from_message, to_message
 from headwater.contracts.codec import dumps
 from headwater.contracts.messages import BatchReady, PageDue, RejectedRecord
-from headwater.fetcher.announce import followers, own_token, page_message, planned_follower, step_of
+from headwater.fetcher.announce import followers, own_token, page_message, step_of
 from headwater.fetcher.beginnings import Beginnings
 from headwater.fetcher.breaker import Breakers
 from headwater.fetcher.definitions import Definitions, Known
@@ -45,7 +45,6 @@ MAX_INLINE_BYTES = 1024 * 1024  # records beyond this travel by reference
 BODY_BYTES = 64 * 1024 * 1024  # of answers in hand; beyond, pages wait
 AHEAD = 1000  # pages of a walk that may be fetched and not yet settled; beyond, it waits for the persister
 SLOWEST_BACK_OFF_S = 300.0
-_OK = 200
 SETTLED_S = 30.0  # longer than the persister takes, where it is there
 _LOOK_S = 0.05
 LOOP_WARNING = "pagination_loop"
@@ -155,7 +154,9 @@ class Pages:
 
     async def _begin(self, due: PageDue, hand: Hand) -> Begun:
         key = _key(due)
-        begun = await (hand.ahead(due.number) or self._beginnings.begin(_beginning(due, hand)))
+        begun = await self._beginnings.begin(
+            Beginning(key, due.tenant, token_digest(due.token), hand.holder, hand.after)
+        )
         if begun is None:
             raise Reject(f"run {due.run_id} does not exist")
         if begun.is_wanted and not begun.is_new:
@@ -219,9 +220,8 @@ class Pages:
         secrets = await self._definitions.secrets(known)
         async with self._pace.under_way(turn):
             hand.asking()
-            response, page = await self._asked(turn, known, secrets, hand)
+            response, page = await self._asked(turn, known, secrets)
         if page.pause_s > 0:
-            hand.forget_ahead()  # the next page is to know of the pause
             async with self._database.connection() as connection:
                 await limits.pause(connection, *turn.source, page.pause_s)
         following = followers(known, turn.due, page.next_token, self._clock.now())
@@ -234,19 +234,19 @@ class Pages:
             hand.group.create_task(self._bus.publish(page_message(successor)))
         return None
 
-    async def _asked(self, turn: Turn, known: Known, secrets: Secrets, hand: Hand) -> tuple[Response, Page]:
+    async def _asked(self, turn: Turn, known: Known, secrets: Secrets) -> tuple[Response, Page]:
         """The page; a token that the API does not take is renewed once."""
         held = await self._tokens.held(known, secrets)
         try:
-            return await self._ask(turn, known, secrets, held, hand)
+            return await self._ask(turn, known, secrets, held)
         except SourceError as error:
             if held is None or error.kind != "unauthorized":
                 raise
         held = await self._tokens.renewed(known, secrets, held)
-        return await self._ask(turn, known, secrets, held, hand)
+        return await self._ask(turn, known, secrets, held)
 
     async def _ask(
-        self, turn: Turn, known: Known, secrets: Secrets, held: Held | None, hand: Hand
+        self, turn: Turn, known: Known, secrets: Secrets, held: Held | None
     ) -> tuple[Response, Page]:
         if held is not None:
             secrets = {**secrets, ACCESS_TOKEN: held.token.access}
@@ -259,7 +259,6 @@ class Pages:
             response = await self._http.send(
                 request, allow=definition.network.allow, timeout_s=definition.timeout_s
             )
-            self._look_ahead(turn.due, known, response, hand)
             await self._turns.take()
             page = known.walk.read(
                 turn.due.token, response, self._clock.now(), secrets, hidden=request.credentials.values()
@@ -270,14 +269,6 @@ class Pages:
             raise
         self._breakers.answered(origin)
         return response, page
-
-    def _look_ahead(self, due: PageDue, known: Known, response: Response, hand: Hand) -> None:
-        """Let the page that is planned to follow begin while this one is read."""
-        if response.status != _OK or not self._goes_on(known, hand):
-            return
-        following = planned_follower(known, due)
-        if following is not None:
-            hand.comes_to(following.number, self._beginnings.begin(_beginning(following, hand)))
 
     async def _count(self, due: PageDue, requests: int) -> None:
         """Requests that brought no page; those that did are counted where it settles."""
@@ -404,10 +395,6 @@ class Pages:
 
 def _key(due: PageDue) -> PageKey:
     return PageKey(due.run_id, due.attempt, due.walk, due.number)
-
-
-def _beginning(due: PageDue, hand: Hand) -> Beginning:
-    return Beginning(_key(due), due.tenant, token_digest(due.token), hand.holder, hand.after)
 
 
 def _back_off_s(refused_count: int) -> float:
