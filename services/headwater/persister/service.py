@@ -22,7 +22,7 @@ LINGER_S = 0.02
 
 
 class Persister:
-    """Any number of replicas. Batches are double-buffered: one fills while the other is written."""
+    """Any number of replicas. One batch fills while two are written."""
 
     name = "persister"
 
@@ -64,7 +64,7 @@ class Persister:
             consume(
                 "headwater.batch.ready",
                 self._pages.handle,
-                prefetch=2 * PAGES_AT_ONCE,
+                prefetch=3 * PAGES_AT_ONCE,
                 batch=PAGES_AT_ONCE,
                 linger_s=LINGER_S,
                 concurrency=2,
