@@ -4,7 +4,8 @@
 ALTER TABLE delivery ALTER COLUMN settled_at SET DEFAULT clock_timestamp();
 
 -- The worker copies rows into partitions of deliveries: COPY into the parent is refused, whatever its policies say, and
--- they let the worker insert any row. The default partition is left to inserts through the parent.
+-- they let the worker insert any row. The default partition is left to inserts through the parent. Partitions of runs have
+-- room for the rows' second form, as those that are there have.
 CREATE OR REPLACE FUNCTION make_partitions(days_back integer, days_ahead integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = headwater, pg_temp AS $$
 DECLARE
