@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from tests.support.pages import begin_page
 from tests.support.spine import Spine, open_spine, working
 
 from headwater.bus.wire import to_message
@@ -17,7 +18,7 @@ from headwater.contracts.messages import BatchReady
 from headwater.model.run import RunState
 from headwater.model.secret import Secret
 from headwater.plugins.walk.token import token_digest
-from headwater.store import config, ledger, runs
+from headwater.store import config, runs
 from headwater.store.ledger import PageKey
 from headwater.store.runs import NewRun, Outcome
 
@@ -423,7 +424,7 @@ async def test_records_that_come_late_are_counted_once_however_often_their_messa
         key = PageKey(ended["id"], 1, 1, 9)
         async with spine.worker.transaction() as connection:
             await connection.execute("UPDATE run SET state = 'running', finished_at = NULL")
-            await ledger.begin_page(connection, key, "default", token_digest(token), UUID(int=1))
+            await begin_page(connection, key, "default", token_digest(token), UUID(int=1))
             await runs.finish(connection, ended["id"], Outcome(RunState.CANCELLED))
         batch = BatchReady(
             run_id=key.run_id, attempt=1, tenant="default", stream_version=ended["stream_version"], walk=1, number=9,

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from tests.support.pages import begin_page
 from tests.support.spine import Spine, open_spine, working
 
 from headwater.contracts.messages import PageDue
@@ -163,10 +164,10 @@ async def test_whoever_lost_the_walk_begins_no_further_page(database: str) -> No
             return PageKey(run_id, 1, 0, number)
 
         async with spine.worker.connection() as connection:
-            await ledger.begin_page(connection, key(100), "default", b"100", mine)
+            await begin_page(connection, key(100), "default", b"100", mine)
             await ledger.take_in_hand(connection, key(100), 1, other)
-            lost = await ledger.begin_page(connection, key(101), "default", b"101", mine, 100)
-            found = await ledger.begin_page(connection, key(101), "default", b"101", other, 100)
+            lost = await begin_page(connection, key(101), "default", b"101", mine, 100)
+            found = await begin_page(connection, key(101), "default", b"101", other, 100)
 
         assert lost is not None
         assert lost.is_lost

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from tests.support.pages import begin_page
 from tests.support.spine import Spine, open_spine, working
 
 from headwater.bus.wire import to_message
@@ -62,7 +63,7 @@ class Walk:
 
     async def begin(self, number: int, offset: int) -> Begun:
         async with self.spine.worker.connection() as connection:
-            begun = await ledger.begin_page(
+            begun = await begin_page(
                 connection,
                 PageKey(self.run_id, 1, 0, number),
                 "default",

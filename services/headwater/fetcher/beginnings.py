@@ -38,7 +38,7 @@ class Beginnings:
                 await end_tasks(workers)
 
     async def begin(self, page: Beginning) -> Begun | None:
-        """As `ledger.begin_page`, on its own or with others. Raises: Unavailable."""
+        """As `ledger.begin_pages`, on its own or with others. Raises: Unavailable."""
         answer: Answer = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(page.key, []).append((page, answer))
         self._asked.set()

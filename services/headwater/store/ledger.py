@@ -72,15 +72,8 @@ class Beginning:
     after: int | None = None
 
 
-async def begin_page(
-    connection: Any, key: PageKey, tenant: str, digest: bytes, holder: UUID, after: int | None = None
-) -> Begun | None:
-    """Begin the page if its run runs in this attempt. None when the run does not exist."""
-    return (await begin_pages(connection, [Beginning(key, tenant, digest, holder, after)]))[0]
-
-
 async def begin_pages(connection: Any, pages: Sequence[Beginning]) -> list[Begun | None]:
-    """Begin each page, as `begin_page` does; no page is named twice."""
+    """Begin each page whose run runs in its attempt; None for one whose run does not exist. No page is named twice."""
     rows = [(*page.key.values, page.tenant, page.digest, page.holder, page.after) for page in pages]
     columns = list(map(list, zip(*rows, strict=True)))
     found = {
