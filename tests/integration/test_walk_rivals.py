@@ -14,6 +14,7 @@ from tests.support.spine import Spine, open_spine, working
 
 from headwater.bus.wire import to_message
 from headwater.contracts.messages import BatchReady
+from headwater.fetcher.ahead import Ahead
 from headwater.fetcher.beginnings import Beginnings
 from headwater.model.ids import derive_id, derive_key_id, time_of
 from headwater.model.run import RunState
@@ -298,3 +299,41 @@ async def test_a_page_that_cannot_begin_takes_no_other_down(database: str) -> No
 
         assert [isinstance(one, Begun) and one.is_new for one in found] == [True, False, True]
         assert isinstance(found[1], Exception)
+
+
+async def test_a_page_that_begins_ahead_is_taken_up_only_while_what_was_said_of_it_is_fresh(
+    database: str,
+) -> None:
+    async with open_spine(database) as spine, asyncio.timeout(20):
+        walk = await Walk.of(spine)
+        beginnings = Beginnings(spine.worker)
+
+        def page(number: int) -> Beginning:
+            return Beginning(
+                PageKey(walk.run_id, 1, 0, number), "default", token_digest(token(number)), uuid4()
+            )
+
+        async def taken(
+            number: int, *, request_s: float, after_s: float = 0.1, quiet: int = 0
+        ) -> Begun | None:
+            """What a hand is told that began page `number` at 100.0 and comes to it later."""
+            ahead = Ahead(beginnings, last_request_s=request_s)
+            ahead.begin(page(number), 100.0, 0)
+            return await ahead.begun(number, 100.0 + after_s, quiet)
+
+        async with beginnings.running():
+            fresh = await taken(3, request_s=0.05)
+            slow = await taken(4, request_s=3.0)
+            old = await taken(5, request_s=0.05, after_s=0.6)
+            quiet = await taken(6, request_s=0.05, quiet=1)
+            of_another = Ahead(beginnings, last_request_s=0.05)
+            of_another.begin(page(7), 100.0, 0)
+            other = await of_another.begun(8, 100.1, 0)
+            again = await beginnings.begin(page(3))
+
+        assert fresh is not None
+        assert (fresh.is_new, fresh.is_wanted) == (True, True)
+        assert (slow, old, quiet, other) == (None, None, None, None)
+        assert again is not None
+        assert (again.is_new, again.is_wanted) == (False, True)
+        assert await spine.worker.fetchval("SELECT count(*) FROM page WHERE number = 4") == 0

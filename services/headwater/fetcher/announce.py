@@ -40,6 +40,17 @@ def step_of(known: Known, due: PageDue) -> int:
     return paged.parallel if due.token.get("planned") else 1
 
 
+def planned_after(known: Known, due: PageDue) -> PageDue | None:
+    """The page that whoever has `due` goes on to, where that is known before `due` is fetched."""
+    paged = _paged(known)
+    if paged is None or paged.delay_s or due.number == 1:
+        return None
+    number = due.number + paged.parallel
+    if number > (due.token.get("planned") or 0):
+        return None
+    return due.model_copy(update={"number": number, "token": known.walk.token_at(due.token, number)})
+
+
 def followers(
     known: Known, due: PageDue, next_token: Mapping[str, Any] | None, now: datetime
 ) -> list[PageDue]:

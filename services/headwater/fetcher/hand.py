@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 from headwater.contracts.messages import PageDue
+from headwater.fetcher.ahead import Ahead
 
 LONGEST_S = 5.0  # then others have their turn, and what a dead worker had in hand is not much
 MOST_PAGES = 100  # likewise
@@ -26,6 +27,7 @@ class Hand:
     """
 
     group: asyncio.TaskGroup
+    ahead: Ahead
     began_at: float  # monotonic seconds
     holder: UUID = field(default_factory=uuid4)
     step: int = 1
@@ -58,5 +60,6 @@ class Hand:
 
     def drop(self) -> None:
         """Hand nothing on any more: it is fetched again."""
+        self.ahead.drop()
         while self._next:
             self._next.pop().close()

@@ -66,6 +66,7 @@ class Pace:
         self._in_hand: Counter[tuple[str, str]] = Counter()
         self._in_flight = InFlight(database)
         self._waiters: Counter[tuple[str, str]] = Counter()
+        self.quiet_count = 0  # how often a source was told to be quiet
         self._vain: dict[tuple[str, str], tuple[int, int]] = defaultdict(lambda: (0, 0))
 
     @contextmanager
@@ -141,6 +142,12 @@ class Pace:
                 await outbox.add(connection, row, delay_s=wait_s)
                 return
         raise Later(_step_s(wait_s), f"page {turn.due.number} of {turn.source[1]} waits: {why}")
+
+    async def be_quiet(self, source: tuple[str, str], wait_s: float) -> None:
+        """Nobody asks the source for anything for `wait_s` seconds."""
+        self.quiet_count += 1
+        async with self._database.connection() as connection:
+            await limits.pause(connection, *source, wait_s)
 
     @asynccontextmanager
     async def under_way(self, turn: Turn) -> AsyncIterator[None]:

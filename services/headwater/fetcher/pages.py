@@ -15,7 +15,8 @@ from headwater.bus.port import MAX_ATTEMPTS, Bus, Message
 from headwater.bus.wire import from_message, to_message
 from headwater.contracts.codec import dumps
 from headwater.contracts.messages import BatchReady, PageDue, RejectedRecord
-from headwater.fetcher.announce import followers, own_token, page_message, step_of
+from headwater.fetcher.ahead import Ahead
+from headwater.fetcher.announce import followers, own_token, page_message, planned_after, step_of
 from headwater.fetcher.beginnings import Beginnings
 from headwater.fetcher.breaker import Breakers
 from headwater.fetcher.definitions import Definitions, Known
@@ -34,7 +35,7 @@ from headwater.plugins.secret_text import Secrets
 from headwater.plugins.walk.slices import WARNING_GAPS
 from headwater.plugins.walk.token import is_slice, token_digest
 from headwater.plugins.walk.walk import Page
-from headwater.store import cursors, ledger, limits, payloads, runs
+from headwater.store import cursors, ledger, payloads, runs
 from headwater.store.bell import Bell
 from headwater.store.database import Database
 from headwater.store.ledger import Beginning, Begun, PageKey
@@ -100,7 +101,7 @@ class Pages:
 
     async def _walk(self, due: PageDue, known: Known, failures: int) -> None:
         async with asyncio.TaskGroup() as group:
-            hand = Hand(group, self._clock.monotonic())
+            hand = Hand(group, Ahead(self._beginnings), self._clock.monotonic())
             try:
                 following = await self._page(due, known, failures, hand)
                 while following is not None and self._goes_on(known, hand):
@@ -154,9 +155,9 @@ class Pages:
 
     async def _begin(self, due: PageDue, hand: Hand) -> Begun:
         key = _key(due)
-        begun = await self._beginnings.begin(
-            Beginning(key, due.tenant, token_digest(due.token), hand.holder, hand.after)
-        )
+        begun = await hand.ahead.begun(due.number, self._clock.monotonic(), self._pace.quiet_count)
+        if begun is None:
+            begun = await self._beginnings.begin(_beginning(due, hand))
         if begun is None:
             raise Reject(f"run {due.run_id} does not exist")
         if begun.is_wanted and not begun.is_new:
@@ -220,10 +221,12 @@ class Pages:
         secrets = await self._definitions.secrets(known)
         async with self._pace.under_way(turn):
             hand.asking()
+            self._begin_ahead(turn, known, hand)
+            asked_at = self._clock.monotonic()
             response, page = await self._asked(turn, known, secrets)
+            hand.ahead.last_request_s = self._clock.monotonic() - asked_at
         if page.pause_s > 0:
-            async with self._database.connection() as connection:
-                await limits.pause(connection, *turn.source, page.pause_s)
+            await self._pace.be_quiet(turn.source, page.pause_s)
         following = followers(known, turn.due, page.next_token, self._clock.now())
         await hand.meanwhile(self._hand_on(turn, page, response))
         if len(following) <= 1:
@@ -233,6 +236,14 @@ class Pages:
         for successor in following:
             hand.group.create_task(self._bus.publish(page_message(successor)))
         return None
+
+    def _begin_ahead(self, turn: Turn, known: Known, hand: Hand) -> None:
+        """Begin the page that this hand goes on to, where that is known before the answer comes."""
+        due = turn.due
+        following = planned_after(known, due)
+        if following is not None and turn.begun.is_new and self._goes_on(known, hand):
+            now = self._clock.monotonic()
+            hand.ahead.begin(_beginning(following, hand), now, self._pace.quiet_count)
 
     async def _asked(self, turn: Turn, known: Known, secrets: Secrets) -> tuple[Response, Page]:
         """The page; a token that the API does not take is renewed once."""
@@ -377,8 +388,7 @@ class Pages:
     async def _put_off(self, turn: Turn, kind: str, wait_s: float) -> None:
         """The API wants this page, and where it means a rate limit every page of the source, later."""
         if kind == "rate_limited":
-            async with self._database.connection() as connection:
-                await limits.pause(connection, *turn.source, wait_s)
+            await self._pace.be_quiet(turn.source, wait_s)
         await self._pace.put_off(turn, wait_s, kind, is_refused=True)
 
     async def _fail(
@@ -391,6 +401,10 @@ class Pages:
                 await cursors.forget_resume(connection, (run["tenant"], run["source"], run["stream"]))
             await runs.fail_attempt(connection, due.run_id, due.attempt, kind, message, retryable=retryable)
         self._bell.ring()
+
+
+def _beginning(due: PageDue, hand: Hand) -> Beginning:
+    return Beginning(_key(due), due.tenant, token_digest(due.token), hand.holder, hand.after)
 
 
 def _key(due: PageDue) -> PageKey:
