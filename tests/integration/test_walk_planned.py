@@ -9,8 +9,8 @@ from tests.support.walk_driver import SettableClock, definition, walk_all, walk_
 
 from headwater.app.hostile import Behaviour, HostileApi
 from headwater.http.client import HttpClient
+from headwater.plugins.walk.page import Page
 from headwater.plugins.walk.token import token_digest
-from headwater.plugins.walk.walk import Page
 
 OFFSET = {"type": "offset", "total": "total", "parallel": 8, "size": 20}
 PAGE = {"type": "page", "size": 20, "size_param": "limit", "total": "total", "parallel": 8}

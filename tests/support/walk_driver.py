@@ -11,8 +11,9 @@ from headwater.contracts.source import StreamDefinition
 from headwater.http.client import HttpClient
 from headwater.model.errors import SourceError
 from headwater.model.secret import Secret
+from headwater.plugins.walk.page import Page
 from headwater.plugins.walk.token import token_digest
-from headwater.plugins.walk.walk import Page, Walk
+from headwater.plugins.walk.walk import Walk
 
 LOOPBACK = ("127.0.0.0/8",)
 ATTEMPTS = 4

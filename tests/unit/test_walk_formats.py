@@ -11,7 +11,8 @@ from headwater.contracts.walking import Records
 from headwater.model.errors import ConfigError, SourceError
 from headwater.model.http import Response
 from headwater.plugins.walk.body import document_of
-from headwater.plugins.walk.walk import Page, Walk
+from headwater.plugins.walk.page import Page
+from headwater.plugins.walk.walk import Walk
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 

@@ -10,7 +10,8 @@ from headwater.contracts.codec import dumps
 from headwater.contracts.walking import Records
 from headwater.model.errors import SourceError
 from headwater.model.http import Response
-from headwater.plugins.walk.walk import Page, Walk
+from headwater.plugins.walk.page import Page
+from headwater.plugins.walk.walk import Walk
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 URL = "https://api.example.com/items"

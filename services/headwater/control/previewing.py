@@ -13,6 +13,7 @@ from headwater.model.http import Response
 from headwater.model.secret import Secret
 from headwater.plugins.auth import ACCESS_TOKEN
 from headwater.plugins.walk.family import Family, level_of
+from headwater.plugins.walk.page import Page
 from headwater.plugins.walk.preview import (
     ROWS_SHOWN,
     Exchange,
@@ -27,7 +28,6 @@ from headwater.plugins.walk.preview import (
 )
 from headwater.plugins.walk.suggest import Suggestion
 from headwater.plugins.walk.token import token_digest
-from headwater.plugins.walk.walk import Page
 
 MAX_PAGES = 20
 MORE = "more"

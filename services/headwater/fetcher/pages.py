@@ -32,9 +32,9 @@ from headwater.model.http import Response, origin_of
 from headwater.model.ids import derive_id, time_of
 from headwater.plugins.auth import ACCESS_TOKEN
 from headwater.plugins.secret_text import Secrets
+from headwater.plugins.walk.page import Page
 from headwater.plugins.walk.slices import WARNING_GAPS
 from headwater.plugins.walk.token import is_slice, token_digest
-from headwater.plugins.walk.walk import Page
 from headwater.store import cursors, ledger, payloads, runs
 from headwater.store.bell import Bell
 from headwater.store.database import Database

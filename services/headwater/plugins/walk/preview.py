@@ -13,8 +13,8 @@ from headwater.model.names import assign_columns
 from headwater.model.secret import Secret
 from headwater.plugins.secret_text import masked, names_in
 from headwater.plugins.walk.body import sample_of, utf8
+from headwater.plugins.walk.page import Page
 from headwater.plugins.walk.suggest import Suggestion, suggest
-from headwater.plugins.walk.walk import Page
 
 ROWS_SHOWN = 5
 _SAMPLE = 600

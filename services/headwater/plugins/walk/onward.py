@@ -1,0 +1,154 @@
+"""Where a walk goes on behind a page: the paginator's word, what is known already, loops, limits; and its token."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from headwater.contracts.pagination import Pages
+from headwater.contracts.source import Stream
+from headwater.model.run import StopReason
+from headwater.plugins.expressions import compile_path
+from headwater.plugins.paginators import Answer, Next, Paginator, Progress
+from headwater.plugins.paginators.base import WARNING_LIMIT, WARNING_LOOP, WARNING_TOTAL, is_short
+from headwater.plugins.walk.boundary import MOST_SEEN, digest_of
+from headwater.plugins.walk.cursor import CursorField
+from headwater.plugins.walk.plan import countable, planned_after_first, token_at
+from headwater.plugins.walk.select import Selected
+from headwater.plugins.walk.token import Token
+
+WARNING_TIES = "keyset_ties"
+
+
+class Onward:
+    """The way on of one stream's walks."""
+
+    def __init__(
+        self, stream: Stream, pages: Pages, paginator: Paginator, cursor: CursorField | None
+    ) -> None:
+        self._paginator = paginator
+        self._limits = stream.limits
+        self._cursor = cursor
+        self.countable = countable(paginator, stream.pagination)
+        self._by_position = pages.type == "offset"
+        self._key = compile_path(pages.key_path) if pages.type == "keyset" else None
+
+    def following(
+        self, told: Token, answer: Answer, progress: Progress, selected: Selected
+    ) -> tuple[Next, list[Any]]:
+        """Where the walk goes on, and which records are new."""
+        following = self._paginator.next(told.place, answer, progress)
+        records = selected.records
+        known: list[Any] | None = None
+        if self._cursor is not None and told.until is not None:
+            records, is_past = self._cursor.within(records, told.since, told.until)
+            known = records if is_past else None
+        elif self._cursor is not None:
+            known = self._cursor.known_from(records, told.since)
+        if known is not None:
+            records = known
+            following = Next.stop(StopReason.WATERMARK) if following.place is not None else following
+        # a repeated page is no end unless the API itself says so: counting would take it for progress
+        is_said = following.stop_reason in {StopReason.HAS_MORE_FALSE, StopReason.CURSOR_END}
+        if not is_said and _is_repeated(told, selected):
+            return _repeated(told, selected, answer, progress), []
+        return following, records
+
+    def limited(
+        self, following: Next, records: list[Any], told: Token, progress: Progress, now: datetime
+    ) -> tuple[Next, list[Any]]:
+        """The limits that always apply: records, pages, seconds, empty pages in a row."""
+        limits = self._limits
+        surplus = progress.received - told.base_received - limits.max_records
+        if surplus > 0:
+            kept = records[: max(len(records) - surplus, 0)]
+            return Next.stop(StopReason.LIMIT, WARNING_LIMIT), kept
+        if following.place is None:
+            return following, records
+        if progress.empty_count >= self._paginator.facts.max_empty_pages:
+            return Next.stop(StopReason.LOOP, WARNING_LOOP), records
+        is_late = now.timestamp() - told.began_s >= limits.max_seconds
+        if surplus == 0 or progress.number - told.base_number >= limits.max_pages or is_late:
+            return Next.stop(StopReason.LIMIT, WARNING_LIMIT), records
+        return following, records
+
+    def gap(self, told: Token, following: Next, progress: Progress) -> tuple[str, ...]:
+        """A warning where a planned position was not filled, so that records may lie between it and the next one."""
+        is_open = following.place is not None and progress.number < told.planned
+        is_gap = is_open and progress.last_count < told.step and self._by_position
+        return (WARNING_TOTAL,) if is_gap else ()
+
+    def token(
+        self, told: Token, following: Next, progress: Progress, selected: Selected
+    ) -> dict[str, Any] | None:
+        if self._key is not None and following.place is not None:
+            keys = [self._key(record) for record in selected.records]
+            there = [record for record, key in zip(selected.records, keys, strict=True) if key == keys[-1]]
+            edge = tuple(sorted({digest_of(record) for record in there[-MOST_SEEN:]}))
+            told = replace(told, edge=edge, has_ties=len(set(map(str, keys))) < len(keys))
+        if following.place is None or self.countable is None:
+            return token_after(told, following, progress, selected)
+        if progress.number < told.planned:
+            return token_at(self.countable, told, progress.number + 1).to_wire()
+        planned = planned_after_first(self.countable, told, progress, selected.digest, self._limits)
+        return token_after(told, following, progress, selected) if planned is None else planned.to_wire()
+
+
+def has_lost_ties(told: Token, selected: Selected) -> tuple[str, ...]:
+    """A warning where the API goes on behind a key that records of the page before share: others may be left out."""
+    if not told.has_ties or not selected.records:
+        return ()
+    return () if any(digest_of(one) in told.edge for one in selected.records) else (WARNING_TIES,)
+
+
+def _is_repeated(told: Token, selected: Selected) -> bool:
+    return bool(selected.digest) and selected.digest in {told.first_digest, told.last_digest}
+
+
+def _repeated(told: Token, selected: Selected, answer: Answer, progress: Progress) -> Next:
+    """The end of a walk that was shown a page again.
+
+    Servers that are asked for a page past the end like to show the last one again: where that one was short
+    it is known to be the last, and the walk is complete.
+    """
+    is_last = selected.digest == told.last_digest and is_short(answer, progress)
+    return Next.stop(StopReason.SHORT_PAGE if is_last else StopReason.LOOP, WARNING_LOOP)
+
+
+def token_after(
+    told: Token, following: Next, progress: Progress, selected: Selected
+) -> dict[str, Any] | None:
+    if following.place is None:
+        return None
+    is_new_slice = following.place.get("so_far") == {}  # its pages may well be those of the slice before
+    return Token(
+        following.place,
+        progress,
+        first_digest="" if is_new_slice else told.first_digest or selected.digest,
+        last_digest="" if is_new_slice else selected.digest or told.last_digest,
+        began_s=told.began_s,
+        since=told.since,
+        base_number=told.base_number,
+        base_received=told.base_received,
+        parent=told.parent,
+        level=told.level,
+        until=told.until,
+        since_id=told.since_id,
+        seen=told.seen,
+        is_slice=told.is_slice,
+        edge=told.edge,
+        has_ties=told.has_ties,
+    ).to_wire()
+
+
+def resume_token(
+    told: Token, there: Next, following: Next, progress: Progress, cut_count: int
+) -> dict[str, Any] | None:
+    """Where the next run goes on after a limit: at the page that follows, or at this one when it was cut."""
+    if following.stop_reason is not StopReason.LIMIT:
+        return None
+    if cut_count:
+        return told.to_wire()
+    if there.place is None:
+        return None
+    at = replace(told, place=there.place, progress=progress, first_digest="", last_digest="", planned=0)
+    return replace(at, began_s=0.0, base_number=0, base_received=0, step=0).to_wire()
