@@ -10,7 +10,7 @@ from tests.support.spine import Spine, open_spine
 from headwater.store import maintenance, retention
 from headwater.store.retention import Keep, Removal
 
-KEEP = Keep(runs_days=30, notifications_days=30, dead_letters_days=30)
+KEEP = Keep(runs_days=30, notifications_days=30, dead_letters_days=30, audit_days=30)
 NOW = datetime.now(UTC)
 
 
@@ -150,12 +150,19 @@ async def test_a_tenant_says_how_long_its_history_is_kept(database: str, days: i
         set_ = await office.ask("PUT", "/tenants/default/retention", json={"runs_days": 7})
         gone = await office.ask("PUT", "/tenants/nobody/retention", json={"runs_days": 7})
 
-    assert first.json == {"runs_days": 90, "notifications_days": 90, "dead_letters_days": 90, "own": []}
+    assert first.json == {
+        "runs_days": 90,
+        "notifications_days": 90,
+        "dead_letters_days": 90,
+        "audit_days": 365,
+        "own": [],
+    }
     assert wrong.status == 422
     assert set_.json == {
         "runs_days": 7,
         "notifications_days": 90,
         "dead_letters_days": 90,
+        "audit_days": 365,
         "own": ["runs_days"],
     }
     assert gone.status == 404

@@ -21,6 +21,7 @@ def keep_of(settings: Settings) -> Keep:
         settings.retention_runs_days,
         settings.retention_notifications_days,
         settings.retention_dead_letters_days,
+        settings.retention_audit_days,
     )
 
 

@@ -247,6 +247,7 @@ async def _config(chosen: argparse.Namespace, settings: Settings) -> int:
         "HEADWATER_RETENTION_RUNS_DAYS": str(settings.retention_runs_days),
         "HEADWATER_RETENTION_NOTIFICATIONS_DAYS": str(settings.retention_notifications_days),
         "HEADWATER_RETENTION_DEAD_LETTERS_DAYS": str(settings.retention_dead_letters_days),
+        "HEADWATER_RETENTION_AUDIT_DAYS": str(settings.retention_audit_days),
         "HEADWATER_LOG_LEVEL": settings.log_level,
         "HEADWATER_LOG_FORMAT": settings.log_format,
         "HEADWATER_DATA_DIR": str(settings.data_dir),

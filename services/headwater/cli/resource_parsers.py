@@ -1,15 +1,15 @@
-"""The commands about sources, streams, tenants, keys and dead letters: their verbs and options."""
+"""The commands about sources, streams, tenants, keys, dead letters and the audit: their verbs and options."""
 
 import argparse
 
-from headwater.cli.options import listing_of, one, output, verbs_of
+from headwater.cli.options import limited, listing_of, one, output, verbs_of
 
-RESOURCES = ("sources", "streams", "tenants", "keys", "dead-letters", "dead")
+RESOURCES = ("sources", "streams", "tenants", "keys", "dead-letters", "dead", "audit")
 _CASCADE = "what uses it goes on without it"
 
 
 def add_resource_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """`sources`, `streams`, `tenants`, `keys`, `dead-letters` (`dead`)."""
+    """`sources`, `streams`, `tenants`, `keys`, `dead-letters` (`dead`), `audit`."""
     sources = verbs_of(commands, "sources", "where records are fetched from: list, show, delete")
     listing_of(sources, "all of them, by name")
     one(sources, "show", "one source", "source")
@@ -42,6 +42,7 @@ def add_resource_commands(commands: "argparse._SubParsersAction[argparse.Argumen
     _keys(commands)
     for name in ("dead-letters", "dead"):
         _dead_letters(commands, name)
+    _audit(commands)
 
 
 def _keys(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -70,3 +71,19 @@ def _dead_letters(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     one(verbs, "show", "one dead letter with its message")
     one(verbs, "replay", "let it go its way again")
     one(verbs, "discard", "put it away")
+
+
+def _audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Without a verb it lists."""
+    audit = commands.add_parser("audit", help="who changed what: list, show")
+    verbs = audit.add_subparsers(dest="verb", metavar="VERB")
+    for listing in (audit, verbs.add_parser("list", help="the newest changes (also without a verb)")):
+        listing.add_argument("--kind", help="of one kind of things: schedule, source, key, …")
+        listing.add_argument("--name", help="of one thing; a stream is source.stream")
+        listing.add_argument("--actor", help="by whom: `key ID`, `cli USER`")
+        listing.add_argument("--verb", dest="done", help="what was done: create, change, delete, pause, …")
+        listing.add_argument("--since", metavar="TIME", help="from then on: 2026-01-31T12:00:00Z, or 2h ago")
+        listing.add_argument("--until", metavar="TIME", help="and before then")
+        limited(listing)
+        output(listing)
+    one(verbs, "show", "one change")

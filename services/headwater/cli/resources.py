@@ -1,4 +1,4 @@
-"""`sources`, `streams`, `tenants`, `keys`, `dead-letters`: ask, and show the answer."""
+"""`sources`, `streams`, `tenants`, `keys`, `dead-letters`, `audit`: ask, and show the answer."""
 
 import argparse
 from collections.abc import Awaitable, Callable
@@ -10,7 +10,7 @@ from headwater.cli.asking import Counter, form_of, given, moment, open_counter, 
 from headwater.cli.exits import Exit
 from headwater.cli.faults import NotFound
 from headwater.cli.printing import print_table
-from headwater.control import dead_letters, keys, schedule_changes, source_changes, streams, tenants
+from headwater.control import audit, dead_letters, keys, schedule_changes, source_changes, streams, tenants
 from headwater.control.paging import ListQuery
 from headwater.control.route import Handler
 from headwater.settings import Settings
@@ -21,7 +21,7 @@ Verb = Callable[[argparse.Namespace, Counter], Awaitable[int]]
 async def execute_resources(chosen: argparse.Namespace, settings: Settings) -> int:
     """Run one verb of these commands."""
     async with open_counter(chosen, settings) as counter:
-        return await _VERBS[chosen.command][chosen.verb](chosen, counter)
+        return await _VERBS[chosen.command][chosen.verb or "list"](chosen, counter)
 
 
 def _done(chosen: argparse.Namespace, text: str) -> int:
@@ -171,6 +171,22 @@ async def _replay_dead_letter(chosen: argparse.Namespace, counter: Counter) -> i
     return show(chosen, found)
 
 
+async def _list_audit(chosen: argparse.Namespace, counter: Counter) -> int:
+    query = given(
+        audit.AuditQuery,
+        kind=chosen.kind,
+        name=chosen.name,
+        actor=chosen.actor,
+        verb=chosen.done,
+        since=moment(chosen.since),
+        until=moment(chosen.until),
+        limit=chosen.limit,
+    )
+    items = await counter.listed(audit.AuditEntry, audit.list_audit, query)
+    columns = ("id", "at", "actor", "verb", "kind", "name", "changed")
+    return show_list(chosen, columns, items, empty="nobody changed anything")
+
+
 _DEAD: dict[str, Verb] = {
     "list": _list_dead_letters,
     "show": _shower(dead_letters.DeadLetterDetail, dead_letters.show_dead_letter, "letter", "id"),
@@ -197,4 +213,8 @@ _VERBS: dict[str, dict[str, Verb]] = {
     },
     "dead-letters": _DEAD,
     "dead": _DEAD,
+    "audit": {
+        "list": _list_audit,
+        "show": _shower(audit.AuditEntry, audit.show_audit, "entry", "id"),
+    },
 }

@@ -40,6 +40,7 @@ PARAMETERS: Mapping[str, re.Pattern[str]] = {
     "delivery": _UUID,
     "letter": _UUID,
     "sent": _UUID,
+    "entry": _UUID,
     "key": re.compile(r"[a-z0-9]{1,32}"),
     "tenant": _NAME,
     "source": _NAME,

@@ -14,7 +14,7 @@ Days = Annotated[int | None, Field(ge=1, le=36_500)]
 
 
 class Retention(Closed):
-    """Days that runs, notifications and dead letters that are done with are kept; null: as headwater's settings say.
+    """Days that runs, notifications and dead letters that are done with, and the audit, are kept; null: as headwater's settings say.
 
     Deliveries have a retention of their own in their endpoints.
     """
@@ -22,6 +22,7 @@ class Retention(Closed):
     runs_days: Days = None
     notifications_days: Days = None
     dead_letters_days: Days = None
+    audit_days: Days = None
 
 
 class RetentionSeen(Answer):
@@ -30,11 +31,12 @@ class RetentionSeen(Answer):
     runs_days: int
     notifications_days: int
     dead_letters_days: int
+    audit_days: int
     own: list[str]
 
 
 def _seen(own: dict[str, Any], keep: Keep) -> dict[str, Any]:
-    names = ("runs_days", "notifications_days", "dead_letters_days")
+    names = ("runs_days", "notifications_days", "dead_letters_days", "audit_days")
     return {**{name: own.get(name) or getattr(keep, name) for name in names}, "own": sorted(own)}
 
 

@@ -2,6 +2,7 @@
 
 from headwater.contracts.messages import RunRequest
 from headwater.control import (
+    audit,
     config_routes,
     dead_letters,
     destinations,
@@ -58,6 +59,10 @@ def route_table(overview: home.Overview) -> tuple[Route, ...]:
               tag="keys"),
         Route("DELETE", f"{API}/keys/{{key}}", keys.revoke_key, "Revoke an API key", "admin", None, status=204,
               tag="keys", problems=(409,)),
+
+        Route("GET", f"{API}/audit", audit.list_audit, "Who changed what, newest first", "admin",
+              Page[audit.AuditEntry], query=audit.AuditQuery, tag="audit"),
+        Route("GET", f"{API}/audit/{{entry}}", audit.show_audit, "One change", "admin", audit.AuditEntry, tag="audit"),
 
         Route("GET", f"{API}/sources", streams.list_sources, "Sources", "read", Page[streams.Source],
               query=ListQuery, tag="sources"),

@@ -46,6 +46,7 @@ class Settings:
     retention_runs_days: int = 90
     retention_notifications_days: int = 90
     retention_dead_letters_days: int = 90
+    retention_audit_days: int = 365
 
 
 def data_dir(environment: Mapping[str, str]) -> Path:
@@ -82,8 +83,8 @@ def _seconds(name: str, text: str) -> float:
     return seconds
 
 
-def _days(environment: Mapping[str, str], name: str) -> int:
-    text = environment.get(name) or "90"
+def _days(environment: Mapping[str, str], name: str, default: int = 90) -> int:
+    text = environment.get(name) or str(default)
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 36_500:
         raise ConfigError(f"{name}={text!r}: give a whole number of days, 1 to 36500")
     return int(text)
@@ -165,4 +166,5 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         retention_runs_days=_days(env, "HEADWATER_RETENTION_RUNS_DAYS"),
         retention_notifications_days=_days(env, "HEADWATER_RETENTION_NOTIFICATIONS_DAYS"),
         retention_dead_letters_days=_days(env, "HEADWATER_RETENTION_DEAD_LETTERS_DAYS"),
+        retention_audit_days=_days(env, "HEADWATER_RETENTION_AUDIT_DAYS", 365),
     )

@@ -23,6 +23,7 @@ MOST = 200  # transactions of one kind and tenant in one look; the next look goe
 RUN_TABLES = ("rejected_record", "page", "walk", "run")
 NOTIFICATION_TABLES = ("notification_attempt", "notification")
 DELIVERY_TABLES = ("delivery_duplicate", "delivery")
+_BY_ROWS = (("dead_letters", "dead_letter"), ("audit", "audit"))
 _OPEN_IN = {"run": RUN_TABLES, "notification": NOTIFICATION_TABLES, "delivery": DELIVERY_TABLES}
 
 
@@ -33,6 +34,7 @@ class Keep:
     runs_days: int = 90
     notifications_days: int = 90
     dead_letters_days: int = 90
+    audit_days: int = 365
 
 
 KEEP = Keep()
@@ -69,7 +71,7 @@ async def set_own(connection: Any, tenant: str, own: Mapping[str, int]) -> bool:
 
 async def _limits(connection: Any, keep: Keep) -> _Limits:
     tenants = await connection.fetch(
-        _Q["limits"], keep.runs_days, keep.notifications_days, keep.dead_letters_days
+        _Q["limits"], keep.runs_days, keep.notifications_days, keep.dead_letters_days, keep.audit_days
     )
     longest = {
         "run": max([each["runs_days"] for each in tenants], default=keep.runs_days),
@@ -114,9 +116,10 @@ async def plan(connection: Any, keep: Keep) -> list[Removal]:
                 _Q[f"count_{name}"], tenant["tenant"], days, limits.longest[table]
             )
             found.append(Removal("rows", table, int(count), days, tenant["tenant"]))
-        days = tenant["dead_letters_days"]
-        count = await connection.fetchval(_Q["count_dead_letters"], tenant["tenant"], days)
-        found.append(Removal("rows", "dead_letter", int(count), days, tenant["tenant"]))
+        for name, table in _BY_ROWS:
+            days = tenant[f"{name}_days"]
+            count = await connection.fetchval(_Q[f"count_{name}"], tenant["tenant"], days)
+            found.append(Removal("rows", table, int(count), days, tenant["tenant"]))
     rows = await connection.fetch(_Q["count_deliveries"], DEFAULT_RETENTION_DAYS, limits.longest["delivery"])
     found += [
         Removal("rows", "delivery", row["delivery_count"], row["days"], row["tenant"], row["endpoint"])
@@ -148,7 +151,7 @@ async def clean(database: Database, keep: Keep) -> list[Removal]:
         for name, table in (
             ("runs", "run"),
             ("notifications", "notification"),
-            ("dead_letters", "dead_letter"),
+            *_BY_ROWS,
         ):
             days = tenant[f"{name}_days"]
             count = await _forget(database, f"forget_{name}", tenant["tenant"], days)

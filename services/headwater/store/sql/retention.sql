@@ -1,8 +1,10 @@
 -- name: limits
--- How many days each tenant keeps its runs, notifications and dead letters that are done with: its own, else $1, $2, $3.
+-- How many days each tenant keeps its runs, notifications and dead letters that are done with, and its audit: its own, else
+-- $1 to $4.
 SELECT name AS tenant, coalesce((settings #>> '{retention,runs_days}')::int, $1) AS runs_days,
        coalesce((settings #>> '{retention,notifications_days}')::int, $2) AS notifications_days,
-       coalesce((settings #>> '{retention,dead_letters_days}')::int, $3) AS dead_letters_days
+       coalesce((settings #>> '{retention,dead_letters_days}')::int, $3) AS dead_letters_days,
+       coalesce((settings #>> '{retention,audit_days}')::int, $4) AS audit_days
   FROM tenant ORDER BY name
 
 -- name: set_own
@@ -64,6 +66,22 @@ WITH gone AS (
     DELETE FROM dead_letter WHERE id IN (
         SELECT id FROM dead_letter
          WHERE tenant = $1 AND state <> 'open' AND dead_at < (SELECT clock_timestamp()) - make_interval(days => $2) LIMIT $3
+    ) RETURNING id
+)
+SELECT count(*) FROM gone
+
+-- name: count_audit
+-- Changes from before the last $2 days; what belongs to no tenant goes with the first one's.
+SELECT count(*) FROM audit
+ WHERE (tenant = $1 OR (tenant IS NULL AND $1 = (SELECT min(name) FROM tenant)))
+   AND at < (SELECT clock_timestamp()) - make_interval(days => $2)
+
+-- name: forget_audit
+WITH gone AS (
+    DELETE FROM audit WHERE id IN (
+        SELECT id FROM audit
+         WHERE (tenant = $1 OR (tenant IS NULL AND $1 = (SELECT min(name) FROM tenant)))
+           AND at < (SELECT clock_timestamp()) - make_interval(days => $2) LIMIT $3
     ) RETURNING id
 )
 SELECT count(*) FROM gone
