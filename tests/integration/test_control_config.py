@@ -1,5 +1,6 @@
 """Configuration as code over HTTP: what is wrong is told at its place, what is right is written once."""
 
+import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
@@ -7,6 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 import yaml
 from tests.support.office import MANIFEST, Answered, Office, open_office
+
+from headwater.store import config
 
 YAML = {"Content-Type": "application/yaml"}
 
@@ -119,6 +122,22 @@ async def test_an_import_that_is_refused_writes_nothing(office: Office) -> None:
 
     assert answered.pointers == ["/schedules/0/streams/0"]
     assert (await office.get("/sources")).json["items"] == []
+
+
+async def test_an_import_is_checked_against_what_is_there_when_it_is_written(office: Office) -> None:
+    await office.post("/config/import", data=MANIFEST, headers=YAML)
+    text = "version: 1\nschedules: [{name: more, streams: [shop.refunds], interval: 1h}]"
+
+    async with office.api.as_tenant("default") as other:
+        await config.lock(other, "default")
+        asked = asyncio.create_task(office.post("/config/import", data=text, headers=YAML))
+        async with asyncio.timeout(10):
+            while not await office.worker.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+                await asyncio.sleep(0)
+        await config.delete_streams_except(other, "default", "shop", ["orders"])
+    answered = await asked
+
+    assert answered.pointers == ["/schedules/0/streams/0"]
 
 
 async def test_a_schedule_may_name_a_stream_that_the_database_has(office: Office) -> None:

@@ -110,7 +110,7 @@ async def make(
         if first.result is not None:
             known = await backfills.get(connection, tenant, first.result)
             if known is not None:
-                return first.result, Counted(known["boundary_count"], 0, 0, None, None, known["to_at"])
+                return first.result, _counted_first(known)
     counted = await count(connection, tenant, name, asked)
     made = derive_id(datetime.now(UTC), "backfill", tenant, name, uuid4())
     new = NewBackfill(
@@ -125,11 +125,27 @@ async def make(
         asked.per_minute,
         asked.parameters,
         actor,
+        counted.present_count,
+        counted.run_count,
+        counted.first_at,
+        counted.last_at,
     )
     await backfills.insert(connection, new)
     if key is not None:
         await idempotency.keep_result(connection, tenant, operation, key[0], made)
     return made, counted
+
+
+def _counted_first(known: Mapping[str, Any]) -> Counted:
+    """What was counted when the backfill was made."""
+    return Counted(
+        known["boundary_count"],
+        known["present_count"],
+        known["wanted_count"],
+        known["first_at"],
+        known["last_at"],
+        known["to_at"],
+    )
 
 
 async def cancel(connection: Any, backfill_id: UUID, actor: str) -> bool:

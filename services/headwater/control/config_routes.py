@@ -87,11 +87,12 @@ async def validate_config(desk: Desk, call: Call[NoQuery, str]) -> Reply:
 
 
 async def import_config(desk: Desk, call: Call[NoQuery, str]) -> Reply:
-    manifest = await _checked(desk, call)
+    manifest, document = await _parsed(desk, call)
     async with desk.database.as_tenant(
         manifest.tenant, admin=call.caller.is_global, actor=call.started_by
     ) as connection:
-        await config.lock(connection, manifest.tenant)
+        await config.lock(connection, manifest.tenant)  # before the check: what it relies on stays as it is
+        await _check(desk, connection, manifest, document)
         applied = await apply_manifest(connection, desk.keyring, manifest)
     desk.bell.ring()
     return Reply({name: getattr(applied, name) for name in Imported.model_fields})
@@ -117,15 +118,19 @@ async def export_config(desk: Desk, call: Call[ExportQuery, None]) -> Reply:
 
 
 async def _checked(desk: Desk, call: Call[NoQuery, str]) -> Manifest:
-    """The manifest of the body, for the tenant in which the call acts. Raises: Refusal 400, 422."""
+    """The manifest of the body, checked. Raises: Refusal 400, 422."""
     manifest, document = await _parsed(desk, call)
-    manifest = _for_tenant(manifest, call)
     async with desk.database.as_tenant(manifest.tenant, admin=call.caller.is_global) as connection:
-        around = await surroundings(connection, manifest.tenant, manifest, has_broker=desk.has_broker)
+        await _check(desk, connection, manifest, document)
+    return manifest
+
+
+async def _check(desk: Desk, connection: Any, manifest: Manifest, document: Document) -> None:
+    """Raises: Refusal 422 with everything that is wrong with the manifest beside what the database has."""
+    around = await surroundings(connection, manifest.tenant, manifest, has_broker=desk.has_broker)
     problems = await _off_the_loop(desk, check, manifest, document, around, desk.clock.now())
     if problems:
         raise invalid("The manifest is not valid", manifest_faults(problems))
-    return manifest
 
 
 async def _off_the_loop(desk: Desk, work: Callable[..., Result], *arguments: Any) -> Result:
@@ -139,17 +144,19 @@ def _is_json(headers: Mapping[str, str]) -> bool:
 
 
 async def _parsed(desk: Desk, call: Call[NoQuery, str]) -> tuple[Manifest, Document]:
+    """The manifest of the body, for the tenant in which the call acts. Raises: Refusal 400, 422."""
     text = call.body
     try:
         if _is_json(call.headers):
             text = await _off_the_loop(desk, _json_as_yaml, text)
-        return await _off_the_loop(desk, parse_manifest, text, "body", NO_ENVIRONMENT)
+        manifest, document = await _off_the_loop(desk, parse_manifest, text, "body", NO_ENVIRONMENT)
     except ManifestError as error:
         raise _refused(error) from error
     except ContractError as error:
         raise unreadable("The body is not JSON") from error
     except RecursionError as error:
         raise unreadable("The manifest is nested too deeply, or refers to itself") from error
+    return _for_tenant(manifest, call), document
 
 
 def _refused(error: ManifestError) -> Refusal:

@@ -14,7 +14,8 @@ Days = Annotated[int | None, Field(ge=1, le=36_500)]
 
 
 class Retention(Closed):
-    """Days that runs, notifications and dead letters that are done with, and the audit, are kept; null: as headwater's settings say.
+    """Days that runs, notifications and dead letters that are done with, and the audit, are kept; null: as
+    headwater's settings say.
 
     Deliveries have a retention of their own in their endpoints.
     """

@@ -25,7 +25,9 @@ _FURTHEST_BACK = timedelta(days=366 * 30)  # a schedule that is due less often h
 
 @dataclass(frozen=True, slots=True)
 class NewBackfill:
-    """The boundaries from `from_at` up to and without `to_at`, of which there are `boundary_count`."""
+    """The boundaries from `from_at` up to and without `to_at`, of which there are `boundary_count`: `present_count`
+    have their runs, `wanted_count` runs are to be made.
+    """
 
     id: UUID
     tenant: str
@@ -38,12 +40,17 @@ class NewBackfill:
     per_minute: float | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     created_by: str | None = None
+    present_count: int = 0
+    wanted_count: int = 0
+    first_at: datetime | None = None
+    last_at: datetime | None = None
 
 
 async def insert(connection: Any, new: NewBackfill) -> None:
     await connection.execute(
         _Q["insert"], new.id, new.tenant, new.schedule, new.from_at, new.to_at, new.is_forced, new.parallel,
         new.per_minute, dict(new.parameters), new.boundary_count, new.created_by,
+        new.present_count, new.wanted_count, new.first_at, new.last_at,
     )  # fmt: skip
 
 

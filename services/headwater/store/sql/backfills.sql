@@ -1,7 +1,7 @@
 -- name: insert
 INSERT INTO backfill (id, tenant, schedule, from_at, to_at, forced, parallel, per_minute, parameters, boundary_count,
-                      position, created_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $4, $11)
+                      position, created_by, present_count, wanted_count, first_at, last_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $4, $11, $12, $13, $14, $15)
 
 -- name: get
 -- A backfill with what became of its runs.
