@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo
 
 from headwater.contracts.calendars import WEEKDAYS, Calendar, DateRange, OnExcluded
 from headwater.contracts.durations import seconds_of
-from headwater.contracts.schedules import ExcludedCalendar, ExcludedCron, IntervalForm, Schedule, Times
-from headwater.contracts.schedules import Window as WindowForm
+from headwater.contracts.schedule_times import ExcludedCalendar, ExcludedCron, IntervalForm, Times
+from headwater.contracts.schedule_times import Window as WindowForm
+from headwater.contracts.schedules import Schedule
 from headwater.model.calendar_ics import Busy, parse_ics
 from headwater.model.calendar_rule import Exclusion, as_utc
 from headwater.model.cron_expression import CronExpression

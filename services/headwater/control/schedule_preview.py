@@ -9,8 +9,8 @@ from pydantic import Field
 from headwater.contracts.base import Closed
 from headwater.contracts.calendars import Calendar
 from headwater.contracts.moments import ZonedMoment
+from headwater.contracts.schedule_times import Times
 from headwater.contracts.schedules import Schedule as Definition
-from headwater.contracts.schedules import Times
 from headwater.contracts.timetable import Calendars, timetable_of_times, windows_of
 from headwater.control.problems import invalid_at, not_found, schedule_refusal
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply

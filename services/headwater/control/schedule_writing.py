@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from headwater.contracts.calendars import Calendar
-from headwater.contracts.schedules import ExcludedCalendar, Schedule
+from headwater.contracts.schedule_times import ExcludedCalendar
+from headwater.contracts.schedules import Schedule
 from headwater.contracts.timetable import Calendars, timetable_of
 from headwater.model.errors import ConfigError
 from headwater.model.schedule import next_after

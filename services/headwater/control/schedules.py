@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from headwater.contracts.schedules import After
+from headwater.contracts.schedule_running import After
 from headwater.contracts.schedules import Schedule as ScheduleDefinition
 from headwater.contracts.timetable import windows_of
 from headwater.control.paging import ListQuery, after_name, listing, token_of

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from headwater.contracts.manifest import Manifest
-from headwater.contracts.schedules import Allow, Schedule
+from headwater.contracts.schedule_running import Allow
+from headwater.contracts.schedules import Schedule
 from headwater.control.finding import Finding, Path, Surroundings
 
 _LISTS = ("schedules", "any_of", "all_of")

@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 from headwater.contracts.calendars import Calendar
 from headwater.contracts.manifest import Manifest
-from headwater.contracts.schedules import SPECIFICATIONS, ExcludedCalendar, Schedule
+from headwater.contracts.schedule_times import SPECIFICATIONS, ExcludedCalendar
+from headwater.contracts.schedules import Schedule
 from headwater.contracts.timetable import exclusion_of, span_of, timetable_of
 from headwater.control.finding import Finding, Path, Surroundings, split_sentence
 from headwater.control.validation_sources import twice

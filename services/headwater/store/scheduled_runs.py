@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from headwater.contracts.durations import seconds_of
-from headwater.contracts.schedules import Allow, BufferAll, Schedule
+from headwater.contracts.schedule_running import Allow, BufferAll
+from headwater.contracts.schedules import Schedule
 from headwater.model.run import Trigger
 from headwater.model.run_policy import Overlap, Retry
 from headwater.store.runs import NewRun

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from headwater.contracts.schedules import Jitter, Schedule
+from headwater.contracts.schedule_running import Jitter
+from headwater.contracts.schedules import Schedule
 from headwater.contracts.timetable import windows_of
 from headwater.model.schedule import find_zone
 from headwater.model.schedule_policy import jitter_s
