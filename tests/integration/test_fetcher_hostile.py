@@ -23,6 +23,10 @@ _SHORT = {"Retry-After": "1", "X-RateLimit-Reset": "1"}
 _IN_PARALLEL = {
     "offset_hole_with_total": {"state": "partial", "warnings": {"total_not_met"}},
     "page_hole_with_total": {"stop_reason": "total_reached"},
+    **{
+        f"offset_total_{what}": {"warnings": {"parallel_unused"}}
+        for what in ("is_a_word", "minus_one", "null")
+    },
 }
 
 

@@ -151,7 +151,7 @@ async def test_pages_beyond_a_total_that_is_too_high_leave_the_run_partial(datab
         assert await ids(spine) == list(range(205))
 
 
-async def test_a_total_that_shrinks_ends_the_walk_where_it_says(database: str) -> None:
+async def test_a_total_that_shrinks_ends_the_walk_at_an_empty_page_and_is_told(database: str) -> None:
     async with (
         Shop(205, told=lambda offset: 400 if offset == 0 else 205) as shop,
         open_spine(database) as spine,
@@ -160,7 +160,8 @@ async def test_a_total_that_shrinks_ends_the_walk_where_it_says(database: str) -
 
         run = await walked(spine, shop)
 
-        assert (run["state"], run["stop_reason"], run["warnings"]) == ("succeeded", "total_reached", [])
+        ended = (run["state"], run["stop_reason"], run["warnings"])
+        assert ended == ("succeeded", "empty_page", ["total_shrank"])
         assert await ids(spine) == list(range(205))
 
 

@@ -8,6 +8,7 @@ from headwater.contracts.source import StreamDefinition
 from headwater.contracts.walking import Incremental
 from headwater.model.run import StopReason
 from headwater.persister.slicing import CURSOR_CHANGED, Slices, slices_of_attempt
+from headwater.plugins.paginators.base import WARNING_SHRANK
 from headwater.plugins.walk.boundary import joined, together
 from headwater.plugins.walk.parents import WARNING_PARENTS_REJECTED
 from headwater.store import children, cursors, ledger
@@ -17,6 +18,8 @@ ALL_ABSENT = "all_slices_absent"
 INCOMPLETE = frozenset(
     {"total_not_met", "limit_reached", "cursor_absent", NONE_FOUND}
 )  # warnings which say that there was more than came
+
+UNSEEN = frozenset({WARNING_PARENTS_REJECTED, WARNING_SHRANK})  # what is there may not have been seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class End:
 
 async def end_of(connection: Any, definition: StreamDefinition, run: Mapping[str, Any]) -> End:
     """How the attempt of `run` ended, all of whose pages are settled."""
-    is_whole = run["time_window"] is None and WARNING_PARENTS_REJECTED not in run["warnings"]
+    is_whole = run["time_window"] is None and not UNSEEN & {*run["warnings"]}
     if definition.lineage:
         told = await children.summary(connection, run["id"], run["attempt"], len(definition.lineage))
         # where not one of them is there any more, the path is likelier wrong than all parents gone

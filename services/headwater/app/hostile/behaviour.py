@@ -31,8 +31,10 @@ class Behaviour:
     count: int = 230
     cap: int = 100  # the largest page the server gives, whatever it is asked for
     past_end: str = "empty"  # empty, null, absent, 404, 204, last, first
-    total: str = ""  # number, text, float, zero, minus, null, first_page, grows, shrinks, high
-    total_pages: str = ""  # number, text, first_page
+    total: str = (
+        ""  # number, text, float, zero, minus, null, first_page, grows, shrinks, high; own, left: see `Pages`
+    )
+    total_pages: str = ""  # number, text, first_page, shrinks
     has_more: str = ""  # bool, text, number, always
     totals_in_headers: bool = False
     next: str = "plain"  # plain, absent, empty, false, zero, number, object, self, cycle, foreign, relative, plain_http

@@ -38,7 +38,68 @@ COUNTING: Mapping[str, Case] = {
         Behaviour(total="first_page"), OFFSET | {"total": "total"}, "total_reached", requests=3
     ),
     "offset_total_grows": Case(Behaviour(total="grows"), OFFSET | {"total": "total"}, "total_reached"),
-    "offset_total_shrinks": Case(Behaviour(total="shrinks"), OFFSET | {"total": "total"}, "total_reached"),
+    "offset_total_shrinks": Case(
+        Behaviour(total="shrinks"),
+        OFFSET | {"total": "total"},
+        "empty_page",
+        warnings=frozenset({"total_shrank"}),
+        requests=4,
+    ),
+    "offset_total_is_what_is_left": Case(
+        Behaviour(total="left"),
+        OFFSET | {"total": "total"},
+        "total_reached",
+        warnings=frozenset({"total_shrank"}),
+        requests=3,
+    ),
+    "offset_total_is_the_pages_own": Case(
+        Behaviour(total="own"),
+        OFFSET | {"total": "total"},
+        "empty_page",
+        warnings=frozenset({"total_exceeded"}),
+        requests=4,
+    ),
+    "offset_total_is_the_pages_own_and_pages_are_few": Case(
+        Behaviour(total="own", count=100), OFFSET | {"total": "total"}, "total_reached", requests=2
+    ),
+    "offset_total_is_the_pages_own_then_404": Case(
+        Behaviour(total="own", count=100, past_end="404"), OFFSET | {"total": "total"}, "total_reached"
+    ),
+    "offset_total_is_the_pages_own_then_again": Case(
+        Behaviour(total="own", count=100, past_end="first"),
+        OFFSET | {"total": "total"},
+        "total_reached",
+        warnings=LOOP,
+        received=200,
+    ),
+    "offset_total_too_low": Case(
+        Behaviour(total="low"),
+        OFFSET | {"total": "total"},
+        "empty_page",
+        warnings=frozenset({"total_exceeded"}),
+    ),
+    "offset_total_of_one_page_and_has_more": Case(
+        Behaviour(total="own", has_more="bool"),
+        OFFSET | {"total": "total", "has_more": "has_more"},
+        "has_more_false",
+        warnings=frozenset({"total_exceeded"}),
+        requests=3,
+    ),
+    "offset_total_with_commas": Case(
+        Behaviour(total="commas", count=1230), OFFSET | {"total": "total"}, "total_reached", requests=13
+    ),
+    "offset_total_in_content_range": Case(
+        Behaviour(total="range", totals_in_headers=True, status=206),
+        OFFSET | {"total_header": "X-Total"},
+        "total_reached",
+        requests=3,
+    ),
+    "offset_404_before_the_total": Case(
+        Behaviour(total="high", past_end="404"),
+        OFFSET | {"total": "total", "stop_on_status": 404},
+        "status_end",
+        warnings=frozenset({"total_not_met"}),
+    ),
     "offset_total_in_header": Case(
         Behaviour(total="text", totals_in_headers=True),
         OFFSET | {"total_header": "X-Total"},
@@ -114,6 +175,18 @@ COUNTING: Mapping[str, Case] = {
         PAGE | {"total_pages": "pages"},
         "total_reached",
         requests=3,
+    ),
+    "page_total_pages_shrinks": Case(
+        Behaviour(style="page", total_pages="shrinks"),
+        PAGE | {"total_pages": "pages"},
+        "empty_page",
+        warnings=frozenset({"total_shrank"}),
+    ),
+    "page_total_is_the_pages_own": Case(
+        Behaviour(style="page", total="own"),
+        PAGE | {"total": "total"},
+        "empty_page",
+        warnings=frozenset({"total_exceeded"}),
     ),
     "page_total_pages_first_only": Case(
         Behaviour(style="page", total_pages="first_page"), PAGE | {"total_pages": "pages"}, "total_reached"

@@ -103,8 +103,9 @@ class Pages:
         headers: dict[str, str] = {}
         document: dict[str, Any] = {}
         is_last = start + size >= style.count
+        own = {"own": len(rows), "left": max(style.count - start, 0)}  # totals that are none
         facts = {
-            "total": _told(style.total, style.count, page),
+            "total": own[style.total] if style.total in own else _told(style.total, style.count, page),
             "pages": _told(style.total_pages, -(-style.count // size), page),
         }
         for name, value in facts.items():
@@ -171,7 +172,7 @@ def _relay(rows: list[Any], following: int, *, is_last: bool) -> web.Response:
 def _told(form: str, true: int, page: int) -> Any:
     forms: dict[str, Any] = {
         "": None, "number": true, "text": str(true), "float": float(true), "zero": 0, "minus": -1, "null": "null",
-        "words": "many",
+        "words": "many", "low": 50, "commas": f"{true:,}", "range": f"items 0-9/{true}",
         "first_page": true if page == 1 else None, "grows": true - max(30 - 10 * page, 0) if page < 3 else true,
         "shrinks": true + max(30 - 10 * page, 0), "high": true + 1000,
     }  # fmt: skip

@@ -4,6 +4,7 @@ A paginator is pure: from its place (a plain JSON dict) follow the parameters of
 follow the next place or the reason why there is none. It holds no state between calls.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,8 +23,14 @@ WARNING_FOREIGN: Final = "foreign_link"
 WARNING_UNUSABLE: Final = "next_unusable"
 WARNING_CURSOR_ABSENT: Final = "cursor_absent"
 WARNING_TOTAL: Final = "total_not_met"
+WARNING_EXCEEDED: Final = "total_exceeded"
+WARNING_SHRANK: Final = "total_shrank"
 
 _TRUE = frozenset({"true", "1", "yes", "y", "t", "on"})
+_COUNT = re.compile(
+    r"(?:(?:[A-Za-z]{1,20} )?(?:[0-9]{1,18}-[0-9]{1,18}|\*)/)?([0-9]{1,18}|[0-9]{1,3}(?:,[0-9]{3}){1,5})"
+)
+_ROUND = 5  # servers' own bounds are multiples of it
 _FALSE = frozenset({"false", "0", "no", "n", "f", "off"})
 
 
@@ -80,7 +87,7 @@ class Progress:
 
     `number` of the page, from 1; records `received` so far, `last_count` of them on this page; the `largest`
     page seen; `empty_count` pages without records in a row; the last `total` and `total_pages` that the API
-    named.
+    named, and the `highest` of each.
     """
 
     number: int = 0
@@ -90,6 +97,8 @@ class Progress:
     empty_count: int = 0
     total: int | None = None
     total_pages: int | None = None
+    highest_total: int | None = None
+    highest_pages: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +132,8 @@ class Paginator(Protocol):
         """What follows the page at `place`; `progress` includes it."""
         ...
 
-    def after_end(self, place: Place, reason: StopReason, /) -> Next:
-        """What follows a page whose status said that there is nothing (more) at `place`."""
+    def after_end(self, place: Place, reason: StopReason, progress: Progress, /) -> Next:
+        """What follows a page whose status said that there is nothing (more) at `place`; `progress` includes it."""
         ...
 
 
@@ -135,6 +144,7 @@ class Facts:
     """
 
     def __init__(self, config: Paged | None = None) -> None:
+        self._size = config.size if config is not None and config.size_param else None
         self._total = _source(config.total, config.total_header) if config else None
         self._total_pages = _source(config.total_pages, config.total_pages_header) if config else None
         self._has_more = compile_path(config.has_more) if config and config.has_more else None
@@ -147,6 +157,18 @@ class Facts:
     def total_pages(self, answer: Answer) -> int | None:
         """Pages in all, or None when this answer does not say."""
         return _count(self._total_pages, answer)
+
+    def is_full(self, progress: Progress) -> bool:
+        """Whether the page may have been filled to its bound: the size that was asked for, or one of the server's own,
+        which is a round number.
+        """
+        count = progress.last_count
+        is_bound = self._size is None or count >= self._size or count % _ROUND == 0
+        return 0 < count == progress.largest and is_bound
+
+    def is_as_asked(self, progress: Progress) -> bool:
+        """Whether the page has all the records that were asked for."""
+        return self._size is not None and progress.last_count >= self._size
 
     def has_more(self, answer: Answer) -> bool | None:
         """Whether there is more, or None when this answer does not say."""
@@ -177,10 +199,12 @@ def _count(source: _HeaderOrBody | None, answer: Answer) -> int | None:
 
 
 def count_of(value: Any) -> int | None:
-    """A count as APIs write it: number, whole float, text of digits; None for all else and negatives."""
+    """A count as APIs write it: number, whole float, text of digits, `1,234`, the length in a Content-Range
+    (`items 0-9/23`, RFC 9110 §14.4); None for all else and negatives.
+    """
     if isinstance(value, str):
-        text = value.strip()
-        value = int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+        found = _COUNT.fullmatch(value.strip())
+        value = int(found[1].replace(",", "")) if found else None
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or value != value:  # noqa: PLR0124
         return None
     return int(value) if 0 <= value < 10**18 and value == int(value) else None
@@ -204,24 +228,50 @@ def ending(
     """Why the walk ends with this page, or None: the end rule in its fixed order (DESIGN.md §7).
 
     has_more = false, then no cursor, then total reached, then an empty page (only if neither cursor nor
-    has_more is known). A total of 0 beside records is no total.
+    has_more is known). A total is reached when nothing speaks against it, see `_is_total_reached`.
     """
     has_more = facts.has_more(answer)
     if has_more is False:
         return StopReason.HAS_MORE_FALSE
     if cursor_ended:
         return StopReason.CURSOR_END
-    if _is_total_reached(progress):
+    is_told_more = bool(has_more) or knows_cursor
+    if _is_total_reached(facts, progress, is_told_more=is_told_more):
         return StopReason.TOTAL_REACHED
     if answer.received_count == 0 and not knows_cursor and has_more is None:
         return StopReason.EMPTY_PAGE
     return None
 
 
-def _is_total_reached(progress: Progress) -> bool:
-    if progress.total is not None and (progress.total > 0 or progress.received == 0):
-        return progress.received >= progress.total
-    return bool(progress.total_pages) and progress.number >= (progress.total_pages or 0)
+def _is_total_reached(facts: Facts, progress: Progress, *, is_told_more: bool) -> bool:
+    """Whether the highest total that the API named is reached, and is one.
+
+    0 beside records is none, nor is one below what came. Where a full page reaches it and the API says that there is
+    more, or the first page's own count is the total, the next page decides: an empty one bears the total out.
+    """
+    total, pages, number = progress.highest_total, progress.highest_pages or 0, progress.number
+    is_empty = progress.last_count == 0
+    is_over = is_empty and is_told_more and total != 0  # an empty page behind a total that was passed
+    if total is None or (progress.received > total and not is_over):
+        is_met = 0 < pages <= number and (is_empty or pages == number)
+        is_doubtful = is_told_more or (number == 1 and facts.is_as_asked(progress))
+    else:
+        is_met = progress.received >= total
+        is_doubtful = is_told_more or number < pages or (number == 1 and total == progress.last_count)
+    return is_met and not (is_doubtful and facts.is_full(progress))
+
+
+def is_met(progress: Progress) -> bool:
+    """Whether so much came as the API said there is, no more: what is asked for then only bears that out."""
+    if progress.highest_total is not None and progress.received <= progress.highest_total:
+        return 0 < progress.highest_total == progress.received
+    return 0 < (progress.highest_pages or 0) == progress.number
+
+
+def after_status(reason: StopReason, progress: Progress) -> Next:
+    """The end of a walk by a status, which is not believed where the API's own total says that there is more."""
+    is_short_of = progress.total is not None and progress.received < progress.total
+    return Next.stop(reason, *((WARNING_TOTAL,) if is_short_of else ()))
 
 
 def advanced(before: Progress, answer: Answer, facts: Facts) -> Progress:
@@ -236,7 +286,13 @@ def advanced(before: Progress, answer: Answer, facts: Facts) -> Progress:
         empty_count=0 if count else before.empty_count + 1,
         total=before.total if total is None else total,
         total_pages=before.total_pages if pages is None else pages,
+        highest_total=_higher(before.highest_total, total),
+        highest_pages=_higher(before.highest_pages, pages),
     )
+
+
+def _higher(known: int | None, told: int | None) -> int | None:
+    return max((one for one in (known, told) if one is not None), default=None)
 
 
 def is_short(answer: Answer, progress: Progress) -> bool:

@@ -15,6 +15,7 @@ from headwater.plugins.paginators.base import (
     Parameter,
     Place,
     Progress,
+    after_status,
     ending,
     is_short,
 )
@@ -39,7 +40,7 @@ class NonePaginator:
     def next(self, _place: Place, _answer: Answer, _progress: Progress, /) -> Next:
         return Next.stop(StopReason.CURSOR_END)
 
-    def after_end(self, _: Place, reason: StopReason, /) -> Next:
+    def after_end(self, _: Place, reason: StopReason, _progress: Progress, /) -> Next:
         return Next.stop(reason)
 
 
@@ -69,8 +70,8 @@ class OffsetPaginator:
         """How many pages of `step` records there are by the API's own account; None when it gives none."""
         return total_pages if total is None else -(-(total - self._config.start) // step)
 
-    def after_end(self, _: Place, reason: StopReason, /) -> Next:
-        return Next.stop(reason)
+    def after_end(self, place: Place, reason: StopReason, progress: Progress, /) -> Next:
+        return after_status(reason, replace(progress, received=place["offset"]))
 
     def next(self, place: Place, answer: Answer, progress: Progress, /) -> Next:
         position: int = place["offset"] + answer.received_count
@@ -128,8 +129,9 @@ class PagePaginator:
         """How many pages there are by the API's own account; None when it gives none."""
         return total_pages or (None if total is None else -(-total // step))
 
-    def after_end(self, _: Place, reason: StopReason, /) -> Next:
-        return Next.stop(reason)
+    def after_end(self, _: Place, reason: StopReason, progress: Progress, /) -> Next:
+        is_short_of = progress.number <= (_pages_told(progress) or 0)
+        return Next.stop(reason, *((WARNING_TOTAL,) if is_short_of else ()))
 
     def next(self, place: Place, answer: Answer, progress: Progress, /) -> Next:
         following = {"page": place["page"] + 1}
@@ -146,14 +148,19 @@ class PagePaginator:
 
     def _after_empty(self, following: Place, progress: Progress) -> Next:
         """An empty page is the end, unless the API's own totals say that there are pages behind it."""
-        pages = progress.total_pages
-        if pages is None and progress.total is not None and progress.largest:
-            pages = -(-progress.total // progress.largest)
+        pages = _pages_told(progress)
         if pages is None or progress.number > pages:
             return Next.stop(StopReason.EMPTY_PAGE)
         if progress.number == pages:
             return Next.stop(StopReason.EMPTY_PAGE, WARNING_TOTAL)
         return Next(following)
+
+
+def _pages_told(progress: Progress) -> int | None:
+    """How many pages there are by the API's own account; None when it gives none."""
+    if progress.total_pages is None and progress.total is not None and progress.largest:
+        return -(-progress.total // progress.largest)
+    return progress.total_pages
 
 
 def size_parameters(config: Paged, size: int | None = None) -> tuple[Parameter, ...]:

@@ -23,6 +23,7 @@ from headwater.plugins.paginators.base import (
     Parameter,
     Place,
     Progress,
+    after_status,
     ending,
     is_short,
 )
@@ -53,8 +54,8 @@ class CursorPaginator:
             return Asked(sizes)
         return Asked((*sizes, Parameter(self._config.place, self._config.cursor_param, cursor)))
 
-    def after_end(self, _: Place, reason: StopReason, /) -> Next:
-        return Next.stop(reason)
+    def after_end(self, _: Place, reason: StopReason, progress: Progress, /) -> Next:
+        return after_status(reason, progress)
 
     def next(self, place: Place, answer: Answer, progress: Progress, /) -> Next:
         cursor = self._cursor(answer)
@@ -96,8 +97,8 @@ class _UrlPaginator:
             return Asked(size_parameters(self._config))
         return Asked(url=place["url"])
 
-    def after_end(self, _: Place, reason: StopReason, /) -> Next:
-        return Next.stop(reason)
+    def after_end(self, _: Place, reason: StopReason, progress: Progress, /) -> Next:
+        return after_status(reason, progress)
 
     def _next(self, place: Place, found: Any, answer: Answer, progress: Progress) -> Next:
         reason = ending(self.facts, answer, progress, knows_cursor=True, cursor_ended=is_end(found))

@@ -16,6 +16,7 @@ from headwater.plugins.paginators.base import (
     Parameter,
     Place,
     Progress,
+    after_status,
     ending,
     is_short,
     truth_of,
@@ -59,8 +60,8 @@ class KeysetPaginator:
         # an API that gives the record of the key again gives it alone at the end
         return Next.stop(StopReason.SHORT_PAGE) if is_short(answer, progress) else loop(answer, progress)
 
-    def after_end(self, _: Place, reason: StopReason, /) -> Next:
-        return Next.stop(reason)
+    def after_end(self, _: Place, reason: StopReason, progress: Progress, /) -> Next:
+        return after_status(reason, progress)
 
 
 class RelayPaginator:
@@ -98,8 +99,8 @@ class RelayPaginator:
             return Next.stop(StopReason.ERROR, WARNING_UNUSABLE)
         return loop(answer, progress) if cursor == place["cursor"] else Next({"cursor": cursor})
 
-    def after_end(self, _: Place, reason: StopReason, /) -> Next:
-        return Next.stop(reason)
+    def after_end(self, _: Place, reason: StopReason, progress: Progress, /) -> Next:
+        return after_status(reason, progress)
 
 
 def _variable(name: str, value: object) -> Parameter:

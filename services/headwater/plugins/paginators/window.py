@@ -71,8 +71,11 @@ class WindowPaginator:
             return Next.stop(StopReason.LOOP, WARNING_LOOP)
         return Next(place | {"at": following.place, "so_far": asdict(progress)}, None, following.warnings)
 
-    def after_end(self, place: Place, reason: StopReason, /) -> Next:
-        return self._after(place, Next.stop(reason))
+    def after_end(self, place: Place, reason: StopReason, _: Progress, /) -> Next:
+        progress = Progress(**place["so_far"])
+        return self._after(
+            place, self._pages.after_end(place["at"], reason, replace(progress, number=progress.number + 1))
+        )
 
     def _after(self, place: Place, following: Next) -> Next:
         """The next slice, or the end."""

@@ -13,7 +13,7 @@ from headwater.plugins.walk.waits import asked_wait_s, is_exhausted
 
 _NO_RULES: Mapping[str, str] = {}
 _AGAIN = frozenset({408, 425, 429})
-_PAST_END = frozenset({400, 404, 410, 416, 422})
+PAST_END = frozenset({400, 404, 410, 416, 422})
 _MOST_READ = 4096
 # as GitHub, Google and others say it in a 403 without any header
 _LIMITED = re.compile(rb"rate.?limit|limit.?exceeded|too many (?:requests|calls)|throttl", re.IGNORECASE)
@@ -111,7 +111,7 @@ def _said(status: int, words: str, *, is_later: bool = False) -> str:
         403: ": the credentials do not allow it",
         404: ": check base_url and path",
     }.get(status, "")
-    if is_later and status in _PAST_END:
+    if is_later and status in PAST_END:
         hint = f": if it means the end of the pages, set pagination.stop_on_status: {status}"
     return f"the API answered with status {status}{hint}{_quoted(words)}"
 

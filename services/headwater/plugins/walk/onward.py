@@ -4,12 +4,20 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from headwater.contracts.pagination import Pages
+from headwater.contracts.pagination import Paged, Pages
 from headwater.contracts.source import Stream
 from headwater.model.run import StopReason
 from headwater.plugins.expressions import compile_path
 from headwater.plugins.paginators import Answer, Next, Paginator, Progress
-from headwater.plugins.paginators.base import WARNING_LIMIT, WARNING_LOOP, WARNING_TOTAL, is_short
+from headwater.plugins.paginators.base import (
+    WARNING_EXCEEDED,
+    WARNING_LIMIT,
+    WARNING_LOOP,
+    WARNING_SHRANK,
+    WARNING_TOTAL,
+    is_met,
+    is_short,
+)
 from headwater.plugins.walk.boundary import MOST_SEEN, digest_of
 from headwater.plugins.walk.cursor import CursorField
 from headwater.plugins.walk.plan import countable, planned_after_first, token_at
@@ -17,6 +25,7 @@ from headwater.plugins.walk.select import Selected
 from headwater.plugins.walk.token import Token
 
 WARNING_TIES = "keyset_ties"
+WARNING_ALONE = "parallel_unused"
 
 
 class Onward:
@@ -29,6 +38,7 @@ class Onward:
         self._limits = stream.limits
         self._cursor = cursor
         self.countable = countable(paginator, stream.pagination)
+        self._is_parallel = isinstance(pages, Paged) and pages.parallel > 1
         self._by_position = pages.type == "offset"
         self._key = compile_path(pages.key_path) if pages.type == "keyset" else None
 
@@ -50,6 +60,8 @@ class Onward:
         # a repeated page is no end unless the API itself says so: counting would take it for progress
         is_said = following.stop_reason in {StopReason.HAS_MORE_FALSE, StopReason.CURSOR_END}
         if not is_said and _is_repeated(told, selected):
+            if is_met(told.progress_here):  # what lies behind the end is one of the pages again
+                return Next.stop(StopReason.TOTAL_REACHED, WARNING_LOOP), []
             return _repeated(told, selected, answer, progress), []
         return following, records
 
@@ -71,11 +83,31 @@ class Onward:
             return Next.stop(StopReason.LIMIT, WARNING_LIMIT), records
         return following, records
 
-    def gap(self, told: Token, following: Next, progress: Progress) -> tuple[str, ...]:
-        """A warning where a planned position was not filled, so that records may lie between it and the next one."""
+    def doubts(self, told: Token, following: Next, progress: Progress) -> tuple[str, ...]:
+        """Warnings about what the API says of the whole walk."""
+        total = progress.highest_total or 0
+        is_exceeded = 0 < total < progress.received
+        is_first = progress.number == 1 and following.place is not None
+        found = {
+            WARNING_TOTAL: self._is_gap(told, following, progress),
+            WARNING_EXCEEDED: is_exceeded and progress.last_count > 0 and following.place is not None,
+            WARNING_SHRANK: not is_exceeded and _has_shrunk(told.progress, progress),
+            WARNING_ALONE: is_first and self._is_uncounted(progress),
+        }
+        return tuple(code for code, is_there in found.items() if is_there)
+
+    def _is_gap(self, told: Token, following: Next, progress: Progress) -> bool:
+        """Whether a planned position was not filled, so that records may lie between it and the next one."""
         is_open = following.place is not None and progress.number < told.planned
-        is_gap = is_open and progress.last_count < told.step and self._by_position
-        return (WARNING_TOTAL,) if is_gap else ()
+        is_end = progress.total is not None and progress.received >= progress.total  # by the API's last word
+        return is_open and progress.last_count < told.step and self._by_position and not is_end
+
+    def _is_uncounted(self, progress: Progress) -> bool:
+        """Whether pages are wanted side by side, and nothing tells how many there are."""
+        if not self._is_parallel or progress.last_count == 0:
+            return False
+        told = (progress.total, progress.total_pages, progress.last_count)
+        return self.countable is None or self.countable.page_count(*told) is None
 
     def token(
         self, told: Token, following: Next, progress: Progress, selected: Selected
@@ -91,6 +123,15 @@ class Onward:
             return token_at(self.countable, told, progress.number + 1).to_wire()
         planned = planned_after_first(self.countable, told, progress, selected.digest, self._limits)
         return token_after(told, following, progress, selected) if planned is None else planned.to_wire()
+
+
+def _has_shrunk(before: Progress, progress: Progress) -> bool:
+    """Whether the API names a smaller total than before: records may have moved to where the walk was already.
+
+    0 is none, as many say on an empty page.
+    """
+    pairs = ((before.highest_total, progress.total), (before.highest_pages, progress.total_pages))
+    return any(known is not None and told is not None and 0 < told < known for known, told in pairs)
 
 
 def has_lost_ties(told: Token, selected: Selected) -> tuple[str, ...]:

@@ -48,6 +48,12 @@ class Token:
     edge: tuple[str, ...] = ()
     has_ties: bool = False
 
+    @property
+    def progress_here(self) -> Progress:
+        """How far the walk is; where it goes through slices, that of its slice."""
+        so_far = self.place.get("so_far")
+        return self.progress if so_far is None else Progress(**so_far)
+
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> "Token":
         told = dict(wire)
@@ -59,7 +65,9 @@ class Token:
     def to_wire(self) -> dict[str, Any]:
         wire = {
             "place": self.place,
-            "progress": {name: getattr(self.progress, name) for name in _PROGRESS},
+            "progress": {
+                name: value for name in _PROGRESS if (value := getattr(self.progress, name)) is not None
+            },
             "first_digest": self.first_digest,
             "last_digest": self.last_digest,
             "began_s": self.began_s,

@@ -22,14 +22,14 @@ from headwater.plugins.auth import authenticator_for, token_authenticator_for
 from headwater.plugins.expressions import compile_path
 from headwater.plugins.instants import instant_of
 from headwater.plugins.paginators import Answer, Begin, Progress, paginator_for
-from headwater.plugins.paginators.base import advanced
+from headwater.plugins.paginators.base import advanced, is_met
 from headwater.plugins.paginators.window import WindowPaginator
 from headwater.plugins.secret_text import Secrets
 from headwater.plugins.walk.body import NO_CONTENT, document_of, sample_of
 from headwater.plugins.walk.check import check_fit
 from headwater.plugins.walk.cursor import Mark
 from headwater.plugins.walk.hidden import HiddenErrors, cost_wait_s
-from headwater.plugins.walk.judge import Verdict, judge
+from headwater.plugins.walk.judge import PAST_END, Verdict, judge
 from headwater.plugins.walk.marks import Marks, unseen
 from headwater.plugins.walk.matching import FirstPage
 from headwater.plugins.walk.onward import Onward, has_lost_ties, resume_token, token_after
@@ -290,8 +290,11 @@ class Walk:
     def _judge(self, told: Token, response: Response, now: datetime, secrets: Secrets) -> Verdict:
         before = told.progress
         rules = self._definition.stream.errors.status
-        if response.status == 404 and self._is_past_end(before) and "404" not in rules:
+        is_ruled = str(response.status) in rules
+        if response.status == 404 and self._is_past_end(before) and not is_ruled:
             return Verdict.END
+        if response.status in PAST_END and is_met(told.progress_here) and not is_ruled:
+            return Verdict.END  # which bears out that the total was reached
         # an empty first page is only believed to be one where a cursor asks for what is new, or a slice may be empty
         may_stop = before.number > 0 or told.since is not None or self._is_one_page or self._is_in_slices
         return judge(
@@ -312,7 +315,8 @@ class Walk:
         """A page that is not there: the walk, or one of its slices, is over."""
         answer = Answer(response.url, self._definition.base_url, {}, None, 0)
         progress = advanced(told.progress, answer, self._paginator.facts)
-        there = self._paginator.after_end(told.place, StopReason.STATUS_END)
+        reason = StopReason.TOTAL_REACHED if is_met(told.progress_here) else StopReason.STATUS_END
+        there = self._paginator.after_end(told.place, reason, progress)
         following, _ = self._onward.limited(there, [], told, progress, now)
         return Page(
             progress.number,
@@ -362,7 +366,7 @@ class Walk:
             stop_reason=following.stop_reason,
             warnings=selected.warnings
             + following.warnings
-            + self._onward.gap(told, following, progress)
+            + self._onward.doubts(told, following, progress)
             + doubts,
             rejected=selected.rejected,
             content_digest=selected.digest,
