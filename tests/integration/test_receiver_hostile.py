@@ -227,3 +227,51 @@ async def test_memory_for_bodies_is_bounded_over_all_requests(database: str) -> 
 
         assert [answer[:12] for answer in answers] == [b"HTTP/1.1 503"]
         assert small == 202
+
+
+@pytest.mark.parametrize(
+    ("place", "length", "answer"),
+    [
+        ("/in/default/nothing", 7, b"HTTP/1.1 404"),
+        ("/in/default/orders", 11_000_000, b"HTTP/1.1 413"),
+        ("/in/elsewhere/orders", 11_000_000, b"HTTP/1.1 404"),
+    ],
+)
+async def test_a_sender_that_asks_first_is_told_what_is_wrong_before_it_sends(
+    database: str, place: str, length: int, answer: bytes
+) -> None:
+    async with open_spine(database) as spine:
+        await spine.apply(manifest())
+
+        async with receiving(spine) as door:
+            got = await talk(door.port, asking(place, length))
+
+    assert got.startswith(answer), got
+    assert b"\r\nConnection: close\r\n" in got
+    assert b"100 Continue" not in got
+
+
+async def test_a_sender_that_asks_first_is_told_to_go_on_and_answered(database: str) -> None:
+    async with open_spine(database) as spine:
+        await spine.apply(manifest())
+
+        async with receiving(spine) as door, asyncio.timeout(8):
+            reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+            for _ in range(2):  # the connection stays
+                writer.write(asking("/in/default/orders", 2))
+                assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+                writer.write(b"{}")
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 202"), head
+                await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split()[0]))
+            writer.close()
+
+        assert await queued(spine) == 2
+
+
+def asking(place: str, length: int) -> bytes:
+    signed = signature(b"{}")
+    return (
+        f"POST {place} HTTP/1.1\r\nHost: x\r\nX-Hub-Signature-256: {signed}\r\nExpect: 100-continue\r\n"
+        f"Content-Length: {length}\r\n\r\n"
+    ).encode()

@@ -27,6 +27,7 @@ from headwater.control.problems import (
 )
 from headwater.control.reading import BodyReader, json_document, manifest_text, query_values
 from headwater.control.route import NOBODY, Bytes, Call, Desk, Listing, ManifestText, Reply, Route
+from headwater.http.expecting import close_if_waiting, put_off
 from headwater.model.errors import ConfigError, ContractError, Unavailable
 
 logger = logging.getLogger("headwater.control")
@@ -77,7 +78,7 @@ class Frame:
             if route.method == "GET":
                 made.append(web.get(route.path, handler, allow_head=True))
             else:
-                made.append(web.route(route.method, route.path, handler))
+                made.append(web.route(route.method, route.path, handler, expect_handler=put_off))
         made.append(web.route("*", "/api", self._nothing))
         made.append(web.route("*", "/api/{rest:.*}", self._nothing))
         return made
@@ -93,22 +94,27 @@ class Frame:
 
     def _around(self, route: Route) -> AioHandler:
         async def handle(request: web.Request) -> web.StreamResponse:
-            try:
-                return await self._answer(route, request)
-            except Refusal as refusal:
-                return problem_response(refusal)
-            except Unavailable as error:
-                logger.warning("%s %s: %s", route.method, route.path, error)
-                return problem_response(unavailable())
-            except (ConfigError, ContractError) as error:
-                return problem_response(invalid(str(error)))
-            except Exception:
-                logger.exception("%s %s failed", route.method, route.path)
-                return problem_response(
-                    Refusal(500, "headwater failed on this request; the log of the service says why")
-                )
+            response = await self._answered(route, request)
+            close_if_waiting(request, response)
+            return response
 
         return handle
+
+    async def _answered(self, route: Route, request: web.Request) -> web.StreamResponse:
+        try:
+            return await self._answer(route, request)
+        except Refusal as refusal:
+            return problem_response(refusal)
+        except Unavailable as error:
+            logger.warning("%s %s: %s", route.method, route.path, error)
+            return problem_response(unavailable())
+        except (ConfigError, ContractError) as error:
+            return problem_response(invalid(str(error)))
+        except Exception:
+            logger.exception("%s %s failed", route.method, route.path)
+            return problem_response(
+                Refusal(500, "headwater failed on this request; the log of the service says why")
+            )
 
     async def _answer(self, route: Route, request: web.Request) -> web.Response:
         acting = Acting(NOBODY, "", names_tenant=False)

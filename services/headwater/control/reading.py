@@ -10,6 +10,7 @@ from aiohttp import web
 from headwater.contracts import codec
 from headwater.contracts.problem import pointer
 from headwater.control.problems import Refusal, invalid, unavailable, unreadable
+from headwater.http.expecting import go_on
 from headwater.model.errors import ContractError
 
 MAX_BODY_BYTES = 5 * 1024 * 1024
@@ -41,6 +42,7 @@ class BodyReader:
             return b""
         if self._in_flight + expected > BUDGET_BYTES:
             raise unavailable()
+        await go_on(request)
         self._in_flight += expected
         try:
             return await _read(request)

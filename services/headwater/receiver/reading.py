@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from headwater.http.expecting import go_on
 from headwater.model.errors import ContractError
 from headwater.plugins.webhooks.encoding import ENCODINGS, TooLargeError, decompressed
 from headwater.receiver.refused import Refused, too_large, unavailable
@@ -62,6 +63,7 @@ class Body:
         length = request.content_length
         if length is not None and length > cap:
             raise too_large(cap, length)
+        await go_on(request)
         parts: list[bytes] = []
         content = request.content
         try:

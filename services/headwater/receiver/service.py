@@ -9,6 +9,7 @@ from aiohttp import web
 
 from headwater.bus.port import Bus
 from headwater.http.client import HttpClient, HttpLimits
+from headwater.http.expecting import put_off
 from headwater.http.short import ShortWay
 from headwater.model.clock import Clock
 from headwater.model.errors import SourceError, Unavailable
@@ -90,7 +91,7 @@ class Receiver:
         self._prompt = PromptIntake(self._endpoints, senders, self._safekeeping, budget, clock, metrics)
 
     def routes(self) -> list[web.RouteDef]:
-        return [web.route("*", PATH, self._intake.handle)]
+        return [web.route("*", PATH, self._intake.handle, expect_handler=put_off)]
 
     def short_way(self) -> ShortWay:
         """For plain requests."""

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
+from headwater.http.expecting import close_if_waiting
 from headwater.model.clock import Clock
 from headwater.model.errors import Unavailable
 from headwater.model.ids import derive_id
@@ -107,6 +108,7 @@ class Intake:
             response, outcome = unavailable().response(), "fault"
         finally:
             body.done()
+        close_if_waiting(request, response)
         self._metrics.received.labels(outcome).inc()
         self._metrics.answer_seconds.observe(self._clock.monotonic() - started)
         return response
@@ -258,7 +260,7 @@ class Intake:
                 refused.reason,
                 refused.detail,
             )
-        return "refused" if refused.status == 401 else refused.reason
+        return "refused" if refused.status == 401 or refused.reason == HANDSHAKE else refused.reason
 
 
 def _not_allowed(address: Address) -> Refused:
