@@ -131,6 +131,8 @@ def test_the_published_schema_takes_every_preset():
         ("standard_webhooks", "whsec_not base64!", "is not base64"),
         ("adyen_header", "zz", "is not hex"),
         ("discord", "00" * 31, "Ed25519"),
+        ("discord", "00" * 32, "Ed25519"),  # of small order: anybody can sign for it
+        ("discord", "01" + "00" * 30 + "80", "Ed25519"),
         ("sendgrid", "AAAA", "P-256"),
         ("kick", "-----BEGIN PUBLIC KEY-----", "RSA"),
         ("paypal", "-----BEGIN CERTIFICATE-----\nxx\n-----END CERTIFICATE-----", "RSA"),
@@ -226,14 +228,14 @@ def test_numbered_headers_are_all_looked_at_and_each_number_once():
     assert doubled.reason == "header_duplicated"
 
 
-def test_a_rotating_mollie_shows_both_signatures_in_headers_of_one_name():
+@pytest.mark.parametrize("other", ["sha256=" + "0" * 64, "sha512=" + "0" * 128, "junk", ""])
+def test_a_rotating_mollie_shows_both_signatures_in_headers_of_one_name(other):
     definition = preset_row("mollie")
-    headers = (
-        ("X-Mollie-Signature", "sha256=" + "0" * 64),
-        ("X-Mollie-Signature", "sha256=" + mac(b"{}").hex()),
-    )
+    headers = (("X-Mollie-Signature", other), ("X-Mollie-Signature", "sha256=" + mac(b"{}").hex()))
 
     assert judge(definition, request_with(*headers)).valid
+    assert judge(definition, request_with(*headers[::-1])).valid
+    assert not judge(definition, request_with(headers[0])).valid
 
 
 @pytest.mark.parametrize("times", ["t=1,t=1760000000", "t=1760000000,t=1760000000"])

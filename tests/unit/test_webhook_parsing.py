@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from headwater.model.errors import ContractError
-from headwater.plugins.webhooks.encoding import TooLargeError, decompressed
+from headwater.plugins.webhooks.encoding import MAX_MEMBERS, TooLargeError, decompressed
 from headwater.plugins.webhooks.parsing import parse
 
 JSON = (("Content-Type", "application/json"),)
@@ -210,3 +210,16 @@ def test_what_was_compressed_comes_back_whole(size: int) -> None:
 
     assert decompressed(gzip.compress(body), "gzip", 1_000_000) == body
     assert decompressed(zlib.compress(body), "deflate", 1_000_000) == body
+
+
+def test_gzip_of_several_members_is_one_body_within_one_bound() -> None:
+    members = gzip.compress(b"ab") + gzip.compress(b"") + gzip.compress(b"c")
+
+    assert decompressed(members, "gzip", 3) == b"abc"
+    with pytest.raises(TooLargeError):
+        decompressed(members, "gzip", 2)
+    for wrong in (members + b"junk", members[:-1], gzip.compress(b"") * (MAX_MEMBERS + 1)):
+        with pytest.raises(ContractError):
+            decompressed(wrong, "gzip", 100)
+    with pytest.raises(ContractError):
+        decompressed(zlib.compress(b"a") * 2, "deflate", 100)

@@ -29,7 +29,10 @@ def presented(form: SignatureForm, request: SignedRequest) -> Presented:
     values = _values(form, request)
     if form.format == "kv":
         return _key_values(form, values[0])
-    return Presented(_decoded(form, [text for value in values for text in _split(form, value)]))
+    texts = [text for value in values for text in _split(form, value)]
+    if not texts:
+        raise Refused("malformed")
+    return Presented(_decoded(form, texts))
 
 
 def presented_in(form: SignatureForm, document: Any) -> Presented:
@@ -92,17 +95,9 @@ def _behind_prefix(form: SignatureForm, text: bytes) -> bytes | None:
 
 
 def _split(form: SignatureForm, value: bytes) -> list[bytes]:
-    """The texts of one value without their prefix; in a list, items without a prefix that is needed are passed over."""
-    if form.multi is None:
-        return [without_prefix(form, value)]
-    texts = [
-        text
-        for item in value.split(form.multi)
-        if (text := _behind_prefix(form, item.strip(b" \t"))) is not None
-    ]
-    if not texts:
-        raise Refused("malformed")
-    return texts
+    """The texts of one value without their prefix; items without a prefix that is needed are passed over."""
+    items = [value] if form.multi is None else [item.strip(b" \t") for item in value.split(form.multi)]
+    return [text for item in items if (text := _behind_prefix(form, item)) is not None]
 
 
 def _key_values(form: SignatureForm, value: bytes) -> Presented:

@@ -21,6 +21,19 @@ PublicKey = Ed25519PublicKey | EllipticCurvePublicKey | RSAPublicKey
 ED25519_BYTES = 32
 RSA_BITS = 1024  # below that a key is broken in practice; providers publish 2048
 _COORDINATE = 32  # bytes of r and of s in ES256, RFC 7518 §3.4
+# Ed25519 points of small order, without the sign: anybody can make signatures that verify under them.
+_SMALL_ORDER = frozenset(
+    bytes.fromhex(text)
+    for text in (
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    )
+)
 _HASHES: Final[Mapping[str, HashAlgorithm]] = {
     "sha1": SHA1(),  # noqa: S303 - AWS SNS SignatureVersion 1
     "sha256": SHA256(),
@@ -61,6 +74,9 @@ def _ed25519(raw: bytes) -> Ed25519PublicKey:
     found = Ed25519PublicKey.from_public_bytes(raw) if len(raw) == ED25519_BYTES else _any_key(raw)
     if not isinstance(found, Ed25519PublicKey):
         raise TypeError("not Ed25519")
+    point = found.public_bytes_raw()
+    if point[:-1] + bytes([point[-1] & 0x7F]) in _SMALL_ORDER:
+        raise ValueError("a key that anybody can sign for")
     return found
 
 

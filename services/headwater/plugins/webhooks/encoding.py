@@ -6,6 +6,8 @@ from headwater.model.errors import ContractError
 
 ENCODINGS = frozenset({"gzip", "x-gzip", "deflate"})
 _GZIP = 16 + zlib.MAX_WBITS
+_GZIP_MAGIC = b"\x1f\x8b"
+MAX_MEMBERS = 64  # of gzip data, RFC 1952 §2.2; senders that flush now and then make a few
 _STEP_BYTES = 256 * 1024
 
 
@@ -23,8 +25,22 @@ def decompressed(body: bytes, encoding: str, max_bytes: int) -> bytes:
         return body
     if encoding not in ENCODINGS:
         raise ContractError(f"content encoding {encoding[:40]!r} is not read")
-    wbits = _GZIP if encoding != "deflate" else _deflate_form(body)
-    decoder = zlib.decompressobj(wbits)
+    parts: list[bytes] = []
+    room, rest = max_bytes, body
+    for _ in range(MAX_MEMBERS):
+        part, rest = _member(rest, encoding, room)
+        parts.append(part)
+        room -= len(part)
+        if not rest:
+            return b"".join(parts)
+        if encoding == "deflate" or not rest.startswith(_GZIP_MAGIC):
+            break
+    raise ContractError(f"there are bytes behind the end of the {encoding} data")
+
+
+def _member(body: bytes, encoding: str, max_bytes: int) -> tuple[bytes, bytes]:
+    """What one run of compressed data unfolds to, and the bytes behind it."""
+    decoder = zlib.decompressobj(_GZIP if encoding != "deflate" else _deflate_form(body))
     parts: list[bytes] = []
     size = 0
     rest = body
@@ -40,9 +56,7 @@ def decompressed(body: bytes, encoding: str, max_bytes: int) -> bytes:
                 raise ContractError(f"the {encoding} data is cut")
     except zlib.error as error:
         raise ContractError(f"the {encoding} data is damaged") from error
-    if decoder.unused_data:
-        raise ContractError(f"there are bytes behind the end of the {encoding} data")
-    return b"".join(parts)
+    return b"".join(parts), decoder.unused_data
 
 
 def _deflate_form(body: bytes) -> int:
