@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import hmac
 import json
 import zlib
 from uuid import UUID
@@ -198,6 +199,7 @@ async def test_the_answer_to_a_delivery_is_the_one_that_was_asked_for(database: 
     ("respond", "expected"),
     [
         ({"status": 204}, (204, b"")),
+        ({"status": 205}, (205, b"")),
         ({"status": 200, "body": {"ok": True, "id": "{delivery_id}"}}, (200, None)),
         ({"body": ""}, (202, b"")),
     ],
@@ -353,3 +355,16 @@ async def test_a_configuration_change_reaches_the_receiver_without_a_restart(dat
                     await asyncio.sleep(0.02)
 
             assert door.receiver.facts()["endpoints"] == 1
+
+
+async def test_a_public_url_counts_without_the_slash_at_its_end(database: str) -> None:
+    definition = {"signature": {"header": "X-Signature"}, "signed": "{url} {body}"}
+    signed = hmac.new(SECRET.encode(), b"https://hooks.example.com/in/default/orders?a=1 {}", "sha256")
+    async with open_spine(database) as spine:
+        await spine.apply(manifest(definition=definition, public_url="https://hooks.example.com/"))
+
+        async with receiving(spine) as door:
+            headers = {"X-Signature": signed.hexdigest()}
+            status, _, _ = await door.send("/in/default/orders?a=1", b"{}", headers=headers)
+
+    assert status == 202

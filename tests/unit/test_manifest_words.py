@@ -80,3 +80,60 @@ def test_what_may_be_a_secret_is_never_shown() -> None:
 
     assert told(text)
     assert "very-secret" not in "".join(told(text))
+
+
+IN_ENDPOINT = [
+    ("secrets: ['']", "5:15", "must not be empty"),
+    ("secrets: [{value: a, not_before: soon}]", "5:38", "is no time; write a time such as 2026-12-04T18"),
+    (
+        "secrets: [{value: a, not_before: 2027-01-01T00:00:00Z, not_after: 2026-01-01T00:00:00Z}]",
+        "5:15",
+        "`not_before` must be earlier than `not_after`",
+    ),
+    ("respond: {headers: {'X A': b}}", "6:", "names of headers are of letters, digits and -"),
+    (r"""respond: {headers: {X: "a\x01b"}}""", "6:", "values are of visible ASCII characters"),
+    ("respond: {status: 204, body: x}", "6:34", "an answer with status 204 has no body; leave it out"),
+    ("dedupe: {header: 'X Id'}", "6:22", "names of headers are of letters, digits and -"),
+    ("starts: [{stream: orders}]", "6:23", "write SOURCE.STREAM, such as shop.orders"),
+    ("limits: {body_bytes: 99999999}", "6:26", "must be 26214400 or less (given: 99999999)"),
+    ("methods: []", "6:5", "must not be empty"),
+    ("handshake: {when: body.a}", "6:5", "is missing; write {when: EXPRESSION, answer: EXPRESSION}"),
+    ("handshake: {when: '(', answer: a}", "6:23", "is no JMESPath"),
+    (
+        "handshake: {when: a, answer: a, sign: no}",
+        "6:43",
+        "is not known here; there are when, answer, methods",
+    ),
+    ("public_url: 'https://hooks.example.com/?a=b'", "6:17", "write scheme and host"),
+    (
+        "fields: {n: a}\n    destination: {table: t, mode: merge, key: id}",
+        "7:47",
+        "no field 'id' is in `fields`",
+    ),
+    (
+        "tables: [{fields: {n: a}, destination: {table: t, order_by: at}}]",
+        "6:65",
+        "no field 'at' is in `fields`; add it, or correct the name",
+    ),
+]
+
+
+@pytest.mark.parametrize(("line", "place", "says"), IN_ENDPOINT)
+def test_a_mistake_in_an_endpoint_is_told_once_at_its_place_with_its_mend(
+    line: str, place: str, says: str
+) -> None:
+    secrets = "" if line.startswith("secrets:") else "    secrets: [a]\n"
+
+    problems = told(f"version: 1\nendpoints:\n  - name: e\n    scheme: github\n{secrets}    {line}\n")
+
+    assert len(problems) == 1, problems
+    assert problems[0].startswith(f"f.yml:{place}"), problems
+    assert says in problems[0]
+
+
+def test_fields_that_keep_the_rest_may_leave_the_key_to_it() -> None:
+    lines = "fields: {n: a}\n    rest: keep\n    destination: {table: t, mode: merge, key: id}\n"
+
+    assert (
+        told(f"version: 1\nendpoints:\n  - name: e\n    scheme: github\n    secrets: [a]\n    {lines}") == []
+    )

@@ -89,6 +89,11 @@ class Endpoint(Closed):
     def _fields_spelled_out(cls, value: object) -> object:
         return spelled_out_fields(value)
 
+    @field_validator("public_url")
+    @classmethod
+    def _a_path_follows(cls, url: str | None) -> str | None:
+        return None if url is None else url.rstrip("/")
+
     @field_validator("dedupe", mode="before", json_schema_input_type=Dedupe | Literal["none"])
     @classmethod
     def _dedupe_none(cls, value: object) -> object:

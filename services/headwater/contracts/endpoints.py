@@ -21,6 +21,7 @@ _OWN_HEADERS = frozenset(
     {"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding", "upgrade"}
 )
 _DAY_S = 86_400
+NO_CONTENT = frozenset({204, 205})  # RFC 9110 §15.3.5 and 6: answers that have no body
 
 
 def _aware(moment: datetime) -> datetime:
@@ -103,7 +104,8 @@ class EndpointLimits(Closed):
 class Respond(Closed):
     """The answer to an accepted delivery. `{delivery_id}` in a text body stands for the delivery's id.
 
-    Without a body it is `{"id": …}`; with a body that is no text it is written as JSON.
+    Without a body it is `{"id": …}`; with a body that is no text it is written as JSON. Answers of 204 and 205 have
+    none.
     """
 
     status: Annotated[int, Field(ge=200, le=299)] = 202

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from headwater.contracts.manifest import Manifest
 from headwater.contracts.problem import ManifestError, Path, Problem, pointer
-from headwater.contracts.problem_words import words
+from headwater.contracts.problem_words import OTHER_FORMS, words
 
 MAX_TEXT_BYTES = 5 * 1024 * 1024
 MAX_NODES = 500_000  # after aliases are followed, so that a few lines cannot unfold into gigabytes
@@ -143,19 +143,31 @@ class _Builder:
 def _problems(error: ValidationError, document: Document) -> list[Problem]:
     found = []
     items = error.errors()
-    for item in items[:MAX_PROBLEMS]:
+    placed = [
+        (_path_in(document.value, item["loc"], is_missing=item["type"] == "missing"), item)
+        for item in items[:MAX_PROBLEMS]
+    ]
+    for path, item in placed:
         if item["type"] == "too_short" and _has_wrong_items(item["loc"], items):
             continue  # wrong items are not counted: a list is not short because of them
-        path = _path_in(document.value, item["loc"], is_missing=item["type"] == "missing")
+        if item["type"] in OTHER_FORMS and _is_wrong_in_its_own_form(path, placed):
+            continue
+        tag: Path = ()
         if item["type"] == "union_tag_invalid":
-            path = (*path, str((item.get("ctx") or {}).get("discriminator", "type")).strip("'"))
-        found.append(document.problem(path, *words(item, path, Manifest)))
+            tag = (str((item.get("ctx") or {}).get("discriminator", "type")).strip("'"),)
+        here = (*path, *tag)
+        found.append(document.problem(here, *words(item, here, Manifest)))
     return found
 
 
 def _has_wrong_items(loc: Sequence[str | int], items: Sequence[Any]) -> bool:
     """Whether there are errors within the list at `loc`."""
     return any(len(each["loc"]) > len(loc) and tuple(each["loc"][: len(loc)]) == tuple(loc) for each in items)
+
+
+def _is_wrong_in_its_own_form(path: Path, placed: Sequence[tuple[Path, Any]]) -> bool:
+    """Whether something else is wrong with a value that may be of several forms: then it has one of them."""
+    return any(other[: len(path)] == path and each["type"] not in OTHER_FORMS for other, each in placed)
 
 
 def _path_in(value: Any, loc: Sequence[str | int], *, is_missing: bool) -> Path:

@@ -22,11 +22,20 @@ _SECRET_WORDS = (
 )
 _SHOWN_CHARACTERS = 80
 _NAME = "use lower-case letters, digits, - and _, 63 at most, with a letter or digit at both ends"
+_HEADER = "names of headers are of letters, digits and -, without blanks, such as X-Signature"
+_STREAM = "write SOURCE.STREAM, such as shop.orders"
 _FORMS: Mapping[str, str] = {  # what a text looks like, by the key that it stands at
     "table": "use letters, digits and _, 63 at most, with a letter or _ first; the schema is the tenant's",
     "exchange": "use letters, digits and . _ - :, 127 at most",
     "status": "write a status such as 404",
     "stop_on_status": "write a status such as 404",
+    "header": _HEADER,
+    "alt_headers": _HEADER,
+    "headers": f"{_HEADER}; values are of visible ASCII characters",
+    "stream": _STREAM,
+    "streams": _STREAM,
+    "from": "write header:NAME, body:PATH, claim:NAME or sig",
+    "scheme": "write the name of a preset, see `headwater presets list`",
 }
 KINDS: Mapping[str, str] = {
     "model_type": "must be a mapping",
@@ -50,7 +59,13 @@ _BOUNDS: Mapping[str, tuple[str, str]] = {  # what is said, and the member of th
     "less_than": ("must be less than {}", "lt"),
     "string_too_short": ("must have {} characters or more", "min_length"),
     "string_too_long": ("must have {} characters or fewer", "max_length"),
+    "too_short": ("must have {} items or more", "min_length"),
+    "too_long": ("must have {} items or fewer", "max_length"),
 }
+_TIME = "write a time such as 2026-12-04T18:00:00Z"
+OTHER_FORMS = frozenset(  # faults that say of a value that may be of several forms which one it does not have
+    {"string_type", "model_type", "model_attributes_type", "dict_type", "tuple_type", "list_type"}
+)
 
 
 def words(item: Any, path: Path, root: type[BaseModel]) -> tuple[str, str]:
@@ -77,6 +92,8 @@ def words(item: Any, path: Path, root: type[BaseModel]) -> tuple[str, str]:
         return _unknown_word(item, context, given)
     if kind in _BOUNDS:
         return _beyond(kind, context) + given, ""
+    if kind.startswith(("datetime_", "timezone_")):
+        return f"is no time{given}", _TIME
     if kind in KINDS:
         return KINDS[kind] + given, _mend_of_kind(item.get("input"), kind)
     what = item["msg"].removeprefix("Value error, ")
@@ -86,9 +103,9 @@ def words(item: Any, path: Path, root: type[BaseModel]) -> tuple[str, str]:
 def _beyond(kind: str, context: Mapping[str, Any]) -> str:
     text, name = _BOUNDS[kind]
     bound = context.get(name)
-    if (kind, bound) == ("string_too_short", 1):
+    if (kind, bound) in {("string_too_short", 1), ("too_short", 1)}:
         return "must not be empty"
-    return text.format(f"{bound:g}" if isinstance(bound, int | float) else bound)
+    return text.format(f"{bound:g}" if isinstance(bound, float) and not bound.is_integer() else bound)
 
 
 def _mend_of_kind(value: Any, kind: str) -> str:

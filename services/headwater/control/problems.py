@@ -150,6 +150,8 @@ def _sentence(item: Any) -> str:
         return "is missing"
     if item["type"] in KINDS:
         return KINDS[item["type"]]
+    if item["type"].startswith(("datetime_", "timezone_")):
+        return "is no time; write one such as 2026-12-04T18:00:00Z"
     return str(item["msg"]).removeprefix("Value error, ")
 
 

@@ -3,12 +3,12 @@
 import re
 from collections.abc import Iterator
 
-from headwater.contracts.endpoint import Endpoint
-from headwater.contracts.endpoints import DeliveryRecords, SecretWindow
+from headwater.contracts.endpoint import Endpoint, EndpointTable
+from headwater.contracts.endpoints import NO_CONTENT, DeliveryRecords, SecretWindow
 from headwater.contracts.fields import RecordField
 from headwater.contracts.manifest import Manifest
 from headwater.control.finding import Finding, Path, split_sentence
-from headwater.control.validation_sources import twice, wrong_expression
+from headwater.control.validation_sources import twice, unknown_fields, wrong_expression
 from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret
 from headwater.plugins.secret_text import names_in
@@ -36,11 +36,24 @@ def _in_endpoint(path: Path, endpoint: Endpoint) -> Iterator[Finding]:
     try:
         handshake = handshake_of(endpoint, scheme)
     except ConfigError as error:
-        yield Finding((*path, "handshake"), *split_sentence(str(error).removeprefix("handshake: ")))
+        yield _handshake_fault(path, str(error))
         return
     yield from _secrets(path, endpoint, scheme, is_needed=needs_secret(scheme, handshake))
     wrong = list(_expressions(path, endpoint))
     yield from wrong or _effects(path, endpoint)
+    yield from _fields(path, endpoint)
+    if endpoint.respond.body is not None and endpoint.respond.status in NO_CONTENT:
+        yield Finding(
+            (*path, "respond", "body"),
+            f"an answer with status {endpoint.respond.status} has no body",
+            "leave it out, or answer with status 200",
+        )
+    if endpoint.public_url is not None and any(mark in endpoint.public_url for mark in "?#"):
+        yield Finding(
+            (*path, "public_url"),
+            "is where the path of a request is added, so it has no query",
+            "write scheme and host, such as https://hooks.example.com",
+        )
     for name in sorted(scheme.context_names - set(endpoint.context)):
         yield Finding(
             (*path, "context"),
@@ -57,6 +70,12 @@ def _scheme_fault(path: Path, endpoint: Endpoint, text: str) -> Finding:
         return Finding((*path, "scheme"), what, mend)
     parts = match[1].split(".") if match else []
     return Finding((*path, "definition", *parts), what, mend)
+
+
+def _handshake_fault(path: Path, text: str) -> Finding:
+    match = _PLACE.match(text)
+    parts = match[1].split(".") if match else ["handshake"]
+    return Finding((*path, *parts), *split_sentence(text[match.end() :] if match else text))
 
 
 def _secrets(path: Path, endpoint: Endpoint, scheme: Scheme, *, is_needed: bool) -> Iterator[Finding]:
@@ -106,6 +125,16 @@ def _table(
         ((*path, "records", "filter"), records.filter),
         *(((*path, "fields", index, "path"), rule.path) for index, rule in enumerate(fields)),
     ]
+
+
+def _fields(path: Path, endpoint: Endpoint) -> Iterator[Finding]:
+    """Destinations that name a field which their rows do not have."""
+    tables: list[tuple[Path, Endpoint | EndpointTable]] = [((), endpoint)]
+    tables += [(("tables", index), table) for index, table in enumerate(endpoint.tables)]
+    for place, table in tables:
+        if table.destination is not None and table.fields and table.rest != "keep":
+            there = {rule.name for rule in table.fields}
+            yield from unknown_fields((*path, *place, "destination"), table.destination, there)
 
 
 def _effects(path: Path, endpoint: Endpoint) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from headwater.contracts.destination import Destination
@@ -148,16 +149,17 @@ def _fields(path: Path, stream: Stream) -> Iterator[Finding]:
     there = {rule.name for rule in stream.fields}
     if stream.parent is not None:
         there |= {field.name for field in stream.parent.include}
+    yield from unknown_fields((*path, "destination"), destination, there)
+
+
+def unknown_fields(path: Path, destination: Destination, there: AbstractSet[str]) -> Iterator[Finding]:
+    """Fields that the destination names and its rows do not have; `there` are all that they have."""
     named: list[tuple[str, str | None]] = [("key", name) for name in destination.key]
     named += [("children", name) for name in destination.children]
     named += [("order_by", destination.order_by), ("deleted_field", destination.deleted_field)]
     for option, name in named:
         if name is not None and name not in there:
-            yield Finding(
-                (*path, "destination", option),
-                f"no field {name!r} is in `fields`",
-                "add it, or correct the name",
-            )
+            yield Finding((*path, option), f"no field {name!r} is in `fields`", "add it, or correct the name")
 
 
 def _in_destination(path: Path, stream: Stream) -> Iterator[Finding]:

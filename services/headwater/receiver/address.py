@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 
 from headwater.contracts.endpoint import Endpoint
-from headwater.contracts.endpoints import SecretWindow
+from headwater.contracts.endpoints import NO_CONTENT, SecretWindow
 from headwater.model.errors import ConfigError, SecretError
 from headwater.model.ids import KeyIds
 from headwater.model.secret import Secret
@@ -25,7 +25,6 @@ from headwater.receiver.senders import Network, networks
 from headwater.store.endpoints import handshake_secret_name
 
 DEFAULT_TOLERANCE_S = 300.0
-NO_CONTENT = 204
 _ID = "{delivery_id}"
 # What authorises a sender; of schemes with a token its own header as well, since that is the secret itself.
 SHIELDED_HEADERS = frozenset({b"authorization", b"proxy-authorization", b"cookie"})
@@ -50,7 +49,7 @@ class Success:
             lines = [f"{name}: {value}" for name, value in self.headers]
             if not _SERVERS_OWN.isdisjoint(name.lower() for name, _ in self.headers):
                 return None
-            if self.status != NO_CONTENT:
+            if self.status != HTTPStatus.NO_CONTENT:
                 lines.append(f"Content-Length: {len(self.body(str(UUID(int=0))))}")
             return "\r\n".join((f"HTTP/1.1 {self.status} {phrase}", *lines, "")).encode("ascii")
         except ValueError:  # a status without a phrase, or a header that is not ASCII
@@ -167,8 +166,9 @@ def _success(endpoint: Endpoint) -> Success:
             text = orjson.dumps(respond.body).decode()
         except TypeError as error:
             raise ConfigError("respond.body: cannot be written as JSON") from error
-    pieces = tuple(text.split(_ID)) if respond.status != NO_CONTENT else ("",)
+    has_body = respond.status not in NO_CONTENT
+    pieces = tuple(text.split(_ID)) if has_body else ("",)
     headers = dict(respond.headers)
-    if respond.status != NO_CONTENT and not any(name.lower() == "content-type" for name in headers):
+    if has_body and not any(name.lower() == "content-type" for name in headers):
         headers["Content-Type"] = kind
     return Success(respond.status, tuple(headers.items()), pieces)

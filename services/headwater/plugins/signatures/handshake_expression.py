@@ -45,8 +45,7 @@ def compile_expression(definition: Mapping[str, Any]) -> Handshake:
     try:
         read = ExpressionHandshake.model_validate(definition)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-        raise ConfigError(f"handshake: {faults}") from None
+        raise ConfigError(_sentence(error.errors(include_url=False)[0])) from None
     when, answer = _compiled("when", read.when), _compiled("answer", read.answer)
 
     def reply(question: Question) -> HandshakeAnswer | None:
@@ -61,12 +60,23 @@ def compile_expression(definition: Mapping[str, Any]) -> Handshake:
     return Handshake("expression", frozenset(read.methods), signed=read.signed, reply=reply)
 
 
+def _sentence(fault: Mapping[str, Any]) -> str:
+    place = ".".join(["handshake", *(str(part) for part in fault["loc"] if isinstance(part, str))])
+    if fault["type"] == "missing":
+        return f"{place}: is missing; write {{when: EXPRESSION, answer: EXPRESSION}}"
+    if fault["type"] == "extra_forbidden":
+        return f"{place}: is not known here; there are when, answer, methods and signed"
+    return f"{place}: {fault['msg']}"
+
+
 def _compiled(name: str, text: str) -> Any:
     try:
         return jmespath.compile(text)
     except (JMESPathError, RecursionError) as error:
-        said = str(error).splitlines()[0]
-        raise ConfigError(f"handshake.{name}: is no JMESPath expression ({said}); mend it") from None
+        said = " ".join(str(error).split())[:200]
+        raise ConfigError(
+            f"handshake.{name}: is no JMESPath: {said}; see https://jmespath.org for its rules"
+        ) from None
 
 
 def _seen(question: Question) -> dict[str, Any]:
