@@ -43,10 +43,14 @@ def judged(
         ("query.source == 'eu'", "done"),
         ("method == 'POST' && type == 'paid'", "done"),
         ("contains(body.tags, 'vip')", "done"),
+        ("body.a < `2`", "done"),
+        ("body.a > `1`", "filtered"),
+        ("body.text > `1`", "filtered"),  # JMESPath: a text and a number have no order
+        ("body.text > `1` || body.a <= 'z' || body.tags > `0` || body.a == `1`", "done"),
     ],
 )
 def test_a_filter_says_whether_a_delivery_is_wanted(expression: str, state: str) -> None:
-    body = b'{"a": 1, "zero": 0, "empty": [], "tags": ["vip"]}'
+    body = b'{"a": 1, "zero": 0, "empty": [], "tags": ["vip"], "text": "2"}'
 
     found = judged(
         {"filter": expression, "destination": {"table": "t"}}, body, (*JSON, ("X-Kind", "order")), "paid",
@@ -70,6 +74,7 @@ def test_a_filter_that_cannot_be_applied_makes_a_dead_delivery() -> None:
     assert found.state == "dead"
     assert found.reason is not None
     assert found.reason.startswith("filter:")
+    assert found.reason.endswith("contains() takes array or string, and got number")
 
 
 def test_a_body_that_nobody_asks_for_is_not_read() -> None:

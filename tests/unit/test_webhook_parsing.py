@@ -28,6 +28,12 @@ READ: dict[str, tuple[bytes, tuple[tuple[str, str], ...], str, Any]] = {
         {"a": 1},
     ),
     "JSON of a type of its own": (b'"x"', typed("application/vnd.x+json"), "json", "x"),
+    "JSON in the charset that its sender names": (
+        '{"a": "grüß"}'.encode("latin-1"),
+        typed("application/json; charset=iso-8859-1"),
+        "json",
+        {"a": "grüß"},
+    ),
     "long numbers digit for digit": (b"[12345678901234567890123]", JSON, "json", None),
     "nothing": (b" \n", JSON, "empty", None),
     "JSON lines": (b'{"a": 1}\n\n{"a": 2}\n', typed("application/x-ndjson"), "ndjson", [{"a": 1}, {"a": 2}]),
@@ -129,7 +135,9 @@ def test_a_body_is_read_as_what_it_is(name: str) -> None:
 
 NOT_READ: dict[str, tuple[bytes, tuple[tuple[str, str], ...], str]] = {
     "cut JSON": (b'{"a":', JSON, "not JSON"),
-    "deep JSON": (b"[" * 200_000, JSON, "not JSON"),
+    "deep JSON": (b"[" * 200_000, JSON, "not JSON: it is nested too deeply"),
+    "JSON in latin-1": ('{"a": "ü"}'.encode("latin-1"), JSON, "not JSON: byte 8 is not UTF-8"),
+    "cut JSON in a charset": (b'{"a": "\xfc', typed("application/json; charset=latin1"), "not JSON"),
     "NaN": (b"[NaN]", JSON, "not JSON"),
     "bytes": (b"\x89PNG\x00\x01", typed("image/png"), "neither JSON nor text"),
     "XML with a document type": (

@@ -50,7 +50,11 @@ def loads(body: bytes, *, is_plain: bool | None = None) -> Any:
             pass  # the slow way decides: it takes lone surrogates, and says where the fault is
     try:
         return json.loads(body, parse_float=_decimal, parse_int=_integer, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
+    except UnicodeDecodeError as error:
+        raise ContractError(f"not JSON: byte {error.start + 1} is not UTF-8") from error
+    except RecursionError as error:
+        raise ContractError("not JSON: it is nested too deeply") from error
+    except ValueError as error:
         raise ContractError(f"not JSON: {error}") from error
 
 

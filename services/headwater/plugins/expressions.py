@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import jmespath
-from jmespath import functions
-from jmespath.exceptions import JMESPathError
+from jmespath import functions, visitor
+from jmespath.exceptions import JMESPathError, JMESPathTypeError
 
 from headwater.contracts.codec import dumps
 from headwater.model.errors import ConfigError, SourceError
@@ -48,7 +48,28 @@ def _with_decimal(names: Sequence[str]) -> list[str]:
     return [*names, "Decimal"] if "float" in names else list(names)
 
 
-_OPTIONS = jmespath.Options(custom_functions=_Functions())
+def _or_null(order: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool | None]:
+    """JMESPath's orders of numbers: what is no such pair, say a text and a number, has none and gives null."""
+
+    def ordered(left: Any, right: Any) -> bool | None:
+        try:
+            return order(left, right)
+        except TypeError:  # the library compares texts as well, and fails where only one side is one
+            return None
+
+    return ordered
+
+
+class _Interpreter(visitor.TreeInterpreter):  # type: ignore[misc]
+    COMPARATOR_FUNC: ClassVar[Any] = {
+        name: compare if name in ("eq", "ne") else _or_null(compare)
+        for name, compare in visitor.TreeInterpreter.COMPARATOR_FUNC.items()
+    }
+
+
+_INTERPRETER = _Interpreter(
+    jmespath.Options(custom_functions=_Functions())
+)  # holds nothing of what it visits
 
 
 class _Missing:
@@ -84,7 +105,9 @@ def compile_path(expression: str) -> Getter:
         raise ConfigError(f"{expression!r} is no JMESPath: {error}") from error
     prefix = _PREFIX.match(expression)
     return _search(
-        expression, partial(compiled.search, options=_OPTIONS), _plain(_names(prefix[1])) if prefix else None
+        expression,
+        partial(_INTERPRETER.visit, compiled.parsed),
+        _plain(_names(prefix[1])) if prefix else None,
     )
 
 
@@ -126,11 +149,20 @@ def _search(expression: str, search: Getter, prefix: Getter | None) -> Getter:
             found = search(document)
         except (JMESPathError, RecursionError, TypeError, ValueError) as error:
             raise SourceError(
-                "expression_failed", f"{expression[:80]!r} cannot be applied: {type(error).__name__}"
+                "expression_failed", f"{expression[:80]!r} cannot be applied: {_why(error)}"
             ) from error
         return MISSING if found is None and prefix is None else found
 
     return get
+
+
+def _why(error: Exception) -> str:
+    """What is wrong, without the value that it is wrong about."""
+    if isinstance(error, JMESPathTypeError):
+        return (
+            f"{error.function_name}() takes {' or '.join(error.expected_types)}, and got {error.actual_type}"
+        )
+    return type(error).__name__
 
 
 def is_true(value: Any) -> bool:

@@ -108,8 +108,17 @@ def _is_text(body: bytes) -> bool:
     return b"\0" not in body
 
 
-def _json(body: bytes, _type: str, _headers: Headers) -> Parsed:
-    return Parsed("json", loads(body))
+def _json(body: bytes, content_type: str, _headers: Headers) -> Parsed:
+    """JSON is UTF-8 (RFC 8259 §8.1), or UTF-16 and 32 by their first bytes; else the charset that the sender names."""
+    try:
+        return Parsed("json", loads(body))
+    except ContractError:
+        if "charset" not in content_type.lower():
+            raise
+        told = utf8(body, content_type)
+        if told == body:
+            raise
+    return Parsed("json", loads(told))
 
 
 def _ndjson(body: bytes, content_type: str, _headers: Headers) -> Parsed:
