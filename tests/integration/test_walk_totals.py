@@ -1,4 +1,4 @@
-"""What an API says of the whole walk, through the whole product: what a total that is none does to the table."""
+"""What an API says of the whole walk, through the whole product: what has not been seen is not taken from the table."""
 
 import json
 from datetime import UTC, datetime
@@ -7,18 +7,18 @@ from typing import Any
 from tests.support.processes import free_port
 from tests.support.spine import Spine, open_spine, working
 
-from headwater.app.hostile import Behaviour, HostileApi
+from headwater.app.hostile import Behaviour, Fault, HostileApi
 from headwater.store import runs
 from headwater.store.runs import NewRun
 
 
-def manifest(port: int) -> str:
+def manifest(port: int, **destination: Any) -> str:
     stream = {
         "name": "items",
-        "request": {"path": "items"},
+        "request": {"path": "items", "headers": {"If-None-Match": '"1"'}},
         "pagination": {"type": "offset", "total": "total"},
         "records": {"path": "items"},
-        "destination": {"table": "items", "mode": "merge", "key": "id", "delete_missing": 0.5},
+        "destination": {"table": "items", **destination},
     }
     source = {
         "name": "shop",
@@ -41,7 +41,7 @@ async def walked(spine: Spine, port: int, behaviour: Behaviour) -> Any:
 async def test_a_walk_whose_total_shrank_deletes_nothing(database: str) -> None:
     port = free_port()
     async with open_spine(database) as spine, working(spine):
-        await spine.apply(manifest(port))
+        await spine.apply(manifest(port, mode="merge", key="id", delete_missing=0.5))
         await walked(spine, port, Behaviour(total="number", count=240))
 
         run = await walked(spine, port, Behaviour(total="shrinks", count=230))
@@ -49,3 +49,16 @@ async def test_a_walk_whose_total_shrank_deletes_nothing(database: str) -> None:
         assert (run["state"], run["deleted"]) == ("succeeded", 0)
         assert set(run["warnings"]) == {"total_shrank", "deletions_held_back"}
         assert len(await spine.rows_of("items", "id")) == 240
+
+
+async def test_an_answer_that_nothing_changed_replaces_nothing(database: str) -> None:
+    port = free_port()
+    async with open_spine(database) as spine, working(spine):
+        await spine.apply(manifest(port, mode="replace"))
+        await walked(spine, port, Behaviour())
+
+        run = await walked(spine, port, Behaviour(faults=(Fault(1, 304, 9, {}, ""),)))
+
+        assert (run["state"], run["received"]) == ("succeeded", 0)
+        assert set(run["warnings"]) == {"not_modified", "replacement_held_back"}
+        assert len(await spine.rows_of("items", "id")) == 230

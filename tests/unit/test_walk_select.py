@@ -103,7 +103,7 @@ def test_a_label_that_means_no_charset_harms_nothing(label: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"  \n", b"<html>sign in</html>", b'{"a": 1', b"{'a': 1}", b"[NaN]", b"\x00\x01\x02"]
+    "body", [b"", b"  \n", b"<html>sign in</html>", b"{'a': 1}", b"[NaN]", b"\x00\x01\x02"]
 )
 def test_what_is_no_json_is_an_error_and_not_an_empty_page(body: bytes) -> None:
     with pytest.raises(SourceError) as caught:
@@ -111,6 +111,14 @@ def test_what_is_no_json_is_an_error_and_not_an_empty_page(body: bytes) -> None:
 
     assert caught.value.kind == "undecodable"
     assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("body", [b'{"a": 1', b'{"a": "b', b'{"a": [1, 2', b'[{"a": 1},', b'{"a":'])
+def test_a_text_that_ends_in_the_middle_may_be_whole_when_it_is_asked_for_again(body: bytes) -> None:
+    with pytest.raises(SourceError, match="ends in the middle") as caught:
+        document_of(_response(body))
+
+    assert (caught.value.kind, caught.value.retryable) == ("undecodable", True)
 
 
 def test_the_sample_of_an_undecodable_body_is_short_plain_and_masked() -> None:

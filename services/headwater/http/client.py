@@ -200,10 +200,15 @@ class HttpClient:
             encodings = "gzip"
         if not encodings or not raw.body:
             return raw.body
+        body = await self._unpacked(raw.body, encodings, cap)
+        # some servers compress what was compressed already, and tell of one of the two
+        return await self._unpacked(body, "gzip", cap) if body.startswith(_GZIP) else body
+
+    async def _unpacked(self, body: bytes, encodings: str, cap: int) -> bytes:
         ratio = self._limits.ratio
-        if len(raw.body) < _THREAD_BYTES:
-            return decode_body(raw.body, encodings, max_bytes=cap, max_ratio=ratio)
-        return await asyncio.to_thread(decode_body, raw.body, encodings, max_bytes=cap, max_ratio=ratio)
+        if len(body) < _THREAD_BYTES:
+            return decode_body(body, encodings, max_bytes=cap, max_ratio=ratio)
+        return await asyncio.to_thread(decode_body, body, encodings, max_bytes=cap, max_ratio=ratio)
 
     def _pool(self, allowed: tuple[AddressRange, ...]) -> _Pool:
         """The connections for this list of ranges.

@@ -15,6 +15,9 @@ else:
 
 ACCEPT_ENCODING = "gzip, deflate, br, zstd"
 MAX_ENCODINGS = 2  # more layers than that are an attack or a broken proxy
+_NONE = frozenset(
+    {"", "identity", "none", "binary", "utf-8", "utf8", "aws-chunked"}
+)  # the last three by mistake
 _RATIO_FLOOR_BYTES = 8 * 1024 * 1024  # below this size a high ratio harms nobody
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # RFC 8878 §3.1.1
@@ -28,8 +31,7 @@ def decode_body(body: bytes, encodings: str | None, *, max_bytes: int, max_ratio
     Raises: SourceError `too_large` (over `max_bytes`, or over 8 MiB and `max_ratio` times the wire's size),
     `bad_encoding` (unknown or damaged), `cut_body` (ends early; retryable).
     """
-    layers = [layer for text in (encodings or "").split(",") if (layer := text.strip().lower()) != "identity"]
-    layers = [layer for layer in layers if layer]
+    layers = [layer for text in (encodings or "").split(",") if (layer := text.strip().lower()) not in _NONE]
     if len(layers) > MAX_ENCODINGS:
         raise SourceError("bad_encoding", f"the answer's body has {len(layers)} layers of compression")
     limit = min(max_bytes, max(_RATIO_FLOOR_BYTES, len(body) * max_ratio))

@@ -33,9 +33,11 @@ def _links(text: str) -> Iterable[Link]:
         if end < 0:
             return
         position, parameters = _parameters(text, end + 1)
-        # RFC 8288 §3.3: only the first rel counts; `anchor` would make it a link of another page
-        if "anchor" not in parameters:
-            yield Link(text[start + 1 : end].strip(), tuple(parameters.get("rel", "").lower().split()))
+        # RFC 8288 §3.3: only the first rel counts; `anchor` would make it a link of another page. Servers put rel into
+        # single quotes too, and some (Sentry) say by `results` that nothing is behind the link.
+        if "anchor" not in parameters and parameters.get("results", "").lower() != "false":
+            rels = parameters.get("rel", "").strip("'").lower().split()
+            yield Link(text[start + 1 : end].strip(), tuple(rels))
 
 
 def _parameters(text: str, position: int) -> tuple[int, dict[str, str]]:

@@ -10,6 +10,7 @@ from headwater.model.run import StopReason
 from headwater.persister.slicing import CURSOR_CHANGED, Slices, slices_of_attempt
 from headwater.plugins.paginators.base import WARNING_SHRANK
 from headwater.plugins.walk.boundary import joined, together
+from headwater.plugins.walk.judge import WARNING_UNCHANGED
 from headwater.plugins.walk.parents import WARNING_PARENTS_REJECTED
 from headwater.store import children, cursors, ledger
 
@@ -19,7 +20,7 @@ INCOMPLETE = frozenset(
     {"total_not_met", "limit_reached", "cursor_absent", NONE_FOUND}
 )  # warnings which say that there was more than came
 
-UNSEEN = frozenset({WARNING_PARENTS_REJECTED, WARNING_SHRANK})  # what is there may not have been seen
+UNSEEN = frozenset({WARNING_PARENTS_REJECTED, WARNING_SHRANK, WARNING_UNCHANGED})  # not all was seen
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,50 @@ HIDDEN: Mapping[str, Case] = {
         ids=range(100),
         errors={"if": "error", "message": "error"},
     ),
+    "error_beside_no_records": Case(
+        Behaviour(
+            faults=(Fault(2, 200, 9, {}, '{"items": [], "error": {"code": 17, "message": "db down"}}'),)
+        ),
+        OFFSET,
+        "error:error_in_answer",
+        ids=range(100),
+    ),
+    "error_instead_of_records": Case(
+        Behaviour(faults=(Fault(2, 200, 9, {}, '{"success": false, "message": "db down"}'),)),
+        OFFSET,
+        "error:error_in_answer",
+        ids=range(100),
+    ),
+    "error_that_is_none": Case(
+        Behaviour(faults=(Fault(3, 200, 9, {}, '{"items": [], "error": {"code": 0}, "errors": []}'),)),
+        OFFSET,
+        "empty_page",
+        ids=range(200),
+    ),
+    "status_202_not_ready": Case(
+        Behaviour(faults=(Fault(1, 202, 2, {"Retry-After": "2"}, '{"items": []}'),)),
+        OFFSET,
+        "empty_page",
+        waits_s=(2.0, 2.0),
+    ),
+    "status_202_never_ready": Case(
+        Behaviour(faults=(Fault(1, 202, 9, {}, '{"state": "processing"}'),)),
+        OFFSET,
+        "error:not_ready",
+        ids=(),
+        waits_s=_AGAIN,
+    ),
+    "status_304_although_nothing_is_known": Case(
+        Behaviour(faults=(Fault(2, 304, 9, {}, ""),)), OFFSET, "error:http_304", ids=range(100)
+    ),
+    "status_304_for_what_is_known": Case(
+        Behaviour(faults=(Fault(1, 304, 9, {}, ""),)),
+        OFFSET,
+        "status_end",
+        ids=(),
+        warnings=frozenset({"not_modified"}),
+        request={"headers": {"If-None-Match": '"1"'}},
+    ),
     "error_in_200_again": Case(
         Behaviour(faults=(Fault(2, 200, 2, {}, '{"items": [], "ok": "false"}'),)),
         OFFSET,
@@ -86,6 +130,19 @@ BODIES: Mapping[str, Case] = {
     "body_false_zstd_label": Case(Behaviour(body="false_zstd"), OFFSET, "empty_page"),
     "body_unknown_encoding": Case(Behaviour(body="unknown_encoding"), OFFSET, "error:bad_encoding", ids=()),
     "body_many_encodings": Case(Behaviour(body="many_encodings"), OFFSET, "error:bad_encoding", ids=()),
+    "body_gzip_twice": Case(Behaviour(body="gzip_twice"), OFFSET, "empty_page"),
+    "body_encoding_is_a_charset": Case(Behaviour(body="utf8_encoding"), OFFSET, "empty_page"),
+    "body_padded_with_nul": Case(Behaviour(body="nuls"), OFFSET, "empty_page"),
+    "body_ends_in_the_middle": Case(
+        Behaviour(body="cut_json"), OFFSET, "error:undecodable", ids=range(100), waits_s=_AGAIN
+    ),
+    "body_list_of_numbers": Case(Behaviour(records="numbers"), OFFSET, "error:records_missing", ids=()),
+    "body_object_of_objects": Case(
+        Behaviour(faults=(Fault(1, 200, 9, {}, '{"items": {"a": {"id": 1}, "b": {"id": 2}}}'),)),
+        OFFSET,
+        "error:records_missing",
+        ids=(),
+    ),
     "body_gzip_bomb": Case(Behaviour(body="bomb_gzip"), OFFSET, "error:too_large", ids=range(100)),
     "body_br_bomb": Case(Behaviour(body="bomb_br"), OFFSET, "error:too_large", ids=range(100)),
     "body_zstd_bomb": Case(Behaviour(body="bomb_zstd"), OFFSET, "error:too_large", ids=range(100)),
@@ -128,6 +185,15 @@ BODIES: Mapping[str, Case] = {
         Behaviour(total="number"), OFFSET, "error:records_missing", ids=(), records="total"
     ),
     "ndjson": Case(_LINES, OFFSET, "empty_page", records=None, form={"format": "ndjson"}),
+    "ndjson_whose_last_line_is_cut": Case(
+        replace(_LINES, body="ndjson_cut"),
+        OFFSET,
+        "error:undecodable",
+        records=None,
+        form={"format": "ndjson"},
+        ids=range(100),
+        waits_s=_AGAIN,
+    ),
     "ndjson_with_a_broken_line": Case(
         replace(_LINES, body="ndjson_broken"),
         OFFSET,
@@ -148,6 +214,9 @@ BODIES: Mapping[str, Case] = {
         records=None,
         form={"format": "csv", "delimiter": ";"},
     ),
+    "csv_that_says_its_delimiter": Case(
+        replace(_LINES, body="csv_sep"), OFFSET, "empty_page", records=None, form={"format": "csv"}
+    ),
     "csv_with_a_row_too_long": Case(
         replace(_LINES, body="csv_broken"),
         OFFSET,
@@ -160,6 +229,13 @@ BODIES: Mapping[str, Case] = {
     ),
     "xml": Case(
         Behaviour(body="xml", count=250, cap=100),
+        OFFSET | {"end_on_short_page": True},
+        "short_page",
+        records="answer.items.item",
+        form={"format": "xml"},
+    ),
+    "xml_behind_blanks": Case(
+        Behaviour(body="xml_blank", count=250),
         OFFSET | {"end_on_short_page": True},
         "short_page",
         records="answer.items.item",

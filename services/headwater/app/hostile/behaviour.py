@@ -37,7 +37,9 @@ class Behaviour:
     total_pages: str = ""  # number, text, first_page, shrinks
     has_more: str = ""  # bool, text, number, always
     totals_in_headers: bool = False
-    next: str = "plain"  # plain, absent, empty, false, zero, number, object, self, cycle, foreign, relative, plain_http
+    # plain, absent, empty, false, text_null, zero, number, object, self, cycle, foreign, relative; of links also
+    # single_quotes, no_results
+    next: str = "plain"
     next_in_header: bool = False
     holes: tuple[int, ...] = ()  # pages that come empty in the middle
     thin: tuple[int, ...] = ()  # pages whose rows were filtered after paging
@@ -61,6 +63,8 @@ class Behaviour:
 
 def record(number: int, kind: str = "plain") -> Any:
     """Record `number` of the collection, the same whenever it is asked for."""
+    if kind == "numbers":
+        return number
     if kind == "mixed" and number % 50 == 7:
         return f"record {number} is no object"
     made: Record = {

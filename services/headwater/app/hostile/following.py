@@ -36,6 +36,15 @@ FOLLOWING: Mapping[str, Case] = {
     "cursor_absent_end": Case(Behaviour(style="cursor", next="absent"), CURSOR, "cursor_end"),
     "cursor_empty_end": Case(Behaviour(style="cursor", next="empty"), CURSOR, "cursor_end"),
     "cursor_false_end": Case(Behaviour(style="cursor", next="false"), CURSOR, "cursor_end"),
+    "cursor_text_null_end": Case(
+        Behaviour(style="cursor", next="text_null"), CURSOR, "cursor_end", requests=3
+    ),
+    "cursor_self_at_the_total": Case(
+        Behaviour(style="cursor", next="self", total="number", count=200),
+        CURSOR | {"total": "total"},
+        "total_reached",
+        requests=2,
+    ),
     "cursor_number": Case(Behaviour(style="cursor", next="number"), CURSOR, "cursor_end"),
     "cursor_zero_is_a_cursor": Case(Behaviour(style="cursor", next="zero"), CURSOR, "cursor_end", requests=3),
     "cursor_in_header": Case(
@@ -113,6 +122,10 @@ FOLLOWING: Mapping[str, Case] = {
         Behaviour(style="next_url", next="self"), NEXT_URL, "loop", ids=range(200), warnings=LOOP
     ),
     "link_header": Case(Behaviour(style="link"), LINK, "cursor_end", requests=3),
+    "link_in_single_quotes": Case(
+        Behaviour(style="link", next="single_quotes"), LINK, "cursor_end", requests=3
+    ),
+    "link_without_results": Case(Behaviour(style="link", next="no_results"), LINK, "cursor_end", requests=3),
     "link_bare_list": Case(Behaviour(style="link", envelope=""), LINK, "cursor_end", records=None),
     "link_self": Case(Behaviour(style="link", next="self"), LINK, "loop", ids=range(200), warnings=LOOP),
 }

@@ -138,14 +138,19 @@ class Pages:
         if style.next == "cycle" and start >= 2 * size:
             following = size
         if is_last and style.next not in {"cycle", "self"}:
-            value: Any = {"absent": ..., "empty": "", "false": False}.get(style.next)
+            value: Any = {"absent": ..., "empty": "", "false": False, "text_null": "null"}.get(style.next)
         elif style.style == "cursor":
             value = _cursor(following, style.next)
         else:
             value = self._url(following, size)
         if style.style == "link":
-            if isinstance(value, str) and value:
-                headers["Link"] = f'<{self.base}?a=1,2>; rel="first", <{value}>; title="a,b"; REL="last Next"'
+            if style.next == "no_results":  # there is always a link, which says what is behind it
+                headers["Link"] = (
+                    f'<{self._url(following, size)}>; rel="next"; results="{str(not is_last).lower()}"'
+                )
+            elif isinstance(value, str) and value:
+                rel = "rel='next'" if style.next == "single_quotes" else 'REL="last Next"'
+                headers["Link"] = f'<{self.base}?a=1,2>; rel="first", <{value}>; title="a,b"; {rel}'
         elif style.next_in_header:
             if isinstance(value, str):
                 headers["X-Next"] = value

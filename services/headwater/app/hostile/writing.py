@@ -39,6 +39,10 @@ def written(document: Any, headers: Mapping[str, str], style: Behaviour, page: i
     if packed in _PACKERS:
         body = _packed(body, form, packed, page)
         more["Content-Encoding"] = packed
+    elif form == "gzip_twice":
+        body, more["Content-Encoding"] = gzip.compress(gzip.compress(body)), "gzip"
+    elif form == "utf8_encoding":
+        more["Content-Encoding"] = "utf-8"
     elif form in {"false_gzip", "false_zstd"}:
         more["Content-Encoding"] = form.removeprefix("false_")
     elif form == "unknown_encoding":
@@ -95,17 +99,22 @@ def _twice(document: Any, _: int) -> tuple[bytes, str]:
     return _text(document).replace('"id": ', '"id": -1, "id": ').encode(), "application/json"
 
 
-def _ndjson(document: Any, page: int, *, broken: bool = False) -> tuple[bytes, str]:
+def _ndjson(document: Any, page: int, *, broken: bool = False, cut: bool = False) -> tuple[bytes, str]:
     lines = [_text(row) for row in document]
+    if cut and page == 2:
+        return "\n".join(lines)[:-20].encode(), "application/x-ndjson"
     if broken and page == 2:
         lines[5] = lines[5][:-4]
     return ("\r\n".join([*lines, ""])).encode(), "application/x-ndjson"
 
 
-def _csv(document: Any, page: int, *, delimiter: str = ",", broken: bool = False) -> tuple[bytes, str]:
+def _csv(
+    document: Any, page: int, *, delimiter: str = ",", broken: bool = False, head: str = ""
+) -> tuple[bytes, str]:
     if not document:
-        return b"id,name,updated_at\r\n".replace(b",", delimiter.encode()), "text/csv"
+        return head.encode() + b"id,name,updated_at\r\n".replace(b",", delimiter.encode()), "text/csv"
     out = io.StringIO()
+    out.write(head)
     writer = csv.writer(out, delimiter=delimiter)
     writer.writerow(document[0])
     for index, row in enumerate(document):
@@ -137,12 +146,17 @@ _FORMS: Mapping[str, Form] = {
     "trailing": _changed(lambda text: text + "]"),
     "comma": _changed(lambda text: text.replace("}]", "},]")),
     "two": _changed(lambda text: text + text),
+    "cut_json": _changed(lambda text: text[:-30]),
+    "nuls": lambda document, _: (_text(document).encode() + bytes(7), "application/json"),
     "levels": _changed(lambda text: "[" * 100_000 + text),
     "ndjson": _ndjson,
+    "ndjson_cut": functools.partial(_ndjson, cut=True),
     "ndjson_broken": functools.partial(_ndjson, broken=True),
     "csv": _csv,
     "csv_semicolon": functools.partial(_csv, delimiter=";"),
+    "csv_sep": functools.partial(_csv, delimiter=";", head="sep=;\r\n"),
     "csv_broken": functools.partial(_csv, broken=True),
     "xml": _xml,
+    "xml_blank": lambda document, page: (b"\n " + _xml(document, page)[0], "text/xml"),
     "xml_dtd": functools.partial(_xml, head=_DTD),
 }

@@ -25,11 +25,13 @@ from headwater.plugins.paginators.base import (
     Progress,
     after_status,
     ending,
+    is_met,
     is_short,
 )
 from headwater.plugins.paginators.counting import size_parameters
 
 _MAX_CURSOR_CHARACTERS = 8192
+_NULLS = frozenset({"", "null", "none", "undefined"})
 
 
 class CursorPaginator:
@@ -59,7 +61,7 @@ class CursorPaginator:
 
     def next(self, place: Place, answer: Answer, progress: Progress, /) -> Next:
         cursor = self._cursor(answer)
-        ended = is_end(cursor)
+        ended = is_no_pointer(cursor)
         reason = ending(self.facts, answer, progress, knows_cursor=True, cursor_ended=ended)
         if reason is not None:
             return Next.stop(reason, *self._doubts(reason, answer))
@@ -101,7 +103,7 @@ class _UrlPaginator:
         return after_status(reason, progress)
 
     def _next(self, place: Place, found: Any, answer: Answer, progress: Progress) -> Next:
-        reason = ending(self.facts, answer, progress, knows_cursor=True, cursor_ended=is_end(found))
+        reason = ending(self.facts, answer, progress, knows_cursor=True, cursor_ended=is_no_pointer(found))
         if reason is not None:
             is_cut = reason is StopReason.CURSOR_END and self.facts.has_more(answer)
             return Next.stop(reason, *((WARNING_CURSOR_ABSENT,) if is_cut else ()))
@@ -157,8 +159,15 @@ def is_end(cursor: Any) -> bool:
     return cursor is MISSING or cursor is None or cursor is False or cursor in ("", [], {})
 
 
+def is_no_pointer(cursor: Any) -> bool:
+    """As `is_end`, also where a null was written as a text."""
+    return is_end(cursor) or (isinstance(cursor, str) and cursor.strip().lower() in _NULLS)
+
+
 def loop(answer: Answer, progress: Progress) -> Next:
-    """The end of a walk whose page names itself: complete when that page, being short, is the last."""
+    """The end of a walk whose page names itself: complete when that page, being short or by the total, is the last."""
+    if is_met(progress):
+        return Next.stop(StopReason.TOTAL_REACHED)
     is_last = is_short(answer, progress)
     return Next.stop(StopReason.SHORT_PAGE if is_last else StopReason.LOOP, WARNING_LOOP)
 

@@ -11,7 +11,7 @@ from headwater.model.errors import ContractError, SourceError
 from headwater.model.http import Response
 from headwater.model.secret import Secret
 from headwater.plugins.secret_text import masked
-from headwater.plugins.walk.formats import csv_rows, json_lines, xml_document
+from headwater.plugins.walk.formats import CutError, csv_rows, is_cut_json, json_lines, xml_document
 
 _PLAIN = Records()
 NO_CONTENT = frozenset({204, 205, 304})
@@ -40,7 +40,7 @@ def document_of(response: Response, secrets: tuple[Secret, ...] = (), records: R
 
     What the Content-Type says is not believed: APIs label JSON as text/plain and UTF-8 as latin-1.
     Raises: SourceError `undecodable`, with a masked sample, when it is not in `records.format` (an empty body is
-    in none but JSON lines and CSV).
+    in none but JSON lines and CSV). One that ends in the middle may be whole when it is asked for again: retryable.
     """
     if response.status in NO_CONTENT:
         return Document(None)
@@ -49,10 +49,13 @@ def document_of(response: Response, secrets: tuple[Secret, ...] = (), records: R
     except ContractError as error:
         sample = sample_of(response.body, secrets)
         what = "empty" if not response.body.strip() else _no_document(error, records)
+        is_cut = isinstance(error, CutError) or (records.format == "json" and is_cut_json(error))
         raise SourceError(
             "undecodable",
             f"the answer (status {response.status}, {response.header('content-type') or 'no type'!s:.60}) is {what}"
+            + (", and ends in the middle" if is_cut else "")
             + (f"; it begins: {sample}" if sample else ""),
+            retryable=is_cut,
             sample=sample,
         ) from error
 
@@ -90,7 +93,7 @@ def utf8(body: bytes, content_type: str) -> bytes:
         except UnicodeDecodeError:
             mark = _label(content_type)
         else:
-            return body
+            return body.rstrip(b"\0") if body.endswith(b"\0") else body  # some pad their buffers
     return body.decode(mark, "replace").encode("utf-8", "replace")
 
 
@@ -121,20 +124,20 @@ def sample_of(body: bytes, secrets: tuple[Secret, ...] = (), characters: int = _
 def words_of(response: Response, secrets: tuple[Secret, ...] = ()) -> str:
     """What an answer says of an error, in its own words; empty where that cannot be told from anything else."""
     try:
-        said = _saying(loads(response.body[:_MOST_READ]))
+        said = words_in(loads(response.body[:_MOST_READ]))
     except ContractError:
         is_plain = b"<" not in response.body and len(response.body) <= _LONGEST_PLAIN
         said = response.body.decode("utf-8", "replace") if is_plain else ""
     return sample_of(said.encode("utf-8", "replace"), secrets, _REASON)
 
 
-def _saying(value: Any, depth: int = 0) -> str:
-    """The text of the first member that APIs use for it."""
+def words_in(value: Any, depth: int = 0) -> str:
+    """The text of the first member that APIs use to say what an error is."""
     if isinstance(value, str):
         return value if depth else ""
     if isinstance(value, list):
-        return _saying(value[0], depth + 1) if value and depth < _DEEPEST else ""
+        return words_in(value[0], depth + 1) if value and depth < _DEEPEST else ""
     if not isinstance(value, dict) or depth > _DEEPEST:
         return ""
-    found = (_saying(value[name], depth + 1) for name in _SAYING if name in value)
+    found = (words_in(value[name], depth + 1) for name in _SAYING if name in value)
     return next((text for text in found if text), "")

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 from typing import Any
 from xml.parsers import expat
@@ -13,7 +14,18 @@ MAX_LINES = 5_000_000
 _MAX_DEPTH = 200
 _XML_ENCODING = re.compile(rb"""<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})""")
 _OTHER_FORMATS = (b"{", b"[", b"<")
+_BLANKS = b" \t\r\n"
+_AROUND_LINES = b" \t\r\n\v\f\x1e"  # RFC 7464 puts a record separator before each
+_DELIMITER_LINE = re.compile(r"sep=([^\r\n])\r?\n", re.IGNORECASE)
+_XML_CUT = frozenset(
+    expat.errors.codes[name]
+    for name in (expat.errors.XML_ERROR_NO_ELEMENTS, expat.errors.XML_ERROR_UNCLOSED_TOKEN)
+)
 _MAX_CELL_CHARACTERS = 10 * 1024 * 1024
+
+
+class CutError(ContractError):
+    """The text ends in the middle of what it says."""
 
 
 class Unreadable:
@@ -28,31 +40,51 @@ class Unreadable:
 def json_lines(body: bytes) -> list[Any]:
     """The documents of newline-delimited JSON; a line that is none becomes Unreadable.
 
-    Raises: ContractError when no line at all is JSON.
+    Raises: ContractError when no line at all is JSON, or each is a list; CutError when the last one has no end.
     """
     found: list[Any] = []
+    last: ContractError | None = None
     for line in body.splitlines()[:MAX_LINES]:
-        if not line.strip():
+        text = line.strip(_AROUND_LINES)
+        if not text:
             continue
+        last = None
         try:
-            found.append(loads(line))
+            found.append(loads(text))
         except ContractError as error:
+            last = error
             found.append(Unreadable(str(error)[:120]))
+    if last is not None and not body.endswith((b"\n", b"\r")) and is_cut_json(last):
+        raise CutError(f"the last line has no end: {last}")
+    if found and all(isinstance(one, list) for one in found):
+        raise ContractError("it is a JSON list: set records.format to json, or leave it out")
     if found and all(isinstance(one, Unreadable) for one in found):
         raise ContractError(f"no line is JSON: {found[0].reason}")
     return found
 
 
+def is_cut_json(error: ContractError) -> bool:
+    """Whether `loads` failed since the text ends too early."""
+    cause = error.__cause__
+    if not isinstance(cause, json.JSONDecodeError):
+        return False
+    end = len(cause.doc.rstrip())
+    return end > 0 and (cause.pos >= end or cause.msg.startswith("Unterminated string"))
+
+
 def csv_rows(body: bytes, delimiter: str) -> list[Any]:
     """The rows of a CSV text with a header line; empty cells are null, all others text.
 
-    A column without a name is called by its place. A row with more cells than the header is Unreadable. Raises:
-    ContractError when it is no CSV, or JSON or a page of HTML, which would be one with a strange header.
+    A column without a name is called by its place; a line `sep=;` before the header says the delimiter, as in Excel. A
+    row with more cells than the header is Unreadable. Raises: ContractError when it is no CSV, or JSON or a page of
+    HTML, which would be one with a strange header; CutError when it ends within quotes.
     """
     if body.lstrip()[:1] in _OTHER_FORMATS:
         raise ContractError("not CSV: it begins as JSON, XML or HTML does")
     try:
         text = body.decode("utf-8")
+        if (said := _DELIMITER_LINE.match(text)) is not None:
+            text, delimiter = text[said.end() :], said[1]
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         csv.field_size_limit(_MAX_CELL_CHARACTERS)
         header = [name or f"column_{number}" for number, name in enumerate(next(reader, []), 1)]
@@ -61,6 +93,8 @@ def csv_rows(body: bytes, delimiter: str) -> list[Any]:
             raise ContractError(f"two columns have the name {twice[:60]!r}")
         return [_row(header, cells) for cells in reader if cells]
     except (csv.Error, UnicodeDecodeError) as error:
+        if str(error) == "unexpected end of data":
+            raise CutError(f"not CSV: {error}") from error
         raise ContractError(f"not CSV: {error}") from error
 
 
@@ -76,6 +110,7 @@ def xml_document(body: bytes) -> Any:
 
     Raises: ContractError.
     """
+    body = body.lstrip(_BLANKS)  # before its declaration no blank is allowed, and many have one
     named = _XML_ENCODING.match(body)
     try:
         return _xml(body, None)
@@ -98,7 +133,8 @@ def _xml(body: bytes, encoding: str | None) -> Any:
     try:
         parser.Parse(body, True)
     except expat.ExpatError as error:
-        raise ContractError(f"not XML: {error}") from error
+        fault = CutError if body and error.code in _XML_CUT else ContractError
+        raise fault(f"not XML: {error}") from error
     return builder.root
 
 

@@ -1,5 +1,6 @@
 """Errors that hide in successful answers: what the stream declares, and GraphQL's own."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from headwater.contracts.source import Stream
@@ -7,6 +8,7 @@ from headwater.model.errors import SourceError
 from headwater.plugins.expressions import MISSING, compile_path
 from headwater.plugins.paginators.base import truth_of
 from headwater.plugins.secret_text import Secrets, masked
+from headwater.plugins.walk.body import words_in
 
 _TEXT_CHARACTERS = 200
 _LIMITED = ("THROTTLED", "RATE_LIMIT", "TOO_MANY", "MAX_COST")
@@ -23,6 +25,7 @@ class HiddenErrors:
         self._message = compile_path(rules.message) if rules.message else None
         self._retry = rules.retry
         self._is_graphql = stream.request.graphql is not None
+        self._is_told = rules.when is not None or self._is_graphql
 
     def check(self, document: Any, secrets: Secrets) -> None:
         """Raises: SourceError `error_in_answer`, `graphql_error` or `rate_limited` when `document` is an error."""
@@ -34,6 +37,46 @@ class HiddenErrors:
             )
         if self._is_graphql and isinstance(document, dict) and isinstance(document.get("errors"), list):
             _check_graphql(document, document["errors"], secrets)
+
+    def check_empty(self, document: Any, secrets: Secrets) -> None:
+        """Raises: SourceError `error_in_answer` when `document`, which has no records, has an error where most APIs say
+        so, and the stream says nothing of errors: what came is no empty page.
+        """
+        if self._is_told or not isinstance(document, dict):
+            return
+        name = next(
+            (name for name, is_error in _SIGNS.items() if name in document and is_error(document[name])), None
+        )
+        if name is not None:
+            text = _shown(words_in(document) or document[name], secrets)
+            raise SourceError(
+                "error_in_answer",
+                f"the answer has no records, and {name} says that it is an error: {text}; "
+                "tell what is one by errors.if, or that this is none by errors.if: '`false`'",
+            )
+
+
+def _is_fault(value: Any) -> bool:
+    """Whether what stands under `error` or the like is one."""
+    if isinstance(value, str):
+        return value.strip().lower() not in _NO_FAULT
+    if isinstance(value, dict):
+        codes = [value[name] for name in ("code", "status", "errcode") if name in value]
+        return bool(value) and (not codes or any(_is_fault(code) for code in codes))
+    return value not in (None, False, 0, 200, [])
+
+
+_NO_FAULT = frozenset({"", "0", "200", "ok", "none", "null", "no", "false", "success", "no error"})
+_SIGNS: Mapping[str, Callable[[Any], bool]] = {
+    "error": _is_fault,
+    "errors": _is_fault,
+    "fault": _is_fault,
+    "success": lambda value: truth_of(value) is False,
+    "ok": lambda value: truth_of(value) is False,
+    "status": lambda value: (
+        isinstance(value, str) and value.strip().lower() in {"error", "fail", "failed", "failure"}
+    ),
+}
 
 
 def cost_wait_s(document: Any) -> float:

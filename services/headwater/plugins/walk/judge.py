@@ -13,6 +13,8 @@ from headwater.plugins.walk.waits import asked_wait_s, is_exhausted
 
 _NO_RULES: Mapping[str, str] = {}
 _AGAIN = frozenset({408, 425, 429})
+NOT_MODIFIED = 304
+WARNING_UNCHANGED = "not_modified"
 PAST_END = frozenset({400, 404, 410, 416, 422})
 _MOST_READ = 4096
 # as GitHub, Google and others say it in a 403 without any header
@@ -36,12 +38,14 @@ def judge(
     rules: Mapping[str, str] = _NO_RULES,
     follows_token: bool = False,
     is_later: bool = False,
+    may_be_unchanged: bool = True,
     secrets: Secrets | None = None,
 ) -> Verdict:
     """OK, END (a status that means "past the end") or SKIP (one that the stream takes for an empty page).
 
     `rules` say what a status means for this stream (`retry`, `fail`, `end`, `skip`), before all else.
     `follows_token`: the request was made from a token that the API gave. `is_later`: it was not for the first page.
+    `may_be_unchanged`: 304 is an answer to it, and not a fault of what stands between.
     Raises: SourceError. Retryable ones may succeed later (`delay_s` is what the API asks for); those with
     `restart` may succeed from the first page.
     """
@@ -53,7 +57,7 @@ def judge(
         raise _ruled(response, now, rule, secrets)
     if status in stop_on_status:
         return Verdict.END
-    if 200 <= status < 300 or status == 304:
+    if 200 <= status < 300 or (status == NOT_MODIFIED and may_be_unchanged):
         return Verdict.OK
     hidden = tuple((secrets or {}).values())
     sample, words = sample_of(response.body, hidden), words_of(response, hidden)
@@ -110,6 +114,7 @@ def _said(status: int, words: str, *, is_later: bool = False) -> str:
     hint = {
         403: ": the credentials do not allow it",
         404: ": check base_url and path",
+        NOT_MODIFIED: ", although nothing in the request says what is known already",
     }.get(status, "")
     if is_later and status in PAST_END:
         hint = f": if it means the end of the pages, set pagination.stop_on_status: {status}"

@@ -16,6 +16,7 @@ from headwater.plugins.expressions import MISSING, Getter, compile_path
 from headwater.plugins.paginators import Answer
 from headwater.plugins.paginators.following import is_end
 from headwater.plugins.walk.cursor import is_readable
+from headwater.plugins.walk.select import WARNING_SINGLE, Selected, no_object_kind
 
 WARNING_UNMATCHED = "path_unmatched"
 _FACTS = ("total", "total_pages", "has_more")
@@ -78,12 +79,13 @@ class FirstPage:
             )
         return tuple(found)
 
-    def selected(self, document: Any, path: str | None, count: int) -> tuple[str, ...]:
-        """Warnings about where the records are; `count` of them were found at `path`. Raises: SourceError."""
+    def selected(self, document: Any, path: str | None, selected: Selected) -> tuple[str, ...]:
+        """Warnings about where the records are; `selected` were found at `path`. Raises: SourceError."""
+        _check_kinds(path, selected)
         form = self._stream.records
         if form is not None and form.format == "csv" and isinstance(document, list) and document:
             return _delimiter(document[0], form.delimiter)
-        if path is None or count or _PLAIN.fullmatch(path):
+        if path is None or selected.received_count or _PLAIN.fullmatch(path):
             return ()
         prefix = _PREFIX.match(path)
         there = compile_path(prefix[1])(document) if prefix and "?" not in path else None
@@ -191,6 +193,25 @@ class FirstPage:
             f"{WARNING_UNMATCHED}: {_in_rows(place, name, rows)}"
             for place, name in named
             if not any(_has(row, name) for row in rows)
+        )
+
+
+def _check_kinds(path: str | None, selected: Selected) -> None:
+    """A list of what is no record, or an object whose members are the records. Raises: SourceError."""
+    where, list_ = ("the answer", "") if path is None else (f"records.path {path!r}", path)
+    kinds = {kind for one in selected.rejected if (kind := no_object_kind(one)) not in {None, "NoneType"}}
+    if kinds and len(selected.rejected) == selected.received_count:
+        raise SourceError(
+            "records_missing",
+            f"{where} leads to a list of {', '.join(sorted(map(str, kinds)))}, and records are objects; name the list "
+            f"that has these, or make some: write records.path: '{list_}[*].{{value: @}}'",
+        )
+    record = selected.records[0] if WARNING_SINGLE in selected.warnings and selected.records else {}
+    if len(record) > 1 and all(isinstance(member, dict) for member in record.values()):
+        raise SourceError(
+            "records_missing",
+            f"{where} leads to an object of {len(record)} objects ({_names(record)}), which look like records by name; "
+            f"write records.path: '{path}.*', or '[{path}]' where it is one record",
         )
 
 

@@ -14,6 +14,7 @@ from headwater.plugins.walk.formats import Unreadable
 WARNING_SINGLE = "single_record"
 _DIGEST_BYTES = 12
 _SAMPLE_CHARACTERS = 120
+_NO_OBJECT = "not an object but "
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+")
 
 
@@ -127,7 +128,13 @@ def _no_objects(found: list[Any]) -> list[Rejected]:
 def _no_object(record: Any) -> str:
     if isinstance(record, Unreadable):
         return record.reason
-    return f"not an object but {type(record).__name__}"
+    return f"{_NO_OBJECT}{type(record).__name__}"
+
+
+def no_object_kind(rejected: Rejected) -> str | None:
+    """What the record is instead of an object; None where that is not why it was rejected."""
+    is_kind = rejected.reason.startswith(_NO_OBJECT)
+    return rejected.reason.removeprefix(_NO_OBJECT) if is_kind else None
 
 
 def _writable(found: list[Any]) -> tuple[list[Any], bytes, list[Rejected]]:

@@ -19,26 +19,26 @@ from headwater.model.http import HttpRequest, Response
 from headwater.model.run import StopReason
 from headwater.model.secret import Secret
 from headwater.plugins.auth import authenticator_for, token_authenticator_for
-from headwater.plugins.expressions import compile_path
 from headwater.plugins.instants import instant_of
 from headwater.plugins.paginators import Answer, Begin, Progress, paginator_for
 from headwater.plugins.paginators.base import advanced, is_met
 from headwater.plugins.paginators.window import WindowPaginator
 from headwater.plugins.secret_text import Secrets
-from headwater.plugins.walk.body import NO_CONTENT, document_of, sample_of
+from headwater.plugins.walk.body import NO_CONTENT, sample_of
 from headwater.plugins.walk.check import check_fit
 from headwater.plugins.walk.cursor import Mark
-from headwater.plugins.walk.hidden import HiddenErrors, cost_wait_s
-from headwater.plugins.walk.judge import PAST_END, Verdict, judge
+from headwater.plugins.walk.hidden import cost_wait_s
+from headwater.plugins.walk.judge import NOT_MODIFIED, PAST_END, WARNING_UNCHANGED, Verdict, judge
 from headwater.plugins.walk.marks import Marks, unseen
 from headwater.plugins.walk.matching import FirstPage
 from headwater.plugins.walk.onward import Onward, has_lost_ties, resume_token, token_after
 from headwater.plugins.walk.page import Page
 from headwater.plugins.walk.parents import ParentFields
 from headwater.plugins.walk.plan import token_at
+from headwater.plugins.walk.reading import Reader
 from headwater.plugins.walk.request import Requester
 from headwater.plugins.walk.rows import Rows
-from headwater.plugins.walk.select import NOTHING, Selected, select_records
+from headwater.plugins.walk.select import NOTHING, Selected
 from headwater.plugins.walk.slices import Gap, Slice, slices_of
 from headwater.plugins.walk.templates import Values
 from headwater.plugins.walk.token import Token
@@ -49,6 +49,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COUNTING = frozenset({"offset", "page"})
 _BODY_ITSELF = Records()
 WARNING_SKIPPED = "parents_skipped"
+_CONDITIONAL = frozenset({"if-none-match", "if-modified-since"})  # RFC 9110 §13
 SAMPLE_CHARACTERS = 2000  # of an answer that is kept instead of its records
 
 
@@ -68,24 +69,22 @@ class Walk:
         self._paginator = paginator_for(stream.pagination)
         self.tokens = token_authenticator_for(definition.auth)
         self._requester = Requester(definition, authenticator_for(definition.auth))
-        self._form = stream.records or _BODY_ITSELF
-        self._records = compile_path(self._form.path) if self._form.path else None
+        form = stream.records or _BODY_ITSELF
         self._parent = stream.parent
         self._has_records = stream.records is not None or stream.destination is not None or gather is not None
         self._is_sampled = stream.destination is None and gather is None
-        self._needs_document = (
-            pages.type != "none" or stream.errors.when is not None or stream.request.graphql is not None
-        )
         self._marks = Marks(stream)
         self._cursor = self._marks.cursor
         self._onward = Onward(stream, pages, self._paginator, self._cursor)
-        self._hidden_errors = HiddenErrors(stream)
         self._stop_on_status = pages.stop_on_status
+        names = {name.lower() for name in (*definition.headers, *stream.request.headers)}
+        self._is_conditional = not _CONDITIONAL.isdisjoint(names)
         self._is_one_page = pages.type == "none"
         self._is_in_slices = pages is not stream.pagination
         self._is_counting = pages.type in _COUNTING
         self._first_page = FirstPage(stream, is_gathering=gather is not None)
-        self._rows = Rows(stream, self._form, self._first_page, gather, None if child is None else child.fits)
+        self._reader = Reader(stream, form, self._first_page, has_records=self._has_records)
+        self._rows = Rows(stream, form, self._first_page, gather, None if child is None else child.fits)
         check_fit(definition, self._paginator, Begin(_EPOCH))
 
     def first(
@@ -241,7 +240,7 @@ class Walk:
         selected = NOTHING
         if verdict is Verdict.OK and (response.body or response.status not in NO_CONTENT):
             is_first = told.progress.number == 0
-            document, selected = self._understood(response, shown, is_first=is_first)
+            document, selected = self._reader.read(response, now, shown, is_first=is_first)
         page = self._rows.of(
             self._page(told, response, document, selected, now, is_skipped=verdict is Verdict.SKIP),
             secrets,
@@ -252,29 +251,6 @@ class Walk:
         if not self._is_sampled:
             return page
         return replace(page, sample=sample_of(response.body, tuple(shown.values()), SAMPLE_CHARACTERS))
-
-    def _understood(self, response: Response, secrets: Secrets, *, is_first: bool) -> tuple[Any, Selected]:
-        """The document and its records. A stream that asks for none may be answered with anything."""
-        if not (self._has_records or self._needs_document):
-            return None, NOTHING
-        found = document_of(response, tuple(secrets.values()), self._form)
-        document = found.content
-        self._hidden_errors.check(document, secrets)
-        if not self._has_records:
-            return document, NOTHING
-        selected = select_records(
-            document,
-            self._records,
-            self._form.path,
-            one_page=self._is_one_page,
-            may_lack=self._form.format == "xml",
-        )
-        if is_first:
-            doubts = self._first_page.selected(document, self._form.path, selected.received_count)
-            selected = replace(selected, warnings=selected.warnings + doubts)
-        elif not selected.received_count:
-            selected = NOTHING
-        return document, replace(selected, is_plain=found.is_plain)
 
     def _is_gone(self, told: Token, response: Response) -> bool:
         """Whether the API says that the parent is not there any more, where the stream has no other word for that."""
@@ -295,6 +271,14 @@ class Walk:
             return Verdict.END
         if response.status in PAST_END and is_met(told.progress_here) and not is_ruled:
             return Verdict.END  # which bears out that the total was reached
+        is_believed = told.since is not None or self._is_conditional
+        if (
+            response.status == NOT_MODIFIED
+            and self._has_records
+            and is_believed
+            and not (before.number or is_ruled)
+        ):
+            return Verdict.END
         # an empty first page is only believed to be one where a cursor asks for what is new, or a slice may be empty
         may_stop = before.number > 0 or told.since is not None or self._is_one_page or self._is_in_slices
         return judge(
@@ -304,6 +288,7 @@ class Walk:
             rules=rules,
             follows_token=before.number > 0 and not self._is_counting,
             is_later=before.number > 0,
+            may_be_unchanged=not self._has_records,
             secrets=secrets,
         )
 
@@ -318,13 +303,14 @@ class Walk:
         reason = StopReason.TOTAL_REACHED if is_met(told.progress_here) else StopReason.STATUS_END
         there = self._paginator.after_end(told.place, reason, progress)
         following, _ = self._onward.limited(there, [], told, progress, now)
+        unchanged = (WARNING_UNCHANGED,) if response.status == NOT_MODIFIED else ()
         return Page(
             progress.number,
             [],
             0,
             token_after(told, following, progress, NOTHING),
             following.stop_reason,
-            following.warnings,
+            following.warnings + unchanged,
             pause_s=pause_s(response, now),
             resume_token=resume_token(told, there, following, progress, 0),
         )

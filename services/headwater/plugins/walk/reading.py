@@ -1,0 +1,84 @@
+"""From an answer to its document and the records in it, with the errors that hide there."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from headwater.contracts.source import Stream
+from headwater.contracts.walking import Records
+from headwater.model.errors import SourceError
+from headwater.model.http import Response
+from headwater.plugins.expressions import compile_path
+from headwater.plugins.secret_text import Secrets
+from headwater.plugins.walk.body import document_of
+from headwater.plugins.walk.hidden import HiddenErrors
+from headwater.plugins.walk.matching import FirstPage
+from headwater.plugins.walk.select import NOTHING, Selected, select_records
+from headwater.plugins.walk.waits import retry_after_s
+
+ACCEPTED = 202
+
+
+class Reader:
+    """Reads the answers of one stream. Raises: ConfigError for wrong expressions."""
+
+    def __init__(self, stream: Stream, form: Records, first_page: FirstPage, *, has_records: bool) -> None:
+        pages = stream.pagination.pages if stream.pagination.type == "window" else stream.pagination
+        self._form = form
+        self._records = compile_path(form.path) if form.path else None
+        self._has_records = has_records
+        self._is_one_page = pages.type == "none"
+        self._needs_document = (
+            not self._is_one_page or stream.errors.when is not None or stream.request.graphql is not None
+        )
+        self._hidden_errors = HiddenErrors(stream)
+        self._first_page = first_page
+
+    def read(
+        self, response: Response, now: datetime, secrets: Secrets, *, is_first: bool
+    ) -> tuple[Any, Selected]:
+        """The document and its records. 202 without records is no answer yet (RFC 9110 §15.3.3).
+
+        Raises: SourceError.
+        """
+        if response.status != ACCEPTED or not self._has_records:
+            return self._understood(response, secrets, is_first=is_first)
+        fault: SourceError | None = None
+        try:
+            document, selected = self._understood(response, secrets, is_first=is_first)
+            if selected.received_count:
+                return document, selected
+        except SourceError as error:
+            fault = error
+        text = "the API has accepted the request (status 202), and has no records yet"
+        raise SourceError("not_ready", text, retryable=True, delay_s=retry_after_s(response, now)) from fault
+
+    def _understood(self, response: Response, secrets: Secrets, *, is_first: bool) -> tuple[Any, Selected]:
+        """The document and its records. A stream that asks for none may be answered with anything."""
+        if not (self._has_records or self._needs_document):
+            return None, NOTHING
+        found = document_of(response, tuple(secrets.values()), self._form)
+        document = found.content
+        self._hidden_errors.check(document, secrets)
+        if not self._has_records:
+            return document, NOTHING
+        selected = self._selected(document, secrets)
+        if not selected.received_count:
+            self._hidden_errors.check_empty(document, secrets)
+        if is_first:
+            doubts = self._first_page.selected(document, self._form.path, selected)
+            selected = replace(selected, warnings=selected.warnings + doubts)
+        elif not selected.received_count:
+            selected = NOTHING
+        return document, replace(selected, is_plain=found.is_plain)
+
+    def _selected(self, document: Any, secrets: Secrets) -> Selected:
+        """The records of `document`. Where they are missing, an error that the answer tells of is why."""
+        may_lack = self._form.format == "xml"
+        try:
+            return select_records(
+                document, self._records, self._form.path, one_page=self._is_one_page, may_lack=may_lack
+            )
+        except SourceError:
+            self._hidden_errors.check_empty(document, secrets)
+            raise
