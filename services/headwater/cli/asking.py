@@ -5,7 +5,7 @@ A command names the handler and the model of its answer; a refusal becomes one l
 
 import argparse
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -82,6 +82,9 @@ class Counter:
     async def ring(self) -> None:
         """Tell the services that there is something to do."""
         await self.desk.worker.execute("SELECT pg_notify($1, '')", WORK)
+
+
+Verb = Callable[[argparse.Namespace, Counter], Awaitable[int]]
 
 
 @asynccontextmanager

@@ -5,12 +5,12 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from headwater.cli.asking import Counter, given, moment, open_counter, show, show_list
+from headwater.cli.asking import Counter, Verb, given, moment, open_counter, show, show_list
 from headwater.cli.exits import Exit
 from headwater.cli.faults import NotFound
 from headwater.control import backfill_door, run_report, runs, schedule_door, stats
@@ -23,7 +23,6 @@ from headwater.model.run import RunState, Trigger
 from headwater.settings import Settings
 from headwater.store import runs as run_rows
 
-Verb = Callable[[argparse.Namespace, Counter], Awaitable[int]]
 _LOOK_S = 0.3
 _RUN_COLUMNS = (
     "id",

@@ -1,12 +1,11 @@
 """`sources`, `streams`, `tenants`, `keys`, `dead-letters`, `audit`: ask, and show the answer."""
 
 import argparse
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from pydantic import BaseModel
 
-from headwater.cli.asking import Counter, form_of, given, moment, open_counter, show, show_list
+from headwater.cli.asking import Counter, Verb, form_of, given, moment, open_counter, show, show_list
 from headwater.cli.exits import Exit
 from headwater.cli.faults import NotFound
 from headwater.cli.printing import print_table
@@ -14,8 +13,6 @@ from headwater.control import audit, dead_letters, keys, schedule_changes, sourc
 from headwater.control.paging import ListQuery
 from headwater.control.route import Handler
 from headwater.settings import Settings
-
-Verb = Callable[[argparse.Namespace, Counter], Awaitable[int]]
 
 
 async def execute_resources(chosen: argparse.Namespace, settings: Settings) -> int:

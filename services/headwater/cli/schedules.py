@@ -1,11 +1,10 @@
 """`schedules`, `calendars` and the due times of `preview`: ask, and show the answer."""
 
 import argparse
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
-from headwater.cli.asking import Counter, form_of, given, moment, open_counter, show, show_list
+from headwater.cli.asking import Counter, Verb, form_of, given, moment, open_counter, show, show_list
 from headwater.cli.exits import Exit
 from headwater.cli.faults import NotFound
 from headwater.cli.printing import print_fields, print_table
@@ -17,8 +16,6 @@ from headwater.control.paging import ListQuery
 from headwater.model.errors import ConfigError
 from headwater.model.schedule import ScheduleError
 from headwater.settings import Settings
-
-Verb = Callable[[argparse.Namespace, Counter], Awaitable[int]]
 
 
 async def execute_schedules(chosen: argparse.Namespace, settings: Settings) -> int:

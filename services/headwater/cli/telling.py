@@ -1,15 +1,12 @@
 """`notifications`: who is told of what, what was sent, and tests."""
 
 import argparse
-from collections.abc import Awaitable, Callable
 
-from headwater.cli.asking import Counter, form_of, given, moment, open_counter, show, show_list
+from headwater.cli.asking import Counter, Verb, form_of, given, moment, open_counter, show, show_list
 from headwater.cli.exits import Exit
 from headwater.control import notification_changes, notifications
 from headwater.control.paging import ListQuery
 from headwater.settings import Settings
-
-Verb = Callable[[argparse.Namespace, Counter], Awaitable[int]]
 
 
 async def execute_notifications(chosen: argparse.Namespace, settings: Settings) -> int:
