@@ -1,7 +1,9 @@
 """The commands about webhooks, asked over a real database: what they print, how they end, what they forward."""
 
 import asyncio
+import contextlib
 import json
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -154,6 +156,38 @@ async def test_listen_forwards_bytes_and_headers_in_order_and_goes_on_where_it_s
     assert head.startswith(f"POST /hook?a=1 HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n")
     assert head.index("X-B: 2") < head.index("X-A: 1")
     assert len(second.splitlines()) == 1
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+async def test_listen_ends_with_the_answer_to_what_is_under_way_and_at_once_when_asked_twice(
+    front: Front, terminal: Terminal, signals: int
+) -> None:
+    await front.apply()
+    api = ("--api", front.office.address, "--json")
+    ways = iter([signals])
+
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter, __: bytes) -> None:
+        for _ in range(next(ways, 0)):
+            signal.raise_signal(signal.SIGTERM)
+            for _ in range(5):  # turns in which the loop takes the signal from its pipe and calls the handler
+                await asyncio.sleep(0)
+        with contextlib.suppress(ConnectionError):
+            writer.write(answer(b""))
+            await writer.drain()
+
+    async with RawServer(talk) as server:
+        for body in (b"first", b"second"):
+            await front.door.send("/in/default/orders", body)
+        await front.settled(2)
+        url = f"{server.url}/hook"
+        code, told = await terminal.type("listen", "orders", url, "--from", "beginning", *api)
+        left = 1 if signals == 1 else 2
+        await terminal.type("listen", "orders", url, "--count", str(left), *api)
+
+    assert code == Exit.OK
+    assert len(told.splitlines()) == (1 if signals == 1 else 0)
+    again = [] if signals == 1 else [b"first"]
+    assert server.bodies == [b"first", *again, b"second"]
 
 
 async def test_listen_says_what_is_missing_and_promises_nothing(front: Front, terminal: Terminal) -> None:

@@ -1,6 +1,7 @@
 """`listen`: follow an endpoint's deliveries over the API and forward each to a local address, in order.
 
-Where it stopped is kept in the data folder after each delivery, so that it goes on there. A delivery that nobody
+Where it stopped is kept in the data folder after each delivery, so that it goes on there. A signal lets the delivery
+under way get its answer first. A delivery that nobody
 answers is tried again until somebody does; an answer that asks for it (5xx, 408, 429) a few times.
 """
 
@@ -114,32 +115,36 @@ async def listen(chosen: argparse.Namespace, settings: Settings) -> int:
     told = {"api": address, "tenant": chosen.tenant or "", "endpoint": chosen.endpoint, "url": chosen.url}
     digest = hashlib.sha256("\n".join(told.values()).encode()).hexdigest()[:16]
     bookmark = _Bookmark(settings.data_dir / "listen" / f"{chosen.endpoint}-{digest}.json")
-    ended = _until_a_signal()
+    ending = _Ending(asyncio.current_task())
+    for number in _SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, ending.signalled)
     try:
         async with aiohttp.ClientSession() as session:
-            await _Listener(chosen, _Api(session, address, headers), target, bookmark, told).run()
+            await _Listener(chosen, _Api(session, address, headers), target, bookmark, told, ending).run()
     except asyncio.CancelledError:
-        if not ended.is_set():
+        if not ending.is_near:
             raise
-        _note(chosen, "ended; it goes on from here the next time")
     finally:
         for number in _SIGNALS:
             asyncio.get_running_loop().remove_signal_handler(number)
+    if ending.is_near:
+        _note(chosen, "ended; it goes on from here the next time")
     return Exit.OK
 
 
-def _until_a_signal() -> asyncio.Event:
-    """Let a signal cancel the current task; tells whether one came."""
-    work, ended = asyncio.current_task(), asyncio.Event()
+@dataclass(slots=True)
+class _Ending:
+    """What a signal does: it ends the work, once a delivery under way has its answer; a second one at once."""
 
-    def end() -> None:
-        ended.set()
-        if work is not None:
-            work.cancel()
+    work: asyncio.Task[Any] | None
+    is_near: bool = False
+    is_sending: bool = False
 
-    for number in _SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, end)
-    return ended
+    def signalled(self) -> None:
+        ends_now = self.is_near or not self.is_sending
+        self.is_near = True
+        if ends_now and self.work is not None:
+            self.work.cancel()
 
 
 def _address(chosen: argparse.Namespace, settings: Settings) -> str:
@@ -179,6 +184,7 @@ class _Listener:
     target: Target
     bookmark: _Bookmark
     told: Mapping[str, str]
+    ending: _Ending
     through: int = 0
 
     async def run(self) -> None:
@@ -187,11 +193,12 @@ class _Listener:
         while count is None or self.through < count:
             answer = await self._patiently(position, WAIT_S)
             for delivery in answer["items"]:
-                await self._forward(delivery)
+                if not await self._forward(delivery):
+                    return
                 position = delivery["position"]
                 self._keep(position)
                 self.through += 1
-                if self.through == count:
+                if self.through == count or self.ending.is_near:
                     return
             position = answer["position"]
 
@@ -201,10 +208,8 @@ class _Listener:
         answer = await self._patiently(None if start == "now" else start, 0.0)
         where = {"now": "from now on", "beginning": "from the beginning"}.get(start, "from where it stopped")
         _note(self.chosen, f"forwarding {self.chosen.endpoint} to {self.chosen.url} {where}")
-        if start != "now":
-            return start
-        position: str = answer["position"]
-        self._keep(position)
+        position: str = answer["position"] if start == "now" else start
+        self._keep(position)  # where it goes on if it ends before anything came through
         return position
 
     async def _patiently(self, position: str | None, wait_s: float) -> dict[str, Any]:
@@ -223,7 +228,8 @@ class _Listener:
         with contextlib.suppress(OSError):  # then it begins at now the next time
             self.bookmark.write(position, self.told)
 
-    async def _forward(self, delivery: Mapping[str, Any]) -> None:
+    async def _forward(self, delivery: Mapping[str, Any]) -> bool:
+        """Send it until it is through; False where a signal ends that before."""
         body = base64.b64decode(delivery["body_base64"])
         query = urlsplit(delivery["url"]).query
         request = request_bytes(
@@ -233,17 +239,20 @@ class _Listener:
         while True:
             started = time.monotonic()
             status: int | None = None
+            self.ending.is_sending = True
             try:
                 status = await send(self.target, request, timeout_s=self.chosen.timeout)
                 said = str(status)
             except NotReached as error:
                 said = str(error)
+            finally:
+                self.ending.is_sending = False
             attempt += 1 if status is not None else 0
             is_final = status is not None and (status not in _AGAIN or attempt > self.chosen.retries)
             took_ms = (time.monotonic() - started) * 1000
             self._tell(delivery, len(body), status, said, took_ms, is_final=is_final)
-            if is_final:
-                return
+            if is_final or self.ending.is_near:
+                return is_final
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
