@@ -11,7 +11,8 @@ from aiohttp.test_utils import TestServer
 from tests.integration.test_fetcher_incremental import run_once
 from tests.support.spine import Spine, open_spine, working
 
-from headwater.store import cursors
+from headwater.control.run_report import report_of
+from headwater.store import cursors, runs
 
 DAYS = 8
 
@@ -173,3 +174,20 @@ async def test_a_limit_holds_for_all_slices_together_and_the_next_run_goes_on_in
             [day(0), day(1), day(2)], [day(2), day(3), day(4), day(5)], [day(5), day(6), day(7)], [day(7.5)],
         ]  # fmt: skip
         assert await ids(spine) == list(range(2 * DAYS))
+
+
+async def test_the_report_of_a_run_names_the_slice_of_each_walk(database: str) -> None:
+    async with Diary() as diary, open_spine(database) as spine, working(spine):
+        diary.broken = {day(2): 404}
+        await spine.apply(diary.manifest(days=4))
+        ended = await run(spine)
+
+        async with spine.api.as_tenant("default", admin=True) as connection:
+            row = await runs.get(connection, ended["id"])
+            walks = (await report_of(connection, row))["walks"]
+
+    slices = [(walk["slice"]["from"], walk["slice"]["to"], walk["stop_reason"]) for walk in walks]
+    bounds = [datetime(2024, 1, 1 + number, tzinfo=UTC).isoformat() for number in range(5)]
+    reasons = ["empty_page", "empty_page", "error", "empty_page"]
+    assert slices == list(zip(bounds, bounds[1:], reasons, strict=False))
+    assert {walk["parent"] for walk in walks} == {None}

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from headwater.control.problems import not_found
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
@@ -14,8 +16,19 @@ PAGES = 1000  # the first ones; the others are in `pages`
 REJECTED = 100
 
 
+class TimeSlice(Answer):
+    """From `from` (which belongs to it) to `to` (which does not)."""
+
+    begin: Annotated[datetime, Field(alias="from")]
+    to: datetime
+
+
 class RunWalk(Answer):
-    """The pages of a run in order; a run has one walk, or one for each slice or parent."""
+    """The pages of a run in order; a run has one walk, or one for each slice or parent.
+
+    `slice`: the slice of time that it is for; `parent`: what tells the record that it is for from others. `is_waiting`:
+    its turn has not come.
+    """
 
     attempt: int
     number: int
@@ -25,6 +38,9 @@ class RunWalk(Answer):
     stop_reason: str | None
     highest: Any
     started_at: datetime
+    is_waiting: bool
+    slice: TimeSlice | None
+    parent: dict[str, Any] | None
 
 
 class RejectedRecord(Answer):

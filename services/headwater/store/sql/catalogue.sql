@@ -114,9 +114,10 @@ SELECT attempt, walk, number, status, received, rejected, body_bytes, stop_reaso
  ORDER BY attempt, walk, number LIMIT $6
 
 -- name: walks
--- The walks of a run's attempts; at most $3.
-SELECT attempt, number, last_number, settled_count, record_count, stop_reason, highest, started_at
-  FROM walk WHERE run_at = $1 AND run_id = $2 ORDER BY attempt, number LIMIT $3
+-- The walks of a run's attempts, with the bounds of their slice of time or what people see of their parent; at most $3.
+SELECT attempt, number, last_number, settled_count, record_count, stop_reason, highest, started_at, is_waiting,
+       CASE WHEN is_slice THEN parent END AS slice, CASE WHEN NOT is_slice THEN parent END AS parent
+  FROM walk CROSS JOIN LATERAL (SELECT coalesce(first_token ->> 'is_slice', 'false')::boolean AS is_slice) AS kind WHERE run_at = $1 AND run_id = $2 ORDER BY attempt, number LIMIT $3
 
 -- name: rejected
 -- The first $3 records of a run that were not taken.
