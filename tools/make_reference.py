@@ -9,8 +9,8 @@ from headwater.contracts.manifest import Manifest
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "manifest.md"
 HEAD = """# Manifest reference
 
-One YAML (or JSON) file says what is ingested. `headwater validate FILE` finds every mistake with line and column;
-`headwater apply FILE` brings it into force. Texts may hold `${env:NAME}` (read when the file is applied) and
+One YAML (or JSON) file says what is ingested. `headwater validate FILE` finds every mistake with line and column, and
+warns of what is likely not meant so; `headwater apply FILE` brings it into force. Texts may hold `${env:NAME}` (read when the file is applied) and
 `${secret:NAME}` (read at run time). Expressions are [JMESPath](https://jmespath.org). Secrets written in place are
 sealed when the file is applied.
 

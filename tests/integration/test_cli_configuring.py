@@ -36,6 +36,22 @@ def run(
     return command
 
 
+def test_validate_tells_what_is_likely_not_meant_and_how_to_mend_it(
+    tmp_path: Path, run: Callable[..., Told]
+) -> None:
+    manifest = tmp_path / "shop.yml"
+    manifest.write_text(MANIFEST.replace("pagination: {type: page}", "pagination: {type: page, parallel: 4}"))
+
+    told = run("validate", str(manifest))
+    as_json = json.loads(run("validate", str(manifest), "--json").output)
+
+    assert told.code == 0
+    assert f"warning: {manifest}:10:" in told.output
+    assert "total_pages_header" in told.output
+    assert (as_json["valid"], as_json["errors"]) == (True, [])
+    assert [one["pointer"] for one in as_json["warnings"]] == ["/sources/0/streams/0/pagination/parallel"]
+
+
 def test_what_is_planned_is_applied_and_what_is_exported_changes_nothing(
     tmp_path: Path, run: Callable[..., Told]
 ) -> None:

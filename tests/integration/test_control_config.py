@@ -30,7 +30,7 @@ async def test_a_valid_manifest_is_counted_and_nothing_is_written(office: Office
     assert answered.status == 200
     assert answered.json == {
         "valid": True, "tenant": "default", "destinations": 0, "sources": 1, "streams": 2, "schedules": 1,
-        "calendars": 0, "endpoints": 1, "notifications": 0,
+        "calendars": 0, "endpoints": 1, "notifications": 0, "warnings": [],
     }  # fmt: skip
     assert (await office.get("/sources")).json["items"] == []
 

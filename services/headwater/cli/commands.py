@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import asdict
@@ -19,7 +20,7 @@ from headwater.contracts.manifest import Manifest
 from headwater.contracts.manifest_text import Document, parse_manifest
 from headwater.contracts.problem import ManifestError
 from headwater.control.finding import Surroundings
-from headwater.control.validation import MINIMUM_INTERVAL_S, check
+from headwater.control.validation import MINIMUM_INTERVAL_S, check, doubts
 from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret
 from headwater.settings import Settings, read_settings
@@ -56,16 +57,19 @@ def _checked(
 
 async def _validate(chosen: argparse.Namespace, _: Settings) -> int:
     try:
-        manifest, _document = _checked(chosen)
+        manifest, document = _checked(chosen)
     except ManifestError as error:
         if not chosen.json:
             raise
         print_json({"valid": False, "errors": [looking.problem(item) for item in error.problems]})
         return Exit.USAGE
     streams = sum(len(source.streams) for source in manifest.sources)
+    warnings = doubts(manifest, document)
     if chosen.json:
-        print_json({"valid": True, "errors": []})
+        print_json({"valid": True, "errors": [], "warnings": [looking.problem(item) for item in warnings]})
     else:
+        for item in warnings:
+            print(f"warning: {item}", file=sys.stderr)
         counted = f"{len(manifest.sources)} sources, {streams} streams, {len(manifest.schedules)} schedules"
         print(f"{chosen.file}: valid ({counted}, {len(manifest.endpoints)} endpoints)")
     return Exit.OK

@@ -14,10 +14,11 @@ from headwater.contracts.manifest_text import Document, parse_manifest
 from headwater.contracts.problem import ManifestError
 from headwater.control.apply import apply_manifest
 from headwater.control.export import as_yaml, manifest_of
+from headwater.control.finding import Surroundings
 from headwater.control.planning import plan_of
 from headwater.control.problems import Refusal, invalid, invalid_at, manifest_faults, unreadable
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
-from headwater.control.validation import check, surroundings
+from headwater.control.validation import check, doubts, surroundings
 from headwater.model.errors import ContractError
 from headwater.store import config
 
@@ -26,8 +27,19 @@ Result = TypeVar("Result")
 _PAIR = re.compile(r"(?<!\\)((?:\\\\)*)\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE)
 
 
+class Doubt(Answer):
+    """What is likely not meant so, at its place. `detail` is `what` and `mend` in one sentence."""
+
+    pointer: str
+    detail: str
+    line: int
+    column: int
+    what: str
+    mend: str
+
+
 class Valid(Answer):
-    """The manifest can be applied; this is what it holds."""
+    """The manifest can be applied; this is what it holds, and what it may be wrong in."""
 
     valid: Literal[True] = True
     tenant: str
@@ -38,6 +50,7 @@ class Valid(Answer):
     calendars: int
     endpoints: int
     notifications: int
+    warnings: list[Doubt]
 
 
 class Imported(Answer):
@@ -71,9 +84,11 @@ class ExportedManifest(Answer):
 
 
 async def validate_config(desk: Desk, call: Call[NoQuery, str]) -> Reply:
-    manifest = await _checked(desk, call)
+    manifest, document, around = await _checked(desk, call)
+    found = await _off_the_loop(desk, doubts, manifest, document, around)
     return Reply(
         {
+            "warnings": manifest_faults(found),
             "tenant": manifest.tenant,
             "destinations": len(manifest.destinations),
             "sources": len(manifest.sources),
@@ -99,7 +114,7 @@ async def import_config(desk: Desk, call: Call[NoQuery, str]) -> Reply:
 
 
 async def plan_config(desk: Desk, call: Call[NoQuery, str]) -> Reply:
-    manifest = await _checked(desk, call)
+    manifest, _, _ = await _checked(desk, call)
     async with desk.database.as_tenant(manifest.tenant, admin=call.caller.is_global) as connection:
         return Reply(await plan_of(connection, desk.keyring, manifest))
 
@@ -117,20 +132,20 @@ async def export_config(desk: Desk, call: Call[ExportQuery, None]) -> Reply:
     return Reply(manifest)
 
 
-async def _checked(desk: Desk, call: Call[NoQuery, str]) -> Manifest:
-    """The manifest of the body, checked. Raises: Refusal 400, 422."""
+async def _checked(desk: Desk, call: Call[NoQuery, str]) -> tuple[Manifest, Document, Surroundings]:
+    """The manifest of the body, checked, and what it was checked against. Raises: Refusal 400, 422."""
     manifest, document = await _parsed(desk, call)
     async with desk.database.as_tenant(manifest.tenant, admin=call.caller.is_global) as connection:
-        await _check(desk, connection, manifest, document)
-    return manifest
+        return manifest, document, await _check(desk, connection, manifest, document)
 
 
-async def _check(desk: Desk, connection: Any, manifest: Manifest, document: Document) -> None:
-    """Raises: Refusal 422 with everything that is wrong with the manifest beside what the database has."""
+async def _check(desk: Desk, connection: Any, manifest: Manifest, document: Document) -> Surroundings:
+    """What the database has beside the manifest. Raises: Refusal 422 with everything that is wrong with it there."""
     around = await surroundings(connection, manifest.tenant, manifest, has_broker=desk.has_broker)
     problems = await _off_the_loop(desk, check, manifest, document, around, desk.clock.now())
     if problems:
         raise invalid("The manifest is not valid", manifest_faults(problems))
+    return around
 
 
 async def _off_the_loop(desk: Desk, work: Callable[..., Result], *arguments: Any) -> Result:

@@ -12,6 +12,7 @@ from headwater.control.finding import Finding, Path, Surroundings
 from headwater.control.reading import faults_in
 from headwater.control.validation_chains import in_chains
 from headwater.control.validation_destinations import in_destinations
+from headwater.control.validation_doubts import in_doubt
 from headwater.control.validation_endpoints import in_endpoints
 from headwater.control.validation_notifications import in_notifications
 from headwater.control.validation_schedules import in_calendars, in_schedules
@@ -46,6 +47,15 @@ def check(
         ]
         if around.secrets is not None:
             found += unknown_secrets(document.value, around.secrets)
+    return _placed(found, document)
+
+
+def doubts(manifest: Manifest, document: Document, around: Surroundings = ALONE) -> list[Problem]:
+    """What may well be wrong with a manifest that can be applied, at its place."""
+    return _placed(list(in_doubt(manifest, around)), document)
+
+
+def _placed(found: list[Finding], document: Document) -> list[Problem]:
     problems = [
         document.problem(_as_written(each.path, document.value), each.what, each.mend)
         for each in found[:MAX_PROBLEMS]

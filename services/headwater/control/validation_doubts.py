@@ -1,0 +1,47 @@
+"""What a manifest may well be wrong in although it can be applied: told by `validate` as warnings."""
+
+from collections.abc import Iterator
+
+from headwater.contracts.destinations import OWN
+from headwater.contracts.manifest import Manifest
+from headwater.contracts.pagination import OffsetPagination, Paged, PagePagination
+from headwater.contracts.source import Stream
+from headwater.control.finding import Finding, Path, Surroundings
+from headwater.control.validation_sources import destinations_of
+
+_TOTALS = ("total", "total_header", "total_pages", "total_pages_header")
+
+
+def in_doubt(manifest: Manifest, around: Surroundings) -> Iterator[Finding]:
+    """Parts that are likely not what was meant, and what cannot be told from here."""
+    for i, source in enumerate(manifest.sources):
+        for j, stream in enumerate(source.streams):
+            yield from _alone(("sources", i, "streams", j, "pagination"), stream)
+    if around.destinations is not None or manifest.destinations:
+        return
+    for path, _, destination in destinations_of(manifest):
+        if destination.to != OWN:
+            what = f"whether there is a destination {destination.to} cannot be told without the database"
+            yield Finding(
+                (*path, "to"), what, "define it under `destinations`, or look with `headwater plan`"
+            )
+
+
+def _alone(path: Path, stream: Stream) -> Iterator[Finding]:
+    """Pages that are to come side by side, and will come one by one."""
+    pages = stream.pagination
+    if pages.type == "window":
+        pages, path = pages.pages, (*path, "pages")
+        if isinstance(pages, Paged) and pages.parallel > 1:
+            mend = "move it to `pagination`, where it says how many slices are under way at once"
+            yield Finding((*path, "parallel"), "the pages of a slice come one by one", mend)
+        return
+    if not isinstance(pages, Paged) or pages.parallel <= 1:
+        return
+    if not isinstance(pages, OffsetPagination | PagePagination):
+        what = f"each page of type {pages.type} tells the next one, so that they come one by one"
+        yield Finding((*path, "parallel"), what, "leave it out, or page by offset or page where the API can")
+    elif not any(getattr(pages, name) for name in _TOTALS):
+        what = "pages come side by side where it is known how many there are, and one by one elsewhere"
+        mend = "say where the answer has it: total, total_pages, total_header or total_pages_header"
+        yield Finding((*path, "parallel"), what, mend)

@@ -1,0 +1,75 @@
+"""What `validate` warns of: a manifest that can be applied, and is likely not meant so."""
+
+import pytest
+
+from headwater.contracts.manifest_text import parse_manifest
+from headwater.control.finding import Surroundings
+from headwater.control.validation import check, doubts
+
+MANIFEST = """
+version: 1
+sources:
+  - name: shop
+    base_url: https://api.example.com/v1
+    streams:
+      - name: orders
+        pagination: {PAGES}
+        records: {path: data}
+        destination: {table: orders}
+"""
+WINDOW = "type: window, start: 2024-01-01, step_s: 86400, start_param: from"
+
+
+def warnings(text: str, around: Surroundings | None = None) -> list[tuple[str, str]]:
+    manifest, document = parse_manifest(text, "test.yml", {})
+    assert check(manifest, document) == []
+    return [(one.pointer, str(one)) for one in doubts(manifest, document, around or Surroundings())]
+
+
+@pytest.mark.parametrize(
+    ("pages", "words"),
+    [
+        ("type: cursor, cursor_path: next, parallel: 4", "page by offset or page"),
+        ("type: link, parallel: 4", "each page of type link tells the next one"),
+        ("type: offset, parallel: 4", "total, total_pages, total_header or total_pages_header"),
+        ("type: page, parallel: 4, has_more: more", "say where the answer has it"),
+    ],
+)
+def test_pages_that_cannot_come_side_by_side_are_told(pages: str, words: str) -> None:
+    [(pointer, text)] = warnings(MANIFEST.replace("PAGES", pages))
+
+    assert pointer == "/sources/0/streams/0/pagination/parallel"
+    assert words in text
+    assert text.startswith("test.yml:8:")
+
+
+def test_pages_of_a_slice_do_not_come_side_by_side_and_slices_do() -> None:
+    inner = f"{WINDOW}, pages: {{type: offset, total: total, parallel: 4}}"
+
+    [(pointer, text)] = warnings(MANIFEST.replace("PAGES", inner))
+
+    assert pointer == "/sources/0/streams/0/pagination/pages/parallel"
+    assert "move it to `pagination`" in text
+    assert warnings(MANIFEST.replace("PAGES", f"{WINDOW}, parallel: 4")) == []
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        "type: offset, total: total, parallel: 4",
+        "type: page, total_pages_header: X-Pages, parallel: 4",
+        "type: link",
+    ],
+)
+def test_what_can_be_is_no_matter_of_doubt(pages: str) -> None:
+    assert warnings(MANIFEST.replace("PAGES", pages)) == []
+
+
+def test_a_destination_that_only_a_database_may_know_is_told() -> None:
+    text = MANIFEST.replace("PAGES", "type: link").replace("{table: orders}", "{to: lake, table: orders}")
+
+    [(pointer, told)] = warnings(text)
+
+    assert pointer == "/sources/0/streams/0/destination/to"
+    assert "whether there is a destination lake cannot be told without the database" in told
+    assert warnings(text, Surroundings(destinations={})) == []  # there it is an error of its own
