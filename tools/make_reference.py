@@ -10,9 +10,9 @@ TARGET = Path(__file__).resolve().parents[1] / "docs" / "manifest.md"
 HEAD = """# Manifest reference
 
 One YAML (or JSON) file says what is ingested. `headwater validate FILE` finds every mistake with line and column, and
-warns of what is likely not meant so; `headwater apply FILE` brings it into force. Texts may hold `${env:NAME}` (read when the file is applied) and
-`${secret:NAME}` (read at run time). Expressions are [JMESPath](https://jmespath.org). Secrets written in place are
-sealed when the file is applied.
+warns of what is likely not meant so; `headwater apply FILE` brings it into force. Texts may hold `${env:NAME}` (read
+when the file is applied) and `${secret:NAME}` (read at run time). Expressions are [JMESPath](https://jmespath.org).
+Secrets written in place are sealed when the file is applied.
 
 Made from the models by `tools/make_reference.py`; the JSON Schema is `schemas/config/manifest.v1.json`.
 """
