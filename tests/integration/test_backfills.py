@@ -13,6 +13,7 @@ from headwater.model.run import RunState
 from headwater.store import runs
 from headwater.store.runs import Outcome
 from headwater.telemetry.metrics import Metrics
+from headwater.timer.backfills import go_on
 from headwater.timer.relay import Relay
 
 MANIFEST = """
@@ -143,6 +144,16 @@ async def test_a_rate_lets_one_boundary_go_at_a_time(office: Office):
     await office.worker.execute("UPDATE backfill SET next_start_at = clock_timestamp()")
     await _round(office)
     assert len(await _runs(office)) == 2
+
+
+async def test_a_rate_above_one_a_second_holds_though_looks_are_a_second_apart(office: Office):
+    await office.post("/schedules/daily/backfill", {**WEEK, "parallel": 100, "rate": "3/s"})
+
+    await office.worker.execute("UPDATE backfill SET next_start_at = clock_timestamp() - interval '1 hour'")
+    async with office.worker.transaction() as connection:
+        started = await go_on(connection)
+
+    assert started == len(await _runs(office)) == 3
 
 
 async def test_no_boundary_is_run_twice_unless_forced(office: Office):

@@ -191,7 +191,6 @@ async def test_what_was_missed_is_made_up_for_as_the_schedule_says(
     text = f"""  - name: s
     streams: [far.a]
     cron: "0 * * * *"
-    overlap: {{buffer_all: 5}}
     catch_up: {catch_up}
 """
     await spine.apply(HEAD + text)
@@ -202,7 +201,35 @@ async def test_what_was_missed_is_made_up_for_as_the_schedule_says(
     async with spine.worker.transaction() as connection:
         await fire_due(connection)
 
-    assert len(await spine.fetch("SELECT 1 FROM run")) == count + fresh
+    states = [row["state"] for row in await spine.fetch("SELECT state FROM run")]
+    assert states == ["queued"] * (count + fresh)
+
+
+async def test_what_is_made_up_for_overlaps_runs_from_before_and_goes_at_once_only_as_far_as_allowed(
+    spine: Spine,
+) -> None:
+    text = """  - {name: s, streams: [far.a], cron: "0 * * * *", catch_up: {all: 3}}
+  - {name: beside, streams: [far.b], cron: "0 * * * *", catch_up: {all: 3}, overlap: {allow: 2}}
+"""
+    await spine.apply(HEAD + text)
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    due = "UPDATE schedule SET next_at = $1"
+    await spine.worker.execute(due, hour - timedelta(hours=4))
+    async with spine.worker.transaction() as connection:
+        await fire_due(connection)
+    admitted = await spine.row("SELECT count(*) AS n FROM run WHERE stream = 'b' AND admitted_at IS NOT NULL")
+    await spine.worker.execute(
+        "UPDATE schedule SET next_at = $1, last_due_at = NULL", hour - timedelta(hours=9)
+    )
+    await spine.worker.execute("UPDATE run SET due_at = due_at - interval '9 hours'")
+    async with spine.worker.transaction() as connection:
+        await fire_due(connection)
+
+    states = [
+        row["state"] for row in await spine.fetch("SELECT state FROM run WHERE stream = 'a' ORDER BY due_at")
+    ]
+    assert admitted["n"] <= 2
+    assert states == ["queued"] * 3 + ["skipped"] * 3
 
 
 async def test_a_calendar_that_changes_moves_the_next_due_time(spine: Spine) -> None:

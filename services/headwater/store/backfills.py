@@ -138,19 +138,19 @@ async def claim(connection: Any, limit: int) -> Sequence[Row]:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How a backfill went on: where it stands, and after how many seconds it may go on."""
+    """How a backfill went on: where it stands, and from when on it may go on."""
 
     position: datetime
     started_count: int = 0
     passed_count: int = 0
     run_count: int = 0
-    wait_s: float = 0.0
+    next_start_at: datetime | None = None
 
 
 async def advance(connection: Any, backfill_id: UUID, step: Step) -> None:
     await connection.execute(
         _Q["advance"], backfill_id, step.position, step.started_count, step.passed_count, step.run_count,
-        step.wait_s,
+        step.next_start_at,
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from headwater.store.scheduled_runs import backfill_run
 
 logger = logging.getLogger("headwater.timer")
 AT_ONCE = 20  # backfills in one look
+_LOOK = timedelta(seconds=1)  # between two looks: rates above one a second start several in one
 AHEAD = 200  # boundaries that are looked at in one step
 
 
@@ -44,7 +45,8 @@ async def _step(connection: Any, row: Row) -> int:
     if timetable is None:
         raise ConfigError("the schedule has no times any more")
     if row["per_minute"] is not None:
-        room = 1
+        owed = int((row["now"] - _from(row)).total_seconds() * row["per_minute"] / 60)
+        room = min(room, max(1, owed))
     return await _start(connection, row, timetable, room)
 
 
@@ -75,9 +77,17 @@ async def _start(connection: Any, row: Row, timetable: Timetable, room: int) -> 
         ]
         started += 1
     await runs.insert_many(connection, new)
-    wait_s = 60 / row["per_minute"] if started and row["per_minute"] else 0.0
-    await backfills.advance(connection, row["id"], Step(position, started, passed, len(new), wait_s))
+    wait = timedelta(minutes=started / row["per_minute"]) if row["per_minute"] else timedelta(0)
+    await backfills.advance(
+        connection, row["id"], Step(position, started, passed, len(new), _from(row) + wait)
+    )
     return started + passed
+
+
+def _from(row: Row) -> datetime:
+    """Since when boundaries are owed. What its runs held up for longer than a look apart is not made up for at once."""
+    owed: datetime = max(row["next_start_at"], row["now"] - _LOOK)
+    return owed
 
 
 def _missing(

@@ -122,7 +122,8 @@ async def _fire(connection: Any, rows: Sequence[Row], *, may_go: bool) -> Look:
     since = await starts.open_since(connection, now)
     going: list[Row] = []
     count = 0
-    for side_by_side in _parts(fired, started):
+    for place, side_by_side in enumerate(_parts(fired, started)):
+        may_go = may_go and place == 0  # later due times wait for the first, or for as many as may go at once
         going += await starts.start_many(connection, side_by_side, now, since, may_go=may_go)
         count += len(side_by_side)
     if any(one.left is not None for one in fired):

@@ -41,9 +41,9 @@ SELECT b.*, s.definition, s.state AS schedule_state, s.next_at, s.calendars,
  ORDER BY b.next_start_at, b.id LIMIT $1 FOR NO KEY UPDATE OF b SKIP LOCKED
 
 -- name: advance
--- $2 where it stands, $3 boundaries started, $4 boundaries that had their runs, $5 runs, $6 seconds until it may go on.
+-- $2 where it stands, $3 boundaries started, $4 boundaries that had their runs, $5 runs, $6 when it may go on (null: now).
 UPDATE backfill SET position = $2, started_count = started_count + $3, passed_count = passed_count + $4,
-                    run_count = run_count + $5, next_start_at = clock_timestamp() + make_interval(secs => $6)
+                    run_count = run_count + $5, next_start_at = coalesce($6, clock_timestamp())
  WHERE id = $1
 
 -- name: finish

@@ -26,7 +26,8 @@ RETURNING id, due_at, state
 
 -- name: start_many
 -- Runs of due schedules, unless they are there already: $1 to $4 with the place ($5) in $6 and following of what many of
--- them have in common. One is recorded as skipped (overlap) where `others` runs of its schedule and stream have not ended.
+-- them have in common. One is recorded as skipped (overlap) where `others` runs of its schedule and stream have not ended;
+-- those that this transaction inserted do not count: due times that are made up for together wait for one another.
 -- Where `may_go` holds, one that clearly may go is admitted at once: nothing of its stream is under way (or it runs beside
 -- others and does not overlap too many), no limit of source or tenant is at stake, and it takes the stream's slot. All
 -- others wait for the relay. Gives those that were inserted, with `stream_version` where they go. Runs that have not ended
@@ -37,8 +38,8 @@ WITH asked AS MATERIALIZED (
                    SELECT 1 FROM run r
                     WHERE r.tenant = k.tenant AND r.source = d.source AND r.stream = d.stream AND r.schedule = d.schedule
                       AND r.state IN ('queued', 'running') AND r.due_at >= $21 AND r.due_at < $22
-                      AND r.id <> d.id AND r.backfill_id IS NULL LIMIT k.others) AS others)
-               >= k.others THEN 'overlap' END) AS reason,
+                      AND r.xmin <> pg_current_xact_id()::xid AND r.id <> d.id AND r.backfill_id IS NULL LIMIT k.others)
+               AS others) >= k.others THEN 'overlap' END) AS reason,
            CASE WHEN k.may_go AND (k.at_once IS NOT NULL OR busy.is_so IS NULL)
                      AND limited_source.is_so IS NULL AND limited_tenant.is_so IS NULL THEN s.version_id END AS version_id
       FROM unnest(string_to_array($1, E'\x1f')::uuid[], string_to_array($2, E'\x1f'), string_to_array($3, E'\x1f'),
