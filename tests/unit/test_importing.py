@@ -122,6 +122,24 @@ def test_jobs_of_a_list_are_told_by_their_own_lines() -> None:
     assert "b was not taken: timeZone" in notes[5]
 
 
+def test_documents_without_content_are_passed_over_and_lines_still_hold() -> None:
+    job = "kind: CronJob\nmetadata: {name: a}\nspec: {schedule: 0 3 * * *}\n"
+    schedules, notes = taken(read_cronjobs(f"---\n---\n{job}---\n# nothing\n---\nkind: Service\n", timezone=None))
+
+    assert list(schedules) == ["a"]
+    assert "a Service is no CronJob" in notes[9]
+
+
+def test_an_image_that_is_curl_is_asked_as_curl() -> None:
+    container = "{image: 'curlimages/curl:8.1', args: [-sS, 'https://api.example.com/x?y=1']}"
+    spec = f"{{schedule: 0 3 * * *, jobTemplate: {{spec: {{template: {{spec: {{containers: [{container}]}}}}}}}}}}"
+    schedules, _ = taken(
+        read_cronjobs(f"kind: CronJob\nmetadata: {{name: a}}\nspec: {spec}\n", timezone=None)
+    )
+
+    assert schedules["a"]["streams"] == ["api-example-com.a"]
+
+
 def test_a_crontab_without_a_zone_says_so_and_one_with_a_wrong_zone_what_is_kept() -> None:
     text = "# about the file\nPATH=/bin\n0 3 * * * a\n0 4 * * * b\nCRON_TZ=Mars/Olympus\n0 5 * * * c\n"
     jobs, found = read_crontab(text, timezone=None, has_users=None)

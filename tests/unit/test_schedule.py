@@ -322,7 +322,14 @@ def test_the_search_ends_with_the_calendar():
         ("0 0 * * FRI-MON", "At 00:00, on Friday to Monday"),
         ("0 0 * * 0,6", "At 00:00, on Saturday and Sunday"),
         ("0 0 * * 2#1,5L", "At 00:00, on the 1st Tuesday of the month and the last Friday of the month"),
-        ("0 0 13 * FRI", "At 00:00, on the 13th or on Friday"),
+        ("0 0 13 * FRI", "At 00:00, on the 13th of the month or on Friday"),
+        ("0 0 L * FRI", "At 00:00, on the last day of the month or on Friday"),
+        ("0 0 L,LW * *", "At 00:00, on the last day of the month and the weekday (Monday to Friday) nearest "
+         "the last day of the month"),
+        ("0 0 * * 0-7", "At 00:00, every day"),
+        ("20-59/10 * * * *", "Every 10 minutes from minute 20 to 50 of the hour"),
+        ("5/10 9-17 * * *", "Every 10 minutes from minute 5, from 09:00 to 17:59"),
+        ("0 0 12 * * ? 2027/2", "At 12:00, every day in every 2nd year from 2027 to 2099"),
         ("0 0 * NOV-FEB *", "At 00:00, every day in November to February"),
         ("0 0 0 1 1 ? 2027-2029", "At 00:00, on the 1st of January 2027 to 2029"),
         ("0 0 0 ? * MON 2027", "At 00:00, on Monday in 2027"),
@@ -347,7 +354,7 @@ def test_other_timetables_are_described_in_plain_words():
     )
     assert (
         describe(parse_timetable(crons=["0 13 13 * FRI"], day_match="all"))
-        == "At 13:00, on the 13th if also on Friday (UTC)"
+        == "At 13:00, on the 13th of the month if also on Friday (UTC)"
     )
     assert (
         describe(parse_timetable(crons=["0 18 * * *", "0 6 * * *", "*/5 1 * * *"], interval="1h"))

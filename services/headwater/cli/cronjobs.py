@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from typing import Any
 
 import yaml
@@ -33,22 +34,35 @@ def read_cronjobs(text: str, *, timezone: str | None) -> tuple[list[Foreign], li
 
 def _documents(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     try:
-        nodes = [node for node in yaml.compose_all(text, Loader=yaml.SafeLoader) if node is not None]
-        values = [value for value in yaml.safe_load_all(text) if value is not None]
+        read = list(_read(text))
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark is not None else ""
         raise ConfigError(f"{where}this is not YAML; check indentation and colons there") from error
-    for node, value in zip(nodes, values, strict=True):
+    for node, value in read:
+        line = node.start_mark.line + 1
         if not isinstance(value, Mapping):
-            raise ConfigError(f"line {node.start_mark.line + 1}: this is no Kubernetes object")
+            raise ConfigError(f"line {line}: this is no Kubernetes object")
         if str(value.get("kind", "")).endswith("List") and isinstance(value.get("items"), list):
-            listed = next(part for name, part in node.value if name.value == "items")
-            for place, item in zip(listed.value, value["items"], strict=True):
+            listed = next((part.value for name, part in node.value if name.value == "items"), [])
+            for place, item in zip_longest(listed, value["items"]):
                 if isinstance(item, Mapping):
-                    yield place.start_mark.line + 1, {"kind": "CronJob", **item}
+                    yield place.start_mark.line + 1 if place else line, {"kind": "CronJob", **item}
         else:
-            yield node.start_mark.line + 1, value
+            yield line, value
+
+
+def _read(text: str) -> Iterator[tuple[yaml.Node, Any]]:
+    """The documents that hold something, with their places."""
+    loader = yaml.SafeLoader(text)
+    try:
+        while loader.check_node():
+            node = loader.get_node()
+            value = loader.construct_document(node)
+            if value is not None:
+                yield node, value
+    finally:
+        loader.dispose()
 
 
 def _job(line: int, document: Mapping[str, Any], timezone: str | None, notes: list[Note]) -> Foreign | None:
@@ -119,7 +133,9 @@ def _command(spec: Mapping[str, Any]) -> list[str]:
     if not isinstance(containers, list) or not containers or not isinstance(containers[0], Mapping):
         return []
     first = containers[0]
-    words = [*(first.get("command") or []), *(first.get("args") or [])]
+    image = str(first.get("image", "")).rsplit("/", 1)[-1].partition(":")[0]
+    entry = ["curl"] if image == "curl" else []  # what curlimages/curl runs where no command is given
+    words = [*(first.get("command") or entry), *(first.get("args") or [])]
     return [str(word) for word in words] or [str(first.get("image", ""))]
 
 

@@ -32,6 +32,10 @@ ALIASES: Mapping[str, str] = MappingProxyType(
     }
 )
 _FOREIGN = re.compile(r"[^A-Za-z0-9*?,/#()@_ \t-]")
+_ZONED = re.compile(r"[ \t]*((?:CRON_)?TZ=([A-Za-z0-9_+/-]{1,60}))(?![^ \t])")
+_SPOKEN = re.compile(
+    r"[ \t]*(?:every )?([0-9]{1,9} ?(?:s|m|h|d|w|(?:sec|min)s?|(?:second|minute|hour|day|week)s?))[ \t]*", re.IGNORECASE
+)
 _WORD = re.compile(r"[^ \t]+")
 _LAST_DAY = re.compile(r"L(?:-([0-9]+))?(W)?")
 _NEAREST = re.compile(r"([0-9]+)W")
@@ -79,6 +83,7 @@ def parse_cron(text: str, *, match_all: bool = False, hash_key: str = "") -> Cro
 
 def _words(text: str) -> list[tuple[CronField, str, int]]:
     """Each field with its text in capitals and its position."""
+    _refuse_foreign_forms(text)
     if len(text) > MAX_LENGTH:
         raise ScheduleError(
             "cron",
@@ -105,6 +110,24 @@ def _words(text: str) -> list[tuple[CronField, str, int]]:
             "with seven the year comes last",
         )
     return [(field, word, at) for field, (word, at) in zip(layout, words, strict=True)]
+
+
+def _refuse_foreign_forms(text: str) -> None:
+    """Raises: ScheduleError for what other programs take with an expression, and for an interval."""
+    if zoned := _ZONED.match(text):
+        raise ScheduleError(
+            "cron",
+            zoned.start(1) + 1,
+            f"`{zoned[1]}` is no part of an expression here",
+            f"write timezone: {zoned[2]}, and the expression without it",
+        )
+    if spoken := _SPOKEN.fullmatch(text):
+        raise ScheduleError(
+            "cron",
+            spoken.start(1) + 1,
+            f"`{spoken[0].strip()}` is an interval and no cron expression",
+            f"use interval {spoken[1]}",
+        )
 
 
 def _without_alias(text: str) -> tuple[str, int]:

@@ -115,11 +115,19 @@ def _clock(cron: CronExpression) -> str:
         step = step_of(cron.minutes, 60)
         if step is None:
             return f"at minutes {_numbers(cron.minutes)}{_hours(cron.hours, ' of every hour')}"
-        start = f" from minute {cron.minutes[0]}" if cron.minutes[0] else ""
+        start = _from_minute(cron.minutes, step)
         if 60 % step:
             return f"every {ordinal(step)} minute{start}{_hours(cron.hours, ' of every hour')}"
-        return f"every {duration(step * 60)}{start}{_hours(cron.hours, '')}"
+        comma = "," if start and len(cron.hours) < 24 else ""
+        return f"every {duration(step * 60)}{start}{comma}{_hours(cron.hours, '')}"
     return _hourly(cron.hours, cron.minutes[0])
+
+
+def _from_minute(minutes: tuple[int, ...], step: int) -> str:
+    """Where the rhythm of a list of minutes begins, and ends if the last gap is another one."""
+    if minutes[0] >= step:
+        return f" from minute {minutes[0]} to {minutes[-1]} of the hour"
+    return f" from minute {minutes[0]}" if minutes[0] else ""
 
 
 def _hourly(hours: tuple[int, ...], minute: int) -> str:
@@ -148,7 +156,7 @@ def _minutes_and_hours(cron: CronExpression) -> str:
     if len(cron.minutes) < 60:
         step = step_of(cron.minutes, 60)
         if step is not None and len(cron.minutes) > _MOST_TIMES:
-            start = f" from minute {cron.minutes[0]}" if cron.minutes[0] else ""
+            start = _from_minute(cron.minutes, step)
             return f" of every {ordinal(step)} minute{start}" + _hours(cron.hours, " of every hour")
         plural = "s" if len(cron.minutes) > 1 else ""
         minutes = f" of minute{plural} {_numbers(cron.minutes)}"
@@ -172,13 +180,14 @@ def _numbers(values: Sequence[int]) -> str:
 def _days(rule: DayRule) -> str:
     month_days, weekdays, months = _month_days(rule), _weekdays(rule), _months(rule)
     if rule.by_month_day and rule.by_weekday:
-        days = f"{month_days} if also {weekdays}" if rule.match_all else f"{month_days} or {weekdays}"
+        of_month = month_days if _mentions_month(rule) else f"{month_days} of the month"
+        days = f"{of_month} if also {weekdays}" if rule.match_all else f"{of_month} or {weekdays}"
     elif rule.by_month_day and months and not _mentions_month(rule):
         return f"{month_days} of{months.removeprefix(' in')}"
     elif rule.by_month_day:
         days = month_days if _mentions_month(rule) else f"{month_days} of every month"
     else:
-        days = weekdays if rule.by_weekday else "every day"
+        days = weekdays if rule.by_weekday and len(rule.weekdays) < 7 else "every day"
     return days + months
 
 
@@ -205,7 +214,7 @@ def _month_days(rule: DayRule) -> str:
         for back in sorted(rule.nearest_before_last)
     ]
     if near:
-        spans.append(f"weekday (Monday to Friday) nearest {joined(near)}")
+        spans.append(f"{'the ' if spans else ''}weekday (Monday to Friday) nearest {joined(near)}")
     if spans and spans[0].startswith("every"):
         return joined([spans[0], *(f"on the {span}" for span in spans[1:])])
     return f"on the {joined(spans)}"
@@ -233,5 +242,12 @@ def _months(rule: DayRule) -> str:
             spans += names if len(names) < 3 else [f"{names[0]} to {names[-1]}"]
         text = f" in {joined(spans)}"
     if rule.years is not None:
-        text += f"{'' if text else ' in'} {_numbers(sorted(rule.years))}"
+        text += f"{'' if text else ' in'} {_years(sorted(rule.years))}"
     return text
+
+
+def _years(years: Sequence[int]) -> str:
+    step = years[1] - years[0] if len(years) > _MOST_TIMES else 1
+    if step > 1 and list(years) == list(range(years[0], years[-1] + 1, step)):
+        return f"every {ordinal(step)} year from {years[0]} to {years[-1]}"
+    return _numbers(years)

@@ -28,6 +28,7 @@ _ABBREVIATIONS: Mapping[str, str] = MappingProxyType(
         "brt": "America/Sao_Paulo", "art": "America/Argentina/Buenos_Aires",
     }
 )  # fmt: skip
+_NO_RULES = frozenset({"localtime", "posixrules", "Factory"})
 _ZONE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*")
 
 
@@ -109,8 +110,8 @@ def _span(
 
 def find_zone(name: str) -> ZoneInfo:
     """The IANA zone of this name. Raises: ScheduleError of field `timezone`."""
-    # "right/…" counts leap seconds and "localtime" is whatever the machine says: neither is a rule to keep.
-    if _ZONE_NAME.fullmatch(name) and not name.startswith(("right/", "posix/")) and name != "localtime":
+    # "right/…" counts leap seconds, and what stands in _NO_RULES is whatever the machine says: no rule to keep.
+    if _ZONE_NAME.fullmatch(name) and not name.startswith(("right/", "posix/")) and name not in _NO_RULES:
         try:
             return ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -126,7 +127,7 @@ def _mend_zone(name: str) -> str:
         return "an offset says nothing about clocks that change: write a place, such as Asia/Kolkata"
     if place := _ABBREVIATIONS.get(name.strip().lower()):
         return f"write {place}"
-    by_lower = {zone.lower(): zone for zone in available_timezones()}
+    by_lower = {zone.lower(): zone for zone in available_timezones() - _NO_RULES}
     wanted = name.strip()[:60].lower().replace(" ", "_")
     if ends := sorted(zone for lower, zone in by_lower.items() if lower.rpartition("/")[2] == wanted):
         return f"write {' or '.join(ends[:3])}"
