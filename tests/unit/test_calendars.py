@@ -1,6 +1,7 @@
 """Calendars, execution windows and the guard of the clock: what is left out, moved, waits, or is held."""
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -100,6 +101,59 @@ def test_days_ranges_crons_and_moments_are_left_out_in_the_schedules_zone() -> N
         "Fri 25 Dec 12:00",
         "Fri 25 Dec 18:00",
     ]
+
+
+@pytest.mark.parametrize(
+    ("zone", "excluded", "start"),
+    [
+        ("Europe/Berlin", "* 2 * * *", "2026-10-25T00:30:00+02:00"),
+        (
+            "America/St_Johns",
+            "* 0 * * *",
+            "2010-11-06T22:30:00-02:30",
+        ),  # 00:01 becomes 23:01 of the day before
+        ("Australia/Lord_Howe", "* 1 * * *", "2026-04-05T00:30:00+11:00"),  # half an hour comes twice
+        ("Europe/Berlin", "* 1-2 * * *", "2026-03-29T00:30:00+01:00"),
+    ],
+)
+def test_where_the_clock_changes_just_those_wall_clock_times_are_left_out(
+    zone: str, excluded: str, start: str
+) -> None:
+    first = datetime.fromisoformat(start)
+    low, _, high = excluded.split()[1].partition("-")
+    minutes = [first.astimezone(UTC) + timedelta(minutes=n) for n in range(1, 300)]
+    kept = [
+        each for each in minutes if not int(low) <= each.astimezone(ZoneInfo(zone)).hour <= int(high or low)
+    ]
+
+    table = timetable(cron="* * * * *", timezone=zone, exclude=[excluded], now=first)
+
+    assert list(islice(due_times(table, first), len(kept))) == kept
+
+
+def test_a_stretch_of_seconds_left_out_while_clocks_go_back_does_not_end_the_schedule() -> None:
+    after = datetime.fromisoformat("2026-10-25T01:59:58+02:00")
+    table = timetable(cron="* * * * * *", timezone="Europe/Berlin", exclude=["* 2 * * *"], now=after)
+
+    assert due(table, 3, after) == ["Sun 25 Oct 01:59", "Sun 25 Oct 03:00", "Sun 25 Oct 03:00"]
+
+
+def test_due_times_that_a_month_of_others_could_be_moved_over_are_found() -> None:
+    table = timetable(cron="*/8 * * * *", exclude=[{"cron": "* * * * SUN"}], on_excluded="next", now=NOW)
+
+    assert due(table, 3) == ["Mon 21 Dec 00:00", "Mon 21 Dec 00:08", "Mon 21 Dec 00:16"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"cron": "* * * * * *", "exclude": ["*/2 * * * * *", "1-59/2 * * * * *"]},
+        {"cron": "*/8 * * * *", "exclude": ["* 0-22 * * *"], "on_excluded": "next"},
+    ],
+)
+def test_what_is_too_much_to_look_through_is_refused_with_its_mend(words: dict[str, Any]) -> None:
+    with pytest.raises(ScheduleError, match="not found in reasonable time; leave out whole hours or days"):
+        preview_of(schedule(**words), "", {}, NOW, None, 1000)
 
 
 @settings(max_examples=60, deadline=None)

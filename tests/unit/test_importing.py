@@ -124,7 +124,9 @@ def test_jobs_of_a_list_are_told_by_their_own_lines() -> None:
 
 def test_documents_without_content_are_passed_over_and_lines_still_hold() -> None:
     job = "kind: CronJob\nmetadata: {name: a}\nspec: {schedule: 0 3 * * *}\n"
-    schedules, notes = taken(read_cronjobs(f"---\n---\n{job}---\n# nothing\n---\nkind: Service\n", timezone=None))
+    schedules, notes = taken(
+        read_cronjobs(f"---\n---\n{job}---\n# nothing\n---\nkind: Service\n", timezone=None)
+    )
 
     assert list(schedules) == ["a"]
     assert "a Service is no CronJob" in notes[9]

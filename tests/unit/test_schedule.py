@@ -324,8 +324,10 @@ def test_the_search_ends_with_the_calendar():
         ("0 0 * * 2#1,5L", "At 00:00, on the 1st Tuesday of the month and the last Friday of the month"),
         ("0 0 13 * FRI", "At 00:00, on the 13th of the month or on Friday"),
         ("0 0 L * FRI", "At 00:00, on the last day of the month or on Friday"),
-        ("0 0 L,LW * *", "At 00:00, on the last day of the month and the weekday (Monday to Friday) nearest "
-         "the last day of the month"),
+        (
+            "0 0 L,LW * *",
+            "At 00:00, on the last day of the month and the weekday (Monday to Friday) nearest the last day of the month",
+        ),
         ("0 0 * * 0-7", "At 00:00, every day"),
         ("20-59/10 * * * *", "Every 10 minutes from minute 20 to 50 of the hour"),
         ("5/10 9-17 * * *", "Every 10 minutes from minute 5, from 09:00 to 17:59"),

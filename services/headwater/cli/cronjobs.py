@@ -59,7 +59,7 @@ def _read(text: str) -> Iterator[tuple[yaml.Node, Any]]:
         while loader.check_node():
             node = loader.get_node()
             value = loader.construct_document(node)
-            if value is not None:
+            if node is not None and value is not None:
                 yield node, value
     finally:
         loader.dispose()

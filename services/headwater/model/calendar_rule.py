@@ -1,5 +1,7 @@
 """What a schedule leaves out: days, days of every year, stretches of time, times that cron expressions match."""
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -59,9 +61,20 @@ class Exclusion:
         lasts = [last for cron in self.crons if (last := _cron_stretch(cron, wall)) is not None]
         if not lasts:
             return None
-        # the stretch is told in wall-clock time; where the clock changes within it, one second at a time is right
-        last = to_utc(zone, max(lasts), moment.astimezone(zone).fold)
-        return max(last, moment) if change_at(zone, max(lasts)) is None else moment
+        return _until(zone, moment, wall, max(lasts))
+
+
+def _until(zone: ZoneInfo, moment: datetime, wall: datetime, last: datetime) -> datetime:
+    """The instant up to which the wall clock, which shows `wall` at `moment`, goes on to `last` without a jump back."""
+    end = change_at(zone, last)
+    if end is not None and end.is_gap:
+        return end.at - _SECOND
+    fold = moment.astimezone(zone).fold
+    until = to_utc(zone, last, fold)
+    begin = change_at(zone, wall)
+    if begin is not None and not begin.is_gap and fold == 0:  # the first pass: then the clock goes back
+        until = min(until, begin.at - _SECOND)
+    return until
 
 
 @lru_cache(maxsize=256)
@@ -104,12 +117,18 @@ def _cron_stretch(cron: CronExpression, wall: datetime) -> datetime | None:
         return None
     whole_minutes = cron.field_count == 5 or len(cron.seconds) == 60
     if not whole_minutes:
-        return wall if wall.second in cron.seconds else None
+        return wall.replace(second=_run(cron.seconds, wall.second)) if wall.second in cron.seconds else None
     if len(cron.minutes) < 60:
-        return wall.replace(second=59)
-    if len(cron.hours) < 24:
-        return wall.replace(minute=59, second=59)
-    return wall.replace(hour=23, minute=59, second=59)
+        return wall.replace(minute=_run(cron.minutes, wall.minute), second=59)
+    return wall.replace(hour=_run(cron.hours, wall.hour), minute=59, second=59)
+
+
+def _run(values: Sequence[int], value: int) -> int:
+    """The last of the `values` (ascending) that follow `value` without a hole."""
+    place = bisect_left(values, value)
+    while place + 1 < len(values) and values[place + 1] == values[place] + 1:
+        place += 1
+    return values[place]
 
 
 def as_utc(zone: ZoneInfo, moment: datetime) -> datetime:

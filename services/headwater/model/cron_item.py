@@ -69,7 +69,9 @@ def _range(item: Item, first: int, last: int, step: int) -> list[int]:
 def _step(item: Item, text: str, offset: int) -> int:
     field = item.field
     if not text:
-        item.fault("a step is missing after `/`", f"write a whole number from 1 to {field.top}", offset=offset)
+        item.fault(
+            "a step is missing after `/`", f"write a whole number from 1 to {field.top}", offset=offset
+        )
     if not _NUMBER.fullmatch(text):
         item.fault(
             f"the step `{text}` is not a number", f"write a whole number from 1 to {field.top}", offset=offset

@@ -34,7 +34,8 @@ ALIASES: Mapping[str, str] = MappingProxyType(
 _FOREIGN = re.compile(r"[^A-Za-z0-9*?,/#()@_ \t-]")
 _ZONED = re.compile(r"[ \t]*((?:CRON_)?TZ=([A-Za-z0-9_+/-]{1,60}))(?![^ \t])")
 _SPOKEN = re.compile(
-    r"[ \t]*(?:every )?([0-9]{1,9} ?(?:s|m|h|d|w|(?:sec|min)s?|(?:second|minute|hour|day|week)s?))[ \t]*", re.IGNORECASE
+    r"[ \t]*(?:every )?([0-9]{1,9} ?(?:s|m|h|d|w|(?:sec|min)s?|(?:second|minute|hour|day|week)s?))[ \t]*",
+    re.IGNORECASE,
 )
 _WORD = re.compile(r"[^ \t]+")
 _LAST_DAY = re.compile(r"L(?:-([0-9]+))?(W)?")

@@ -23,8 +23,9 @@ from headwater.model.cron_field import FIRST_YEAR, LAST_YEAR
 from headwater.model.schedule_clock import Fire, change_at, first_fire
 from headwater.model.schedule_describe import describe
 from headwater.model.schedule_error import ScheduleError
-from headwater.model.schedule_exclusion import excluded, next_kept
+from headwater.model.schedule_exclusion import MOST_WORK, Base, Patience, excluded, next_kept
 from headwater.model.schedule_interval import short_text
+from headwater.model.schedule_moves import Moves, moves
 from headwater.model.schedule_preset import PRESETS
 from headwater.model.schedule_refusal import is_over, nothing_left, refuse_too_many_to_move
 from headwater.model.schedule_timetable import Timetable, build_timetable, find_zone, specification_name
@@ -116,7 +117,7 @@ def parse_timetable(
         starts_at=starts_at,
         ends_at=ends_at,
     )
-    if any(exclusion.on_excluded != "skip" for exclusion in exclusions):
+    if moves(exclusions):
         refuse_too_many_to_move(timetable)
     if now is not None:
         _refuse_what_is_over(timetable, _whole_utc(now))
@@ -139,31 +140,33 @@ def next_after(timetable: Timetable, moment: datetime) -> datetime | None:
     Args: `moment` is aware; any zone.
     Returns: aware UTC, whole seconds; None when the timetable is over (cron: at the end of the year 2099).
     Wall-clock times that a change of the clock skips or repeats follow the one rule of `schedule_clock`.
+    Raises: ScheduleError where so much is left out that it is not found in reasonable time.
     """
     fire = _next_fire(timetable, _whole_utc(moment))
     return None if fire is None else fire.at
 
 
-def due_times(timetable: Timetable, after: datetime) -> Iterator[datetime]:
-    """All due times strictly after `after`, ascending, in UTC."""
-    moment = next_after(timetable, after)
-    while moment is not None:
-        yield moment
-        moment = next_after(timetable, moment)
+def due_times(timetable: Timetable, after: datetime, *, work: int = MOST_WORK) -> Iterator[datetime]:
+    """All due times strictly after `after`, ascending, in UTC. `work`: what looking through those left out may cost.
+
+    Raises: ScheduleError, as for `next_after`.
+    """
+    return (fire.at for fire in _fires(timetable, _whole_utc(after), work))
 
 
 def preview(timetable: Timetable, after: datetime, count: int) -> list[Occurrence]:
-    """The next `count` due times strictly after `after`, fewer when the timetable ends before."""
+    """The next `count` due times strictly after `after`, fewer when the timetable ends before.
+
+    Raises: ScheduleError, as for `next_after`.
+    """
     zone = timetable.zone
     found: list[Occurrence] = []
-    moment = _whole_utc(after)
-    while len(found) < count and (fire := _next_fire(timetable, moment)) is not None:
-        moment = fire.at
-        local = moment.astimezone(zone)
+    for fire in islice(_fires(timetable, _whole_utc(after)), count):
+        local = fire.at.astimezone(zone)
         marks = [name for name, holds in (("moved", fire.moved), ("shifted", fire.shifted)) if holds]
         if change_at(zone, local.replace(tzinfo=None, fold=0)) is not None:
             marks.append("second_pass" if local.fold else "first_pass")
-        found.append(Occurrence(local, moment, tuple(marks)))
+        found.append(Occurrence(local, fire.at, tuple(marks)))
     return found
 
 
@@ -204,15 +207,30 @@ def _whole_utc(moment: datetime) -> datetime:
 
 def _next_fire(timetable: Timetable, moment: datetime) -> Fire | None:
     """The first due time after `moment` (UTC, whole seconds) that is kept, between beginning and end."""
+    return next(_fires(timetable, moment), None)
+
+
+def _fires(timetable: Timetable, moment: datetime, work: int = MOST_WORK) -> Iterator[Fire]:
+    """All of them after `moment`, ascending. What is left out among them is looked through with one patience."""
     if timetable.starts_at is not None:
         moment = max(moment, timetable.starts_at - _SECOND)
-    if timetable.exclusions:
-        fire = next_kept(partial(_base_fire, timetable), timetable.exclusions, timetable.zone, moment)
-    else:
-        fire = _base_fire(timetable, moment)
-    if fire is None or (timetable.ends_at is not None and fire.at > timetable.ends_at):
-        return None
-    return fire
+    search = _search_of(timetable, work)
+    while (fire := search(moment)) is not None:
+        if timetable.ends_at is not None and fire.at > timetable.ends_at:
+            return
+        yield fire
+        moment = fire.at
+
+
+def _search_of(timetable: Timetable, work: int) -> Base:
+    """What finds the first due time after a moment that is kept, or moved there."""
+    base, exclusions, zone = partial(_base_fire, timetable), timetable.exclusions, timetable.zone
+    if not exclusions:
+        return base
+    patience = Patience(len(timetable.crons), exclusions, work)
+    if moves(exclusions):
+        return Moves(base, exclusions, zone, patience).next_after
+    return lambda moment: next_kept(base, exclusions, zone, moment, patience)
 
 
 def _base_fire(timetable: Timetable, moment: datetime) -> Fire | None:

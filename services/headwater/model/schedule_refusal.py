@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from headwater.model.cron_expression import CronExpression
 from headwater.model.cron_field import LAST_YEAR
 from headwater.model.schedule_error import ScheduleError
-from headwater.model.schedule_exclusion import MOST_A_DAY
+from headwater.model.schedule_moves import MOST_A_DAY
 from headwater.model.schedule_timetable import Timetable
 
 

@@ -5,13 +5,14 @@ so that it goes on after a restart.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
 from headwater.contracts.source import Stream
 from headwater.model.errors import ConfigError
 from headwater.model.run import RunState
-from headwater.model.schedule import Timetable, next_after
+from headwater.model.schedule import Timetable, due_times
 from headwater.model.schedule_policy import latest_due
 from headwater.store import runs
 from headwater.store.queries import queries
@@ -20,6 +21,7 @@ from headwater.store.runs import Outcome
 _Q = queries("backfills")
 Row = Mapping[str, Any]
 SECOND = timedelta(seconds=1)
+_MOST_WORK = 1_000_000  # for a hundred thousand boundaries
 _FURTHEST_BACK = timedelta(days=366 * 30)  # a schedule that is due less often has no window
 
 
@@ -74,10 +76,8 @@ async def list_backfills(
 
 def boundaries(timetable: Timetable, since: datetime, until: datetime) -> Iterator[datetime]:
     """The due times from `since` (whole seconds) up to and without `until`, ascending."""
-    moment = since - SECOND
-    while (due := next_after(timetable, moment)) is not None and due < until:
-        yield due
-        moment = due
+    due = due_times(timetable, since - SECOND, work=_MOST_WORK)
+    return takewhile(lambda moment: moment < until, due)
 
 
 def window_of(timetable: Timetable, boundary: datetime) -> dict[str, str]:
