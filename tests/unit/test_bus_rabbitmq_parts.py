@@ -67,6 +67,36 @@ def read(properties: Basic.Properties, queue: str = "headwater.run.due", **more)
     return decode(arrived(properties, **more), queue=queue, own_user="headwater", number="unnamed")
 
 
+HANDED_IN = {
+    "few properties": Basic.Properties(content_type="application/xml", message_id="m", user_id="u"),
+    "headers of all kinds": Basic.Properties(
+        content_type="application/xml", message_id="m", headers={"n": 5, "x-death": []}
+    ),
+    "the properties that we write ourselves": Basic.Properties(
+        content_type="application/xml", headers={}, delivery_mode=2, message_id="m", timestamp=AT,
+        message_type="event.e", app_id="shop",
+    ),
+    "its header wins": Basic.Properties(
+        content_type="text/plain", message_id="m", headers={"content-type": "application/xml"}
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HANDED_IN)
+def test_what_other_programs_hand_in_keeps_the_type_of_its_body(name):
+    header = ContentHeader(body_size=2, properties=HANDED_IN[name])
+    deliver = Basic.Deliver("tag", 4, False, "headwater.in", "event.e")
+    ((_, arrival),) = over_the_wire(deliver, header, ContentBody(b"{}"))
+
+    asked, ours = (
+        decode(arrival, queue=queue, own_user="headwater", number="unnamed").message.headers
+        for queue in ("headwater.in", "headwater.run.due")
+    )
+
+    assert asked["content-type"] == "application/xml"
+    assert ("content-type" in ours) == (name == "its header wins")
+
+
 @pytest.mark.parametrize(
     "sent",
     [

@@ -9,6 +9,7 @@ from headwater.bus.port import MAX_BODY_BYTES, Message
 from headwater.bus.topology import Topology
 from headwater.model.errors import ContractError
 
+CONTENT_TYPE = "content-type"  # also the property of that name, where the bus has one
 ATTEMPT_HEADER = "x-headwater-attempt"
 USER_HEADER = "x-headwater-user-id"
 REASON_HEADER = "x-headwater-reason"

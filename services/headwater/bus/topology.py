@@ -18,6 +18,7 @@ from headwater.settings.resources import resource
 
 WORK_EXCHANGE = "headwater"
 EVENTS_EXCHANGE = EXCHANGE
+IN_QUEUE = "headwater.in"  # what other programs hand in
 DEAD_EXCHANGE = "headwater.dead"
 DEAD_QUEUE = "headwater.dead"
 DEAD_PREFIX = (

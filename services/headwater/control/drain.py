@@ -12,6 +12,7 @@ from typing import Any
 
 from headwater.bus.envelope import DEAD_AT_HEADER, QUEUE_HEADER, REASON_HEADER
 from headwater.bus.port import Message
+from headwater.bus.topology import IN_QUEUE
 from headwater.contracts import webhook
 from headwater.control.broker_users import tenant_of
 from headwater.control.caller import TENANT_FORM
@@ -28,7 +29,6 @@ from headwater.telemetry.metrics import Metrics
 logger = logging.getLogger("headwater.control")
 KIND = "dead_letter"  # the class of the error of a run that ended so
 _UNKNOWN_REASON = "the broker gave it up: it was handed out too often without an answer"
-_FROM_OUTSIDE = "headwater.in"
 
 
 class Drain:
@@ -90,7 +90,7 @@ def storable(text: str) -> str:
 
 def _tenant(message: Message, queue: str) -> str | None:
     """Whose message it is: by the verified user for what came from outside, else by our own header."""
-    came_in = queue == _FROM_OUTSIDE or message.type == "run.request" or message.type.startswith("event.")
+    came_in = queue == IN_QUEUE or message.type == "run.request" or message.type.startswith("event.")
     tenant = tenant_of(message.user_id) if came_in else message.headers.get("tenant")
     return tenant if tenant is not None and TENANT_FORM.fullmatch(tenant) else None
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from aiohttp import web
 
 from headwater.bus.port import Bus
+from headwater.bus.topology import IN_QUEUE
 from headwater.contracts.codec import dumps
 from headwater.control.docs import docs_page
 from headwater.control.door import Door
@@ -30,7 +31,6 @@ from headwater.telemetry.metrics import Metrics
 
 logger = logging.getLogger("headwater.control")
 DEAD_QUEUE = "headwater.dead"
-DOOR_QUEUE = "headwater.in"
 SWEEP_EVERY_S = 3600.0
 
 
@@ -94,7 +94,7 @@ class Control:
             bus.consume(
                 DEAD_QUEUE, self._drain.handle, prefetch=200, batch=100, linger_s=0.05, concurrency=1
             ),
-            bus.consume(DOOR_QUEUE, self._door.handle, prefetch=32, concurrency=4),
+            bus.consume(IN_QUEUE, self._door.handle, prefetch=32, concurrency=4),
         ):
             while not stop.is_set():
                 await self._sweep()

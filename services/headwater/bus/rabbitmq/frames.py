@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from headwater.bus.envelope import ATTEMPT_HEADER, USER_HEADER
+from headwater.bus.envelope import ATTEMPT_HEADER, CONTENT_TYPE, USER_HEADER
 from headwater.bus.port import Message
 
 APP_ID = "headwater"
+JSON = "application/json"
 _FRAME = struct.Struct(">BHI").pack  # type, channel, size
 _HEAD = struct.Struct(">BHIHHQH").pack  # a frame's head; class, weight, size of the body, property flags
 _IDENTITY = struct.Struct(">BB").pack  # delivery mode, size of the message id
@@ -50,7 +51,7 @@ def publication(
         headers = _with_our_own(message, own_user)
     table = _table(headers)
     identity = message.id.encode()
-    kind = _short(headers.get("content-type", "application/json"))
+    kind = _short(headers.get(CONTENT_TYPE, JSON))
     tail = _tail(message.type, None if message.user_id is None else own_user)
     body = message.body
     flags = OWN_FLAGS if message.user_id is None else OWN_FLAGS | USER_FLAG

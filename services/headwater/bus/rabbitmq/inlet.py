@@ -12,7 +12,7 @@ from typing import Any
 import pamqp.frame
 from pamqp.constants import FRAME_BODY, FRAME_HEADER, FRAME_METHOD
 
-from headwater.bus.rabbitmq.frames import OWN_FLAGS, USER_FLAG
+from headwater.bus.rabbitmq.frames import JSON, OWN_FLAGS, USER_FLAG
 from headwater.bus.rabbitmq.properties import Arrival
 from headwater.bus.rabbitmq.reader import mended
 
@@ -25,6 +25,7 @@ _LAST_MOMENT_S = 253_402_300_799  # the end of the year 9999; what is beyond is 
 _FRAME = struct.Struct(">BHI").pack
 _VALUE = struct.Struct(">BI").unpack_from  # kind and size of a header's value
 _TEXT = ord("S")
+_JSON = JSON.encode()
 # The properties in the order of their flags (AMQP 0-9-1 §4.2.6.1, basic class), by how they are read.
 _SHORT, _TABLE, _OCTET, _TIME = range(4)
 _ORDER = (
@@ -44,7 +45,9 @@ _ORDER = (
 )
 _UNKNOWN_FLAGS = 0b111
 
-Properties = tuple[Mapping[str, Any], str | None, str | None]  # headers, message id, user
+Properties = tuple[
+    Mapping[str, Any], str | None, str | None, str | None
+]  # headers, message id, user, content type
 
 
 class Inlet:
@@ -81,10 +84,10 @@ class Inlet:
         body, self._body = self._body, []
         at = 5 + deliver[4]  # behind the consumer tag
         tag, is_redelivered = _TAG(deliver, at)
-        headers, message_id, user_id = properties_of(self._header)
+        headers, message_id, user_id, kind = properties_of(self._header)
         whole = body[0] if len(body) == 1 else b"".join(body)
         key = _key_of(deliver[at + 9 :])
-        self._arrived(tag, Arrival(key, bool(is_redelivered & 1), headers, message_id, user_id, whole))
+        self._arrived(tag, Arrival(key, bool(is_redelivered & 1), headers, message_id, user_id, whole, kind))
 
 
 @lru_cache(maxsize=4096)
@@ -113,6 +116,7 @@ def properties_of(header: bytes) -> Properties:
 def _own_properties(header: bytes, flags: int) -> Properties | None:
     """Those that `frames.publication` writes. None when there is something that only the library can read."""
     at = 15 + header[14]  # behind the content type
+    kind = JSON if header[15:at] == _JSON else header[15:at].decode()
     (size,) = _LONG(header, at)
     headers = _texts(header, at + 4, at + 4 + size)
     at += 5 + size  # behind the delivery mode
@@ -127,7 +131,7 @@ def _own_properties(header: bytes, flags: int) -> Properties | None:
         user_id = header[at + 1 : at + 1 + header[at]].decode()
         at += 1 + header[at]
     at += 1 + header[at]  # behind the application
-    return None if at != len(header) or headers is None else (headers, message_id, user_id)
+    return None if at != len(header) or headers is None else (headers, message_id, user_id, kind)
 
 
 def _plain_properties(header: bytes, flags: int) -> Properties | None:
@@ -135,7 +139,7 @@ def _plain_properties(header: bytes, flags: int) -> Properties | None:
     if flags & _UNKNOWN_FLAGS:
         return None
     headers: Mapping[str, str] | None = {}
-    message_id = user_id = None
+    message_id = user_id = kind = None
     at = 14
     for name, flag, form in _ORDER:
         if not flags & flag:
@@ -147,6 +151,8 @@ def _plain_properties(header: bytes, flags: int) -> Properties | None:
                 message_id = text
             elif name == "user_id":
                 user_id = text
+            elif name == "content_type":
+                kind = text
         elif form == _TABLE:
             (size,) = _LONG(header, at)
             headers = _texts(header, at + 4, at + 4 + size)
@@ -157,7 +163,7 @@ def _plain_properties(header: bytes, flags: int) -> Properties | None:
             at += 8
         else:
             return None
-    return None if at != len(header) or headers is None else (headers, message_id, user_id)
+    return None if at != len(header) or headers is None else (headers, message_id, user_id, kind)
 
 
 def _texts(header: bytes, at: int, end: int) -> dict[str, str] | None:
@@ -177,4 +183,4 @@ def _texts(header: bytes, at: int, end: int) -> dict[str, str] | None:
 def _any_properties(header: bytes) -> Properties:
     frame = mended(_FRAME(FRAME_HEADER, 1, len(header)) + header + b"\xce")
     properties: Any = pamqp.frame.unmarshal(frame)[2].properties  # type: ignore[union-attr]  # it is a header
-    return properties.headers or {}, properties.message_id, properties.user_id
+    return properties.headers or {}, properties.message_id, properties.user_id, properties.content_type

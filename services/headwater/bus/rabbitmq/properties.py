@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 
 from headwater.bus.envelope import (
     ATTEMPT_HEADER,
+    CONTENT_TYPE,
     MAX_HEADER_BYTES,
     QUEUE_HEADER,
     REASON_HEADER,
     USER_HEADER,
 )
 from headwater.bus.port import MAX_BODY_BYTES, Message
-from headwater.bus.topology import DEAD_PREFIX, DEAD_QUEUE
+from headwater.bus.topology import DEAD_PREFIX, DEAD_QUEUE, IN_QUEUE
 
 MALFORMED_HEADER = "x-headwater-malformed"  # set by the reader in place of properties that cannot be decoded
 _BROKERS_OWN = ("x-death", "x-delivery-count", "x-acquired-count", "x-first-death-", "x-last-death-")
@@ -41,15 +42,19 @@ class Arrival(NamedTuple):
     message_id: str | None
     user_id: str | None
     body: bytes
+    content_type: str | None = None
 
 
 def decode(arrival: Arrival, *, queue: str, own_user: str, number: str) -> Read:
     """What was delivered from `queue`, as a message.
 
     Text of any kind stays text; numbers and truth values become text; tables and lists are left out, since
-    ours are plain. `number` names a message that has no id of its own.
+    ours are plain. What is handed in from outside has its content type among the headers. `number` names a message
+    that has no id of its own.
     """
     raw = arrival.headers
+    if queue == IN_QUEUE and arrival.content_type:  # other programs say there what their body is
+        raw = {CONTENT_TYPE: arrival.content_type, **raw}
     headers, header_fault = _plain(raw)
     attempt, attempt_fault = _attempt(headers.pop(ATTEMPT_HEADER, None))
     claimed_user = headers.pop(USER_HEADER, None)
