@@ -44,7 +44,7 @@ def _documents(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
         if not isinstance(value, Mapping):
             raise ConfigError(f"line {line}: this is no Kubernetes object")
         if str(value.get("kind", "")).endswith("List") and isinstance(value.get("items"), list):
-            listed = next((part.value for name, part in node.value if name.value == "items"), [])
+            listed: list[Any] = next((part.value for name, part in node.value if name.value == "items"), [])
             for place, item in zip_longest(listed, value["items"]):
                 if isinstance(item, Mapping):
                     yield place.start_mark.line + 1 if place else line, {"kind": "CronJob", **item}
