@@ -14,11 +14,10 @@ from uuid import UUID
 
 from headwater.bus.port import Message
 from headwater.bus.wire import from_message
-from headwater.contracts.codec import loads
 from headwater.contracts.messages import BatchReady
-from headwater.contracts.source import StreamDefinition
-from headwater.model.errors import ContractError, DestinationError, Later, Reject
+from headwater.model.errors import DestinationError, Later, Reject
 from headwater.model.run import StopReason
+from headwater.persister.bodies import Work, in_parts, records_of
 from headwater.persister.children import Children, is_of_parent
 from headwater.persister.definitions import MAX_KEPT, Definitions
 from headwater.persister.guard import WARNING_LOOP, Loops, find_loops
@@ -38,7 +37,6 @@ from headwater.store.staging import Manner
 from headwater.telemetry.metrics import Metrics
 
 logger = logging.getLogger("headwater.persister")
-Work = tuple[PageKey, BatchReady, StreamDefinition]
 
 
 class _RunEndedError(Exception):
@@ -85,14 +83,16 @@ class PageLoader:
         self._manners: OrderedDict[tuple[UUID, int], Manner] = OrderedDict()
 
     async def handle(self, messages: Sequence[Message]) -> None:
-        """Load what `messages` carry, one transaction for each table; what goes to exchanges comes last, since these
-        may be away.
+        """Load what `messages` carry, one transaction for each table and what may be in memory; what goes to exchanges
+        comes last, since these may be away.
         """
         work = [await self._understood(message) for message in messages]
         groups = await self._by_place(work)
         for place in sorted(groups, key=lambda one: isinstance(one, Exchange)):
             for unique in _rounds(groups[place]):
-                await self._load_group(_Group(place, unique, await self._records(unique)))
+                for part in await in_parts(self._database, unique):
+                    records = await records_of(self._database, part)
+                    await self._load_group(_Group(place, part, records))
 
     async def _by_place(self, work: Sequence[Work]) -> dict[Table | Exchange | None, list[Work]]:
         """The pages by what they load into. Late pages are looked at again when all is locked."""
@@ -126,19 +126,6 @@ class PageLoader:
         batch = from_message(BatchReady, message)
         definition = await self._definitions.get(batch.stream_version)
         return PageKey(batch.run_id, batch.attempt, batch.walk, batch.number), batch, definition
-
-    async def _records(self, work: Iterable[Work]) -> dict[PageKey, list[Any]]:
-        """The records of each page. A reference that leads nowhere is a page that settled, or a lost body."""
-        found: dict[PageKey, list[Any]] = {}
-        for key, batch, _ in work:
-            if batch.payload_id is None:
-                found[key] = batch.records or []
-                continue
-            async with self._database.connection() as connection:
-                body = await payloads.get(connection, batch.payload_id)
-            if body is not None:
-                found[key] = _list_in(body)
-        return found
 
     async def _load_group(self, group: _Group) -> None:
         try:
@@ -354,16 +341,6 @@ def _up_to_their_ends(work: Sequence[Work], loops: Loops) -> list[Work]:
         for key, batch, definition in work
         if key.number <= ends.get((key.run_id, key.attempt, key.walk), key.number)
     ]
-
-
-def _list_in(body: bytes) -> list[Any]:
-    try:
-        found = loads(body)
-    except ContractError as error:
-        raise Reject(f"the body of a page is no JSON: {error}") from error
-    if not isinstance(found, list):
-        raise Reject("the body of a page is no list")
-    return found
 
 
 def _settled(key: PageKey, batch: BatchReady, rejected: int) -> Settled:

@@ -1,0 +1,60 @@
+"""The records of pages: what their messages carry, and what these only name, in parts that may be in memory at once."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from headwater.contracts.codec import loads
+from headwater.contracts.messages import BatchReady
+from headwater.contracts.source import StreamDefinition
+from headwater.model.errors import ContractError, Reject
+from headwater.store import payloads
+from headwater.store.database import Database
+from headwater.store.ledger import PageKey
+
+HAND_BYTES = (
+    32 * 1024 * 1024
+)  # of bodies that pages only name, in one transaction; a single larger one goes alone
+Work = tuple[PageKey, BatchReady, StreamDefinition]
+
+
+async def in_parts(database: Database, work: Sequence[Work]) -> list[Sequence[Work]]:
+    """The pages in parts of HAND_BYTES, in their order. What messages carry themselves the consumer bounds."""
+    named = [batch.payload_id for _, batch, _ in work if batch.payload_id is not None]
+    if len(named) <= 1:
+        return [work]
+    async with database.connection() as connection:
+        sizes = await payloads.sizes(connection, named)
+    parts: list[list[Work]] = [[]]
+    held = 0
+    for item in work:
+        size = 0 if item[1].payload_id is None else sizes.get(item[1].payload_id, 0)
+        if parts[-1] and held + size > HAND_BYTES:
+            parts.append([])
+            held = 0
+        parts[-1].append(item)
+        held += size
+    return list(parts)
+
+
+async def records_of(database: Database, work: Iterable[Work]) -> dict[PageKey, list[Any]]:
+    """The records of each page. A reference that leads nowhere is a page that settled, or a lost body."""
+    found: dict[PageKey, list[Any]] = {}
+    for key, batch, _ in work:
+        if batch.payload_id is None:
+            found[key] = batch.records or []
+            continue
+        async with database.connection() as connection:
+            body = await payloads.get(connection, batch.payload_id)
+        if body is not None:
+            found[key] = _list_in(body)
+    return found
+
+
+def _list_in(body: bytes) -> list[Any]:
+    try:
+        found = loads(body)
+    except ContractError as error:
+        raise Reject(f"the body of a page is no JSON: {error}") from error
+    if not isinstance(found, list):
+        raise Reject("the body of a page is no list")
+    return found
