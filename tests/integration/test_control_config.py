@@ -3,7 +3,9 @@
 import asyncio
 import json
 import os
+import re
 from collections.abc import AsyncIterator
+from urllib.parse import quote
 
 import pytest
 import yaml
@@ -181,6 +183,27 @@ async def test_an_export_names_secrets_and_importing_it_changes_nothing(office: 
     assert again.status == 200, again.body
     assert await office.worker.fetch("SELECT version_id FROM stream ORDER BY name") == before
     assert (await office.get("/config/export")).json == as_json.json
+
+
+async def test_an_export_goes_into_an_empty_tenant_once_its_secrets_are_set(office: Office) -> None:
+    await office.post("/config/import", data=MANIFEST, headers=YAML)
+    exported = (await office.get("/config/export")).json
+    names = sorted(re.findall(r"\$\{secret:([^}]+)\}", json.dumps(exported)))
+    await office.post("/tenants", {"name": "empty"})
+    moved = json.dumps({**exported, "tenant": "empty"})
+    other = {"X-Tenant": "empty"}
+
+    early = await office.post("/config/import", data=moved, headers={**YAML, **other})
+    for name in names:
+        await office.ask("PUT", f"/secrets/{quote(name, safe='')}", json={"value": "moved"}, headers=other)
+    later = await office.post("/config/import", data=moved, headers={**YAML, **other})
+
+    assert names == ["endpoint/hooks/secrets/0", "source/shop/auth/token"]
+    assert f"headwater secrets set {names[0]}" in early.body.decode()
+    assert later.status == 200, later.body
+    assert (await office.get("/config/export", headers=other)).json == {**exported, "tenant": "empty"}
+    shown = await office.exactly("/secrets/source%2Fshop%2Fauth%2Ftoken")
+    assert "source shop" in shown.json["used_by"]
 
 
 async def test_a_manifest_without_a_tenant_is_the_callers_and_another_tenants_is_refused(

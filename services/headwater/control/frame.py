@@ -51,7 +51,7 @@ PARAMETERS: Mapping[str, re.Pattern[str]] = {
     "refusal": _UUID,
     "replay": _UUID,
     "preset": re.compile(r"[a-z0-9_-]{1,64}"),
-    "secret": re.compile(r"[A-Za-z0-9_.-]{1,200}"),
+    "secret": re.compile(r"[A-Za-z0-9_./-]{1,200}"),  # with slashes (%2F): what was sealed in its place
     "schedule": _NAME,
     "calendar": _NAME,
     "notification": _NAME,

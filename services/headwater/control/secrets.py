@@ -23,7 +23,7 @@ class NewSecret(Closed):
 
 
 class NamedSecret(Answer):
-    """A secret by its name. `used_by` are the sources and endpoints that name it; `key_id` tells which key seals it.
+    """A secret by its name. `used_by` is what names it; `key_id` tells which key seals it.
 
     `is_current`: it is sealed under the first key of HEADWATER_SECRET_KEY.
     """

@@ -275,4 +275,8 @@ def unknown_secrets(document: Any, known: frozenset[str]) -> Iterator[Finding]:
     for path, text in texts_of(document):
         for name in names_in(text):
             if name not in known:
-                yield Finding(path, f"secret {name!r} is not there", "set it, or correct the name")
+                yield Finding(
+                    path,
+                    f"secret {name!r} is not there",
+                    f"set it (headwater secrets set {name}), or correct the name",
+                )

@@ -14,6 +14,8 @@ SELECT 'endpoint ' || name AS name, definition FROM endpoint WHERE tenant = $1
  UNION ALL
 SELECT 'source ' || name, definition FROM source WHERE tenant = $1
  UNION ALL
+SELECT 'destination ' || name, definition FROM destination WHERE tenant = $1
+ UNION ALL
 SELECT 'notification ' || name, definition FROM notification_rule WHERE tenant = $1
  UNION ALL
 SELECT 'stream ' || s.source || '.' || s.name, v.definition FROM stream s JOIN stream_version v ON v.id = s.version_id
