@@ -94,21 +94,19 @@ EXAMPLES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
             "tenant": "default",
             "endpoint": "payments",
             "delivery-id": "5f0c1d2e-3b4a-8596-b7c8-d9e0f1a2b3c4",
-            "received-at": "2026-01-01T00:00:00.123000+00:00",
-            "request": '["POST","https://example.com/in/default/payments","192.0.2.7"]',
-            "http-headers": '[["Content-Type","application/json"]]',
-            "verification": '{"scheme":"stripe","secret":0,"timestamp":1767225600}',
-            "dedupe": '["evt_1",604800,"charge.succeeded"]',
+            "receipt": (
+                '{"received_at":"2026-01-01T00:00:00.123+00:00","method":"POST",'
+                '"url":"https://example.com/in/default/payments","remote":"192.0.2.7",'
+                '"headers":[["Content-Type","application/json"]],'
+                '"verification":{"scheme":"stripe","secret":0,"timestamp":1767225600},'
+                '"type":"charge.succeeded","key":"evt_1","dedupe_s":604800}'
+            ),
         },
         {
             "tenant": "default",
             "endpoint": "payments",
             "delivery-id": "5f0c1d2e-3b4a-8596-b7c8-d9e0f1a2b3c4",
-            "received-at": "2026-01-01T00:00:00.123000+00:00",
-            "request": ["POST", "https://example.com/in/default/payments", "192.0.2.7"],
-            "http-headers": "[]",
-            "verification": "{}",
-            "dedupe": "[null,604800,null]",
+            "receipt": {"received_at": "2026-01-01T00:00:00.123+00:00", "method": "POST"},
         },
         "headers are texts",
     ),

@@ -17,7 +17,6 @@ from headwater.receiver.service import Place
 ORDERS = "/in/default/orders"
 LONG = {"TE": "trailers"}  # a header by which a request is not plain, and else the same
 PATIENCE_S = 20
-DATED = ("delivery-id", "received-at")
 
 
 def raw(body: bytes, path: str = ORDERS, secret: str = SECRET, **headers: str) -> bytes:
@@ -63,9 +62,11 @@ async def messages(spine: Spine, count: int) -> list[Message]:
 
 def told(message: Message) -> dict[str, Any]:
     """What a message says, without what differs from request to request."""
-    headers = {name: value for name, value in message.headers.items() if name not in DATED}
-    wire = [pair for pair in json.loads(headers.pop("http-headers")) if pair[0] not in LONG]
-    return {"type": message.type, "body": message.body, "headers": headers, "wire": wire}
+    headers = {name: value for name, value in message.headers.items() if name != "delivery-id"}
+    receipt = json.loads(headers.pop("receipt"))
+    del receipt["received_at"]
+    receipt["headers"] = [pair for pair in receipt["headers"] if pair[0] not in LONG]
+    return {"type": message.type, "body": message.body, "headers": headers, "receipt": receipt}
 
 
 CASES: tuple[tuple[Mapping[str, Any], Mapping[str, Any], bool], ...] = (
@@ -133,8 +134,8 @@ async def test_both_ways_answer_alike_and_queue_the_same(database: str) -> None:
     assert not any(is_short for is_short, _ in long)
     assert [answer for _, answer in short] == [answer for _, answer in long]
     assert [told(message) for message in of_short] == [told(message) for message in of_long]
-    assert [each.headers["delivery-id"] for each in of_short if "d-1" in each.headers["dedupe"]] == [
-        each.headers["delivery-id"] for each in of_long if "d-1" in each.headers["dedupe"]
+    assert [each.headers["delivery-id"] for each in of_short if "d-1" in each.headers["receipt"]] == [
+        each.headers["delivery-id"] for each in of_long if "d-1" in each.headers["receipt"]
     ]
 
 

@@ -36,12 +36,40 @@ def arrived(
 
 
 def over_the_wire(*frames: object) -> list[tuple[int, Arrival]]:
-    """What an inlet makes of frames."""
+    """What an inlet makes of frames: the same one by one and in a row, wherever the row is cut."""
+    raw = [frame if isinstance(frame, bytes) else pamqp.frame.marshal(frame, 1) for frame in frames]
+    got = in_parts(raw)
+    wire = b"".join(raw)
+    for cut in {0, len(wire), *range(1, len(wire), max(1, len(wire) // 40))}:
+        assert in_a_row(wire, cut) == got
+    return got
+
+
+def in_parts(raw: list[bytes]) -> list[tuple[int, Arrival]]:
     got: list[tuple[int, Arrival]] = []
     inlet = Inlet(lambda tag, arrival: got.append((tag, arrival)))
-    for frame in frames:
-        raw = frame if isinstance(frame, bytes) else pamqp.frame.marshal(frame, 1)
-        assert inlet.take(raw[0], raw[7:-1])
+    for frame in raw:
+        assert inlet.take(frame[0], frame[7:-1])
+    return got
+
+
+def in_a_row(wire: bytes, cut: int) -> list[tuple[int, Arrival]]:
+    """As the reader hands frames over of which those behind `cut` come later."""
+    got: list[tuple[int, Arrival]] = []
+    inlet = Inlet(lambda tag, arrival: got.append((tag, arrival)))
+    at = 0
+    for end in (cut, len(wire)):
+        come = wire[:end]
+        while True:
+            behind = inlet.take_row(come, at)
+            if behind == at:
+                size = int.from_bytes(come[at + 3 : at + 7], "big") if at + 7 <= end else end
+                behind = at + 8 + size
+                if behind > end:
+                    break
+                assert inlet.take(come[at], come[at + 7 : behind - 1])
+            at = behind
+    assert at == len(wire)
     return got
 
 
@@ -520,3 +548,25 @@ def test_an_inlet_leaves_what_is_no_message_to_the_protocol_layer():
     for frame in (Basic.Cancel("tag"), Channel.Close(406, "", 0, 0), Basic.QosOk()):
         raw = pamqp.frame.marshal(frame, 1)
         assert not inlet.take(raw[0], raw[7:-1])
+        assert inlet.take_row(raw + raw, 0) == 0
+
+
+def test_a_row_ends_where_another_channels_frame_stands_between() -> None:
+    got: list[tuple[int, Arrival]] = []
+    inlet = Inlet(lambda tag, arrival: got.append((tag, arrival)))
+    message = [
+        pamqp.frame.marshal(frame, 1)
+        for frame in (
+            Basic.Deliver("", 3, False, "", "run.due"),
+            ContentHeader(0, 2, Basic.Properties(message_id="m")),
+            ContentBody(b"{}"),
+        )
+    ]
+    other = pamqp.frame.marshal(Basic.Ack(1, False), 2)
+    whole = b"".join(message)
+    of_another = b"".join(frame[:1] + b"\x00\x02" + frame[3:] for frame in message)
+
+    assert inlet.take_row(whole + of_another + whole, 0) == len(whole)
+    assert inlet.take_row(whole + message[0] + other + message[1] + message[2], 0) == len(whole)
+    assert inlet.take_row(whole + message[0] + message[1] + other + message[2], 0) == len(whole)
+    assert [tag for tag, _ in got] == [3, 3, 3]

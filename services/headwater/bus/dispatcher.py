@@ -7,7 +7,6 @@ bus hands it out again by itself.
 
 import asyncio
 import contextlib
-import dataclasses
 import functools
 import logging
 from collections import deque
@@ -37,10 +36,10 @@ LONGEST_DELAY_S = RETRY_DELAYS_S[-1]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Delivery:
     """A message in hand. `tag` and `session` are the backend's; `fault` says why no handler may see the
-    message.
+    message. Nobody changes it (that the language should see to it would take longer than all else here).
     """
 
     message: Message
@@ -316,13 +315,13 @@ class Dispatcher:
             await self._again([delivery], retry_delay_s(failures), spent=1)
         else:
             log.error("%s becomes a dead letter: %s", _name(delivery), verdict.reason, exc_info=verdict.error)
-            counted = dataclasses.replace(delivery.message, attempt=failures)
+            counted = delivery.message._replace(attempt=failures)
             letter = dead_letter(counted, reason=verdict.reason, queue=self._queue, at=self._now())
             await self._settle([delivery], functools.partial(self._settler.dead, delivery, letter))
 
     async def _again(self, group: list[Delivery], delay_s: float, *, spent: int) -> None:
         """Longer waits than the longest step are clipped to it; the handler is asked again then."""
-        pairs = [(d, dataclasses.replace(d.message, attempt=d.message.attempt + spent)) for d in group]
+        pairs = [(d, d.message._replace(attempt=d.message.attempt + spent)) for d in group]
         again = functools.partial(self._settler.again, pairs, min(delay_s, LONGEST_DELAY_S))
         await self._settle(group, again)
 

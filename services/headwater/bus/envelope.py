@@ -1,6 +1,5 @@
 """What every backend does alike to a message: judge it before it is sent, make a dead letter of it."""
 
-import dataclasses
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
@@ -129,7 +128,7 @@ def address(topology: Topology, message: Message) -> str | None:
 def dead_letter(message: Message, *, reason: str, queue: str, at: datetime) -> Message:
     """`message` as a dead letter: everything it had, and why, where and when it was given up."""
     about = {REASON_HEADER: clean_reason(reason), QUEUE_HEADER: queue, DEAD_AT_HEADER: at.isoformat()}
-    return dataclasses.replace(message, headers={**message.headers, **about})
+    return message._replace(headers={**message.headers, **about})
 
 
 def clean_reason(reason: str) -> str:

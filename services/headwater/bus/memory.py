@@ -5,7 +5,6 @@ Same routing, limits, attempts and dead letters as the brokers, from the same to
 """
 
 import asyncio
-import dataclasses
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -88,14 +87,14 @@ class _MemoryQueue:
     async def again(self, pairs: Sequence[tuple[Delivery, Message]], delay_s: float) -> None:
         """See `Settler`; as with a broker, the copy is stored before the original is acknowledged."""
         for delivery, message in pairs:
-            self.store(dataclasses.replace(message, redelivered=0), delay_s)
+            self.store(message._replace(redelivered=0), delay_s)
             self._end(delivery.message)
 
     async def dead(self, delivery: Delivery, letter: Message) -> None:
         """See `Settler`."""
         assert self._dead is not None, "a dead letter never dies again"
         self._dead.admit(len(letter.body))
-        self._dead.store(dataclasses.replace(letter, redelivered=0))
+        self._dead.store(letter._replace(redelivered=0))
         self._end(delivery.message)
 
     async def release(self, deliveries: Sequence[Delivery]) -> None:
@@ -110,7 +109,7 @@ class _MemoryQueue:
             self._hand_out_again(message)
 
     def _hand_out_again(self, message: Message) -> None:
-        self._put(dataclasses.replace(message, redelivered=message.redelivered + 1), 0.0)
+        self._put(message._replace(redelivered=message.redelivered + 1), 0.0)
 
     def _count(self, message: Message, sign: int) -> None:
         self.stored_count += sign
@@ -184,7 +183,7 @@ class MemoryBus:
         if name is not None:
             queue = self._queues[name]
             queue.admit(len(message.body))
-            sent = dataclasses.replace(message, redelivered=0, exchange=WORK_EXCHANGE)
+            sent = message._replace(redelivered=0, exchange=WORK_EXCHANGE)
             for _ in range(self._chaos.copies(message)):
                 queue.store(sent, self._chaos.delay_s(message))
         if fate is Fate.UNKNOWN:

@@ -13,17 +13,16 @@ message had and says why, where and when in headers (`bus/envelope.py`).
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from types import MappingProxyType
+from typing import NamedTuple, Protocol, runtime_checkable
 
 MAX_BODY_BYTES = 1024 * 1024 + 64 * 1024  # bodies over 1 MiB travel by reference; the rest is envelope
 MAX_ATTEMPTS = 5  # failures of a message's own before it is given up
 HELD_BYTES = 64 * MAX_BODY_BYTES  # of bodies that a consumer has in hand
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message on the bus.
+class Message(NamedTuple):
+    """One message on the bus. (A tuple, since one is made for every delivery: that takes a third of the time.)
 
     `type` is the routing key and leads to exactly one queue. `id` is derived by the sender and is the
     idempotency key: a message sent twice carries the same id. `headers` are plain text values. `attempt`
@@ -37,7 +36,7 @@ class Message:
     type: str
     id: str
     body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     attempt: int = 0
     redelivered: int = 0
     user_id: str | None = None

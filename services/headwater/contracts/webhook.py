@@ -1,4 +1,5 @@
-"""`webhook.received`: the raw body is the message's body, untouched; everything else stands in its headers.
+"""`webhook.received`: the raw body is the message's body, untouched; everything else stands in its headers, most of it
+in one of them, `receipt`.
 
 Two shorter forms have no body: one names a key whose oldest waiting delivery is to be taken (`ordered`), one a
 delivery that is to be done again (`replay`).
@@ -8,7 +9,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from itertools import chain
+from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -72,16 +74,27 @@ def headers_of(
     verification: Mapping[str, Any],
     dedupe: tuple[str | None, int, str | None],
 ) -> dict[str, str]:
-    """The same from its parts; milliseconds of `received_at` count."""
+    """The same from its parts; milliseconds of `received_at` count. What is not looked at on the way is one text, since
+    each header costs as much as all that is in it.
+    """
+    method, url, remote = request
+    key, dedupe_s, kind = dedupe
+    receipt = {
+        "received_at": received_at.isoformat(timespec="milliseconds"),
+        "method": method,
+        "url": url,
+        "remote": remote,
+        "headers": http_headers,
+        "verification": verification,
+        "type": kind,
+        "key": key,
+        "dedupe_s": dedupe_s,
+    }
     return {
         "tenant": tenant,
         "endpoint": endpoint,
         "delivery-id": delivery_id,
-        "received-at": received_at.isoformat(timespec="milliseconds"),
-        "request": ascii_json(request),
-        "http-headers": ascii_json(http_headers),
-        "verification": ascii_json(verification),
-        "dedupe": ascii_json(dedupe),
+        "receipt": ascii_json(receipt),
     }
 
 
@@ -102,14 +115,31 @@ def to_headers(receipt: Receipt) -> dict[str, str]:
     return told
 
 
+_TEXTS = {str}
+_told = itemgetter(
+    "received_at", "method", "url", "remote", "headers", "verification", "type", "key", "dedupe_s"
+)
+
+
 def from_headers(message_id: str, headers: Mapping[str, str], body: bytes) -> Receipt:
     """The receipt in a message. Raises: ContractError, naming what is missing or malformed."""
     try:
-        method, url, remote = _request_in(headers["request"])
-        key, dedupe_s, kind = _loads(headers["dedupe"])
-        received_at = datetime.fromisoformat(headers["received-at"])
+        text = headers["receipt"]
+        at, method, url, remote, http_headers, verification, kind, key, dedupe_s = _told(_loads(text))
+        received_at = datetime.fromisoformat(at)
         if received_at.tzinfo is None:
-            raise ValueError("received-at has no zone")
+            raise ValueError("received_at has no zone")
+        texts = [method, url, *(each for each in (remote, kind, key) if each is not None)]
+        if type(http_headers) is not list or type(verification) is not dict or type(dedupe_s) is not int:
+            raise ValueError("headers is no list, verification no object, or dedupe_s no whole number")
+        for name, value in http_headers:
+            if type(name) is not str or type(value) is not str:
+                raise ValueError("headers are no pairs of texts")
+        if "\\u" in text:  # NUL and half a surrogate pair are always escaped
+            for each in chain(texts, *http_headers):
+                _text(each)
+        elif set(map(type, texts)) != _TEXTS:
+            raise ValueError("method, url, remote, type and key are texts")
         return Receipt(
             UUID(headers["delivery-id"]),
             UUID(message_id),
@@ -119,38 +149,18 @@ def from_headers(message_id: str, headers: Mapping[str, str], body: bytes) -> Re
             method,
             url,
             remote,
-            _http_headers_in(headers["http-headers"]),
+            http_headers,
             body,
-            dict(_loads(headers["verification"])),
-            None if kind is None else _text(kind),
-            None if key is None else _text(key),
-            int(dedupe_s),
+            verification,
+            kind,
+            key,
+            dedupe_s,
             UUID(headers["payload-id"]) if "payload-id" in headers else None,
         )
     except KeyError as error:
-        raise ContractError(f"webhook.received: header {error.args[0]!r} is missing") from error
+        raise ContractError(f"webhook.received: {error.args[0]!r} is missing") from error
     except (ValueError, TypeError) as error:
         raise ContractError(f"webhook.received: {error}") from error
-
-
-@lru_cache(maxsize=256)  # an endpoint's requests are mostly of one text
-def _request_in(text: str) -> tuple[str, str, str | None]:
-    method, url, remote = _loads(text)
-    return _text(method), _text(url), None if remote is None else _text(remote)
-
-
-def _http_headers_in(text: str) -> list[list[str]]:
-    """[name, value] in wire order."""
-    pairs: list[list[str]] = _loads(text)
-    may_hold_none = "\\u" in text  # NUL and half a surrogate pair are always escaped
-    for pair in pairs:
-        name, value = pair
-        if type(pair) is not list or type(name) is not str or type(value) is not str:
-            raise ValueError("http-headers are no pairs of texts")
-        if may_hold_none:
-            _text(name)
-            _text(value)
-    return list(pairs)
 
 
 def carries_its_body(headers: Mapping[str, str]) -> bool:

@@ -1,6 +1,5 @@
 """The headers of `webhook.received` as a document, for their JSON Schema; `webhook.py` writes and reads them."""
 
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -14,19 +13,15 @@ JsonText = Annotated[str, Field(json_schema_extra={"contentMediaType": "applicat
 class WebhookHeaders(Closed):
     """Everything of a delivery but its body, which is the message's body, byte for byte. All values are texts.
 
-    `request` is JSON: [method, url, remote or null]; `http-headers`: [[name, value], …] in wire order, latin-1;
-    `verification`: {scheme, secret, timestamp}; `dedupe`: [key or null, window in seconds, type or null]. With
-    `payload-id` the body stands in table `payload` instead.
+    `receipt` is JSON: {received_at (ISO 8601 with its zone), method, url, remote (or null), headers ([[name, value], …]
+    in wire order, latin-1), verification ({scheme, secret, timestamp}), type (or null), key (or null), dedupe_s (the
+    window of the key in seconds)}. With `payload-id` the body stands in table `payload` instead.
     """
 
     tenant: str
     endpoint: str
     delivery_id: Annotated[UUID, Field(alias="delivery-id")]
-    received_at: Annotated[datetime, Field(alias="received-at")]
-    request: JsonText
-    http_headers: Annotated[JsonText, Field(alias="http-headers")]
-    verification: JsonText
-    dedupe: JsonText
+    receipt: JsonText
     payload_id: Annotated[UUID | None, Field(alias="payload-id")] = None
 
 

@@ -6,7 +6,6 @@ that runs twice publishes the same ids.
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -130,7 +129,7 @@ class Pages:
         except SourceError:  # it has asked once: then it waits as long as if the message had named it
             later = self._clock.now() + timedelta(seconds=retry_delay_s(1))
             put_off = page_message(due.model_copy(update={"not_before": later}))
-            await self._bus.publish(dataclasses.replace(put_off, attempt=1))
+            await self._bus.publish(put_off._replace(attempt=1))
         except Exception as error:  # noqa: BLE001 - raised again by the handler of that message, if it is a fault
             logger.debug("page %d of run %s is left to its own message: %s", due.number, due.run_id, error)
             await self._bus.publish(page_message(due))

@@ -156,7 +156,7 @@ class Consumer:
         assert isinstance(below, Channel)
         session = Session(below, ahead=Ahead(options.prefetch, options.held_bytes))
         inlet = Inlet(lambda tag, arrival: self._arrived(session, dispatcher, tag, arrival))
-        connection.tap(below.number, inlet.take)
+        connection.tap(below.number, inlet.take, inlet.take_row)
         lost = below.closing
         pacing: asyncio.Task[None] | None = None
         try:

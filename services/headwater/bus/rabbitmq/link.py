@@ -17,7 +17,7 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from aiormq.abc import AbstractConnection
 from yarl import URL
 
-from headwater.bus.rabbitmq.reader import GuardedTransport, Tap
+from headwater.bus.rabbitmq.reader import GuardedTransport, Row, Tap
 from headwater.bus.tasks import end_tasks
 from headwater.model.errors import BusUnavailable, ConfigError
 from headwater.model.secret import Secret
@@ -90,14 +90,19 @@ class Connection(aio_pika.Connection):
         self.unblocked.set()
         self.tap(0, self._note_alarm)
 
-    def tap(self, channel: int, take: Tap) -> None:
-        """Offer the frames of a channel to `take` before anybody else sees them."""
+    def tap(self, channel: int, take: Tap, row: Row | None = None) -> None:
+        """Offer the frames of a channel to `row`, as many as there are, and then each to `take`, before anybody else
+        sees them.
+        """
         self._guard.taps[channel] = take
+        if row is not None:
+            self._guard.rows[channel] = row
 
     def untap(self, channel: int, take: Tap) -> None:
         """Undo `tap`, unless the channel's number has gone to another meanwhile."""
         if self._guard.taps.get(channel) == take:
             del self._guard.taps[channel]
+            self._guard.rows.pop(channel, None)
 
     def write(self, frames: bytes) -> None:
         """Put whole frames on the connection."""

@@ -22,8 +22,9 @@ from headwater.bus.topology import DEAD_PREFIX, DEAD_QUEUE, IN_QUEUE
 
 MALFORMED_HEADER = "x-headwater-malformed"  # set by the reader in place of properties that cannot be decoded
 _BROKERS_OWN = ("x-death", "x-delivery-count", "x-acquired-count", "x-first-death-", "x-last-death-")
-_BROKERS = "x-"  # what all of these begin with
+BROKERS = "x-"  # what all of these begin with, and our own as well
 _MAX_ATTEMPT = 1_000_000
+_LOOKED_AT = frozenset({DEAD_QUEUE, IN_QUEUE})  # whose messages need a closer look
 
 
 class Read(NamedTuple):
@@ -34,7 +35,10 @@ class Read(NamedTuple):
 
 
 class Arrival(NamedTuple):
-    """A message as the broker hands it over. Header values may be of any kind, and anything may be missing."""
+    """A message as the broker hands it over. Header values may be of any kind, and anything may be missing.
+
+    `is_plain`: all headers are known to be short ASCII texts without NUL, and none is the broker's or the bus's own.
+    """
 
     key: str
     is_redelivered: bool
@@ -43,6 +47,7 @@ class Arrival(NamedTuple):
     user_id: str | None
     body: bytes
     content_type: str | None = None
+    is_plain: bool = False
 
 
 def decode(arrival: Arrival, *, queue: str, own_user: str, number: str) -> Read:
@@ -52,6 +57,10 @@ def decode(arrival: Arrival, *, queue: str, own_user: str, number: str) -> Read:
     ours are plain. What is handed in from outside has its content type among the headers. `number` names a message
     that has no id of its own.
     """
+    if arrival.is_plain and queue not in _LOOKED_AT:
+        key, is_redelivered, told, message_id, user_id, body, *_ = arrival
+        plain = Message(key, message_id or number, body, told, 0, int(is_redelivered), user_id)
+        return Read(plain, _fault(arrival))
     raw = arrival.headers
     if queue == IN_QUEUE and arrival.content_type:  # other programs say there what their body is
         raw = {CONTENT_TYPE: arrival.content_type, **raw}
@@ -116,7 +125,7 @@ def _are_plain(raw: Mapping[str, Any]) -> bool:
     except TypeError:
         return False
     is_short = len(names) + len(values) <= MAX_HEADER_BYTES // 4  # a character has up to four bytes
-    is_ours = _BROKERS not in names or not any(name.startswith(_BROKERS_OWN) for name in raw)
+    is_ours = BROKERS not in names or not any(name.startswith(_BROKERS_OWN) for name in raw)
     return is_short and is_ours and "\0" not in values
 
 
