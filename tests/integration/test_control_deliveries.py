@@ -92,7 +92,7 @@ async def test_a_delivery_is_listed_shown_and_given_back_byte_for_byte(office: O
     assert (listed["state"], listed["type"], listed["duplicates"]) == ("done", "push", 1)
     assert listed["body_sha256"] == hashlib.sha256(body).hexdigest()
     assert listed["verification"] == {"scheme": "github", "secret": 0, "timestamp": None}
-    more = {name: shown.json[name] for name in ("headers", "receipt_id", "body_text")}
+    more = {name: shown.json[name] for name in ("headers", "receipt_id", "body_text", "parse_fault")}
     assert {**listed, **more} == shown.json
     assert more["body_text"] is None
     assert shown.json["headers"] == [["X-A", "1"], ["Authorization", "***"], ["X-A", "\xe4"]]

@@ -69,6 +69,32 @@ async def test_deliveries_are_found_by_header_by_a_place_in_the_body_and_by_text
     assert (detail["parsed_as"], json.loads(detail["body_text"])["data"]["n"]) == ("json", 1)
 
 
+@pytest.mark.parametrize(
+    ("kind", "body", "read_as", "fault"),
+    [
+        ("application/json", b'{"a": 1}', "json", None),
+        ("application/json", b'{"a":', None, "not JSON"),
+        ("application/x-www-form-urlencoded", b"a=1", "form", None),
+        ("application/xml", b"<a/>", "xml", None),
+        ("application/x-ndjson", b'{"a": 1}\nx', "ndjson", "line 2"),
+        ("application/cloudevents+json", b"{}", None, "'specversion' is missing"),
+        ("image/png", b"\x89PNG\x00", None, "neither JSON nor text"),
+    ],
+)
+async def test_one_delivery_tells_what_its_body_is_though_nothing_needed_it(
+    front: Front, kind: str, body: bytes, read_as: str | None, fault: str | None
+) -> None:
+    await front.apply()
+    await front.door.send("/in/default/orders", body, headers={"Content-Type": kind})
+    (one,) = await front.settled(1)
+
+    detail = (await front.office.get(f"/deliveries/{one['id']}")).json
+
+    assert (one["state"], one["parsed_as"]) == ("done", None)
+    assert detail["parsed_as"] == read_as
+    assert detail["parse_fault"] is None if fault is None else fault in detail["parse_fault"]
+
+
 async def test_a_replay_by_filter_is_counted_first_and_tells_how_far_it_is(front: Front) -> None:
     await front.apply(destination={"table": "orders"}, records={"path": "wrong"})
     for number in range(3):

@@ -1,8 +1,9 @@
 """Deliveries: what came in, what became of it, and its exact bytes."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 from pydantic import Field
@@ -10,10 +11,13 @@ from pydantic import Field
 from headwater.control.paging import Instant, ListQuery, after_moment, in_utc, listing, token_of
 from headwater.control.problems import invalid, not_found
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
-from headwater.store import deliveries
+from headwater.model.errors import ContractError
+from headwater.plugins.webhooks.parsing import parse
+from headwater.store import config, deliveries
 
 State = Literal["accepted", "done", "filtered", "dead"]
 SHOWN_BYTES = 64 * 1024
+READ_BYTES = 1024 * 1024  # of bodies that are read for people alone
 
 
 class DeliveriesQuery(ListQuery):
@@ -85,8 +89,9 @@ class Verification(Answer):
 class Delivery(Answer):
     """One accepted webhook. `duplicates` counts the receipts that were merged into it.
 
-    `parsed_as` is what its body was read as, null where nothing needed it; `reason` says why it is dead, or what of
-    it could not be read. `replays` counts how often it was asked to be done again.
+    `parsed_as` is what its body was read as, null where nothing needed it (one delivery alone tells it then as well);
+    `reason` says why it is dead, or what of it could not be read. `replays` counts how often it was asked to be done
+    again.
     """
 
     id: UUID
@@ -112,12 +117,14 @@ class Delivery(Answer):
 class DeliveryDetail(Delivery):
     """With the request's headers: [name, value] in wire order, latin-1; what authorises is starred.
 
-    `body_text` is the body where it is UTF-8 and no longer than 64 KiB; `…/raw` gives its bytes.
+    `body_text` is the body where it is UTF-8 and no longer than 64 KiB; `…/raw` gives its bytes. `parse_fault` says why
+    the body could not be read, or could not if anything needed it.
     """
 
     receipt_id: UUID
     headers: list[tuple[str, str]]
     body_text: str | None
+    parse_fault: str | None
 
 
 class Duplicate(Answer):
@@ -199,7 +206,34 @@ async def _found(desk: Desk, call: Call[Any, Any]) -> Mapping[str, Any]:
 
 
 async def show_delivery(desk: Desk, call: Call[NoQuery, None]) -> Reply:
-    return Reply(_detail_view(await _found(desk, call)))
+    row = await _found(desk, call)
+    reading = _Reading(row["form"], None)
+    if row["form"] is None and row["state"] != "accepted" and len(row["body"]) <= READ_BYTES:
+        async with desk.acting(call) as connection:
+            endpoint = await config.one_endpoint(connection, call.tenant, row["endpoint"])
+        form = "auto" if endpoint is None else str(endpoint["definition"].get("parse") or "auto")
+        reading = await asyncio.to_thread(_read, bytes(row["body"]), row["headers"], form)
+    return Reply({**_detail_view(row), "parsed_as": reading.form, "parse_fault": reading.fault})
+
+
+class _Reading(NamedTuple):
+    """What a body was read as, or why it could not be."""
+
+    form: str | None
+    fault: str | None
+
+
+def _read(body: bytes, headers: Sequence[Sequence[str]], form: str) -> _Reading:
+    """What the body is to people who look at it. Persisters read it only where something of the endpoint needs it."""
+    if form == "none":
+        return _Reading(None, None)
+    try:
+        parsed = parse(body, headers, form)
+    except ContractError as error:
+        return _Reading(None, str(error)[:1000])
+    except Exception as error:  # noqa: BLE001 - as where deliveries are judged: a body makes no fault of ours
+        return _Reading(None, f"it could not be read: {type(error).__name__}")
+    return _Reading(parsed.form, "; ".join(parsed.faults)[:1000] or None)
 
 
 async def raw_delivery(desk: Desk, call: Call[NoQuery, None]) -> Reply:
