@@ -63,7 +63,7 @@ class Diary:
         }  # fmt: skip
         stream = {
             "name": "diary", "request": {"path": "diary"}, "pagination": pagination, "records": {"path": "items"},
-            "incremental": {"field": "at"}, "destination": {"table": "diary", "mode": mode, "key": "id"}, **parts,
+            "incremental": {"field": "at"}, "destination": {"table": "diary", "mode": mode, "key": [] if mode == "append" else ["id"]}, **parts,
         }  # fmt: skip
         source = {
             "name": "api", "base_url": str(self.server.make_url("/")), "network": {"allow": ["127.0.0.0/8"]},
@@ -191,3 +191,26 @@ async def test_the_report_of_a_run_names_the_slice_of_each_walk(database: str) -
     reasons = ["empty_page", "empty_page", "error", "empty_page"]
     assert slices == list(zip(bounds, bounds[1:], reasons, strict=False))
     assert {walk["parent"] for walk in walks} == {None}
+
+
+@pytest.mark.parametrize("limits", [{"max_records": 5}, {"max_pages": 7}])
+async def test_slices_side_by_side_pass_no_limit_of_their_run_and_the_next_ones_go_on(
+    database: str, limits: dict[str, int]
+) -> None:
+    async with (
+        Diary() as diary,
+        open_spine(database) as spine,
+        working(spine, "timer", "fetcher", "persister"),
+    ):
+        await spine.apply(diary.manifest(pagination={"parallel": 4}, limits=limits, mode="append"))
+        ended = []
+        while not ended or ended[-1]["state"] == "partial":
+            ended.append(await run(spine))
+            assert len(ended) < 20
+
+        assert all(row["inserted"] <= limits.get("max_records", 100) for row in ended)
+        assert all(row["pages"] <= limits.get("max_pages", 100) for row in ended)
+        assert {row["stop_reason"] for row in ended[:-1]} == {"limit"}
+        assert all("limit_reached" in row["warnings"] for row in ended[:-1])
+        assert ended[-1]["state"] == "succeeded"
+        assert await ids(spine) == list(range(2 * DAYS))

@@ -7,7 +7,7 @@ the transaction is undone and tried again without it (DESIGN.md §2.4).
 
 import logging
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
@@ -18,6 +18,7 @@ from headwater.contracts.messages import BatchReady
 from headwater.model.errors import DestinationError, Later, Reject
 from headwater.model.run import StopReason
 from headwater.persister.bodies import Work, in_parts, records_of
+from headwater.persister.bounds import BeyondError, end_before, within_limits
 from headwater.persister.children import Children, is_of_parent
 from headwater.persister.definitions import MAX_KEPT, Definitions
 from headwater.persister.guard import WARNING_LOOP, Loops, find_loops
@@ -159,6 +160,7 @@ class PageLoader:
         return {key: SentPage((), ()) for key, _, _ in open_work} | sent
 
     async def _until_loaded(self, group: _Group) -> None:
+        kept: set[PageKey] = set()
         for _ in range(MAX_PREPARES):
             batches = {
                 key: Batch(group.records[key], batch.started_at, run_id=key.run_id, page=key.number)
@@ -171,7 +173,11 @@ class PageLoader:
                 plan = await self._plan(group.table, of, list(batches.values()))
             try:
                 async with self._database.transaction() as connection:
-                    is_owing = await self._load(connection, group, plan, batches)
+                    is_owing = await self._load(connection, group, plan, batches, kept)
+            except BeyondError as beyond:
+                kept |= await end_before(self._database, beyond.work)
+                self._bell.ring()
+                continue
             except (StalePlan, _RunEndedError):
                 continue
             if is_owing:
@@ -194,7 +200,12 @@ class PageLoader:
                 return await self._destination.prepare(connection, table, batches)
 
     async def _load(
-        self, connection: Any, group: _Group, plan: Plan | None, batches: Mapping[PageKey, Batch]
+        self,
+        connection: Any,
+        group: _Group,
+        plan: Plan | None,
+        batches: Mapping[PageKey, Batch],
+        kept: Collection[PageKey],
     ) -> bool:
         """One transaction: rows, pages, walks, runs. True when something is owed by it."""
         open_work, locked, late = await self._still_open(connection, group.work)
@@ -207,6 +218,8 @@ class PageLoader:
                 raise _RunEndedError  # its run began this attempt after the look at it
         loops = await find_loops(connection, open_work)
         open_work = _up_to_their_ends(open_work, loops)
+        if plan is not None:
+            open_work, batches = await within_limits(connection, open_work, batches, kept)
         loaded = loaded_of(open_work, group.sent)
         if plan is not None and open_work:
             await self._remove_residue(connection, plan.table, open_work)

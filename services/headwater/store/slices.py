@@ -79,6 +79,17 @@ def _ending(row: Mapping[str, Any], most: Most | None) -> StopReason | None:
     return StopReason.ERROR if row["failed_count"] >= MOST_FAILED else None
 
 
+async def room(connection: Any, run_id: UUID, pages: int, records: int) -> tuple[int, int, bool]:
+    """What a run that may load so many pages and records has left of them, and whether it has no record yet."""
+    row = await connection.fetchrow(_Q["room"], time_of(run_id), run_id, pages, records)
+    return row["pages"], row["records"], row["records"] == records
+
+
+async def one_by_one(connection: Any, run_id: UUID) -> None:
+    """Wait until no other load of the run is under way that waits here too; held to the end of the transaction."""
+    await connection.execute(_Q["one_by_one"], run_id)
+
+
 async def of_attempt(connection: Any, run_id: UUID, attempt: int) -> Sequence[Mapping[str, Any]]:
     """The slices of an attempt: number, parent (what people see), stop_reason, record_count, highest, resume."""
     return await connection.fetch(_Q["list"], time_of(run_id), run_id, attempt)  # type: ignore[no-any-return]

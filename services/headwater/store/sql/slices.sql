@@ -32,3 +32,10 @@ UPDATE walk SET is_waiting = false, last_number = 0, stop_reason = $4
 -- The slices of an attempt, for closing.
 SELECT number, parent, stop_reason, record_count, highest, resume FROM walk
  WHERE run_at = $1 AND run_id = $2 AND attempt = $3 ORDER BY number
+
+-- name: room
+-- What the run has left of $3 pages and $4 records.
+SELECT $3::bigint - pages AS pages, $4::bigint - received AS records FROM run WHERE due_at = $1 AND id = $2
+
+-- name: one_by_one
+SELECT pg_advisory_xact_lock(hashtextextended('headwater.slices.' || $1::uuid::text, 0))
