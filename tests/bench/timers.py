@@ -17,7 +17,7 @@ from tests.bench.timers_peer import PEER, peer_python
 
 from headwater.bus.rabbitmq import RabbitBus
 from headwater.contracts.timetable import timetable_of_times
-from headwater.control.schedule_preview import PreviewRequest, preview_of
+from headwater.control.schedule_preview import PreviewRequest, Wanted, preview_of
 from headwater.model.ids import derive_key_id
 from headwater.store import schedules
 from headwater.timer.announce import message_of
@@ -131,7 +131,7 @@ def _preview() -> list[Figure]:
     for minute in range(60):
         words = PreviewRequest(cron=f"{minute} 6 * * MON-FRI", timezone="Europe/Berlin")
         began = time.perf_counter()
-        preview_of(words, "", {}, datetime.now(UTC), None, 10)
+        preview_of(words, "", {}, datetime.now(UTC), Wanted())
         samples.append((time.perf_counter() - began) * 1000)
     assert timetable_of_times(words, "", None, {}).crons
     return [Figure("timers.preview_of_10", "ms", [sorted(samples)[len(samples) // 2]], "<= 2")]

@@ -94,7 +94,18 @@ async def test_a_pause_has_a_note_an_actor_and_an_end(office: Office):
 async def test_a_pause_that_ends_in_the_past_is_refused(office: Office):
     refused = await office.post("/schedules/nightly/pause", {"until": "2020-01-01T00:00:00Z"})
 
-    assert (refused.status, (await office.get("/schedules/nightly")).json["state"]) == (409, "active")
+    assert (refused.status, refused.pointers) == (422, ["/until"])
+    assert (await office.get("/schedules/nightly")).json["state"] == "active"
+
+
+async def test_a_preview_ends_with_the_last_run_that_is_wanted(office: Office):
+    window = {"days": ["mon"], "from": "00:00", "to": "24:00"}
+    asked = {"interval": "12h", "after": "2026-01-04T00:00:00Z", "max_runs": 2, "windows": [window]}
+    told = await office.post("/schedules/preview", asked)
+
+    assert [(each["utc"][8:13], each["marks"]) for each in told.json["next"]] == [
+        ("04T12", ["outside_window"]), ("05T00", []), ("05T12", []),
+    ]  # fmt: skip
 
 
 async def test_resume_goes_on_from_now(office: Office):

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from headwater.contracts.calendars import Calendar
 from headwater.contracts.schedules import Schedule
 from headwater.contracts.timetable import exclusion_of, timetable_of, windows_of
-from headwater.control.schedule_preview import preview_of
+from headwater.control.schedule_preview import Wanted, preview_of
 from headwater.model.calendar_ics import parse_ics
 from headwater.model.calendar_recurrence import parse_rule
 from headwater.model.calendar_rule import easter_sunday
@@ -153,7 +153,7 @@ def test_due_times_that_a_month_of_others_could_be_moved_over_are_found() -> Non
 )
 def test_what_is_too_much_to_look_through_is_refused_with_its_mend(words: dict[str, Any]) -> None:
     with pytest.raises(ScheduleError, match="not found in reasonable time; leave out whole hours or days"):
-        preview_of(schedule(**words), "", {}, NOW, None, 1000)
+        preview_of(schedule(**words), "", {}, NOW, Wanted(count=1000))
 
 
 @settings(max_examples=60, deadline=None)
@@ -259,7 +259,7 @@ def test_a_preview_tells_what_is_left_out_moved_and_outside_of_windows() -> None
         exclude=["de"],
         windows=[{"days": "MON-FRI", "from": "08:00", "to": "12:00", "outside": "wait"}],
     )
-    seen = preview_of(words, "", {"de": HOLIDAYS}, NOW, None, 6)
+    seen = preview_of(words, "", {"de": HOLIDAYS}, NOW, Wanted(count=6))
 
     assert [each["marks"] for each in seen["next"]] == [
         ["outside_window"],

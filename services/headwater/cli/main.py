@@ -11,7 +11,9 @@ from headwater.cli.resource_parsers import add_resource_commands
 from headwater.cli.schedule_parsers import add_preview, add_schedule_commands
 from headwater.cli.telling_parsers import add_telling_commands
 from headwater.cli.webhook_parsers import add_webhook_commands
+from headwater.model.run import RunState
 
+RUN_STATES = tuple(state.value for state in RunState)
 SERVICES = ("receiver", "timer", "fetcher", "persister", "notifier", "control")
 
 
@@ -90,7 +92,7 @@ def _runs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     listing = verbs.add_parser("list", help="the newest runs")
     listing.add_argument("--stream", help="of one stream (source.stream)")
     listing.add_argument("--schedule", help="of one schedule")
-    listing.add_argument("--state", help="in one state")
+    listing.add_argument("--state", choices=RUN_STATES, help="in one state")
     _listing(listing)
     show = verbs.add_parser("show", help="one run")
     show.add_argument("id")

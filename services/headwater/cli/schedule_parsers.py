@@ -6,6 +6,7 @@ from headwater.cli.life_parsers import add_schedule_verbs
 from headwater.cli.options import limited, output
 
 _COUNT = "how many due times, up to 1000 (default 10)"
+_STATES = ("active", "paused", "disabled", "failed", "expired", "error")
 
 
 def add_preview(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -54,7 +55,7 @@ def _schedules(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     verbs = schedules.add_subparsers(dest="verb", metavar="VERB", required=True)
     add_schedule_verbs(verbs)
     listing = verbs.add_parser("list", help="schedules by name")
-    listing.add_argument("--state", help="in one state")
+    listing.add_argument("--state", choices=_STATES, help="in one state")
     limited(listing)
     output(listing)
     for verb, text in (

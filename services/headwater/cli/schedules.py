@@ -62,12 +62,12 @@ async def preview_times(chosen: argparse.Namespace, settings: Settings, manifest
     )
     if any(hasattr(item, "calendar") for item in wanted.exclude):
         async with open_counter(chosen, settings) as counter:
-            found = await counter.shown(
-                schedule_preview.Preview, schedule_preview.preview_schedule, body=wanted
-            )
-        return _show_preview(chosen, found)
+            value = await counter.ask(schedule_preview.preview_schedule, body=wanted)
+        return _show_preview(chosen, _plain(value))
     key = f"{chosen.tenant}/{chosen.schedule}" if chosen.schedule else ""
-    return _show_preview(chosen, _computed(wanted, key, {}, wanted.after, chosen.count))
+    return _show_preview(
+        chosen, _computed(wanted, key, {}, schedule_preview.Wanted(wanted.after, wanted.count))
+    )
 
 
 def _of_manifest(chosen: argparse.Namespace, manifest: Manifest) -> dict[str, Any]:
@@ -78,20 +78,26 @@ def _of_manifest(chosen: argparse.Namespace, manifest: Manifest) -> dict[str, An
             named = {calendar.name: calendar for calendar in manifest.calendars}
             count = given(schedule_preview.NextRunsQuery, count=chosen.count).count
             key = f"{manifest.tenant}/{schedule.name}"
-            return _computed(schedule, key, named, moment(chosen.after), count)
+            wanted = schedule_preview.Wanted(moment(chosen.after), count, schedule.max_runs)
+            return _computed(schedule, key, named, wanted)
     raise NotFound(f"the manifest has no schedule {chosen.schedule!r}")
 
 
-def _computed(times: Any, key: str, calendars: Any, after: datetime | None, count: int) -> dict[str, Any]:
+def _computed(times: Any, key: str, calendars: Any, wanted: schedule_preview.Wanted) -> dict[str, Any]:
     from headwater.app.clock import SystemClock  # noqa: PLC0415 - only this needs it
 
     try:
-        found = schedule_preview.preview_of(times, key, calendars, SystemClock().now(), after, count)
+        found = schedule_preview.preview_of(times, key, calendars, SystemClock().now(), wanted)
     except ScheduleError as error:
         place = "" if error.specification == error.field else f"{error.specification}: "
         raise ConfigError(f"{place}{error}") from error
     except OverflowError:
         raise ConfigError("--after: is out of the range of time") from None
+    return _plain(found)
+
+
+def _plain(found: Any) -> dict[str, Any]:
+    """The preview with its times as texts."""
     return schedule_preview.Preview.model_validate(found).model_dump(mode="json")
 
 
@@ -141,8 +147,8 @@ async def _show_schedule(chosen: argparse.Namespace, counter: Counter) -> int:
 async def _next_runs(chosen: argparse.Namespace, counter: Counter) -> int:
     query = given(schedule_preview.NextRunsQuery, count=chosen.count, after=moment(chosen.after))
     path = {"schedule": chosen.name}
-    found = await counter.shown(schedule_preview.Preview, schedule_preview.next_runs, path=path, query=query)
-    return _show_preview(chosen, found)
+    value = await counter.ask(schedule_preview.next_runs, path=path, query=query)
+    return _show_preview(chosen, _plain(value))
 
 
 async def _delete_schedule(chosen: argparse.Namespace, counter: Counter) -> int:

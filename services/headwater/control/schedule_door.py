@@ -14,7 +14,7 @@ from headwater.control.paging import ListQuery, after_run, listing, token_of
 from headwater.control.problems import conflict, invalid_at, not_found
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
 from headwater.control.runs import key_reused, run_view
-from headwater.control.schedule_verbs import NoScheduleError, NotInStateError, Wanted
+from headwater.control.schedule_verbs import NoScheduleError, NotInStateError, PastError, Wanted
 from headwater.control.schedules import schedule_view
 from headwater.control.starting import KeyReusedError, NotStartableError, Starter, UnknownStreamError
 from headwater.model.run import Trigger
@@ -70,6 +70,8 @@ async def _done(desk: Desk, call: Call[Any, Any], work: Work) -> Reply:
         raise not_found("schedule") from None
     except NotInStateError as error:
         raise conflict(_sentence(error)) from error
+    except PastError:
+        raise invalid_at("/until", "is past: give a time to come") from None
     if row is None:
         raise not_found("schedule")
     desk.bell.ring()

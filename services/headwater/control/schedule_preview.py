@@ -1,6 +1,8 @@
 """What times a specification means before anybody relies on it; nothing is written."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -40,13 +42,24 @@ class PreviewRequest(Times):
     """Time specifications as a schedule has them, with what bounds them.
 
     `calendars` are written out here; others that `exclude` names are the tenant's. `after`: the moment after which
-    times are wanted (default: now). `schedule`: its name, from which H is drawn.
+    times are wanted (default: now). `schedule`: its name, from which H is drawn. `max_runs`: after so many due times
+    that make runs it is over.
     """
 
     after: ZonedMoment | None = None
     count: Count = 10
+    max_runs: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     schedule: Annotated[str, Field(max_length=63, description="Its name, from which H is drawn.")] = ""
     calendars: Annotated[tuple[Calendar, ...], Field(max_length=20)] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which due times: the first `count` after a moment (None: now), up to the last of `runs` that make runs."""
+
+    after: datetime | None = None
+    count: int = 10
+    runs: int | None = None
 
 
 class NextRunsQuery(Closed):
@@ -95,7 +108,8 @@ async def preview_schedule(desk: Desk, call: Call[NoQuery, PreviewRequest]) -> R
         known: Calendars = await calendar_rows.definitions(connection, call.tenant) if body.exclude else {}
     named = {**known, **{calendar.name: calendar for calendar in body.calendars}}
     key = f"{call.tenant}/{body.schedule}" if body.schedule else ""
-    return await _answer(desk, body, key, named, body.after, body.count, minimum_s)
+    wanted = Wanted(body.after, body.count, body.max_runs)
+    return await _answer(desk, body, key, named, wanted, minimum_s)
 
 
 async def next_runs(desk: Desk, call: Call[NextRunsQuery, None]) -> Reply:
@@ -111,10 +125,9 @@ async def next_runs(desk: Desk, call: Call[NextRunsQuery, None]) -> Reply:
     if schedule.is_manual:
         words = "Only when it is started" if schedule.after is None else following(schedule.after)
         return Reply({"next": [], "excluded": [], "description": words, "warnings": []})
-    key = f"{call.tenant}/{name}"
-    return await _answer(
-        desk, schedule, key, known, call.query.after, call.query.count, minimum_s, is_stored=True
-    )
+    left = None if schedule.max_runs is None else max(schedule.max_runs - row["fired_count"], 0)
+    wanted = Wanted(call.query.after, call.query.count, left)
+    return await _answer(desk, schedule, f"{call.tenant}/{name}", known, wanted, minimum_s, is_stored=True)
 
 
 async def _minimum_s(connection: Any, tenant: str) -> float:
@@ -127,8 +140,7 @@ async def _answer(
     times: Times,
     key: str,
     calendars: Calendars,
-    after: datetime | None,
-    count: int,
+    wanted: Wanted,
     minimum_s: float,
     *,
     is_stored: bool = False,
@@ -137,7 +149,7 @@ async def _answer(
     try:
         return Reply(
             await asyncio.to_thread(
-                preview_of, times, key, calendars, now, after, count, minimum_s, is_stored=is_stored
+                preview_of, times, key, calendars, now, wanted, minimum_s, is_stored=is_stored
             )
         )
     except ScheduleError as error:
@@ -151,20 +163,21 @@ def preview_of(
     hash_key: str,
     calendars: Calendars,
     now: datetime,
-    after: datetime | None,
-    count: int,
+    wanted: Wanted,
     minimum_s: float = MINIMUM_INTERVAL_S,
     *,
     is_stored: bool = False,
 ) -> dict[str, Any]:
     """The document of a preview. A stored schedule may have come to its end. Raises: ScheduleError, OverflowError."""
-    start = (after or now).astimezone(UTC)
+    start = (wanted.after or now).astimezone(UTC)
     timetable = timetable_of_times(times, hash_key, None if is_stored else start, calendars)
     windows = windows_of(times)
-    found = preview(timetable, start, count)
-    until = found[-1].utc if found else start
+    found = preview(timetable, start, wanted.count)
+    shown = [_shown(each.at, each.utc, list(each.marks), timetable, windows) for each in found]
+    shown = shown[: _last_place(shown, wanted.runs)]
+    until = shown[-1]["utc"] if shown else start
     return {
-        "next": [_shown(each.at, each.utc, list(each.marks), timetable, windows) for each in found],
+        "next": shown,
         "excluded": [
             {
                 "at": each.at,
@@ -177,6 +190,18 @@ def preview_of(
         "description": describe(timetable, windows),
         "warnings": [*warnings_for(timetable, now), *_too_often(timetable, start, minimum_s)],
     }
+
+
+def _last_place(shown: Sequence[Mapping[str, Any]], runs: int | None) -> int | None:
+    """How many of the due times come until `runs` of them made runs; None: all. What a window skips makes none."""
+    if runs is None:
+        return None
+    makers = [place for place, each in enumerate(shown, 1) if each["begins_at"] or not _is_outside(each)]
+    return None if len(makers) < runs else makers[runs - 1] if runs else 0
+
+
+def _is_outside(each: Mapping[str, Any]) -> bool:
+    return "outside_window" in each["marks"]
 
 
 def _shown(

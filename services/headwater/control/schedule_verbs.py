@@ -34,6 +34,10 @@ class NotInStateError(HeadwaterError):
     """The schedule is in a state from which this cannot be done; the message says what can."""
 
 
+class PastError(HeadwaterError):
+    """The time until which a schedule is to be paused is past."""
+
+
 async def locked(connection: Any, tenant: str, name: str) -> Row:
     """The schedule's row. Raises: NoScheduleError."""
     row = await schedule_verbs.lock(connection, tenant, name)
@@ -67,13 +71,13 @@ async def pause(
 ) -> None:
     """Let it rest, until it is resumed or `until` has come. Again: with the new note and time.
 
-    Raises: NoScheduleError, NotInStateError.
+    Raises: NoScheduleError, NotInStateError, PastError.
     """
     row = await locked(connection, tenant, name)
     if row["state"] not in {"active", "paused"}:
         raise NotInStateError(f"the schedule is {row['state']} and not due anyway")
     if until is not None and until <= row["now"]:
-        raise NotInStateError("`until` is past: give a time to come")
+        raise PastError
     paused = State("paused", None, is_enabled=True, reason=note, paused_by=actor, paused_until=until)
     await schedule_verbs.set_state(connection, tenant, name, paused)
 

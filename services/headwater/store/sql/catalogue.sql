@@ -88,7 +88,7 @@ SELECT s.name, s.definition, s.calendars, s.state, s.state_reason, s.next_at, s.
 -- name: schedule
 -- With the newest run, and what became of all.
 SELECT s.name, s.definition, s.calendars, s.state, s.state_reason, s.next_at, s.last_due_at, s.created_at, s.updated_at, s.created_by,
-       s.paused_by, s.paused_at, s.paused_until, c.total, c.succeeded, c.failed, c.skipped, c.partial, c.cancelled,
+       s.paused_by, s.paused_at, s.paused_until, s.fired_count, c.total, c.succeeded, c.failed, c.skipped, c.partial, c.cancelled,
        c.consecutive_failures, c.last_success_at,
        r.id AS run_id, r.state AS run_state, r.started_at AS run_started_at, r.finished_at AS run_finished_at
   FROM schedule s
