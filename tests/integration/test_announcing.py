@@ -149,6 +149,19 @@ async def test_a_boundary_that_is_fired_again_takes_no_slot(life: Life):
     assert len(await life.of_schedule("a")) == 1
 
 
+async def test_a_run_was_published_when_the_broker_confirmed_it_however_late_that_is_written_down(life: Life):
+    await life.apply(_schedule())
+    (row,) = await _due(life)
+
+    async with life.spine.worker.transaction() as connection:
+        before = await connection.fetchval("SELECT clock_timestamp()")
+        await runs.mark_published(connection, [row], since_s=0.5)
+        after = await connection.fetchval("SELECT clock_timestamp()")
+
+    published_at = (await life.run(row["id"]))["published_at"]
+    assert before <= published_at + timedelta(seconds=0.5) <= after
+
+
 async def test_a_late_mark_of_an_attempt_does_not_stand_for_the_next_one(life: Life):
     await life.apply(_schedule(more=", retries: {max: 1, delay: 1s}"))
     (row,) = await _due(life)

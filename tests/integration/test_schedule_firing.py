@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from tests.support.spine import Spine, open_spine
 
-from headwater.timer.fire import Firing, fire_due
+from headwater.timer.fire import AHEAD_S, Firing, Look, fire_due
 
 HEAD = """
 version: 1
@@ -282,3 +282,24 @@ async def _as_owner(spine: Spine, statement: str, *values: Any) -> None:
         await connection.execute(statement, *values)
     finally:
         await connection.close()
+
+
+async def test_a_look_shortly_before_a_due_time_stays_until_then(spine: Spine) -> None:
+    await spine.apply(HEAD + '  - {name: s, streams: [far.a], cron: "* * * * *"}')
+    soon = timedelta(seconds=AHEAD_S / 2)
+
+    async def look(due_in: timedelta) -> Look:
+        async with spine.worker.transaction() as connection:
+            await connection.execute("UPDATE schedule SET next_at = clock_timestamp() + $1", due_in)
+            return await Firing().look(connection)
+
+    later = await look(timedelta(seconds=30))
+    (run_count,) = await spine.row("SELECT count(*) FROM run")
+    now = await look(soon)
+
+    assert (later.fired, run_count) == (0, 0)
+    assert later.due_s is not None
+    assert 20 < later.due_s <= 30
+    assert now.fired == 1
+    run = await spine.row("SELECT created_at >= due_at AS is_in_time FROM run")
+    assert run["is_in_time"]

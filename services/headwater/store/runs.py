@@ -162,14 +162,14 @@ async def claim_unpublished(
     return await connection.fetch(_Q["claim_unpublished"], limit, grace_s, since)  # type: ignore[no-any-return]
 
 
-async def mark_published(connection: Any, taken: Sequence[Mapping[str, Any]]) -> None:
-    """Write down that the `run.due` of these runs (id and attempt) is safe."""
+async def mark_published(connection: Any, taken: Sequence[Mapping[str, Any]], since_s: float = 0.0) -> None:
+    """Write down that the `run.due` of these runs (id and attempt) is safe, since so many seconds."""
     by_attempt: dict[int, list[UUID]] = {}
     for row in taken:
         by_attempt.setdefault(row["attempt"], []).append(row["id"])
     for attempt, run_ids in by_attempt.items():
         times = sorted({time_of(run_id) for run_id in run_ids})
-        await connection.execute(_Q["mark_published"], times[0], times[-1], times, run_ids, attempt)
+        await connection.execute(_Q["mark_published"], times[0], times[-1], times, run_ids, attempt, since_s)
 
 
 async def begin(connection: Any, run_id: UUID, attempt: int) -> Mapping[str, Any] | None:

@@ -98,7 +98,7 @@ async def get_ready(connection: Any, now: datetime) -> None:
     """Have the statements planned before somebody waits for them: as for a firing of no schedule."""
     columns: list[list[Any]] = [[] for _ in Kind._fields]
     await connection.fetch(_Q["start_many"], *[""] * 5, *columns, now, now)
-    await connection.execute(_Q["mark_published"], now, now, [], [], 1)
+    await connection.execute(_Q["mark_published"], now, now, [], [], 1, 0.0)
     await open_since(connection, now)
 
 

@@ -41,10 +41,17 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Which runs the bus has taken, and why others are unknown. Those that it refused are in neither."""
+    """Which runs the bus has taken, and why others are unknown. Those that it refused are in neither. `at`: when the
+    last answer came (seconds of the event loop).
+    """
 
     taken: Sequence[Row]
     fault: Unavailable | None
+    at: float
+
+    @property
+    def since_s(self) -> float:
+        return asyncio.get_running_loop().time() - self.at
 
     def raise_fault(self) -> None:
         if self.fault is not None:
@@ -126,7 +133,7 @@ class Announcer:
     async def _settle(self, batches: Sequence[_Batch]) -> int:
         heard = await self._hear(batches)
         if heard.taken:
-            await self._mark(heard.taken)
+            await self._mark(heard)
         heard.raise_fault()
         return len(heard.taken)
 
@@ -148,12 +155,12 @@ class Announcer:
             for batch in batches:
                 batch.abandon()
         self.is_at_work = fault is None and (self.is_at_work or bool(taken))
-        return Heard(taken, fault)
+        return Heard(taken, fault, asyncio.get_running_loop().time())
 
-    async def _mark(self, taken: Sequence[Row]) -> None:
+    async def _mark(self, heard: Heard) -> None:
         async with self._database.transaction() as connection:
             await schedules.by_index(connection)
-            await runs.mark_published(connection, taken)
+            await runs.mark_published(connection, heard.taken, heard.since_s)
 
 
 def message_of(row: Row) -> Message:

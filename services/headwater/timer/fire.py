@@ -6,6 +6,7 @@ that a boundary fired twice is one run. The database's clock decides what is due
 
 import asyncio
 import logging
+import math
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from headwater.timer.terms import Started
 
 logger = logging.getLogger("headwater.timer")
 BATCH = 500
+AHEAD_S = 0.02  # a look begins so long before: a database that slept takes its time for the first statement
 SHARE = 100  # of one tenant in a claim at least, when more are due than one claim takes
 Row = Mapping[str, Any]
 _draw = random.random  # jitter needs no secrets
@@ -72,17 +74,29 @@ class Firing:
         next_after(any_plan.timetable, now)
 
     async def look(self, connection: Any, *, may_go: bool = False) -> Look:
-        """Fire what is due, in the caller's transaction. `may_go`: runs may go at once; the caller announces them."""
+        """Fire what is due, or will be in AHEAD_S, in the caller's transaction. `may_go`: runs may go at once; the
+        caller announces them.
+        """
         await schedules.by_index(connection)
         rows = await self._claim(connection)
-        if rows and not self._trusts(rows[0]["now"]):
+        if not rows and (due_s := await self._due_s(connection)) != 0:
+            if due_s is None or due_s > AHEAD_S:
+                return Look(0, due_s)
+            await asyncio.sleep(math.ceil(due_s * 1000) / 1000)  # the loop's clock counts milliseconds
+            rows = await self._claim(connection)
+        if not rows:
+            return Look(0, 0.0)
+        if not self._trusts(rows[0]["now"]):
             return Look(0, self._wait_s)  # the claim ends with the transaction
-        if rows:  # what is due next is asked for by the next look: these runs do not wait for the answer
-            return replace(await _fire(connection, rows, may_go=may_go), due_s=0.0)
+        # what is due next is asked for by the next look: these runs do not wait for the answer
+        return replace(await _fire(connection, rows, may_go=may_go), due_s=0.0)
+
+    async def _due_s(self, connection: Any) -> float | None:
+        """Seconds until the next schedule is due, None when none is; while the clock is not believed: until it is."""
         now, next_at = await schedules.next_due(connection)
         if not self._trusts(now):
-            return Look(0, self._wait_s)
-        return Look(0, None if next_at is None else max((next_at - now).total_seconds(), 0.0))
+            return self._wait_s
+        return None if next_at is None else max((next_at - now).total_seconds(), 0.0)
 
     async def _claim(self, connection: Any) -> Sequence[Mapping[str, Any]]:
         if self.is_behind:

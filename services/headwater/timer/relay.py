@@ -93,7 +93,7 @@ class Relay:
             await schedules.by_index(connection)
             rows = await runs.claim_unpublished(connection, ADMIT, self._grace_s, self._published_until)
             heard = await self.announcer.publish(rows)
-            await runs.mark_published(connection, heard.taken)
+            await runs.mark_published(connection, heard.taken, heard.since_s)
         heard.raise_fault()
         return len(heard.taken)
 

@@ -15,7 +15,7 @@ from headwater.store.database import Database
 from headwater.store.retention import KEEP, Keep
 from headwater.telemetry.metrics import Metrics
 from headwater.timer.endpoints import sweep, watch
-from headwater.timer.fire import Firing, Look
+from headwater.timer.fire import AHEAD_S, Firing, Look
 from headwater.timer.reaper import reap
 from headwater.timer.relay import Relay
 from headwater.timer.zones import Zones
@@ -110,7 +110,7 @@ class Timer:
             self._behind.set()
         if look.due_s == 0:
             return 0.0
-        return NET_S if look.due_s is None else min(max(look.due_s, 0.001), NET_S)
+        return NET_S if look.due_s is None else min(max(look.due_s - AHEAD_S / 2, 0.001), NET_S)
 
     async def _fire_beside(self) -> float:
         """A second hand while more is due than a claim takes: one plans while the other waits for the database."""

@@ -256,9 +256,9 @@ SELECT id, due_at, tenant, attempt, stream_version FROM run
  ORDER BY admitted_at LIMIT $1 FOR UPDATE SKIP LOCKED
 
 -- name: mark_published
--- The run.due of attempt $5 of these runs is safe. $1 and $2: the earliest and latest due time of them; a list of values
--- tells the planner not which days to leave out.
-UPDATE run SET published_at = clock_timestamp()
+-- The run.due of attempt $5 of these runs is safe, since $6 seconds. $1 and $2: the earliest and latest due time of them;
+-- a list of values tells the planner not which days to leave out.
+UPDATE run SET published_at = clock_timestamp() - make_interval(secs => $6)
  WHERE due_at >= $1 AND due_at <= $2 AND due_at = ANY($3::timestamptz[]) AND id = ANY($4::uuid[]) AND attempt = $5
    AND published_at IS NULL
 
