@@ -116,6 +116,20 @@ def test_runs_are_started_listed_cancelled_and_reported(run: Callable[..., Told]
     assert run("runs", "show", "00000000-0000-4000-8000-000000000000").code == 3
 
 
+def test_a_key_starts_the_same_run_again_and_no_other(run: Callable[..., Told]) -> None:
+    start = ("runs", "start", "shop.orders", "--key", "k", "-p", "region=eu", "-p", "limit=3")
+    first, second = run(*start), run(*start)
+    other = run("runs", "start", "shop.orders", "--key", "k")
+    shown = json.loads(run("runs", "report", first.out.strip(), "--json").out)["run"]
+    by_schedule = [run("schedules", "run", "nightly", "--key", "k", "-p", "a=[1]").out for _ in range(2)]
+
+    assert first.out == second.out
+    assert (other.code, "--key" in other.err) == (4, True)
+    assert shown["parameters"] == {"region": "eu", "limit": 3}
+    assert by_schedule[0] == by_schedule[1]
+    assert run("runs", "start", "shop.orders", "-p", "nothing").code == 2
+
+
 def test_a_backfill_is_counted_made_shown_and_cancelled(run: Callable[..., Told]) -> None:
     window = (
         "schedules",
@@ -127,10 +141,11 @@ def test_a_backfill_is_counted_made_shown_and_cancelled(run: Callable[..., Told]
         "2026-01-04T00:00:00Z",
     )
     counted = json.loads(run(*window, "--dry-run", "--json").out)
-    made = json.loads(run(*window, "--json").out)
+    made, again = (json.loads(run(*window, "--key", "b", "--json").out) for _ in range(2))
 
     assert (counted["boundaries"], counted["id"]) == (3, None)
-    assert (made["boundaries"], made["runs"]) == (3, 3)
+    assert (made["boundaries"], made["runs"], again) == (3, 3, made)
+    assert run(*window, "--key", "b", "--parallel", "2").code != 0
     assert made["id"] in run("backfills", "list").out
     assert run("backfills", "show", made["id"]).code == 0
     assert run("backfills", "cancel", made["id"]).code == 0

@@ -4,6 +4,7 @@ A command names the handler and the model of its answer; a refusal becomes one l
 """
 
 import argparse
+import hashlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,6 +24,7 @@ from headwater.cli.faults import Conflict, NotFound
 from headwater.cli.opening import asker
 from headwater.cli.printing import print_fields, print_json, print_table, print_yaml, yaml_text
 from headwater.contracts.base import Closed
+from headwater.contracts.codec import dumps
 from headwater.control.frame import PARAMETERS
 from headwater.control.problems import Refusal, body_faults, parameter_faults
 from headwater.control.route import Call, Desk, Handler, Listing, NoQuery
@@ -58,7 +60,8 @@ class Counter:
         named = dict(path or {})
         for name, value in named.items():
             _check_name(name, value)
-        call = Call(asker(), self.tenant, named, query or NoQuery(), body, {}, key, names_tenant=True)
+        digest = b"" if body is None else hashlib.sha256(dumps(body.model_dump(mode="python"))).digest()
+        call = Call(asker(), self.tenant, named, query or NoQuery(), body, {}, key, digest, names_tenant=True)
         try:
             reply = await handler(self.desk, call)
         except Refusal as refusal:

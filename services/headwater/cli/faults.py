@@ -19,6 +19,10 @@ class Conflict(HeadwaterError):
     """What is there does not allow it."""
 
 
+def key_was_used() -> Conflict:
+    return Conflict("--key: this key was used for another request: take a new one")
+
+
 def exit_code_of(error: BaseException) -> Exit:
     if isinstance(error, Unreachable | Unavailable):
         return Exit.UNREACHABLE

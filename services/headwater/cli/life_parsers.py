@@ -2,7 +2,7 @@
 
 import argparse
 
-from headwater.cli.options import limited, listing_of, one, output, verbs_of
+from headwater.cli.options import keyed, limited, listing_of, one, output, starting, verbs_of
 
 SCHEDULE_VERBS = ("enable", "disable", "pause", "resume", "reset-failures", "run", "history", "backfill")
 RUN_VERBS = ("cancel", "rerun", "report", "pages")
@@ -35,9 +35,7 @@ def add_schedule_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParse
     one(verbs, "resume", "let a paused schedule go on", "name")
     one(verbs, "reset-failures", "count failures anew; a schedule that stopped by itself goes on", "name")
     run = one(verbs, "run", "start a run of each of its streams now", "name")
-    run.add_argument(
-        "-p", "--param", action="append", default=[], metavar="NAME=VALUE", help="JSON or text (repeatable)"
-    )
+    starting(run)
     run.add_argument("--mode", choices=("auto", "incremental", "full", "dry_run"))
     run.add_argument("--force", action="store_true", default=None, help="with mode full: rebuild the table")
     run.add_argument("--wait", action="store_true", help="wait for the end; exit 1 unless all succeeded")
@@ -53,15 +51,13 @@ def _backfill(backfill: argparse.ArgumentParser) -> None:
     backfill.add_argument("--rate", help="due times a minute at most, or 10/s, 100/h")
     backfill.add_argument("--parallel", type=int, help="so many due times at once (default 1)")
     backfill.add_argument("--force", action="store_true", help="also those that have their runs")
-    backfill.add_argument(
-        "-p", "--param", action="append", default=[], metavar="NAME=VALUE", help="JSON or text (repeatable)"
-    )
+    starting(backfill)
     backfill.add_argument("--wait", action="store_true", help="wait for the end; exit 1 unless all succeeded")
 
 
 def add_run_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """What people do with a run."""
     one(verbs, "cancel", "end a run that waits or runs")
-    one(verbs, "rerun", "run it again: the same due time, window and parameters")
+    keyed(one(verbs, "rerun", "run it again: the same due time, window and parameters"))
     one(verbs, "report", "all there is to know of a run")
     limited(one(verbs, "pages", "its pages, in order"))

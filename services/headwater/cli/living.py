@@ -2,22 +2,22 @@
 
 import argparse
 import asyncio
-import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from headwater.cli.asking import Counter, Verb, given, moment, open_counter, show, show_list
 from headwater.cli.exits import Exit
-from headwater.cli.faults import NotFound
+from headwater.cli.faults import NotFound, key_was_used
+from headwater.cli.reading import read_parameters
 from headwater.control import backfill_door, run_report, runs, schedule_door, stats
 from headwater.control.paging import ListQuery
 from headwater.control.schedule_verbs import NoScheduleError, Wanted, run_now
 from headwater.control.schedules import Schedule
-from headwater.control.starting import NotStartableError, Starter, UnknownStreamError
+from headwater.control.starting import KeyReusedError, NotStartableError, Starter, UnknownStreamError
 from headwater.model.errors import ConfigError
 from headwater.model.run import RunState, Trigger
 from headwater.settings import Settings
@@ -78,22 +78,9 @@ def _until(text: str | None) -> datetime | None:
     return found
 
 
-def _parameters(texts: Sequence[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for text in texts:
-        name, separator, value = text.partition("=")
-        if not separator or not name:
-            raise ConfigError(f"--param {text!r}: write NAME=VALUE")
-        try:
-            found[name] = json.loads(value)
-        except ValueError:
-            found[name] = value
-    return found
-
-
 async def _run_schedule(chosen: argparse.Namespace, counter: Counter) -> int:
-    starter = Starter(Trigger.CLI, os.environ.get("USER", "cli"))
-    wanted = Wanted(_parameters(chosen.param), chosen.mode, chosen.force)
+    starter = Starter(Trigger.CLI, os.environ.get("USER", "cli"), chosen.key)
+    wanted = Wanted(read_parameters(chosen.param), chosen.mode, chosen.force)
     try:
         async with counter.desk.database.as_tenant(counter.tenant) as connection:
             started = await run_now(connection, counter.tenant, chosen.name, wanted, starter)
@@ -101,6 +88,8 @@ async def _run_schedule(chosen: argparse.Namespace, counter: Counter) -> int:
         raise NotFound(str(error)) from error
     except NotStartableError as error:
         raise ConfigError(f"--{error.place}: {error}") from error
+    except KeyReusedError as error:
+        raise key_was_used() from error
     await counter.ring()
     items = [{"id": str(run_id), "stream": stream} for run_id, stream in started]
     if not chosen.wait:
@@ -144,13 +133,14 @@ async def _backfill(chosen: argparse.Namespace, counter: Counter) -> int:
         rate=float(rate) if rate and rate.replace(".", "", 1).isdigit() else rate,
         parallel=chosen.parallel,
         force=chosen.force or None,
-        parameters=_parameters(chosen.param) or None,
+        parameters=read_parameters(chosen.param) or None,
     )
     made = await counter.shown(
         backfill_door.BackfillAnswer,
         backfill_door.backfill_schedule,
         path={"schedule": chosen.name},
         body=body,
+        key=chosen.key,
     )
     await counter.ring()
     if made["id"] is None or not chosen.wait:
@@ -204,7 +194,7 @@ async def _cancel_run(chosen: argparse.Namespace, counter: Counter) -> int:
 
 
 async def _rerun(chosen: argparse.Namespace, counter: Counter) -> int:
-    found = await counter.shown(runs.RunStarted, runs.rerun_run, path={"run": chosen.id})
+    found = await counter.shown(runs.RunStarted, runs.rerun_run, path={"run": chosen.id}, key=chosen.key)
     await counter.ring()
     return show(chosen, found)
 

@@ -9,11 +9,18 @@ from typing import Any
 from uuid import UUID
 
 from headwater.cli.exits import Exit
-from headwater.cli.faults import NotFound
+from headwater.cli.faults import NotFound, key_was_used
 from headwater.cli.printing import print_fields, print_json, print_table
+from headwater.cli.reading import read_parameters
 from headwater.contracts.messages import RunRequest
 from headwater.contracts.problem import Problem
-from headwater.control.starting import NotStartableError, Starter, UnknownStreamError, start_run
+from headwater.control.starting import (
+    KeyReusedError,
+    NotStartableError,
+    Starter,
+    UnknownStreamError,
+    start_run,
+)
 from headwater.model.errors import ConfigError
 from headwater.model.run import RunState, Trigger
 from headwater.store import runs
@@ -130,7 +137,7 @@ async def _show_run(chosen: argparse.Namespace, api: Database) -> int:
 
 async def _start_run(chosen: argparse.Namespace, api: Database) -> int:
     request = _request(chosen)
-    starter = Starter(Trigger.CLI, os.environ.get("USER", "cli"))
+    starter = Starter(Trigger.CLI, os.environ.get("USER", "cli"), chosen.key)
     try:
         async with api.as_tenant(chosen.tenant) as connection:
             run_id = await start_run(connection, chosen.tenant, request, starter)
@@ -142,6 +149,8 @@ async def _start_run(chosen: argparse.Namespace, api: Database) -> int:
     except NotStartableError as error:
         option = {"window": "from"}.get(error.place, error.place.rpartition("/")[2])
         raise ConfigError(f"--{option}: {error}") from error
+    except KeyReusedError as error:
+        raise key_was_used() from error
     if not chosen.wait:
         print_json({"id": str(run_id)}) if chosen.json else print(run_id)
         return Exit.OK
@@ -151,7 +160,13 @@ async def _start_run(chosen: argparse.Namespace, api: Database) -> int:
 def _request(chosen: argparse.Namespace) -> RunRequest:
     bounds = {"from": chosen.start, "to": chosen.end}
     given = {name: int(text) if text.isdigit() else text for name, text in bounds.items() if text is not None}
-    return RunRequest(stream=chosen.stream, mode=chosen.mode, force=chosen.force, window=given or None)
+    return RunRequest(
+        stream=chosen.stream,
+        mode=chosen.mode,
+        force=chosen.force,
+        parameters=read_parameters(chosen.param),
+        window=given or None,
+    )
 
 
 async def _until_final(chosen: argparse.Namespace, api: Database, run_id: UUID) -> int:

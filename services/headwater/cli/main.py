@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from headwater import __version__
 from headwater.cli.exits import Exit
 from headwater.cli.life_parsers import add_life_commands, add_run_verbs
+from headwater.cli.options import starting
 from headwater.cli.resource_parsers import add_resource_commands
 from headwater.cli.schedule_parsers import add_preview, add_schedule_commands
 from headwater.cli.telling_parsers import add_telling_commands
@@ -100,6 +101,7 @@ def _runs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     show.add_argument("--json", action="store_true", help="print JSON")
     start = verbs.add_parser("start", help="start a run of a stream")
     start.add_argument("stream", help="source.stream")
+    starting(start)
     start.add_argument("--mode", choices=("auto", "incremental", "full", "dry_run"), default="auto")
     start.add_argument(
         "--force", action="store_true", help="with --mode full: rebuild the table from what the run brings"

@@ -16,6 +16,18 @@ def limited(command: argparse.ArgumentParser) -> None:
     command.add_argument("--limit", type=int, default=20, help=f"how many, up to {MAX_LIMIT} (default 20)")
 
 
+def starting(command: argparse.ArgumentParser) -> None:
+    """The options of what starts runs."""
+    command.add_argument(
+        "-p", "--param", action="append", default=[], metavar="NAME=VALUE", help="JSON or text (repeatable)"
+    )
+    keyed(command)
+
+
+def keyed(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--key", help="idempotency key: the same one asks for the same, for 7 days")
+
+
 def verbs_of(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str
 ) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
