@@ -463,3 +463,23 @@ def test_the_certificate_of_paypal_is_named_by_a_header():
     )
     assert certificate_url(preset("paypal"), request_with()) is None
     assert certificate_url(preset("github"), request_with(("PayPal-Cert-Url", url))) is None
+
+
+@pytest.mark.parametrize("name", ["square", "twilio_form", "plivo_v2", "hubspot_v2"])
+def test_who_is_refused_where_the_address_is_signed_learns_which_one_was_judged(name):
+    sent = send(preset_row(name), at_s=AT_S)
+    elsewhere = dataclasses.replace(sent.request, url="http://0.0.0.0:8080/in/default/orders?key=1")
+
+    verdict = verify(preset(name), [sent.secret], elsewhere, at_s=AT_S, tolerance_s=300)
+
+    assert (verdict.reason, verdict.detail) == (
+        "mismatch",
+        "as sent to http://0.0.0.0:8080/in/default/orders",
+    )
+
+
+def test_who_is_refused_where_it_is_not_learns_no_address():
+    sent = send(preset_row("github"), at_s=AT_S)
+    changed = dataclasses.replace(sent.request, body=b"{}")
+
+    assert verify(preset("github"), [sent.secret], changed, at_s=AT_S, tolerance_s=300).detail == ""

@@ -18,6 +18,7 @@ from headwater.store.migrate import is_current
 
 _PATIENCE_S = 10.0
 _LITTLE_DISK_BYTES = 2**30
+_EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - where it listens, which is no address of anybody's
 
 
 async def examine(chosen: argparse.Namespace, settings: Settings) -> int:
@@ -26,6 +27,7 @@ async def examine(chosen: argparse.Namespace, settings: Settings) -> int:
         "python": _python,
         "data folder": lambda: _data_folder(settings),
         "secret key": lambda: _secret_key(settings),
+        "public url": lambda: _public_url(settings),
         "database": lambda: _database(settings),
         "broker": lambda: _broker(settings),
     }
@@ -68,6 +70,15 @@ async def _secret_key(settings: Settings) -> str:
         return f"kept in {settings.data_dir / 'secret.key'}; set HEADWATER_SECRET_KEY to share it between machines"
     nowhere = Means(settings.database_url or Secret.of(""), None, None, data_folder_is_ours=False)
     return f"key {keyring_for(settings, nowhere).active_id} seals"
+
+
+async def _public_url(settings: Settings) -> str:
+    if settings.public_url_is_set or settings.trusted_proxies or settings.bind_host not in _EVERYWHERE:
+        return settings.public_url
+    return (
+        f"{settings.public_url}, which no sender uses: set HEADWATER_PUBLIC_URL for schemes that sign the address "
+        "(Twilio, Square, HubSpot)"
+    )
 
 
 async def _database(settings: Settings) -> str:

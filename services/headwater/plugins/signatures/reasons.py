@@ -25,7 +25,7 @@ REASONS: Final = {
 
 
 class Refused(Exception):
-    """The request is not valid; `detail` names a header or field, never a value."""
+    """The request is not valid; `detail` names a header, a field or the address that was judged, never a value."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason)

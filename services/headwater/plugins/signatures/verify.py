@@ -28,12 +28,14 @@ from headwater.plugins.signatures.request import SignedRequest, optional_header,
 from headwater.plugins.signatures.scheme import BodyHash, Place, Scheme
 from headwater.plugins.signatures.timestamps import outside_window, read_timestamp
 
+_URLS: Final = ("url", "url_no_query", "twilio")
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(slots=True)  # not frozen, which would double the time that making one takes
 class Verdict:
-    """`reason` is a key of REASONS; `detail` names the header or field concerned, never a value.
+    """`reason` is a key of REASONS; `detail` names the header or field concerned, never a value, or the address
+    that was taken for the signed one.
 
     `secret_index` is the place of the secret that matched; `timestamp_s` is the signed time in epoch seconds,
     None unless the signature was right.
@@ -156,10 +158,15 @@ def _match(
     material = Material(request, request.url, context, text or b"", document)
     index = _signing_secret(scheme, keys, material, shown.signatures)
     if index is None:
-        raise Refused("mismatch")
+        raise Refused("mismatch", _as_sent_to(request.url) if scheme.template.uses(*_URLS) else "")
     if scheme.time is not None and scheme.time.after_match:
         stamp_s = _stamp_in_body(scheme.time.place, scheme.time.unit, request, document)
     return _Match(index, stamp_s)
+
+
+def _as_sent_to(url: str) -> str:
+    """Which address was judged: a wrong one is what most often is wrong where it is signed. Without the query."""
+    return f"as sent to {url.partition('?')[0]}"
 
 
 def _signing_secret(
