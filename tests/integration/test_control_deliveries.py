@@ -92,7 +92,7 @@ async def test_a_delivery_is_listed_shown_and_given_back_byte_for_byte(office: O
     assert (listed["state"], listed["type"], listed["duplicates"]) == ("done", "push", 1)
     assert listed["body_sha256"] == hashlib.sha256(body).hexdigest()
     assert listed["verification"] == {"scheme": "github", "secret": 0, "timestamp": None}
-    more = {name: shown.json[name] for name in ("headers", "receipt_id", "body_text", "parse_fault")}
+    more = {name: shown.json[name] for name in ("headers", "body_text", "parse_fault")}
     assert {**listed, **more} == shown.json
     assert more["body_text"] is None
     assert shown.json["headers"] == [["X-A", "1"], ["Authorization", "***"], ["X-A", "\xe4"]]
@@ -100,6 +100,23 @@ async def test_a_delivery_is_listed_shown_and_given_back_byte_for_byte(office: O
     assert raw.headers["Content-Type"] == "application/octet-stream"
     assert raw.headers["X-Content-Type-Options"] == "nosniff"
     assert raw.headers["Content-Disposition"] == f'attachment; filename="{listed["id"]}.bin"'
+
+
+async def test_of_two_deliveries_with_one_id_each_is_shown_by_its_receipt(office: Office) -> None:
+    first = receipt(-120_000, body=b'{"n": 1}', key="abc", dedupe_s=60)
+    await store(office, first)
+    await store(
+        office, receipt(1, body=b'{"n": 2}', key="abc", dedupe_s=60)
+    )  # after the window of the first one
+
+    listed = (await office.get("/deliveries")).json["items"]
+    assert [each["id"] for each in listed] == [str(first.id)] * 2
+    for each, body in zip(listed, ('{"n": 2}', '{"n": 1}'), strict=True):
+        shown = (await office.get(f"/deliveries/{each['receipt_id']}")).json
+        assert (shown["receipt_id"], shown["body_text"]) == (each["receipt_id"], body)
+        assert (await office.get(f"/deliveries/{each['receipt_id']}/raw")).body == body.encode()
+    assert (await office.get(f"/deliveries/{first.id}")).json["body_text"] == '{"n": 2}'
+    assert (await office.get("/deliveries/ffffffff-ffff-8fff-bfff-ffffffffffff")).status == 404
 
 
 async def test_a_delivery_of_another_tenant_is_404_also_its_bytes(office: Office) -> None:

@@ -91,10 +91,12 @@ class Delivery(Answer):
 
     `parsed_as` is what its body was read as, null where nothing needed it (one delivery alone tells it then as well);
     `reason` says why it is dead, or what of it could not be read. `replays` counts how often it was asked to be done
-    again.
+    again. `id` is that of the provider's id: where that came again after its window, several have it, and `receipt_id`
+    names one of them.
     """
 
     id: UUID
+    receipt_id: UUID
     endpoint: str
     received_at: datetime
     settled_at: datetime | None
@@ -121,7 +123,6 @@ class DeliveryDetail(Delivery):
     the body could not be read, or could not if anything needed it.
     """
 
-    receipt_id: UUID
     headers: list[tuple[str, str]]
     body_text: str | None
     parse_fault: str | None
@@ -137,7 +138,8 @@ class Duplicate(Answer):
 
 
 _SAME = (
-    "id", "endpoint", "received_at", "settled_at", "state", "reason", "type", "provider_id", "method", "url", "remote",
+    "id", "receipt_id", "endpoint", "received_at", "settled_at", "state", "reason", "type", "provider_id", "method",
+    "url", "remote",
 )  # fmt: skip
 
 
@@ -158,7 +160,6 @@ def _detail_view(row: Mapping[str, Any]) -> dict[str, Any]:
     sized = {**row, "body_bytes": len(row["body"]), "body_sha256": bytes(row["body_sha256"]).hex()}
     return {
         **delivery_view(sized),
-        "receipt_id": row["receipt_id"],
         "headers": row["headers"],
         "body_text": _text(bytes(row["body"])),
     }
@@ -198,8 +199,11 @@ async def list_deliveries(desk: Desk, call: Call[DeliveriesQuery, None]) -> Repl
 
 
 async def _found(desk: Desk, call: Call[Any, Any]) -> Mapping[str, Any]:
+    identifier = call.id("delivery")
     async with desk.acting(call) as connection:
-        row = await deliveries.get(connection, call.id("delivery"))
+        row = await deliveries.get(connection, identifier)
+        if row is None:
+            row = await deliveries.get_by_receipt(connection, identifier)
     if row is None:
         raise not_found("delivery")
     return row

@@ -11,7 +11,7 @@ import asyncpg
 from headwater.contracts.codec import dumps
 from headwater.contracts.webhook import Receipt
 from headwater.model.errors import ConfigError, Later
-from headwater.model.ids import EPOCH
+from headwater.model.ids import EPOCH, time_of
 from headwater.store.delivery_rows import Outcome, Partitions, write
 from headwater.store.queries import queries
 
@@ -177,7 +177,17 @@ async def settle(connection: Any, outcomes: Sequence[tuple[Receipt, str, str | N
 
 
 async def get(connection: Any, delivery_id: UUID) -> Mapping[str, Any] | None:
+    """The delivery of this id; the newest where an id came again after its window had ended."""
     return await connection.fetchrow(_Q["get"], delivery_id)  # type: ignore[no-any-return]
+
+
+async def get_by_receipt(connection: Any, receipt_id: UUID) -> Mapping[str, Any] | None:
+    """The delivery whose first receipt this is."""
+    try:
+        received_at = time_of(receipt_id)
+    except OverflowError:  # an id that carries no time
+        return None
+    return await connection.fetchrow(_Q["get_by_receipt"], receipt_id, received_at)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)

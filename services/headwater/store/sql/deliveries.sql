@@ -80,9 +80,14 @@ ON CONFLICT DO NOTHING
 SELECT *, (SELECT count(*) FROM delivery_duplicate u WHERE u.delivery_id = delivery.id) AS duplicate_count
   FROM delivery WHERE id = $1 ORDER BY received_at DESC LIMIT 1
 
+-- name: get_by_receipt
+-- A delivery by its first receipt, which came at $2: of several with one id, whose window had ended, each has its own.
+SELECT *, (SELECT count(*) FROM delivery_duplicate u WHERE u.delivery_id = delivery.id) AS duplicate_count
+  FROM delivery WHERE received_at = $2 AND receipt_id = $1
+
 -- name: list
 -- Deliveries of the tenant that the transaction names, newest first; filters are null or apply; after ($7, $8).
-SELECT id, received_at, endpoint, state, reason, type, provider_id, method, url, remote, octet_length(body) AS body_bytes,
+SELECT id, receipt_id, received_at, endpoint, state, reason, type, provider_id, method, url, remote, octet_length(body) AS body_bytes,
        encode(body_sha256, 'hex') AS body_sha256, settled_at, verification, form, replay_count, replayed_at,
        (SELECT count(*) FROM delivery_duplicate u WHERE u.delivery_id = delivery.id) AS duplicate_count
   FROM delivery
