@@ -98,6 +98,17 @@ async def test_a_pause_that_ends_in_the_past_is_refused(office: Office):
     assert (await office.get("/schedules/nightly")).json["state"] == "active"
 
 
+async def test_a_wrong_expression_is_told_by_field_position_cause_and_mend_where_a_schedule_is_written(
+    office: Office,
+):
+    refused = await office.ask("PATCH", "/schedules/nightly", json={"cron": "0 25 * * *"})
+
+    (error,) = refused.json["errors"]
+    assert {name: error[name] for name in ("pointer", "field", "position", "cause", "mend")} == {
+        "pointer": "/cron", "field": "hour", "position": 3, "cause": "25 is outside 0 to 23", "mend": "write 0 to 23",
+    }  # fmt: skip
+
+
 async def test_a_preview_ends_with_the_last_run_that_is_wanted(office: Office):
     window = {"days": ["mon"], "from": "00:00", "to": "24:00"}
     asked = {"interval": "12h", "after": "2026-01-04T00:00:00Z", "max_runs": 2, "windows": [window]}

@@ -75,7 +75,7 @@ def test_a_good_manifest_has_no_problems() -> None:
         ("scheme: github, secrets: [secret]", "scheme: discord, secrets: [{value: zz}]", "/endpoints/0/secrets/0/value", "hex"),
         ("filter: \"body.kind == 'x'\"", 'filter: "body.["', "/endpoints/1/filter", "JMESPath"),
         ("starts: [{stream: shop.orders}]", "starts: [{stream: shop.none}]", "/endpoints/1/starts/0/stream", "no stream"),
-        ("0 2 * * *", "0 25 * * *", "/schedules/0/cron", "character 3"),
+        ("0 2 * * *", "0 25 * * *", "/schedules/0/cron", "hour, character 3: 25 is outside"),
         ('cron: "0 2 * * *"', 'crons: ["0 2 * * *", "0 0 30 2 *"]', "/schedules/0/crons/1", ""),
         ("interval: 5m", "interval: 1.5h", "/schedules/1/interval", "fraction"),
         ("interval: 5m", "interval: 59s", "/schedules/1/interval", "minimum is 1m"),

@@ -41,6 +41,7 @@ def problem(item: Problem) -> dict[str, Any]:
         "column": item.column,
         "what": item.what,
         "mend": item.mend,
+        **item.of_part,
     }
 
 

@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from headwater.contracts.manifest import Manifest
-from headwater.contracts.problem import ManifestError, Path, Problem, pointer
+from headwater.contracts.problem import ManifestError, Part, Path, Problem, pointer
 from headwater.contracts.problem_words import OTHER_FORMS, words
 
 MAX_TEXT_BYTES = 5 * 1024 * 1024
@@ -35,9 +35,9 @@ class Document:
             path = path[:-1]
         return self.places.get(path, (1, 1))
 
-    def problem(self, path: Path, what: str, mend: str = "") -> Problem:
+    def problem(self, path: Path, what: str, mend: str = "", part: Part | None = None) -> Problem:
         line, column = self.place(path)
-        return Problem(pointer(path), what, mend, line, column, self.file)
+        return Problem(pointer(path), what, mend, line, column, self.file, part)
 
 
 def read_document(text: str, file: str, environment: Mapping[str, str]) -> Document:

@@ -1,11 +1,21 @@
 """A mistake in a document, with its place, and the error that lists them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from headwater.model.errors import ConfigError
 
 Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The part of an expression that is at fault: its name, the character (from 1; None: the whole), and why."""
+
+    field: str
+    position: int | None
+    cause: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +28,12 @@ class Problem:
     line: int = 1
     column: int = 1
     file: str = "manifest"
+    part: Part | None = None
+
+    @property
+    def of_part(self) -> dict[str, Any]:
+        """What programs read of the part of an expression; empty where none is at fault."""
+        return {} if self.part is None else asdict(self.part)
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}:{self.column}"

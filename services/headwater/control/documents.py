@@ -83,4 +83,5 @@ def _refused(problems: Sequence[Problem], beginning: str) -> Refusal:
 def _fault(problem: Problem, beginning: str) -> dict[str, Any]:
     detail = f"{problem.what}; {problem.mend}" if problem.mend else problem.what
     place = problem.pointer.removeprefix(beginning)
-    return {"pointer": place, "detail": detail, "what": problem.what, "mend": problem.mend}
+    told = {"pointer": place, "detail": detail, "what": problem.what, "mend": problem.mend}
+    return {**told, **problem.of_part}

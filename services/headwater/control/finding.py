@@ -7,6 +7,7 @@ from typing import Any
 
 from headwater.contracts.calendars import Calendar
 from headwater.contracts.destinations import NamedDestination
+from headwater.contracts.problem import Part
 
 Path = tuple[str | int, ...]
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")  # RFC 9110 §5.6.2
@@ -30,6 +31,7 @@ class Finding:
     path: Path
     what: str
     mend: str = ""
+    part: Part | None = None
 
 
 @dataclass(frozen=True, slots=True)

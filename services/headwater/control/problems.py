@@ -185,6 +185,7 @@ def manifest_faults(problems: Sequence[Problem]) -> list[Fault]:
             "column": problem.column,
             "what": problem.what,
             "mend": problem.mend,
+            **problem.of_part,
         }
         for problem in problems
     ]

@@ -57,7 +57,7 @@ def doubts(manifest: Manifest, document: Document, around: Surroundings = ALONE)
 
 def _placed(found: list[Finding], document: Document) -> list[Problem]:
     problems = [
-        document.problem(_as_written(each.path, document.value), each.what, each.mend)
+        document.problem(_as_written(each.path, document.value), each.what, each.mend, each.part)
         for each in found[:MAX_PROBLEMS]
     ]
     return sorted(problems, key=lambda problem: (problem.line, problem.column))

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from headwater.contracts.calendars import Calendar
 from headwater.contracts.manifest import Manifest
+from headwater.contracts.problem import Part
 from headwater.contracts.schedule_times import SPECIFICATIONS, ExcludedCalendar
 from headwater.contracts.schedules import Schedule
 from headwater.contracts.timetable import exclusion_of, span_of, timetable_of
@@ -28,7 +29,7 @@ def in_calendars(manifest: Manifest) -> Iterator[Finding]:
         try:
             exclusion_of(calendar, _ANY_ZONE)
         except ScheduleError as error:
-            yield Finding(("calendars", index, *_path(error.specification)), _what(error), error.mend)
+            yield _finding(("calendars", index, *_path(error.specification)), error)
 
 
 def in_schedules(manifest: Manifest, around: Surroundings, now: datetime) -> Iterator[Finding]:
@@ -86,7 +87,7 @@ def _times(
         is_seldom = timetable is None or (around.minimum_interval_s <= 60 and surely_minutes_apart(timetable))
         gap_s = None if timetable is None or is_seldom else smallest_gap_s(timetable, now)
     except ScheduleError as error:
-        yield Finding((*path, *_place_of(schedule, error)), _what(error), error.mend)
+        yield _finding((*path, *_place_of(schedule, error)), error)
         return
     except OverflowError:
         yield Finding((*path, *_first_given(schedule)), "is out of the range of time", "write a nearer time")
@@ -110,9 +111,13 @@ def _may_be_over(schedule: Schedule, around: Surroundings, now: datetime) -> boo
     )
 
 
-def _what(error: ScheduleError) -> str:
-    at = "" if error.position is None else f"character {error.position}: "
-    return f"{at}{error.cause}"
+def _finding(path: Path, error: ScheduleError) -> Finding:
+    """What is wrong with an expression, with the name of its field where the place does not say it."""
+    named = "" if error.field in path else error.field.replace("_", " ")
+    at = "" if error.position is None else f"character {error.position}"
+    place = ", ".join(word for word in (named, at) if word)
+    what = f"{place}: {error.cause}" if place else error.cause
+    return Finding(path, what, error.mend, Part(error.field, error.position, error.cause))
 
 
 def _place_of(schedule: Schedule, error: ScheduleError) -> Path:
