@@ -47,13 +47,19 @@ def _verify_svix(task: Task) -> bool:
     return True
 
 
+def _hash_of(task: Task) -> str:
+    """By what Twilio signs where a webhooks rule says so, and otherwise."""
+    return "HMAC_SHA256" if task["scheme"].endswith("_sha256") else "HMAC_SHA1"
+
+
 def _sign_twilio(task: Task, fields: Form | None) -> dict[str, str]:
-    return {"X-Twilio-Signature": RequestValidator(task["secret"]).compute_signature(task["url"], fields)}
+    validator = RequestValidator(task["secret"])
+    return {"X-Twilio-Signature": validator.compute_signature(task["url"], fields, _hash_of(task))}
 
 
 def _verify_twilio(task: Task, content: Form | str) -> bool:
     signature = task["headers"]["x-twilio-signature"]
-    return bool(RequestValidator(task["secret"]).validate(task["url"], content, signature))
+    return bool(RequestValidator(task["secret"]).validate(task["url"], content, signature, _hash_of(task)))
 
 
 def _sign_discord(task: Task) -> dict[str, str]:
@@ -77,6 +83,8 @@ SIGNERS: dict[str, Callable[[Task], dict[str, str]]] = {
     "svix": _sign_svix,
     "twilio_form": lambda task: _sign_twilio(task, _form(task)),
     "twilio_json": lambda task: _sign_twilio(task, None),
+    "twilio_form_sha256": lambda task: _sign_twilio(task, _form(task)),
+    "twilio_json_sha256": lambda task: _sign_twilio(task, None),
     "adyen_header": lambda task: {
         "HmacSignature": generate_payload_sig(task["body"], task["secret"]).decode()
     },
@@ -86,6 +94,8 @@ VERIFIERS: dict[str, Callable[[Task], bool]] = {
     "svix": _verify_svix,
     "twilio_form": lambda task: _verify_twilio(task, _form(task)),
     "twilio_json": lambda task: _verify_twilio(task, task["body"].decode()),
+    "twilio_form_sha256": lambda task: _verify_twilio(task, _form(task)),
+    "twilio_json_sha256": lambda task: _verify_twilio(task, task["body"].decode()),
     "adyen_header": lambda task: is_valid_hmac_payload(
         task["headers"]["hmacsignature"], task["secret"], task["body"]
     ),
