@@ -218,6 +218,23 @@ async def test_elsewhere_the_next_run_goes_on_where_a_limit_ended_the_last(
         assert feed.asked == [{"since": moment(99)}]
 
 
+@pytest.mark.parametrize("most", [6, 15])
+async def test_a_page_that_a_limit_cut_is_loaded_once_and_the_next_runs_come_to_its_end(
+    database: str, most: int
+) -> None:
+    async with Feed(0, order="any") as feed, open_spine(database) as spine:
+        feed.events = [{"id": number, "at": moment(99 - number)} for number in range(25)]
+        await spine.apply(feed.manifest(limits={"max_records": most}, mode="append"))
+        async with working(spine):
+            ended = []
+            while not ended or (ended[-1]["state"] == "partial" and len(ended) < 20):
+                ended.append(await run_once(spine))
+
+        assert ended[-1]["state"] == "succeeded"
+        assert all(run["inserted"] <= most for run in ended)
+        assert await ids(spine) == list(range(25))
+
+
 async def test_what_a_limit_left_over_is_forgotten_by_a_new_version_and_by_a_reset(database: str) -> None:
     async with Feed(45, order="any") as feed, open_spine(database) as spine:
         await spine.apply(feed.manifest(limits={"max_pages": 2}))

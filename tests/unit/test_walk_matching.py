@@ -76,6 +76,8 @@ def test_a_path_that_would_lose_records_is_an_error_that_names_what_to_write(
         ({"items": ROWS[:4]}, {"destination": {"table": "t", "mode": "merge", "key": "ident"}}, "destination.key 'ident'"),
         ({"items": ROWS[:4]}, {"incremental": {"field": "att"}}, "write field: at"),
         ({"meta": {"total": 9}}, {"pagination": {"type": "offset", "total": "meta.totl"}}, "write total: meta.total"),
+        ({"total": {"value": 9, "relation": "eq"}}, {"pagination": {"type": "offset", "total": "total"}},
+         "'total' leads to an object (value, relation there), and is no number; write total: total.value"),
         ({}, {"pagination": {"type": "page", "has_more": "more"}}, "pagination.has_more 'more' leads to nothing"),
         ({}, {"pagination": CURSOR}, "pagination.cursor_path 'meta.next_cursor' leads to nothing in the answer"),
         ({}, {"fields": ["id", {"name": "x", "path": "nam"}]}, "fields.1.path 'nam' leads to nothing in any of the 5"),

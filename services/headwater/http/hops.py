@@ -33,7 +33,7 @@ class Hop:
 
 
 def headers_of(hop: Hop) -> list[tuple[str, str]]:
-    headers = list(hop.headers)
+    headers = [(name, _text(text, name, "bad_header")) for name, text in hop.headers]
     headers += [(name, _text(value.text(), name)) for name, value in hop.credentials.headers]
     if hop.credentials.cookies:
         pairs = (f"{name}={_text(value.text(), name)}" for name, value in hop.credentials.cookies)
@@ -41,11 +41,9 @@ def headers_of(hop: Hop) -> list[tuple[str, str]]:
     return headers
 
 
-def _text(value: str, name: str) -> str:
+def _text(value: str, name: str, fault: str = "bad_secret") -> str:
     if any(ord(character) < 32 or ord(character) == 127 for character in value):
-        raise SourceError(
-            "bad_secret", f"the value for {name} holds control characters (a line end at its end?)"
-        )
+        raise SourceError(fault, f"the value for {name} holds control characters (a line end at its end?)")
     return value
 
 

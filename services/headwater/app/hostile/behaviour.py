@@ -30,6 +30,7 @@ class Behaviour:
     style: str = "offset"  # offset, page, cursor, next_url, link, none, keyset, relay
     count: int = 230
     cap: int = 100  # the largest page the server gives, whatever it is asked for
+    base: int = 0  # the position of the first record, where positions count from there
     past_end: str = "empty"  # empty, null, absent, 404, 204, last, first
     total: str = (
         ""  # number, text, float, zero, minus, null, first_page, grows, shrinks, high; own, left: see `Pages`

@@ -94,6 +94,15 @@ COUNTING: Mapping[str, Case] = {
         "total_reached",
         requests=3,
     ),
+    "offset_counts_from_1": Case(
+        Behaviour(base=1, count=201, total="number"), OFFSET | {"start": 1, "total": "total"}, "total_reached"
+    ),
+    "offset_total_too_high_then_404": Case(
+        Behaviour(total="high", past_end="404"),
+        OFFSET | {"total": "total"},
+        "status_end",
+        warnings=frozenset({"total_not_met"}),
+    ),
     "offset_404_before_the_total": Case(
         Behaviour(total="high", past_end="404"),
         OFFSET | {"total": "total", "stop_on_status": 404},

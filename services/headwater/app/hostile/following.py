@@ -39,6 +39,13 @@ FOLLOWING: Mapping[str, Case] = {
     "cursor_text_null_end": Case(
         Behaviour(style="cursor", next="text_null"), CURSOR, "cursor_end", requests=3
     ),
+    "cursor_of_two_lines_for_a_header": Case(
+        Behaviour(faults=(Fault(1, 200, 9, {}, '{"items": [{"id": 0}], "next": "a\\r\\nX-Evil: 1"}'),)),
+        CURSOR | {"in": "header", "cursor_param": "X-Cursor", "size_param": "X-Limit"},
+        "error",
+        ids=range(1),
+        warnings=frozenset({"next_unusable"}),
+    ),
     "cursor_self_at_the_total": Case(
         Behaviour(style="cursor", next="self", total="number", count=200),
         CURSOR | {"total": "total"},

@@ -52,7 +52,7 @@ class Pages:
         if style.same_page:
             return 0, size, 1
         if style.style in {"offset", "none"}:
-            start = int(query.get("offset") or 0)
+            start = int(query.get("offset") or style.base) - style.base
         elif style.style == "keyset":
             start = self._after(query.get("after"))
         elif style.style == "window":

@@ -75,8 +75,9 @@ class OffsetPaginator:
 
     def next(self, place: Place, answer: Answer, progress: Progress, /) -> Next:
         position: int = place["offset"] + answer.received_count
-        # the total counts from the collection's beginning, wherever this walk began
-        reason = ending(self.facts, answer, replace(progress, received=position), knows_cursor=False)
+        # a walk that begins at 1 may do so since there positions count from 1: only what lies behind `start` counts
+        passed = replace(progress, received=position - self._config.start)
+        reason = ending(self.facts, answer, passed, knows_cursor=False)
         if reason is StopReason.EMPTY_PAGE and answer.is_skipped:
             return Next({"offset": place["offset"] + self._step(progress)})
         if reason is StopReason.EMPTY_PAGE:

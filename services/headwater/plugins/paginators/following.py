@@ -1,5 +1,6 @@
 """Walks in which each answer names the next page: cursor, next URL in the body, Link header."""
 
+import re
 from typing import Any, ClassVar
 
 from yarl import URL
@@ -31,6 +32,7 @@ from headwater.plugins.paginators.base import (
 from headwater.plugins.paginators.counting import size_parameters
 
 _MAX_CURSOR_CHARACTERS = 8192
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NULLS = frozenset({"", "null", "none", "undefined"})
 
 
@@ -65,7 +67,7 @@ class CursorPaginator:
         reason = ending(self.facts, answer, progress, knows_cursor=True, cursor_ended=ended)
         if reason is not None:
             return Next.stop(reason, *self._doubts(reason, answer))
-        if not fits(cursor, nested=self._config.place == "json"):
+        if not fits(cursor, self._config.place):
             return Next.stop(StopReason.ERROR, WARNING_UNUSABLE)
         if cursor == place["cursor"]:
             return loop(answer, progress)
@@ -172,11 +174,12 @@ def loop(answer: Answer, progress: Progress) -> Next:
     return Next.stop(StopReason.SHORT_PAGE if is_last else StopReason.LOOP, WARNING_LOOP)
 
 
-def fits(cursor: Any, *, nested: bool) -> bool:
-    """Whether `cursor` can be sent: a text or number, in a JSON body anything."""
+def fits(cursor: Any, place: str) -> bool:
+    """Whether `cursor` can be sent: a text or number, in a JSON body anything, in a header one line."""
     if isinstance(cursor, bool | dict | list):
-        return nested and len(repr(cursor)) <= _MAX_CURSOR_CHARACTERS
-    return len(str(cursor)) <= _MAX_CURSOR_CHARACTERS
+        return place == "json" and len(repr(cursor)) <= _MAX_CURSOR_CHARACTERS
+    text = str(cursor)
+    return len(text) <= _MAX_CURSOR_CHARACTERS and not (place == "header" and _CONTROL.search(text))
 
 
 def _absolute(found: Any, answer: Answer) -> URL:

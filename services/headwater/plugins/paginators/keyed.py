@@ -53,7 +53,7 @@ class KeysetPaginator:
             return Next.stop(StopReason.SHORT_PAGE)
         key = self._key(answer.last_record)
         # without a key there is no way on, although the API did not say that this is the end
-        if is_end(key) or not fits(key, nested=False):
+        if is_end(key) or not fits(key, self._config.place):
             return Next.stop(StopReason.ERROR, WARNING_UNUSABLE)
         if key != place["key"]:
             return Next({"key": key})
@@ -95,7 +95,7 @@ class RelayPaginator:
         if reason is not None:
             is_cut = ended and has_next  # there is more, and not how to get it
             return Next.stop(reason, *((WARNING_CURSOR_ABSENT,) if is_cut else ()))
-        if not fits(cursor, nested=True):
+        if not fits(cursor, "json"):
             return Next.stop(StopReason.ERROR, WARNING_UNUSABLE)
         return loop(answer, progress) if cursor == place["cursor"] else Next({"cursor": cursor})
 

@@ -14,6 +14,7 @@ from headwater.model.errors import SourceError
 from headwater.model.run import StopReason
 from headwater.plugins.expressions import MISSING, Getter, compile_path
 from headwater.plugins.paginators import Answer
+from headwater.plugins.paginators.base import count_of, truth_of
 from headwater.plugins.paginators.following import is_end
 from headwater.plugins.walk.cursor import is_readable
 from headwater.plugins.walk.select import WARNING_SINGLE, Selected, no_object_kind
@@ -64,6 +65,14 @@ class FirstPage:
             if name in self._paths
             and self._is_nothing(name, document)
             and not self._is_in_header(name, answer)
+        ]
+        found += [
+            f"{WARNING_UNMATCHED}: {self._place}.{name} {self._paths[name][0]!r} leads to an object "
+            f"({_names(there)} there), and is no number; write {name}: {self._paths[name][0]}.{key}"
+            for name in _FACTS
+            if name in self._paths
+            and isinstance(there := self._paths[name][1](document), dict)
+            and (key := next((key for key, value in there.items() if _is_fact(value)), None)) is not None
         ]
         if reason is StopReason.CURSOR_END:
             found += self._pointers(document)
@@ -194,6 +203,10 @@ class FirstPage:
             for place, name in named
             if not any(_has(row, name) for row in rows)
         )
+
+
+def _is_fact(value: Any) -> bool:
+    return count_of(value) is not None or truth_of(value) is not None
 
 
 def _check_kinds(path: str | None, selected: Selected) -> None:

@@ -1,5 +1,6 @@
 """Where a walk goes on behind a page: the paginator's word, what is known already, loops, limits; and its token."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -24,6 +25,7 @@ from headwater.plugins.walk.plan import countable, planned_after_first, token_at
 from headwater.plugins.walk.select import Selected
 from headwater.plugins.walk.token import Token
 
+MOST_CUT = 2000  # digests of 8 bytes, in one token
 WARNING_TIES = "keyset_ties"
 WARNING_ALONE = "parallel_unused"
 
@@ -71,6 +73,10 @@ class Onward:
         """The limits that always apply: records, pages, seconds, empty pages in a row."""
         limits = self._limits
         surplus = progress.received - told.base_received - limits.max_records
+        if (
+            surplus > 0 and told.edge and self._key is None
+        ):  # those that an earlier run took of this page are its first
+            surplus -= sum(digest_of(record) in told.edge for record in records)
         if surplus > 0:
             kept = records[: max(len(records) - surplus, 0)]
             return Next.stop(StopReason.LIMIT, WARNING_LIMIT), kept
@@ -117,6 +123,8 @@ class Onward:
             there = [record for record, key in zip(selected.records, keys, strict=True) if key == keys[-1]]
             edge = tuple(sorted({digest_of(record) for record in there[-MOST_SEEN:]}))
             told = replace(told, edge=edge, has_ties=len(set(map(str, keys))) < len(keys))
+        elif told.edge:  # what was loaded of the page at which an earlier run was cut
+            told = replace(told, edge=())
         if following.place is None or self.countable is None:
             return token_after(told, following, progress, selected)
         if progress.number < told.planned:
@@ -182,13 +190,16 @@ def token_after(
 
 
 def resume_token(
-    told: Token, there: Next, following: Next, progress: Progress, cut_count: int
+    told: Token, there: Next, following: Next, progress: Progress, cut: Sequence[Any] | None = None
 ) -> dict[str, Any] | None:
-    """Where the next run goes on after a limit: at the page that follows, or at this one when it was cut."""
+    """Where the next run goes on after a limit: at the page that follows, or at this one when it was cut to the records
+    `cut`, which are known then.
+    """
     if following.stop_reason is not StopReason.LIMIT:
         return None
-    if cut_count:
-        return told.to_wire()
+    if cut is not None:
+        edge = {*told.edge, *map(digest_of, cut)}
+        return replace(told, edge=tuple(sorted(edge)) if len(edge) <= MOST_CUT else ()).to_wire()
     if there.place is None:
         return None
     at = replace(told, place=there.place, progress=progress, first_digest="", last_digest="", planned=0)

@@ -162,6 +162,7 @@ class Walk:
             since_id=told.since_id,
             seen=told.seen,
             is_slice=told.is_slice,
+            edge=told.edge,
         ).to_wire()
 
     def slices(
@@ -267,7 +268,10 @@ class Walk:
         before = told.progress
         rules = self._definition.stream.errors.status
         is_ruled = str(response.status) in rules
-        if response.status == 404 and self._is_past_end(before) and not is_ruled:
+        is_expected = (
+            self._is_past_end(before) or told.planned > 0
+        )  # where it is planned the total may be too high
+        if response.status == 404 and is_expected and not is_ruled:
             return Verdict.END
         if response.status in PAST_END and is_met(told.progress_here) and not is_ruled:
             return Verdict.END  # which bears out that the total was reached
@@ -312,7 +316,7 @@ class Walk:
             following.stop_reason,
             following.warnings + unchanged,
             pause_s=pause_s(response, now),
-            resume_token=resume_token(told, there, following, progress, 0),
+            resume_token=resume_token(told, there, following, progress),
         )
 
     def _page(
@@ -360,7 +364,9 @@ class Walk:
             pause_s=max(pause_s(response, now), cost_wait_s(document)),
             total=progress.total,
             below=below,
-            resume_token=resume_token(told, there, following, progress, len(new) - len(records)),
+            resume_token=resume_token(
+                told, there, following, progress, records if len(records) < len(new) else None
+            ),
         )
 
 
