@@ -233,6 +233,10 @@ async def _doctor(chosen: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _config(chosen: argparse.Namespace, settings: Settings) -> int:
+    if chosen.verb != "show":
+        from headwater.cli.snapshots import execute_snapshots  # noqa: PLC0415 - only these verbs need it
+
+        return await execute_snapshots(chosen, settings)
     shown = {
         "HEADWATER_DATABASE_URL": "set (hidden)" if settings.database_url else "not set: embedded PostgreSQL",
         "HEADWATER_AMQP_URL": "set (hidden)" if settings.amqp_url else "not set: embedded bus in PostgreSQL",

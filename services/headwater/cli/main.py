@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from headwater import __version__
 from headwater.cli.exits import Exit
 from headwater.cli.life_parsers import add_life_commands, add_run_verbs
-from headwater.cli.options import starting
+from headwater.cli.options import limited, one, output, starting, verbs_of
 from headwater.cli.resource_parsers import add_resource_commands
 from headwater.cli.schedule_parsers import add_preview, add_schedule_commands
 from headwater.cli.telling_parsers import add_telling_commands
@@ -75,10 +75,24 @@ def parser() -> argparse.ArgumentParser:
     database.add_argument("--json", action="store_true", help="print JSON")
     doctor = commands.add_parser("doctor", help="check settings, database and broker, and say what to mend")
     doctor.add_argument("--json", action="store_true", help="print JSON")
-    config = commands.add_parser("config", help="the settings in force")
-    config.add_argument("verb", choices=("show",))
-    config.add_argument("--json", action="store_true", help="print JSON")
+    _config(commands)
     return top
+
+
+def _config(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verbs = verbs_of(
+        commands, "config", "the settings in force; configurations that are kept: show, save, load, saved"
+    )
+    verbs.add_parser("show", help="the settings in force").add_argument(
+        "--json", action="store_true", help="print JSON"
+    )
+    save = one(verbs, "save", "keep the tenant's configuration under a name", "name")
+    save.add_argument("--note", help="what for")
+    one(verbs, "load", "bring a configuration that was kept into force again", "name")
+    one(verbs, "forget", "forget a configuration that was kept", "name")
+    saved = verbs.add_parser("saved", help="configurations that are kept")
+    limited(saved)
+    output(saved)
 
 
 def _listing(command: argparse.ArgumentParser) -> None:

@@ -27,6 +27,7 @@ AuditKind = Literal[
     "notification",
     "backfill",
     "dead_letter",
+    "snapshot",
 ]
 AuditVerb = Literal[
     "create",

@@ -1,18 +1,17 @@
 """Configuration as code over HTTP: validate, import, export."""
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
 from headwater.contracts.base import Closed
-from headwater.contracts.codec import loads
+from headwater.contracts.json_text import json_as_yaml
 from headwater.contracts.manifest import Manifest
 from headwater.contracts.manifest_text import Document, parse_manifest
 from headwater.contracts.problem import ManifestError
-from headwater.control.apply import apply_manifest
+from headwater.control.apply import Applied, apply_manifest
 from headwater.control.export import as_yaml, manifest_of
 from headwater.control.finding import Surroundings
 from headwater.control.planning import plan_of
@@ -24,7 +23,6 @@ from headwater.store import config
 
 NO_ENVIRONMENT: Mapping[str, str] = {}  # `${env:…}` never reads the server's environment over HTTP
 Result = TypeVar("Result")
-_PAIR = re.compile(r"(?<!\\)((?:\\\\)*)\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE)
 
 
 class Doubt(Answer):
@@ -102,7 +100,16 @@ async def validate_config(desk: Desk, call: Call[NoQuery, str]) -> Reply:
 
 
 async def import_config(desk: Desk, call: Call[NoQuery, str]) -> Reply:
-    manifest, document = await _parsed(desk, call)
+    applied = await bring_into_force(
+        desk, call, *await parsed(desk, call, call.body, is_json=_is_json(call.headers))
+    )
+    return Reply({name: getattr(applied, name) for name in Imported.model_fields})
+
+
+async def bring_into_force(
+    desk: Desk, call: Call[Any, Any], manifest: Manifest, document: Document
+) -> Applied:
+    """Check the manifest and write it, all or nothing. Raises: Refusal 422."""
     async with desk.database.as_tenant(
         manifest.tenant, admin=call.caller.is_global, actor=call.started_by
     ) as connection:
@@ -110,7 +117,7 @@ async def import_config(desk: Desk, call: Call[NoQuery, str]) -> Reply:
         await _check(desk, connection, manifest, document)
         applied = await apply_manifest(connection, desk.keyring, manifest)
     desk.bell.ring()
-    return Reply({name: getattr(applied, name) for name in Imported.model_fields})
+    return applied
 
 
 async def plan_config(desk: Desk, call: Call[NoQuery, str]) -> Reply:
@@ -134,7 +141,7 @@ async def export_config(desk: Desk, call: Call[ExportQuery, None]) -> Reply:
 
 async def _checked(desk: Desk, call: Call[NoQuery, str]) -> tuple[Manifest, Document, Surroundings]:
     """The manifest of the body, checked, and what it was checked against. Raises: Refusal 400, 422."""
-    manifest, document = await _parsed(desk, call)
+    manifest, document = await parsed(desk, call, call.body, is_json=_is_json(call.headers))
     async with desk.database.as_tenant(manifest.tenant, admin=call.caller.is_global) as connection:
         return manifest, document, await _check(desk, connection, manifest, document)
 
@@ -158,12 +165,11 @@ def _is_json(headers: Mapping[str, str]) -> bool:
     return kind == "application/json" or kind.endswith("+json")
 
 
-async def _parsed(desk: Desk, call: Call[NoQuery, str]) -> tuple[Manifest, Document]:
-    """The manifest of the body, for the tenant in which the call acts. Raises: Refusal 400, 422."""
-    text = call.body
+async def parsed(desk: Desk, call: Call[Any, Any], text: str, *, is_json: bool) -> tuple[Manifest, Document]:
+    """The manifest of a text, for the tenant in which the call acts. Raises: Refusal 400, 422."""
     try:
-        if _is_json(call.headers):
-            text = await _off_the_loop(desk, _json_as_yaml, text)
+        if is_json:
+            text = await _off_the_loop(desk, json_as_yaml, text)
         manifest, document = await _off_the_loop(desk, parse_manifest, text, "body", NO_ENVIRONMENT)
     except ManifestError as error:
         raise _refused(error) from error
@@ -179,19 +185,6 @@ def _refused(error: ManifestError) -> Refusal:
     if error.__cause__ is not None and not isinstance(error.__cause__, ValidationError):
         return unreadable("The manifest cannot be read", faults=faults)
     return invalid("The manifest is not valid", faults)
-
-
-def _json_as_yaml(text: str) -> str:
-    """JSON as the YAML reader takes it, on the same lines: tabs can only be white space, and pairs of surrogate
-    escapes are one character. Raises: ContractError.
-    """
-    loads(text.encode("utf-8"))
-    return _PAIR.sub(_joined, text.replace("\t", " "))
-
-
-def _joined(match: re.Match[str]) -> str:
-    high, low = int(match[2], 16), int(match[3], 16)
-    return match[1] + chr(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
 
 
 def _for_tenant(manifest: Manifest, call: Call[NoQuery, str]) -> Manifest:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from headwater.contracts.codec import dumps
+from headwater.contracts.json_text import json_as_yaml
 from headwater.contracts.manifest import Manifest
 from headwater.contracts.manifest_text import parse_manifest
 from headwater.contracts.problem import ManifestError, Problem
@@ -61,7 +62,7 @@ async def checked(
 
     `beginning` is the pointer in it below which the caller's own document lies.
     """
-    text = dumps({"version": 1, "tenant": tenant, kind: [document]}).decode()
+    text = json_as_yaml(dumps({"version": 1, "tenant": tenant, kind: [document]}).decode())
     await config.ensure_tenant(connection, tenant)
     try:
         async with desk.parsing:

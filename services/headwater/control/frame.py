@@ -42,6 +42,7 @@ PARAMETERS: Mapping[str, re.Pattern[str]] = {
     "letter": _UUID,
     "sent": _UUID,
     "entry": _UUID,
+    "snapshot": _NAME,
     "key": re.compile(r"[a-z0-9]{1,32}"),
     "tenant": _NAME,
     "source": _NAME,

@@ -25,6 +25,7 @@ from headwater.control.notification_routes import notification_rows
 from headwater.control.paging import ListQuery, Page
 from headwater.control.route import ManifestText, Route
 from headwater.control.run_routes import run_rows
+from headwater.control.snapshots import snapshot_rows
 from headwater.control.webhook_routes import webhook_rows
 
 _SCHEDULE = f"{API}/schedules/{{schedule}}"
@@ -172,4 +173,5 @@ def route_table(overview: home.Overview) -> tuple[Route, ...]:
         Route("GET", f"{API}/config/export", config_routes.export_config,
               "The tenant's configuration as a manifest; secrets are only named", "read",
               config_routes.ExportedManifest, query=config_routes.ExportQuery, tag="config"),
+        *snapshot_rows(),
     )  # fmt: skip
