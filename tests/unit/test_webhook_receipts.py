@@ -39,6 +39,7 @@ def test_a_receipt_is_the_same_after_its_way_as_a_message() -> None:
         {"headers": [["a", 1]]},
         {"headers": [["a"]]},
         {"headers": ["a"]},
+        {"headers": ["ab"]},
         {"headers": {"ab": 1}},
         {"headers": 7},
         {"verification": [1]},

@@ -115,7 +115,6 @@ def to_headers(receipt: Receipt) -> dict[str, str]:
     return told
 
 
-_TEXTS = {str}
 _told = itemgetter(
     "received_at", "method", "url", "remote", "headers", "verification", "type", "key", "dedupe_s"
 )
@@ -129,17 +128,22 @@ def from_headers(message_id: str, headers: Mapping[str, str], body: bytes) -> Re
         received_at = datetime.fromisoformat(at)
         if received_at.tzinfo is None:
             raise ValueError("received_at has no zone")
-        texts = [method, url, *(each for each in (remote, kind, key) if each is not None)]
         if type(http_headers) is not list or type(verification) is not dict or type(dedupe_s) is not int:
             raise ValueError("headers is no list, verification no object, or dedupe_s no whole number")
-        for name, value in http_headers:
-            if type(name) is not str or type(value) is not str:
+        if not (
+            type(method) is type(url) is str
+            and (remote is None or type(remote) is str)
+            and (kind is None or type(kind) is str)
+            and (key is None or type(key) is str)
+        ):
+            raise ValueError("method, url, remote, type and key are texts")
+        for pair in http_headers:
+            name, value = pair
+            if type(name) is not str or type(value) is not str or type(pair) is not list:
                 raise ValueError("headers are no pairs of texts")
         if "\\u" in text:  # NUL and half a surrogate pair are always escaped
-            for each in chain(texts, *http_headers):
+            for each in chain((method, url, remote or "", kind or "", key or ""), *http_headers):
                 _text(each)
-        elif set(map(type, texts)) != _TEXTS:
-            raise ValueError("method, url, remote, type and key are texts")
         return Receipt(
             UUID(headers["delivery-id"]),
             UUID(message_id),
