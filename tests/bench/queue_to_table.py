@@ -6,7 +6,7 @@ the same rows into the same kind of table, and with a consumer that inserts mess
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -38,8 +38,8 @@ endpoints:
 
 
 async def measure(house: House, *, quick: bool) -> list[Figure]:
-    rounds = 1 if quick else 2
-    hooks, pages = (1000, 20) if quick else (20_000, 600)
+    rounds = 1 if quick else 3
+    hooks, pages = (1000, 20) if quick else (20_000, 950)  # a walk goes ahead of its table by no more pages
     url = await house.database()
     figures = []
     async with worker(url) as database:
@@ -87,7 +87,7 @@ async def _thawed(
     house: House, persister: Program, all_there: Callable[[], Awaitable[None]]
 ) -> dict[str, float]:
     """Let the persister go on; gives the seconds until all is there, and what was spent."""
-    spent, server = persister.cpu_s(), house.server_cpu_s()
+    spent, server, broker = persister.cpu_s(), house.server_cpu_s(), house.broker_cpu_s()
     began = time.perf_counter()
     persister.thaw()
     await all_there()
@@ -96,6 +96,7 @@ async def _thawed(
         "seconds": seconds,
         "persister_cpu_s": persister.cpu_s() - spent,
         "postgres_cpu_s": house.server_cpu_s() - server,
+        "broker_cpu_s": house.broker_cpu_s() - broker,
     }
 
 
@@ -129,8 +130,15 @@ async def _hooks(
         ratio(f"{name}.to_copy", rate, copy, r">= 0.45 x \copy", rounds=ours),
         Figure(f"{name}.product", "rows/s", rate),
         Figure(f"{name}.copy", "rows/s", copy),
-        Figure(f"{name}.cpu_persister", "us/row", [one["persister_cpu_s"] / count * 1e6 for one in ours]),
-        Figure(f"{name}.cpu_postgres", "us/row", [one["postgres_cpu_s"] / count * 1e6 for one in ours]),
+        *_spent(name, ours, count),
+    ]
+
+
+def _spent(name: str, rounds: Sequence[Mapping[str, float]], count: int) -> list[Figure]:
+    """Processor time a row of each that takes part."""
+    return [
+        Figure(f"{name}.cpu_{who}", "us/row", [one[f"{who}_cpu_s"] / count * 1e6 for one in rounds])
+        for who in ("persister", "postgres", "broker")
     ]
 
 
@@ -207,16 +215,7 @@ async def _pages(
                     ratio(f"pages.{mode}.to_copy", rate, copy, rf"{goal} x \copy", rounds=ours),
                     Figure(f"pages.{mode}.product", "rows/s", rate),
                     Figure(f"pages.{mode}.copy", "rows/s", copy),
-                    Figure(
-                        f"pages.{mode}.cpu_persister",
-                        "us/row",
-                        [one["persister_cpu_s"] / records * 1e6 for one in ours],
-                    ),
-                    Figure(
-                        f"pages.{mode}.cpu_postgres",
-                        "us/row",
-                        [one["postgres_cpu_s"] / records * 1e6 for one in ours],
-                    ),
+                    *_spent(f"pages.{mode}", ours, records),
                 ]
                 if mode == "append":
                     inserts = [one_by_one] * rounds
