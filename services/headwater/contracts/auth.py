@@ -5,10 +5,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from headwater.contracts.base import Closed
-from headwater.contracts.naming import HeaderName
+from headwater.contracts.naming import HeaderName, OptionalSecretText, SecretText
 
-SecretText = Annotated[str, Field(min_length=1, json_schema_extra={"x-secret": True})]  # stored encrypted
-OptionalSecretText = Annotated[str, Field(json_schema_extra={"x-secret": True})]
 SchemeWord = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~+/-]{0,32}$")]
 TokenUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s?#]+", max_length=2048)]
 Seconds = Annotated[int, Field(ge=1, le=366 * 86_400)]

@@ -5,8 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import StringConstraints, model_validator
 
-from headwater.contracts.auth import SecretText
 from headwater.contracts.base import Closed
+from headwater.contracts.naming import SecretText
 
 OWN = "database"  # the destination that is always there: tables in headwater's own database
 DestinationName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]

@@ -4,7 +4,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from headwater.contracts.auth import SecretText
 from headwater.contracts.base import Closed
 from headwater.contracts.destination import Destination
 from headwater.contracts.endpoints import (
@@ -23,8 +22,7 @@ from headwater.contracts.endpoints import (
     spelled_out,
 )
 from headwater.contracts.fields import FieldsForm, RecordFields, spelled_out_fields
-from headwater.contracts.naming import HttpUrl, Name
-from headwater.contracts.pagination import Expression
+from headwater.contracts.naming import Expression, HttpUrl, Name, SecretText
 from headwater.contracts.signatures import SchemeDefinition
 
 

@@ -10,10 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
-from headwater.contracts.auth import SecretText
 from headwater.contracts.base import Closed
-from headwater.contracts.naming import FieldPath, HeaderName, HeaderValue
-from headwater.contracts.pagination import Expression
+from headwater.contracts.naming import Expression, FieldPath, HeaderName, HeaderValue, SecretText
 
 Method = Literal["POST", "PUT", "PATCH", "GET", "DELETE"]
 Form = Literal["auto", "json", "ndjson", "form", "multipart", "xml", "text", "cloudevents", "none"]

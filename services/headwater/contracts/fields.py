@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from headwater.contracts.base import Closed
-from headwater.contracts.pagination import Expression
+from headwater.contracts.naming import Expression
 
 FieldType = Literal["text", "integer", "number", "decimal", "boolean", "timestamp", "date", "json"]
 MaskedName = Annotated[str, StringConstraints(min_length=1, max_length=128)]

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 _NAME = r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"
 Name = Annotated[str, StringConstraints(pattern=f"^{_NAME}$")]
@@ -14,6 +14,9 @@ HeaderName = Annotated[
     str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", max_length=128)
 ]  # RFC 9110 §5.6.2: token
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e\t]*$", max_length=2048)]
+Expression = Annotated[str, StringConstraints(min_length=1, max_length=2048)]  # JMESPath
+SecretText = Annotated[str, Field(min_length=1, json_schema_extra={"x-secret": True})]  # stored encrypted
+OptionalSecretText = Annotated[str, Field(json_schema_extra={"x-secret": True})]
 FieldPath = Annotated[str, StringConstraints(pattern=r"^[^.\s]+(?:\.[^.\s]+){0,15}$", max_length=2048)]
 
 

@@ -8,9 +8,8 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
-from headwater.contracts.auth import SecretText
 from headwater.contracts.base import Closed
-from headwater.contracts.naming import HeaderName, Name
+from headwater.contracts.naming import HeaderName, Name, SecretText
 
 Event = Literal[
     "succeeded", "partial", "failed", "cancelled", "skipped", "recovered", "late",

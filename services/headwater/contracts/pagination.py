@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from headwater.contracts.base import Closed
+from headwater.contracts.naming import Expression
 
-Expression = Annotated[str, StringConstraints(min_length=1, max_length=2048)]  # JMESPath
 ParameterName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Size = Annotated[int, Field(ge=1, le=1_000_000)]
 Status = Annotated[int, Field(ge=200, le=599)]

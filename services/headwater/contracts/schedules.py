@@ -7,8 +7,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from headwater.contracts.base import Closed
 from headwater.contracts.durations import Duration
-from headwater.contracts.naming import HttpUrl, Name, StreamRef
-from headwater.contracts.pagination import Expression
+from headwater.contracts.naming import Expression, HttpUrl, Name, StreamRef
 from headwater.contracts.schedule_running import (
     MAX_BUFFERED,
     After,

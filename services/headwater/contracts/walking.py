@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from headwater.contracts.base import Closed
-from headwater.contracts.pagination import Expression, ParameterName, Statuses
+from headwater.contracts.naming import Expression
+from headwater.contracts.pagination import ParameterName, Statuses
 
 Scalar = str | int | float | bool
 StatusText = Annotated[str, StringConstraints(pattern=r"^[2-5][0-9]{2}$")]
