@@ -73,9 +73,7 @@ class Onward:
         """The limits that always apply: records, pages, seconds, empty pages in a row."""
         limits = self._limits
         surplus = progress.received - told.base_received - limits.max_records
-        if (
-            surplus > 0 and told.edge and self._key is None
-        ):  # those that an earlier run took of this page are its first
+        if surplus > 0 and told.edge:  # those that an earlier run took of this page are its first
             surplus -= sum(digest_of(record) in told.edge for record in records)
         if surplus > 0:
             kept = records[: max(len(records) - surplus, 0)]
