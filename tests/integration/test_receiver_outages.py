@@ -1,14 +1,18 @@
 """What is accepted while broker or database are away: nothing is lost, answers stay below two seconds."""
 
 import asyncio
+import os
+import signal
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
+import pytest
 from tests.support.receiving import Door, manifest, queued, receiving
 from tests.support.spine import Spine, open_spine, working
 
 from headwater.app.embedded import EmbeddedPostgres
+from headwater.app.postgres_process import descendants
 from headwater.bus.memory import MemoryBus
 from headwater.bus.port import Message
 from headwater.model.errors import BusUnavailable
@@ -103,3 +107,39 @@ async def test_endpoints_serve_from_memory_while_the_database_is_away(
     assert (status, unknown, wrong) == (202, 404, 401)
     assert (nowhere, headers["Retry-After"]) == (503, "5")
     assert took < 2.0
+
+
+@contextmanager
+def asleep(server: EmbeddedPostgres) -> Iterator[None]:
+    """A database that answers nothing, and lets go of nothing."""
+    assert server.pid is not None
+    processes = [server.pid, *descendants(server.pid)]
+    for pid in processes:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in processes:
+            os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"n": 1}', b'{"n": "' + b"x" * 1_100_000 + b'"}'], ids=["ordered", "large"]
+)
+async def test_who_needs_a_database_that_says_nothing_is_answered_in_time(
+    killable_postgres: EmbeddedPostgres, body: bytes
+) -> None:
+    async with open_spine(killable_postgres.url) as spine:
+        await spine.apply(manifest(**({"order_by": "body.n"} if len(body) < 100 else {})))
+        async with receiving(spine) as door:
+            assert (await door.send(ORDERS, body))[0] == 202
+            with asleep(killable_postgres):
+                began = time.monotonic()
+                answers = await asyncio.gather(*(door.send(ORDERS, body) for _ in range(20)))
+                took = time.monotonic() - began
+
+            assert {status for status, _, _ in answers} == {503}
+            assert took < 2.2
+            async with asyncio.timeout(20):
+                while (await door.send(ORDERS, body))[0] != 202:
+                    pass

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import hmac
+import io
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -23,6 +24,7 @@ from headwater.store.bell import Bell
 from headwater.store.database import Database
 
 SECRET = "it is a secret"
+_AT_ONCE_BYTES = 2**20  # the client asks for larger bodies piece by piece
 
 
 @dataclass
@@ -55,8 +57,9 @@ class Door:
         """What the receiver answers to a request signed as GitHub does (unsigned without a secret)."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         told = {} if secret is None else {"X-Hub-Signature-256": signature(raw, secret)}
+        data = raw if len(raw) <= _AT_ONCE_BYTES else io.BytesIO(raw)
         async with self.session.request(
-            method, self.base + path, data=raw, headers={**told, **(headers or {})}, allow_redirects=False
+            method, self.base + path, data=data, headers={**told, **(headers or {})}, allow_redirects=False
         ) as answer:
             return answer.status, answer.headers, await answer.read()
 

@@ -1,15 +1,16 @@
 """Confirm or spool: what a 202 rests on.
 
 Publish within its budget; else a spool row in PostgreSQL within its own, relayed later under the same id; else
-nothing is known and the caller is told so (503). Stragglers run on in a bounded set. Spool rows of one moment share a
+nothing is known and the caller is told so (503). Stragglers run on in bounded sets. Spool rows of one moment share a
 commit. Deliveries that have an order, and large ones, go into the database at once.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum
+from typing import Any
 from uuid import UUID
 
 from headwater.bus.group_commit import GroupCommit
@@ -29,7 +30,14 @@ logger = logging.getLogger("headwater.receiver")
 SPOOL_S = 0.6
 SPOOL_BYTES = 64 * 1024 * 1024  # waiting for a commit
 SPOOL_WRITERS = 2
+MAX_LATE = 64  # transactions of ordered and large deliveries under way
 LOSSES_EVERY_S = 1.0
+
+
+def _looked_at(task: asyncio.Task[None]) -> None:
+    """Nobody waits for it any more: what became of it is as unknown as its caller was told."""
+    if not task.cancelled():
+        task.exception()
 
 
 class Kept(Enum):
@@ -65,6 +73,7 @@ class Safekeeping:
         self._database = database
         self._bell = bell
         self._losses = _Losses(clock)
+        self._late: set[asyncio.Task[None]] = set()
         self._spool: GroupCommit[OutboxRow] = GroupCommit(self._write, lambda row: len(row.body))
 
     @asynccontextmanager
@@ -114,23 +123,44 @@ class Safekeeping:
         payload_id = derive_id(receipt.received_at, "payload", receipt.receipt_id)
         message = message_of(receipt, payload_id)
         row = OutboxRow(receipt.receipt_id, receipt.tenant, message.type, message.body, message.headers)
-        try:
-            async with asyncio.timeout(PUBLISH_S + SPOOL_S), self._database.transaction() as connection:
+
+        async def write() -> None:
+            async with self._database.transaction() as connection:
                 await payloads.put(connection, payload_id, receipt.tenant, receipt.body)
                 await outbox.add(connection, row)
-        except (Unavailable, TimeoutError) as error:
-            self._losses.tell("the database took no large webhook", receipt.tenant, receipt.endpoint, error)
-            return Kept.NOWHERE
-        self._bell.ring()
-        return Kept.SPOOLED
+
+        return await self._written(write(), receipt, "the database took no large webhook")
 
     async def _keep_in_order(self, receipt: Receipt, order_key: str) -> Kept:
         """Behind its predecessors of the same key."""
-        try:
-            async with asyncio.timeout(PUBLISH_S + SPOOL_S), self._database.transaction() as connection:
+
+        async def write() -> None:
+            async with self._database.transaction() as connection:
                 await ordering.add(connection, receipt, order_key)
+
+        return await self._written(write(), receipt, "the database took no webhook that has an order")
+
+    async def _written(self, work: Coroutine[Any, Any, None], receipt: Receipt, what: str) -> Kept:
+        """Whether the work was done in its time. A database that does not answer lets go of nothing for seconds: nobody
+        waits for that, and while many do, no more are begun.
+        """
+        if len(self._late) >= MAX_LATE:
+            work.close()
+            return Kept.NOWHERE
+        task = asyncio.create_task(work, name="spool.database")
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+        try:
+            await asyncio.wait({task}, timeout=PUBLISH_S + SPOOL_S)
+        finally:
+            if not task.done():
+                task.cancel()
+                task.add_done_callback(_looked_at)
+        try:
+            if not task.done():
+                raise TimeoutError
+            task.result()
         except (Unavailable, TimeoutError) as error:
-            what = "the database took no webhook that has an order"
             self._losses.tell(what, receipt.tenant, receipt.endpoint, error)
             return Kept.NOWHERE
         self._bell.ring()
