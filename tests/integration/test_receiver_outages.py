@@ -1,6 +1,7 @@
 """What is accepted while broker or database are away: nothing is lost, answers stay below two seconds."""
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -13,6 +14,7 @@ from tests.support.spine import Spine, open_spine, working
 
 from headwater.app.embedded import EmbeddedPostgres
 from headwater.app.postgres_process import descendants
+from headwater.app.probes import Probes
 from headwater.bus.memory import MemoryBus
 from headwater.bus.port import Message
 from headwater.model.errors import BusUnavailable
@@ -32,6 +34,10 @@ class FickleBus(MemoryBus):
         if self.is_away:
             raise BusUnavailable("the broker is away")
         await super().publish(message)
+
+    async def check(self) -> None:
+        if self.is_away:
+            raise BusUnavailable("the broker is away")
 
 
 @asynccontextmanager
@@ -107,6 +113,43 @@ async def test_endpoints_serve_from_memory_while_the_database_is_away(
     assert (status, unknown, wrong) == (202, 404, 401)
     assert (nowhere, headers["Retry-After"]) == (503, "5")
     assert took < 2.0
+
+
+async def test_a_receiver_is_ready_with_database_or_broker_alone_and_says_what_is_away(
+    killable_postgres: EmbeddedPostgres,
+) -> None:
+    async with with_fickle_bus(killable_postgres.url) as (spine, bus, door):
+        probes = Probes((door.receiver,), spine.worker, bus, spine.metrics)
+        with_others = Probes((door.receiver, Other()), spine.worker, bus, spine.metrics)
+
+        async def told(asked: Probes = probes) -> tuple[int, str, list[str]]:
+            answer = await asked.ready()
+            document = json.loads(answer.body)
+            away = sorted(name for name, said in document["checks"].items() if said != "ok")
+            return answer.status, document["status"], away
+
+        assert await told() == (200, "ok", [])
+        bus.is_away = True
+        assert await told() == (200, "ok", ["bus"])
+        with asleep(killable_postgres):
+            began = time.monotonic()
+            assert await told() == (503, "not ready", ["bus", "database"])
+            assert time.monotonic() - began < 3.0
+            bus.is_away = False
+            assert await told() == (200, "ok", ["database"])
+            assert await told(with_others) == (503, "not ready", ["database"])
+
+
+class Other:
+    """A service that needs both."""
+
+    name = "other"
+
+    async def run(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+
+    async def ready(self) -> str | None:
+        return None
 
 
 @contextmanager

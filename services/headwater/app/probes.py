@@ -1,5 +1,6 @@
 """What a process tells of itself: liveness, readiness, metrics."""
 
+import asyncio
 import errno
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from headwater.app.service import Informative, Service
+from headwater.app.service import Bridging, Informative, Service
 from headwater.bus.port import Bus
 from headwater.model.errors import ConfigError, Unavailable
 from headwater.store.database import Database
@@ -26,6 +27,8 @@ class Told:
 
 
 Probe = Callable[[], Awaitable[Told]]
+Check = Callable[[], Awaitable[str | None]]
+CHECK_S = 2.0  # who asks gives up not much later
 
 
 class Probes:
@@ -36,6 +39,7 @@ class Probes:
         self._database = database
         self._bus = bus
         self._metrics = metrics
+        self._asked: dict[str, asyncio.Task[str | None]] = {}
 
     def by_path(self) -> Mapping[str, Probe]:
         return {"/healthz": self.live, "/readyz": self.ready, "/metrics": self.metrics}
@@ -44,15 +48,37 @@ class Probes:
         return Told(orjson.dumps({"status": "ok"}))
 
     async def ready(self) -> Told:
-        missing = {service.name: await service.ready() for service in self._services}
-        missing["database"] = await _fault(self._database.check)
-        missing["bus"] = await _fault(self._bus.check)
-        faults = {name: fault for name, fault in missing.items() if fault is not None}
+        services = {service.name: service.ready for service in self._services}
+        means = {"database": self._database.check, "bus": self._bus.check}
+        missing = await self._missing({**services, **means})
         checks = {name: fault or "ok" for name, fault in missing.items()}
-        status = "ok" if not faults else "not ready"
+        is_ready = all(missing[name] is None for name in services) and self._has_means(
+            [missing[name] is None for name in means]
+        )
         facts = {each.name: each.facts() for each in self._services if isinstance(each, Informative)}
-        told = {"status": status, "checks": checks, **({"facts": facts} if facts else {})}
-        return Told(orjson.dumps(told), 200 if not faults else 503)
+        told = {
+            "status": "ok" if is_ready else "not ready",
+            "checks": checks,
+            **({"facts": facts} if facts else {}),
+        }
+        return Told(orjson.dumps(told), 200 if is_ready else 503)
+
+    def _has_means(self, at_hand: Sequence[bool]) -> bool:
+        """Whether the process can do its work: with one of its means, if all of its services can."""
+        bridges = bool(self._services) and all(isinstance(each, Bridging) for each in self._services)
+        return any(at_hand) if bridges else all(at_hand)
+
+    async def _missing(self, checks: Mapping[str, Check]) -> dict[str, str | None]:
+        """What each check says is missing. All are asked at once; one that does not answer is not asked once more."""
+        tasks = {name: self._asked.get(name) or self._ask(name, check) for name, check in checks.items()}
+        await asyncio.wait(tasks.values(), timeout=CHECK_S)
+        late = f"no answer within {CHECK_S:g} s"
+        return {name: task.result() if task.done() else late for name, task in tasks.items()}
+
+    def _ask(self, name: str, check: Check) -> "asyncio.Task[str | None]":
+        task = self._asked[name] = asyncio.create_task(_fault(check), name=f"probe.{name}")
+        task.add_done_callback(lambda _: self._asked.pop(name, None))
+        return task
 
     async def metrics(self) -> Told:
         try:
@@ -63,12 +89,11 @@ class Probes:
         return Told(self._metrics.render(), content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-async def _fault(check: Callable[[], Awaitable[None]]) -> str | None:
+async def _fault(check: Check) -> str | None:
     try:
-        await check()
+        return await check()
     except Unavailable as error:
         return str(error)
-    return None
 
 
 def cannot_listen(host: str, port: int, error: OSError) -> ConfigError:

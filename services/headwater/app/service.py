@@ -49,6 +49,13 @@ class Informative(Protocol):
 
 
 @runtime_checkable
+class Bridging(Protocol):
+    """A service that does its work with the database alone, or with the broker alone, while the other one is away."""
+
+    bridges: bool
+
+
+@runtime_checkable
 class Waited(Protocol):
     """A service whose callers may wait for something: they are let go before the port is closed."""
 

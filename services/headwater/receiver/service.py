@@ -51,6 +51,7 @@ class Receiver:
     """`spool` is a pool of its own, so that configuration and spool do not wait for one another."""
 
     name = "receiver"
+    bridges = True  # it spools without a broker, and serves from its snapshot without a database
 
     def __init__(
         self,
