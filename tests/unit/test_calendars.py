@@ -145,6 +145,48 @@ def test_due_times_that_a_month_of_others_could_be_moved_over_are_found() -> Non
 
 
 @pytest.mark.parametrize(
+    ("zone", "window", "moment", "opens"),
+    [
+        # 24:00 becomes 23:00, and the window from 23:30 comes once more
+        (
+            "Asia/Beirut",
+            {"from": "23:30", "to": "02:00"},
+            "2012-10-27T23:00:00+02:00",
+            "2012-10-27T23:30:00+02:00",
+        ),
+        # the clock goes back into the window
+        (
+            "Europe/Berlin",
+            {"from": "01:00", "to": "02:30"},
+            "2026-10-25T02:45:00+02:00",
+            "2026-10-25T02:00:00+01:00",
+        ),
+        # the window is left out on that day
+        (
+            "America/Sao_Paulo",
+            {"from": "00:00", "to": "00:01"},
+            "2007-10-13T00:07:00-03:00",
+            "2007-10-15T00:00:00-02:00",
+        ),
+        (
+            "Europe/Berlin",
+            {"from": "02:30", "to": "03:30"},
+            "2026-03-29T01:00:00+01:00",
+            "2026-03-29T03:00:00+02:00",
+        ),
+    ],
+)
+def test_a_window_opens_whenever_the_clock_shows_its_times(
+    zone: str, window: dict[str, str], moment: str, opens: str
+) -> None:
+    windows = windows_of(schedule(windows=[{**window, "outside": "wait"}]))
+
+    found = opening(windows, ZoneInfo(zone), datetime.fromisoformat(moment))
+
+    assert found == datetime.fromisoformat(opens)
+
+
+@pytest.mark.parametrize(
     "words",
     [
         {"cron": "* * * * * *", "exclude": ["*/2 * * * * *", "1-59/2 * * * * *"]},
