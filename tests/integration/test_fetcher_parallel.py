@@ -229,7 +229,8 @@ async def test_messages_that_come_again_ask_for_nothing_twice_that_has_settled(d
 
         assert (run["state"], run["inserted"], run["late"]) == ("succeeded", 300, 0)
         assert await ids(spine) == list(range(300))
-        assert len(shop.asked) <= 30 + 2 * 9
+        # each of nine hands twice, and those who lost theirs go on by the page that had begun ahead
+        assert len(shop.asked) <= 30 + 3 * 9
 
 
 async def test_what_was_lost_on_the_way_is_asked_for_again(database: str) -> None:

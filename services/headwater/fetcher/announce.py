@@ -10,6 +10,7 @@ from headwater.contracts.messages import PageDue
 from headwater.contracts.pagination import Paged, WindowPagination
 from headwater.fetcher.definitions import Known
 from headwater.model.ids import derive_id, time_of
+from headwater.store.ledger import PageKey
 
 ALONE = 2**30  # no walk has a page so far behind another
 
@@ -18,6 +19,10 @@ def page_message(page: PageDue, *salt: object) -> Message:
     """`page.due` under its derived id."""
     identity = ("page.due", page.run_id, page.attempt, page.walk, page.number, *salt)
     return to_message(page, derive_id(time_of(page.run_id), *identity), page.tenant)
+
+
+def key_of(due: PageDue) -> PageKey:
+    return PageKey(due.run_id, due.attempt, due.walk, due.number)
 
 
 def own_token(known: Known, due: PageDue) -> PageDue:

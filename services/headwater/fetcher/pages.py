@@ -5,20 +5,20 @@ that runs twice publishes the same ids.
 """
 
 import asyncio
-import contextlib
 import logging
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from headwater.bus.port import MAX_ATTEMPTS, Bus, Message
+from headwater.bus.port import Bus, Message
 from headwater.bus.wire import from_message, to_message
 from headwater.contracts.codec import dumps
 from headwater.contracts.messages import BatchReady, PageDue, RejectedRecord
 from headwater.fetcher.ahead import Ahead
-from headwater.fetcher.announce import followers, own_token, page_message, planned_after, step_of
+from headwater.fetcher.announce import followers, key_of, own_token, page_message, planned_after, step_of
 from headwater.fetcher.beginnings import Beginnings
 from headwater.fetcher.breaker import Breakers
 from headwater.fetcher.definitions import Definitions, Known
+from headwater.fetcher.faults import Faults
 from headwater.fetcher.hand import Hand
 from headwater.fetcher.pace import Pace, Turn
 from headwater.fetcher.tokens import Held, Tokens
@@ -32,27 +32,22 @@ from headwater.model.ids import derive_id, time_of
 from headwater.plugins.auth import ACCESS_TOKEN
 from headwater.plugins.secret_text import Secrets
 from headwater.plugins.walk.page import Page
-from headwater.plugins.walk.slices import WARNING_GAPS
-from headwater.plugins.walk.token import is_slice, token_digest
-from headwater.store import cursors, ledger, payloads, runs
+from headwater.plugins.walk.token import token_digest
+from headwater.store import ledger, payloads, runs
 from headwater.store.bell import Bell
 from headwater.store.database import Database
-from headwater.store.ledger import Beginning, Begun, PageKey
+from headwater.store.ledger import Beginning, Begun
 from headwater.telemetry.metrics import Metrics
 
 logger = logging.getLogger("headwater.fetcher")
 MAX_INLINE_BYTES = 1024 * 1024  # records beyond this travel by reference
 BODY_BYTES = 64 * 1024 * 1024  # of answers in hand; beyond, pages wait
 AHEAD = 1000  # pages of a walk that may be fetched and not yet settled; beyond, it waits for the persister
-SLOWEST_BACK_OFF_S = 300.0
-SETTLED_S = 30.0  # longer than the persister takes, where it is there
-_LOOK_S = 0.05
 LOOP_WARNING = "pagination_loop"
 LIMIT_WARNING = "limit_reached"
 _GUARDED = frozenset(
     {"cursor", "next_url", "link", "keyset", "graphql_relay"}
 )  # equal pages of these are a loop
-_OF_ALL = frozenset({"unauthorized", "cursor_unusable", "bad_url"})  # faults that meet every slice alike
 
 
 class Pages:
@@ -76,13 +71,13 @@ class Pages:
         self._database = database
         self._beginnings = beginnings
         self._bus = bus
-        self._bell = bell
         self._http = http
         self._definitions = definitions
         self._tokens = tokens
         self._pace = pace
         self._breakers = Breakers(clock)
         self._turns = Turns()
+        self._faults = Faults(database, bell, pace)
         self._clock = clock
         self._metrics = metrics
         self._body_bytes = 0
@@ -93,7 +88,7 @@ class Pages:
         try:
             known = (await self._definitions.get(due.stream_version)).at(due.token)
         except ConfigError as error:
-            await self._fail(due, "config", str(error), retryable=False)
+            await self._faults.fail(due, "config", str(error), retryable=False)
             return
         with self._pace.share((known.definition.tenant, known.definition.source)):
             await self._walk(own_token(known, due), known, message.attempt)
@@ -145,7 +140,7 @@ class Pages:
         if begun.is_settled:
             return await self._past_settled(due, known, hand)
         if begun.same_token_as is not None:
-            await self._end(due, "loop", LOOP_WARNING)
+            await self._faults.end(due, "loop", LOOP_WARNING)
         elif begun.is_undecided:
             raise Later(1.0, f"page {due.number} of run {due.run_id} is two, until the one before it settles")
         elif begun.is_wanted:
@@ -153,7 +148,7 @@ class Pages:
         return None
 
     async def _begin(self, due: PageDue, hand: Hand) -> Begun:
-        key = _key(due)
+        key = key_of(due)
         begun = await hand.ahead.begun(due.number, self._clock.monotonic(), self._pace.quiet_count)
         if begun is None:
             begun = await self._beginnings.begin(_beginning(due, hand))
@@ -167,12 +162,12 @@ class Pages:
     async def _past_settled(self, due: PageDue, known: Known, hand: Hand) -> PageDue | None:
         """What follows the settled pages that begin here: the walk goes on there."""
         async with self._database.connection() as connection:
-            end = await ledger.settled_end(connection, _key(due), hand.step)
+            end = await ledger.settled_end(connection, key_of(due), hand.step)
             if end is None:
                 raise Later(1.0, f"page {due.number} of run {due.run_id} was settled, and is not")
             number, next_token = end
             last = due.model_copy(update={"number": number})
-            await ledger.take_in_hand(connection, _key(last), hand.step, hand.holder)
+            await ledger.take_in_hand(connection, key_of(last), hand.step, hand.holder)
         hand.after = number
         following = followers(known, last, next_token, self._clock.now())
         if len(following) <= 1:
@@ -186,24 +181,24 @@ class Pages:
         if not following:
             return []
         async with self._database.connection() as connection:
-            seen = await ledger.begun_of(connection, _key(due), [page.number for page in following])
+            seen = await ledger.begun_of(connection, key_of(due), [page.number for page in following])
         return [page for page in following if page.number not in seen]
 
     async def _fetch_or_fail(self, turn: Turn, known: Known, failures: int, hand: Hand) -> PageDue | None:
         due = turn.due
         try:
             if self._is_late(due, known):
-                await self._end(due, "limit", LIMIT_WARNING)
+                await self._faults.end(due, "limit", LIMIT_WARNING)
             elif turn.begun.ahead_count > AHEAD or self._body_bytes > BODY_BYTES:
                 raise Later(1.0, f"run {due.run_id} is ahead of its table")
             elif await self._pace.wait(turn):
                 return await self._fetch(turn, known, hand)
         except SourceError as error:
             self._metrics.pages.labels(error.kind).inc()
-            await self._after_fault(turn, error, failures)
+            await self._faults.after_fault(turn, error, failures)
         except (ConfigError, SecretError) as error:
             kind = type(error).__name__.removesuffix("Error").lower()
-            await self._fail(due, kind, str(error), retryable=False)
+            await self._faults.fail(due, kind, str(error), retryable=False)
         return None
 
     def _is_late(self, due: PageDue, known: Known) -> bool:
@@ -313,106 +308,9 @@ class Pages:
         parts = {"records": body} if payload_id is None else {}
         return to_message(batch, identity, due.tenant, parts=parts, is_plain=page.is_plain and bool(parts))
 
-    async def _end(self, due: PageDue, reason: str, warning: str) -> None:
-        """The walk ends before this page."""
-        async with self._database.transaction() as connection:
-            resume = due.token if reason == "limit" else None
-            await ledger.end_walk(
-                connection, _key(due), due.tenant, reason, [warning], resume, is_slice=is_slice(due.token)
-            )
-        self._bell.ring()
-
-    async def _leave_gap(self, due: PageDue, error: SourceError) -> bool:
-        """End a slice of time that does not come through: others of its run go on. False when that cannot be."""
-        logger.warning("run %s: a slice failed on page %d: %s", due.run_id, due.number, error.message)
-        why = {
-            "error": {
-                "kind": error.kind,
-                "message": error.message[:2000],
-                "retryable": error.retryable or error.restart,
-            },
-            "from": due.token["place"]["from"],
-        }
-        async with self._database.transaction() as connection:
-            is_left = await ledger.end_walk(
-                connection, _key(due), due.tenant, "error", [WARNING_GAPS], why, is_slice=True
-            )
-        self._bell.ring()
-        return is_left
-
-    async def _after_fault(self, turn: Turn, error: SourceError, failures: int) -> None:
-        """A wait that the API asked for costs no attempt; other faults do, and the last one ends the run."""
-        if error.retryable and error.delay_s is not None:
-            wait_s = max(error.delay_s, _back_off_s(turn.begun.refused_count))
-            longest_s = turn.definition.stream.limits.request_seconds
-            if (turn.begun.refused_s or 0.0) + wait_s <= longest_s:
-                await self._put_off(turn, error.kind, wait_s)
-                return
-            why = f"{error.message}; this page may be put off for {longest_s} s (limits.request_seconds)"
-            await self._settled_before(turn.due)
-            await self._fail(turn.due, error.kind, why, retryable=True)
-            return
-        waited_s = sum(retry_delay_s(number) for number in range(1, failures + 2))
-        is_in_time = waited_s <= turn.definition.stream.limits.request_seconds
-        may_wait = error.retryable and failures + 1 < MAX_ATTEMPTS and is_in_time
-        if may_wait and not await self._is_for_the_run(turn.due):
-            due, wait_s = turn.due, retry_delay_s(failures + 1)
-            async with self._database.connection() as connection:
-                await runs.note_fault(connection, due.run_id, due.attempt, wait_s, error.kind, error.message)
-            raise error
-        if is_slice(turn.due.token) and error.kind not in _OF_ALL and await self._leave_gap(turn.due, error):
-            return
-        await self._settled_before(turn.due)
-        retryable = error.retryable or error.restart
-        await self._fail(turn.due, error.kind, error.message, retryable=retryable, from_start=error.restart)
-
-    async def _is_for_the_run(self, due: PageDue) -> bool:
-        """Whether the run's own retries say when it is tried again: beginning anew costs nothing on its first page."""
-        if due.walk or due.number > 1:
-            return False
-        async with self._database.connection() as connection:
-            return await runs.has_retries(connection, due.run_id)
-
-    async def _settled_before(self, due: PageDue) -> None:
-        """Wait for the pages before one that ends its run: what a run leaves is no matter of chance then."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SETTLED_S):
-                while await self._is_any_open(due):  # noqa: ASYNC110 - another process's commit is waited for
-                    await asyncio.sleep(_LOOK_S)
-
-    async def _is_any_open(self, due: PageDue) -> bool:
-        async with self._database.connection() as connection:
-            return await ledger.is_any_open_before(connection, _key(due))
-
-    async def _put_off(self, turn: Turn, kind: str, wait_s: float) -> None:
-        """The API wants this page, and where it means a rate limit every page of the source, later."""
-        if kind == "rate_limited":
-            await self._pace.be_quiet(turn.source, wait_s)
-        await self._pace.put_off(turn, wait_s, kind, is_refused=True)
-
-    async def _fail(
-        self, due: PageDue, kind: str, message: str, *, retryable: bool, from_start: bool = False
-    ) -> None:
-        """End the attempt. `from_start`: the next walk must not go on where an earlier one was cut."""
-        logger.warning("run %s failed on page %d: %s: %s", due.run_id, due.number, kind, message)
-        async with self._database.transaction() as connection:
-            if from_start and (run := await runs.lock(connection, due.run_id)) is not None:
-                await cursors.forget_resume(connection, (run["tenant"], run["source"], run["stream"]))
-            await runs.fail_attempt(connection, due.run_id, due.attempt, kind, message, retryable=retryable)
-        self._bell.ring()
-
 
 def _beginning(due: PageDue, hand: Hand) -> Beginning:
-    return Beginning(_key(due), due.tenant, token_digest(due.token), hand.holder, hand.after)
-
-
-def _key(due: PageDue) -> PageKey:
-    return PageKey(due.run_id, due.attempt, due.walk, due.number)
-
-
-def _back_off_s(refused_count: int) -> float:
-    """What is waited at least: an API that puts the same page off again and again is believed less and less."""
-    return min(float(2 ** max(refused_count - 2, 0)), SLOWEST_BACK_OFF_S) if refused_count > 2 else 0.0
+    return Beginning(key_of(due), due.tenant, token_digest(due.token), hand.holder, hand.after)
 
 
 def _batch(turn: Turn, page: Page, response: Response, now: datetime, payload_id: UUID | None) -> BatchReady:

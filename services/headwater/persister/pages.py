@@ -16,7 +16,6 @@ from headwater.bus.port import Message
 from headwater.bus.wire import from_message
 from headwater.contracts.messages import BatchReady
 from headwater.model.errors import DestinationError, Later, Reject
-from headwater.model.run import StopReason
 from headwater.persister.bodies import Work, in_parts, records_of
 from headwater.persister.bounds import BeyondError, end_before, within_limits
 from headwater.persister.children import Children, is_of_parent
@@ -24,16 +23,15 @@ from headwater.persister.definitions import MAX_KEPT, Definitions
 from headwater.persister.guard import WARNING_LOOP, Loops, find_loops
 from headwater.persister.loading import MAX_PREPARES, as_loader, load, table_of_run
 from headwater.persister.outlets import Outlets
+from headwater.persister.reckoning import grouped, run_counts, walk_advance
 from headwater.persister.rejections import rejection_warnings, rejections_of
 from headwater.persister.sent_pages import Exchange, SentPage, exchange_of, loaded_of, send_pages, wait
 from headwater.plugins.destinations import Batch, Loaded, Mode, Plan, PostgresDestination, StalePlan, Table
-from headwater.plugins.walk.boundary import joined, value_of
-from headwater.plugins.walk.cursor import order_of
 from headwater.plugins.walk.token import token_digest
 from headwater.store import ledger, payloads, runs, staging
 from headwater.store.bell import Bell
 from headwater.store.database import Database
-from headwater.store.ledger import Locked, PageKey, Settled, WalkAdvance
+from headwater.store.ledger import Locked, PageKey, Settled
 from headwater.store.staging import Manner
 from headwater.telemetry.metrics import Metrics
 
@@ -293,10 +291,10 @@ class PageLoader:
     ) -> bool:
         """Walks first, runs last, in id order: the order in which every loader locks."""
         ending: set[tuple[UUID, int]] = set()
-        for (run_id, attempt, walk), items in _grouped(work, lambda key: (key.run_id, key.attempt, key.walk)):
+        for (run_id, attempt, walk), items in grouped(work, lambda key: (key.run_id, key.attempt, key.walk)):
             has_marks = any(batch.highest is not None for _, batch, _ in items)
             marks = await ledger.walk_marks(connection, run_id, attempt, walk) if has_marks else ()
-            advance = _walk_advance(items, marks, loops.first.get((run_id, attempt, walk)))
+            advance = walk_advance(items, marks, loops.first.get((run_id, attempt, walk)))
             last = await ledger.advance_walk(connection, run_id, attempt, walk, advance)
             if last is not None and last < max(key.number for key, _, _ in items):
                 raise _RunEndedError
@@ -305,10 +303,10 @@ class PageLoader:
         is_owing = False
         late_ids = sorted(late)
         pages = [(key, batch) for key, batch, _ in work]
-        for (run_id, attempt), items in _grouped(work, lambda key: (key.run_id, key.attempt)):
+        for (run_id, attempt), items in grouped(work, lambda key: (key.run_id, key.attempt)):
             while late_ids and late_ids[0] < run_id:
                 await ledger.count_late(connection, late_ids[0], late[late_ids.pop(0)])
-            counts = _run_counts(items, loaded, run_id)
+            counts = run_counts(items, loaded, run_id)
             warnings = {code for _, batch, _ in items for code in batch.warnings} | loaded.warnings
             warnings |= rejection_warnings(plan, pages, loaded, items[0][0])
             if loops.of_run(run_id, attempt):
@@ -373,67 +371,3 @@ def _settled(key: PageKey, batch: BatchReady, rejected: int) -> Settled:
 
 def _unless_repeated(batch: Batch, key: PageKey, loops: Loops) -> Batch:
     return replace(batch, records=[]) if key in loops.repeated else batch
-
-
-def _grouped(work: Sequence[Work], by: Any) -> list[tuple[Any, list[Work]]]:
-    """The work by key, in key order: the order in which every loader locks."""
-    groups: dict[Any, list[Work]] = defaultdict(list)
-    for item in work:
-        groups[by(item[0])].append(item)
-    return sorted(groups.items(), key=lambda pair: pair[0])
-
-
-def _walk_advance(items: Sequence[Work], known: Sequence[Any], loop: int | None) -> WalkAdvance:
-    """What the pages do for their walk. `known` are its highest marks so far, `loop` a page of it that repeats another.
-
-    Of several ends the first one counts.
-    """
-    ends = [
-        (key.number, batch.stop_reason, batch.resume_token)
-        for key, batch, _ in items
-        if batch.next_token is None
-    ]
-    if loop is not None:
-        ends.append((loop, StopReason.LOOP.value, None))
-    last_number, stop_reason, resume = min(ends, key=lambda end: end[0], default=(None, None, None))
-    highest, below = _two_highest(
-        [*known, *(mark for _, batch, _ in items for mark in (batch.highest, batch.below))]
-    )
-    return WalkAdvance(
-        settled=len(items),
-        records=sum(batch.received for _, batch, _ in items),
-        last_number=last_number,
-        stop_reason=stop_reason,
-        highest=highest,
-        below=below,
-        resume=resume,
-    )
-
-
-def _two_highest(marks: Iterable[Any]) -> tuple[Any, Any]:
-    """The highest mark and the highest one below it; None where there is none."""
-    by_order: dict[Any, list[Any]] = defaultdict(list)
-    for mark in marks:
-        if mark is not None:
-            by_order[order_of(value_of(mark))].append(mark)
-    top = [joined(by_order[order]) for order in sorted(by_order, reverse=True)[:2]]
-    return top[0] if top else None, top[1] if len(top) > 1 else None
-
-
-def _run_counts(items: Sequence[Work], loaded: Loaded, run_id: UUID) -> dict[str, int]:
-    became = loaded.by_run.get(run_id)
-    selected_out = sum(len(batch.rejected) for _, batch, _ in items)
-    own = [batch for _, batch, definition in items if not is_of_parent(batch, definition)]
-    counts = {
-        "pages": len(items),
-        "requests": sum(batch.requests for _, batch, _ in items),
-        "received": sum(batch.received for batch in own),
-        "rejected": selected_out,
-    }
-    if became is not None:
-        counts["inserted"] = became.inserted
-        counts["updated"] = became.updated
-        counts["unchanged"] = became.unchanged + became.deduplicated
-        counts["rejected"] += became.rejected
-        counts["deleted"] = became.deleted
-    return {"inserted": 0, "updated": 0, "unchanged": 0, "deleted": 0, **counts}
