@@ -61,6 +61,15 @@ def test_a_mistake_in_a_stream_is_told_at_its_place_with_its_mend(line: str, pla
         ),
         ("version: 1\ndestinations: [{name: database}]\n", "headwater's own database, which needs no entry"),
         ("version: 1\nsources:\n", "must be a list; give it a value, or remove it"),
+        (
+            "version: 1\nschedules: [{name: on, streams: a.b}]\n",
+            "must be a text (given: true); put it in quotes",
+        ),
+        (
+            "version: 1\nschedules: [{name: x, streams: a.b, cron: 5}]\n",
+            "must be a text (given: 5); put it in quotes",
+        ),
+        ("version: 1\ndestinations: nothing\n", "write it as a list: [nothing]"),
     ],
 )
 def test_a_mistake_in_a_manifest_is_told_with_its_mend(text: str, says: str) -> None:

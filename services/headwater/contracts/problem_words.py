@@ -113,6 +113,12 @@ def _mend_of_kind(value: Any, kind: str) -> str:
         return "give it a value, or remove it"
     if kind in {"model_type", "model_attributes_type"} and isinstance(value, str):
         return "write its keys below it, or in braces"
+    if kind == "string_type" and isinstance(value, bool):
+        return "put it in quotes: YAML takes on, off, yes and no for true and false"
+    if kind == "string_type" and isinstance(value, int | float):
+        return "put it in quotes"
+    if kind in {"tuple_type", "list_type"} and isinstance(value, str):
+        return f"write it as a list: [{value[:_SHOWN_CHARACTERS]}]"
     return ""
 
 

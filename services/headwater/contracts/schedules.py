@@ -32,6 +32,11 @@ class _Named(Closed):
     description: Annotated[str, StringConstraints(max_length=2000)] = ""
     streams: tuple[StreamRef, ...] = Field(min_length=1)
 
+    @field_validator("streams", mode="before", json_schema_input_type=tuple[StreamRef, ...] | StreamRef)
+    @classmethod
+    def _one_stream(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
 
 class Schedule(Times, _Named):
     """When streams are due. Without a time specification a schedule is manual; several hold side by side.
