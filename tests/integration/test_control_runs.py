@@ -76,6 +76,12 @@ async def test_what_would_have_no_effect_is_not_accepted(office: Office) -> None
         assert (answered.status, answered.pointers) == (422, [f"/{place}"])
 
 
+async def test_incremental_is_refused_where_no_cursor_is_defined(office: Office) -> None:
+    refused = await office.post("/runs", {"stream": "shop.refunds", "mode": "incremental"})
+
+    assert (refused.status, refused.pointers) == (422, ["/mode"])
+
+
 async def test_a_full_run_may_be_forced(office: Office) -> None:
     started = await office.post("/runs", {"stream": "shop.orders", "mode": "full", "force": True})
 

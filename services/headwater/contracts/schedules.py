@@ -25,14 +25,17 @@ _DAY_S = 86_400
 _OVERLAPS = ("skip", "buffer_one", "cancel_other", "buffer_all", "allow")
 
 
+_Streams = Annotated[tuple[StreamRef, ...], Field(min_length=1)]
+
+
 class _Named(Closed):
     """What it is called, and what it is for."""
 
     name: Name
     description: Annotated[str, StringConstraints(max_length=2000)] = ""
-    streams: tuple[StreamRef, ...] = Field(min_length=1)
+    streams: _Streams
 
-    @field_validator("streams", mode="before", json_schema_input_type=tuple[StreamRef, ...] | StreamRef)
+    @field_validator("streams", mode="before", json_schema_input_type=_Streams | StreamRef)
     @classmethod
     def _one_stream(cls, value: object) -> object:
         return [value] if isinstance(value, str) else value

@@ -83,8 +83,16 @@ async def start_run(connection: Any, tenant: str, request: RunRequest, starter: 
     )
     if is_known:
         return new.id  # its run was inserted with the key, whatever became of the stream since
-    if not await config.has_stream(connection, tenant, source, stream):
+    row = await catalogue.get_stream(connection, tenant, source, stream)
+    if row is None:
         raise unknown_stream(request.stream)
+    if (
+        request.mode == "incremental"
+        and StreamDefinition.model_validate(row["definition"]).stream.cursor_rule is None
+    ):
+        raise NotStartableError(
+            "mode", "needs `incremental` in the stream, the field of its cursor: use auto or full"
+        )
     return await runs.insert(connection, new)
 
 
