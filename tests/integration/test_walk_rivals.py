@@ -19,7 +19,7 @@ from headwater.fetcher.beginnings import Beginnings
 from headwater.model.ids import derive_id, derive_key_id, time_of
 from headwater.model.run import RunState
 from headwater.plugins.walk.token import token_digest
-from headwater.store import admission, ledger, payloads, runs
+from headwater.store import admission, completion, ledger, payloads, runs
 from headwater.store.ledger import Beginning, Begun, PageKey
 from headwater.store.runs import NewRun, Outcome
 
@@ -190,7 +190,7 @@ async def test_a_walk_does_not_end_before_a_page_that_settled(database: str) -> 
         await walk.taken()
 
         async with spine.worker.transaction() as connection:
-            ended = await ledger.end_walk(
+            ended = await completion.end_walk(
                 connection, PageKey(walk.run_id, 1, 0, 2), "default", "limit", ["limit_reached"]
             )
 

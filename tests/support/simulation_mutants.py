@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from headwater.persister import closing
 from headwater.persister import pages as persister_pages
-from headwater.store import cursors, deliveries, ledger, outbox, runs
+from headwater.store import completion, cursors, deliveries, ledger, outbox, runs
 from headwater.timer.relay import Relay
 
 
@@ -93,10 +93,10 @@ MUTANTS: dict[str, Mutant] = {
     "no_token_check": Mutant(
         "§2.4 pages form one chain", _query(ledger, "lock", "p.token_digest <> d.token_digest", "false")
     ),
-    "no_chain_check": Mutant("§2.4 pages form one chain", _attribute(ledger, "chain_break", _no_break)),
+    "no_chain_check": Mutant("§2.4 pages form one chain", _attribute(completion, "chain_break", _no_break)),
     "cancelled_runs_take_rows": Mutant(
         "§2.4 a run that is final takes no more rows",
-        _query(ledger, "advance_run", "AND attempt = $3 AND state = 'running'", "AND $3 > 0"),
+        _query(completion, "advance_run", "AND attempt = $3 AND state = 'running'", "AND $3 > 0"),
     ),
     "final_states_change": Mutant(
         "§2.8 one final state", _query(runs, "finish", "AND state IN ('queued', 'running')", "")

@@ -12,7 +12,7 @@ from headwater.model.backoff import retry_delay_s
 from headwater.model.errors import SourceError
 from headwater.plugins.walk.slices import WARNING_GAPS
 from headwater.plugins.walk.token import is_slice
-from headwater.store import cursors, ledger, runs
+from headwater.store import completion, cursors, ledger, runs
 from headwater.store.bell import Bell
 from headwater.store.database import Database
 
@@ -35,7 +35,7 @@ class Faults:
         """The walk ends before this page."""
         async with self._database.transaction() as connection:
             resume = due.token if reason == "limit" else None
-            await ledger.end_walk(
+            await completion.end_walk(
                 connection, key_of(due), due.tenant, reason, [warning], resume, is_slice=is_slice(due.token)
             )
         self._bell.ring()
@@ -52,7 +52,7 @@ class Faults:
             "from": due.token["place"]["from"],
         }
         async with self._database.transaction() as connection:
-            is_left = await ledger.end_walk(
+            is_left = await completion.end_walk(
                 connection, key_of(due), due.tenant, "error", [WARNING_GAPS], why, is_slice=True
             )
         self._bell.ring()

@@ -14,7 +14,7 @@ from headwater.persister.bodies import Work
 from headwater.plugins.destinations import Batch
 from headwater.plugins.paginators.base import WARNING_LIMIT
 from headwater.plugins.walk.token import is_slice
-from headwater.store import ledger, slices
+from headwater.store import completion, slices
 from headwater.store.database import Database
 from headwater.store.ledger import PageKey
 
@@ -105,7 +105,7 @@ async def end_before(database: Database, work: Sequence[Work]) -> set[PageKey]:
     kept: set[PageKey] = set()
     for key, batch, _ in work:
         async with database.transaction() as connection:
-            is_ended = await ledger.end_walk(
+            is_ended = await completion.end_walk(
                 connection,
                 key,
                 batch.tenant,

@@ -16,9 +16,10 @@ from headwater.persister.definitions import Definitions
 from headwater.plugins.walk.family import Family, level_of
 from headwater.plugins.walk.parents import view_of
 from headwater.plugins.walk.token import is_slice
-from headwater.store import children, ledger, runs, slices
+from headwater.store import children, completion, runs, slices
 from headwater.store.children import NewWalk
-from headwater.store.ledger import PageKey, WalkAdvance
+from headwater.store.completion import WalkAdvance
+from headwater.store.ledger import PageKey
 
 WARNING_LIMIT = "limit_reached"
 Work = tuple[PageKey, BatchReady, StreamDefinition]
@@ -134,7 +135,7 @@ class Children:
             run_id, attempt = one.page.run_id, one.page.attempt
             end = await children.last_settled(connection, run_id, attempt, number)  # some were fetched ahead
             advance = WalkAdvance(0, 0, end, StopReason.LIMIT.value)
-            await ledger.advance_walk(connection, run_id, attempt, number, advance)
+            await completion.advance_walk(connection, run_id, attempt, number, advance)
 
     async def _starts(
         self, connection: Any, family: Family, run_id: UUID, new: Sequence[_Found]

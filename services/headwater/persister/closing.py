@@ -13,7 +13,7 @@ from headwater.persister.definitions import Definitions
 from headwater.persister.progress import end_of, move_cursor, move_parents
 from headwater.persister.slicing import move_past_slices
 from headwater.persister.tables import RunTables
-from headwater.store import ledger, runs
+from headwater.store import completion, ledger, runs
 from headwater.store.bell import Bell
 from headwater.store.database import Database
 from headwater.store.runs import Outcome
@@ -52,13 +52,13 @@ class RunCloser:
             run = await runs.lock(connection, close.run_id)
             if run is None or run["state"] != RunState.RUNNING or run["attempt"] != close.attempt:
                 return
-            if not await ledger.is_complete(connection, close.run_id, close.attempt):
+            if not await completion.is_complete(connection, close.run_id, close.attempt):
                 return
             await self._finish(connection, run)
         self._bell.ring()
 
     async def _finish(self, connection: Any, run: Mapping[str, Any]) -> None:
-        broken = await ledger.chain_break(connection, run["id"], run["attempt"])
+        broken = await completion.chain_break(connection, run["id"], run["attempt"])
         if broken is not None:
             why = f"page {broken[1]} is not the one that page {broken[1] - 1} announced"
             await runs.fail_attempt(

@@ -28,7 +28,7 @@ from headwater.persister.rejections import rejection_warnings, rejections_of
 from headwater.persister.sent_pages import Exchange, SentPage, exchange_of, loaded_of, send_pages, wait
 from headwater.plugins.destinations import Batch, Loaded, Mode, Plan, PostgresDestination, StalePlan, Table
 from headwater.plugins.walk.token import token_digest
-from headwater.store import ledger, payloads, runs, staging
+from headwater.store import completion, ledger, payloads, runs, staging
 from headwater.store.bell import Bell
 from headwater.store.database import Database
 from headwater.store.ledger import Locked, PageKey, Settled
@@ -293,9 +293,9 @@ class PageLoader:
         ending: set[tuple[UUID, int]] = set()
         for (run_id, attempt, walk), items in grouped(work, lambda key: (key.run_id, key.attempt, key.walk)):
             has_marks = any(batch.highest is not None for _, batch, _ in items)
-            marks = await ledger.walk_marks(connection, run_id, attempt, walk) if has_marks else ()
+            marks = await completion.walk_marks(connection, run_id, attempt, walk) if has_marks else ()
             advance = walk_advance(items, marks, loops.first.get((run_id, attempt, walk)))
-            last = await ledger.advance_walk(connection, run_id, attempt, walk, advance)
+            last = await completion.advance_walk(connection, run_id, attempt, walk, advance)
             if last is not None and last < max(key.number for key, _, _ in items):
                 raise _RunEndedError
             if last is not None:
@@ -311,7 +311,7 @@ class PageLoader:
             warnings |= rejection_warnings(plan, pages, loaded, items[0][0])
             if loops.of_run(run_id, attempt):
                 warnings.add(WARNING_LOOP)
-            if not await ledger.advance_run(connection, run_id, attempt, counts, sorted(warnings)):
+            if not await completion.advance_run(connection, run_id, attempt, counts, sorted(warnings)):
                 raise _RunEndedError
             if counts["deleted"]:
                 await staging.add_deleted(connection, run_id, counts["deleted"])
@@ -322,7 +322,7 @@ class PageLoader:
             is_owing |= await self._children.follow(connection, fresh or items, records, has_ended=has_ended)
             if has_ended:  # else a walk of it goes on
                 tenant = items[0][1].tenant
-                is_owing |= await ledger.owe_close_if_complete(connection, run_id, attempt, tenant)
+                is_owing |= await completion.owe_close_if_complete(connection, run_id, attempt, tenant)
         for late_id in late_ids:
             await ledger.count_late(connection, late_id, late[late_id])
         return is_owing

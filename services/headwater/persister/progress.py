@@ -12,7 +12,7 @@ from headwater.plugins.paginators.base import WARNING_SHRANK
 from headwater.plugins.walk.boundary import joined, together
 from headwater.plugins.walk.judge import WARNING_UNCHANGED
 from headwater.plugins.walk.parents import WARNING_PARENTS_REJECTED
-from headwater.store import children, cursors, ledger
+from headwater.store import children, completion, cursors
 
 NONE_FOUND = "all_parents_skipped"
 ALL_ABSENT = "all_slices_absent"
@@ -47,7 +47,7 @@ async def end_of(connection: Any, definition: StreamDefinition, run: Mapping[str
         cut, first, walks = told.cut, told.first, []
         is_whole = is_whole and not told.has_resumed
     else:
-        walks = list(await ledger.walks(connection, run["id"], run["attempt"]))
+        walks = list(await completion.walks(connection, run["id"], run["attempt"]))
         reasons = [StopReason(walk["stop_reason"]) for walk in walks]
         cut, first, new = next((one for one in reasons if not one.is_complete), None), reasons[-1], set()
         is_whole = is_whole and all(_is_whole(walk) for walk in walks)

@@ -11,7 +11,7 @@ from headwater.persister.children import is_of_parent
 from headwater.plugins.destinations import Loaded
 from headwater.plugins.walk.boundary import joined, value_of
 from headwater.plugins.walk.cursor import order_of
-from headwater.store.ledger import WalkAdvance
+from headwater.store.completion import WalkAdvance
 
 
 def grouped(work: Sequence[Work], by: Any) -> list[tuple[Any, list[Work]]]:

@@ -8,7 +8,7 @@ from headwater.contracts.codec import dumps
 from headwater.contracts.messages import PageDue
 from headwater.model.ids import derive_id, time_of
 from headwater.model.run import RunState
-from headwater.store import ledger, outbox, runs
+from headwater.store import completion, outbox, runs
 from headwater.store.outbox import OutboxRow
 from headwater.store.runs import Outcome
 
@@ -33,7 +33,7 @@ async def reap(connection: Any, quiet_s: float = QUIET_S) -> int:
 async def _announce_again(connection: Any, run: Mapping[str, Any]) -> None:
     """The first pages that are missing, or the closing; handlers drop what they know already."""
     run_id, attempt, tenant = run["id"], run["attempt"], run["tenant"]
-    if await ledger.owe_close_if_complete(connection, run_id, attempt, tenant):
+    if await completion.owe_close_if_complete(connection, run_id, attempt, tenant):
         return
     for missing in await runs.missing_pages(connection, run_id, attempt, AT_ONCE):
         walk, number = missing["walk"], missing["number"]
