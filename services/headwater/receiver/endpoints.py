@@ -8,10 +8,10 @@ signature that does not verify, since its secret may be newer than the snapshot.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -32,7 +32,8 @@ LOOK_UP_S = 0.5
 COMPILED_AT_ONCE = 20  # endpoints; a few milliseconds
 LOOK_UPS_PER_S = 20  # of unknown endpoints, so that guessing names does not become a load on the database
 LOOK_AGAIN_S = 0.1  # between two looks after signatures that do not verify, of one endpoint
-MAX_LOOKS = 16  # such looks under way, of all endpoints
+MAX_LOOKS = 32  # looks under way, of all endpoints
+T = TypeVar("T")
 Name = tuple[str, str]  # tenant, endpoint
 
 
@@ -75,6 +76,7 @@ class Endpoints:
         self._look_ups: list[float] = []
         self._read_at: dict[Name, float] = {}  # endpoints that were read alone, since the snapshot
         self._looks: dict[Name, _Look] = {}
+        self._under_way: set[asyncio.Task[Any]] = set()
 
     def __len__(self) -> int:
         return len(self._known)
@@ -117,12 +119,12 @@ class Endpoints:
             if self._loaded_at is None:
                 raise Unavailable("no endpoint is known yet")
             return None
-        try:
-            return await self._look_up(tenant, name)
-        except (Unavailable, TimeoutError):
-            if self._loaded_at is None:
-                raise Unavailable("no endpoint is known yet, and the database is away") from None
-            return None
+        task = self._begin(self._looked_up(tenant, name))
+        done, _ = await asyncio.wait({task}, timeout=LOOK_UP_S)
+        found, is_known = task.result() if done else (None, False)
+        if not is_known and self._loaded_at is None:
+            raise Unavailable("no endpoint is known yet, and the database is away")
+        return found
 
     async def look_again(self, address: Address) -> Address | None:
         """The endpoint as the database has it after this moment; None when that cannot be known.
@@ -132,12 +134,13 @@ class Endpoints:
         name = (address.tenant, address.name)
         look = self._looks.get(name)
         if look is None or look.is_reading:
-            if len(self._looks) >= MAX_LOOKS:
+            if len(self._under_way) >= MAX_LOOKS:
                 return None
             look = self._looks[name] = _Look()
-            look.task = asyncio.create_task(self._look(name, look), name="endpoint.look")
+            look.task = self._begin(self._look(name, look))
         assert look.task is not None
-        return await asyncio.shield(look.task)
+        done, _ = await asyncio.wait({look.task}, timeout=LOOK_AGAIN_S + LOOK_UP_S)
+        return look.task.result() if done else None
 
     async def refresh(self, address: Address) -> None:
         """Read an endpoint anew that this receiver changed itself."""
@@ -148,12 +151,24 @@ class Endpoints:
         await asyncio.sleep(max(0.0, self._read_at.get(name, 0.0) + LOOK_AGAIN_S - self._clock.monotonic()))
         look.is_reading = True
         try:
-            return await self._look_up(*name)
-        except (Unavailable, TimeoutError):
-            return None
+            return (await self._looked_up(*name))[0]
         finally:
             if self._looks.get(name) is look:
                 del self._looks[name]
+
+    def _begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """A look that nobody needs to wait for: a database that says nothing lets go of nothing for seconds."""
+        task = asyncio.create_task(work, name="endpoint.look")
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
+
+    async def _looked_up(self, tenant: str, name: str) -> tuple[Address | None, bool]:
+        """The endpoint, and whether that is known."""
+        try:
+            return await self._look_up(tenant, name), True
+        except (Unavailable, TimeoutError):
+            return None, False
 
     async def _look_up(self, tenant: str, name: str) -> Address | None:
         started = self._clock.monotonic()
