@@ -35,6 +35,12 @@ HIDDEN: Mapping[str, Case] = {
         "error:error_in_answer",
         ids=range(100),
     ),
+    "error_of_a_rate_limit_in_200": Case(
+        Behaviour(faults=(Fault(2, 200, 1, {}, '{"ok": false, "error": "Rate limit exceeded"}'),)),
+        OFFSET,
+        "empty_page",
+        waits_s=(None,),
+    ),
     "error_that_is_none": Case(
         Behaviour(faults=(Fault(3, 200, 9, {}, '{"items": [], "error": {"code": 0}, "errors": []}'),)),
         OFFSET,
@@ -231,6 +237,13 @@ BODIES: Mapping[str, Case] = {
         Behaviour(body="xml", count=250, cap=100),
         OFFSET | {"end_on_short_page": True},
         "short_page",
+        records="answer.items.item",
+        form={"format": "xml"},
+    ),
+    "xml_of_one_record": Case(
+        Behaviour(body="xml", count=1),
+        OFFSET,
+        "empty_page",
         records="answer.items.item",
         form={"format": "xml"},
     ),

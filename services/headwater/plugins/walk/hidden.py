@@ -9,6 +9,7 @@ from headwater.plugins.expressions import MISSING, compile_path
 from headwater.plugins.paginators.base import truth_of
 from headwater.plugins.secret_text import Secrets, masked
 from headwater.plugins.walk.body import words_in
+from headwater.plugins.walk.judge import speaks_of_limit
 
 _TEXT_CHARACTERS = 200
 _LIMITED = ("THROTTLED", "RATE_LIMIT", "TOO_MANY", "MAX_COST")
@@ -49,6 +50,8 @@ class HiddenErrors:
         )
         if name is not None:
             text = _shown(words_in(document) or document[name], secrets)
+            if speaks_of_limit(text.encode()):
+                raise SourceError("rate_limited", f"the API asks for fewer requests: {text}", retryable=True)
             raise SourceError(
                 "error_in_answer",
                 f"the answer has no records, and {name} says that it is an error: {text}; "

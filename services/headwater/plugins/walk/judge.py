@@ -106,8 +106,13 @@ def _is_limit(response: Response) -> bool:
     return (
         is_exhausted(response)
         or response.header("retry-after") is not None
-        or _LIMITED.search(response.body[:_MOST_READ]) is not None
+        or speaks_of_limit(response.body[:_MOST_READ])
     )
+
+
+def speaks_of_limit(text: bytes) -> bool:
+    """Whether an error's text is about a rate limit."""
+    return _LIMITED.search(text) is not None
 
 
 def _said(status: int, words: str, *, is_later: bool = False) -> str:

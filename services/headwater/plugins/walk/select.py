@@ -54,7 +54,7 @@ def select_records(
     A null or empty object where the list should be is an empty list, a single object one record (with a
     warning). Without a path the document itself is the list; an object is then one record only where the walk
     has but one page (`one_page`), since elsewhere it is likelier an error or an envelope. With `may_lack` (XML, which
-    has no empty lists) nothing in an element that is there are no records, with a warning.
+    has no lists) one element is one record, and nothing in an element that is there are no records, with a warning.
     Raises: SourceError `records_missing` when nothing is at the path, or something that cannot be records.
     """
     found = document if path is None else path(document)
@@ -73,7 +73,7 @@ def select_records(
             raise SourceError(
                 "records_missing", f"the answer is an object, not a list: set records.path{_hint(document)}"
             )
-        return _checked([found], () if path is None else (WARNING_SINGLE,))
+        return _checked([found], () if path is None or may_lack else (WARNING_SINGLE,))
     where = "the answer" if path is None else f"what records.path {label!r} leads to"
     raise SourceError("records_missing", f"{where} is a {type(found).__name__}, not a list of records")
 
