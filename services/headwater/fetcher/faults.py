@@ -18,7 +18,7 @@ from headwater.store.database import Database
 
 logger = logging.getLogger("headwater.fetcher")
 SLOWEST_BACK_OFF_S = 300.0
-SETTLED_S = 30.0  # longer than the persister takes, where it is there
+SETTLED_S = 120.0  # longer than a persister takes that has hundreds of tables to make at once
 _LOOK_S = 0.05
 _OF_ALL = frozenset({"unauthorized", "cursor_unusable", "bad_url"})  # faults that meet every slice alike
 

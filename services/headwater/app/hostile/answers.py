@@ -220,6 +220,9 @@ BODIES: Mapping[str, Case] = {
         records=None,
         form={"format": "csv", "delimiter": ";"},
     ),
+    "csv_with_names_on_the_first_page_alone": Case(
+        replace(_LINES, body="csv_names_once"), OFFSET, "empty_page", records=None, form={"format": "csv"}
+    ),
     "csv_that_says_its_delimiter": Case(
         replace(_LINES, body="csv_sep"), OFFSET, "empty_page", records=None, form={"format": "csv"}
     ),

@@ -109,14 +109,23 @@ def _ndjson(document: Any, page: int, *, broken: bool = False, cut: bool = False
 
 
 def _csv(
-    document: Any, page: int, *, delimiter: str = ",", broken: bool = False, head: str = ""
+    document: Any,
+    page: int,
+    *,
+    delimiter: str = ",",
+    broken: bool = False,
+    head: str = "",
+    names_once: bool = False,
 ) -> tuple[bytes, str]:
+    if names_once and page > 1 and not document:
+        return b"", "text/csv"
     if not document:
         return head.encode() + b"id,name,updated_at\r\n".replace(b",", delimiter.encode()), "text/csv"
     out = io.StringIO()
     out.write(head)
     writer = csv.writer(out, delimiter=delimiter)
-    writer.writerow(document[0])
+    if not names_once or page == 1:
+        writer.writerow(document[0])
     for index, row in enumerate(document):
         name = f'{row["name"]} "{delimiter}\n" end'
         more = ["too", "many"] if broken and page == 2 and index == 5 else []
@@ -154,6 +163,7 @@ _FORMS: Mapping[str, Form] = {
     "ndjson_broken": functools.partial(_ndjson, broken=True),
     "csv": _csv,
     "csv_semicolon": functools.partial(_csv, delimiter=";"),
+    "csv_names_once": functools.partial(_csv, names_once=True),
     "csv_sep": functools.partial(_csv, delimiter=";", head="sep=;\r\n"),
     "csv_broken": functools.partial(_csv, broken=True),
     "xml": _xml,

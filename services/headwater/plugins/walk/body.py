@@ -29,15 +29,24 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What an answer holds. `is_plain`: what is written of it as JSON again is known to be plain (`is_plain_json`)."""
+    """What an answer holds. `is_plain`: what is written of it as JSON again is known to be plain (`is_plain_json`);
+    `columns` are those of CSV.
+    """
 
     content: Any
     is_plain: bool = False
+    columns: tuple[str, ...] = ()
 
 
-def document_of(response: Response, secrets: tuple[Secret, ...] = (), records: Records = _PLAIN) -> Document:
+def document_of(
+    response: Response,
+    secrets: tuple[Secret, ...] = (),
+    records: Records = _PLAIN,
+    columns: tuple[str, ...] = (),
+) -> Document:
     """The document in the answer's body; its content is None for an answer that has none by its status.
 
+    `columns` are those of CSV that an earlier page of the walk had.
     What the Content-Type says is not believed: APIs label JSON as text/plain and UTF-8 as latin-1.
     Raises: SourceError `undecodable`, with a masked sample, when it is not in `records.format` (an empty body is
     in none but JSON lines and CSV). One that ends in the middle may be whole when it is asked for again: retryable.
@@ -45,7 +54,7 @@ def document_of(response: Response, secrets: tuple[Secret, ...] = (), records: R
     if response.status in NO_CONTENT:
         return Document(None)
     try:
-        return _read(response, records)
+        return _read(response, records, columns)
     except ContractError as error:
         sample = sample_of(response.body, secrets)
         what = "empty" if not response.body.strip() else _no_document(error, records)
@@ -66,7 +75,7 @@ def _no_document(error: ContractError, records: Records) -> str:
     return f"not {name}" if records.format == "json" else f"not {name} ({why})"
 
 
-def _read(response: Response, records: Records) -> Document:
+def _read(response: Response, records: Records, columns: tuple[str, ...]) -> Document:
     content_type = response.header("content-type") or ""
     match records.format:
         case "json":
@@ -77,7 +86,8 @@ def _read(response: Response, records: Records) -> Document:
             return Document(json_lines(utf8(response.body, content_type)))
         case "csv":
             text = utf8(response.body, content_type).removeprefix(codecs.BOM_UTF8)
-            return Document(csv_rows(text, records.delimiter))
+            rows, found = csv_rows(text, records.delimiter, columns)
+            return Document(rows, columns=found)
         case "xml":  # says its own encoding
             return Document(xml_document(response.body))
 

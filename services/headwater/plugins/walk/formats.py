@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 from xml.parsers import expat
 
@@ -72,12 +73,13 @@ def is_cut_json(error: ContractError) -> bool:
     return end > 0 and (cause.pos >= end or cause.msg.startswith("Unterminated string"))
 
 
-def csv_rows(body: bytes, delimiter: str) -> list[Any]:
-    """The rows of a CSV text with a header line; empty cells are null, all others text.
+def csv_rows(body: bytes, delimiter: str, known: tuple[str, ...] = ()) -> tuple[list[Any], tuple[str, ...]]:
+    """The rows of a CSV text with a header line, and its columns; empty cells are null, all others text.
 
-    A column without a name is called by its place; a line `sep=;` before the header says the delimiter, as in Excel. A
-    row with more cells than the header is Unreadable. Raises: ContractError when it is no CSV, or JSON or a page of
-    HTML, which would be one with a strange header; CutError when it ends within quotes.
+    `known` are the columns of an earlier page: a first line of as many cells, none of them a name of these, is a row of
+    a page without a header. A column without a name is called by its place; a line `sep=;` before the header says the
+    delimiter, as in Excel. A row with more cells than the header is Unreadable. Raises: ContractError when it is no
+    CSV, or JSON or a page of HTML, which would be one with a strange header; CutError when it ends within quotes.
     """
     if body.lstrip()[:1] in _OTHER_FORMATS:
         raise ContractError("not CSV: it begins as JSON, XML or HTML does")
@@ -87,18 +89,21 @@ def csv_rows(body: bytes, delimiter: str) -> list[Any]:
             text, delimiter = text[said.end() :], said[1]
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         csv.field_size_limit(_MAX_CELL_CHARACTERS)
-        header = [name or f"column_{number}" for number, name in enumerate(next(reader, []), 1)]
+        first = next(reader, [])
+        header = [name or f"column_{number}" for number, name in enumerate(first, 1)]
+        if len(header) == len(known) and not {*header} & {*known}:
+            return [_row(known, cells) for cells in (first, *reader) if cells], known
         if len(set(header)) != len(header):
             twice = next(name for name in header if header.count(name) > 1)
             raise ContractError(f"two columns have the name {twice[:60]!r}")
-        return [_row(header, cells) for cells in reader if cells]
+        return [_row(header, cells) for cells in reader if cells], tuple(header)
     except (csv.Error, UnicodeDecodeError) as error:
         if str(error) == "unexpected end of data":
             raise CutError(f"not CSV: {error}") from error
         raise ContractError(f"not CSV: {error}") from error
 
 
-def _row(header: list[str], cells: list[str]) -> Any:
+def _row(header: Sequence[str], cells: list[str]) -> Any:
     if len(cells) > len(header):
         return Unreadable(f"{len(cells)} cells under {len(header)} columns")
     return {name: cell or None for name, cell in zip(header, [*cells, *[""] * len(header)], strict=False)}

@@ -123,6 +123,8 @@ class Onward:
             told = replace(told, edge=edge, has_ties=len(set(map(str, keys))) < len(keys))
         elif told.edge:  # what was loaded of the page at which an earlier run was cut
             told = replace(told, edge=())
+        if selected.columns:
+            told = replace(told, columns=selected.columns)
         if following.place is None or self.countable is None:
             return token_after(told, following, progress, selected)
         if progress.number < told.planned:
@@ -184,6 +186,7 @@ def token_after(
         is_slice=told.is_slice,
         edge=told.edge,
         has_ties=told.has_ties,
+        columns=told.columns,
     ).to_wire()
 
 

@@ -52,6 +52,7 @@ def planned_after_first(
         until=first.until,
         since_id=first.since_id,
         seen=first.seen,
+        columns=first.columns,
     )
     return token_at(countable, template, 2)
 

@@ -14,6 +14,7 @@ from headwater.plugins.walk.body import document_of
 from headwater.plugins.walk.hidden import HiddenErrors
 from headwater.plugins.walk.matching import FirstPage
 from headwater.plugins.walk.select import NOTHING, Selected, select_records
+from headwater.plugins.walk.token import Token
 from headwater.plugins.walk.waits import retry_after_s
 
 ACCEPTED = 202
@@ -34,18 +35,16 @@ class Reader:
         self._hidden_errors = HiddenErrors(stream)
         self._first_page = first_page
 
-    def read(
-        self, response: Response, now: datetime, secrets: Secrets, *, is_first: bool
-    ) -> tuple[Any, Selected]:
-        """The document and its records. 202 without records is no answer yet (RFC 9110 §15.3.3).
+    def read(self, response: Response, now: datetime, secrets: Secrets, told: Token) -> tuple[Any, Selected]:
+        """The document and its records, for the page at `told`. Raises: SourceError.
 
-        Raises: SourceError.
+        202 without records is no answer yet (RFC 9110 §15.3.3).
         """
         if response.status != ACCEPTED or not self._has_records:
-            return self._understood(response, secrets, is_first=is_first)
+            return self._understood(response, secrets, told)
         fault: SourceError | None = None
         try:
-            document, selected = self._understood(response, secrets, is_first=is_first)
+            document, selected = self._understood(response, secrets, told)
             if selected.received_count:
                 return document, selected
         except SourceError as error:
@@ -53,11 +52,11 @@ class Reader:
         text = "the API has accepted the request (status 202), and has no records yet"
         raise SourceError("not_ready", text, retryable=True, delay_s=retry_after_s(response, now)) from fault
 
-    def _understood(self, response: Response, secrets: Secrets, *, is_first: bool) -> tuple[Any, Selected]:
+    def _understood(self, response: Response, secrets: Secrets, told: Token) -> tuple[Any, Selected]:
         """The document and its records. A stream that asks for none may be answered with anything."""
         if not (self._has_records or self._needs_document):
             return None, NOTHING
-        found = document_of(response, tuple(secrets.values()), self._form)
+        found = document_of(response, tuple(secrets.values()), self._form, told.columns)
         document = found.content
         self._hidden_errors.check(document, secrets)
         if not self._has_records:
@@ -65,12 +64,12 @@ class Reader:
         selected = self._selected(document, secrets)
         if not selected.received_count:
             self._hidden_errors.check_empty(document, secrets)
-        if is_first:
+        if told.progress.number == 0:
             doubts = self._first_page.selected(document, self._form.path, selected)
             selected = replace(selected, warnings=selected.warnings + doubts)
         elif not selected.received_count:
             selected = NOTHING
-        return document, replace(selected, is_plain=found.is_plain)
+        return document, replace(selected, is_plain=found.is_plain, columns=found.columns)
 
     def _selected(self, document: Any, secrets: Secrets) -> Selected:
         """The records of `document`. Where they are missing, an error that the answer tells of is why."""

@@ -28,7 +28,8 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """The records of a page; `received_count` counts the rejected too, `digest` is "" for an empty page.
+    """The records of a page; `received_count` counts the rejected too, `digest` is "" for an empty page; `columns` are
+    those of CSV.
 
     `body` are the records as a JSON list, where they had to be written anyway; `is_plain`: that is known to be plain
     (`is_plain_json`).
@@ -41,6 +42,7 @@ class Selected:
     digest: str = ""
     body: bytes | None = None
     is_plain: bool = False
+    columns: tuple[str, ...] = ()
 
 
 NOTHING = Selected([])

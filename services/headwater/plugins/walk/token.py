@@ -25,8 +25,9 @@ class Token:
     is one of a parent's records; `level`: how many parents stand above it. `until`: the end of the window that the
     walk is for, which `since` begins. `since_id` is the id of the last record at `since`, `seen` are digests of records
     from there on that were loaded already. `is_slice`: the walk is one of several of its run, each for a slice of time.
-    `edge`: where the walk goes on from a key, digests of the records of the page before that have it; `has_ties`: on
-    that page records shared a key.
+    `edge`: digests of records that the page may bring again, and that were loaded: where the walk goes on from a key
+    those of the page before that have it, where a limit cut the page its first ones; `has_ties`: on the page before
+    records shared a key. `columns` are those of the pages before, where these are CSV.
     """
 
     place: Place
@@ -47,6 +48,7 @@ class Token:
     is_slice: bool = False
     edge: tuple[str, ...] = ()
     has_ties: bool = False
+    columns: tuple[str, ...] = ()
 
     @property
     def progress_here(self) -> Progress:
@@ -58,7 +60,7 @@ class Token:
     def from_wire(cls, wire: Mapping[str, Any]) -> "Token":
         told = dict(wire)
         told["began_s"] = float(told.get("began_s") or 0.0)  # exact reading may have made it a Decimal
-        for name in ("seen", "edge"):
+        for name in ("seen", "edge", "columns"):
             told[name] = tuple(told.get(name) or ())
         return cls(**(told | {"progress": Progress(**told.get("progress", {}))}))
 
@@ -89,6 +91,8 @@ class Token:
             wire["is_slice"] = True
         if self.edge:
             wire |= {"edge": list(self.edge), "has_ties": self.has_ties}
+        if self.columns:
+            wire["columns"] = list(self.columns)
         return wire
 
 

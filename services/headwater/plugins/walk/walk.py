@@ -163,6 +163,7 @@ class Walk:
             seen=told.seen,
             is_slice=told.is_slice,
             edge=told.edge,
+            columns=told.columns,
         ).to_wire()
 
     def slices(
@@ -240,8 +241,7 @@ class Walk:
         document: Any = None
         selected = NOTHING
         if verdict is Verdict.OK and (response.body or response.status not in NO_CONTENT):
-            is_first = told.progress.number == 0
-            document, selected = self._reader.read(response, now, shown, is_first=is_first)
+            document, selected = self._reader.read(response, now, shown, told)
         page = self._rows.of(
             self._page(told, response, document, selected, now, is_skipped=verdict is Verdict.SKIP),
             secrets,
