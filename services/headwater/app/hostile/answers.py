@@ -41,6 +41,26 @@ HIDDEN: Mapping[str, Case] = {
         "empty_page",
         waits_s=(None,),
     ),
+    "error_that_says_there_is_nothing": Case(
+        Behaviour(faults=(Fault(3, 200, 9, {}, '{"items": [], "error": "No results found."}'),)),
+        OFFSET,
+        "empty_page",
+        ids=range(200),
+    ),
+    "error_behind_the_total": Case(
+        Behaviour(
+            total="own", count=100, faults=(Fault(2, 200, 9, {}, '{"message": "There is no such page"}'),)
+        ),
+        OFFSET | {"total": "total"},
+        "total_reached",
+        requests=2,
+    ),
+    "status_500_behind_the_total": Case(
+        Behaviour(total="own", count=100, faults=(Fault(2, 500, 9),)),
+        OFFSET | {"total": "total"},
+        "total_reached",
+        requests=2,
+    ),
     "error_that_is_none": Case(
         Behaviour(faults=(Fault(3, 200, 9, {}, '{"items": [], "error": {"code": 0}, "errors": []}'),)),
         OFFSET,

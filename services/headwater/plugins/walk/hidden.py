@@ -1,5 +1,6 @@
 """Errors that hide in successful answers: what the stream declares, and GraphQL's own."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -62,13 +63,18 @@ class HiddenErrors:
 def _is_fault(value: Any) -> bool:
     """Whether what stands under `error` or the like is one."""
     if isinstance(value, str):
-        return value.strip().lower() not in _NO_FAULT
+        return value.strip().lower() not in _NO_FAULT and _NOTHING_THERE.search(value) is None
     if isinstance(value, dict):
         codes = [value[name] for name in ("code", "status", "errcode") if name in value]
         return bool(value) and (not codes or any(_is_fault(code) for code in codes))
     return value not in (None, False, 0, 200, [])
 
 
+_NOTHING_THERE = re.compile(  # how some APIs say that a list is empty
+    r"\bno (?:more |matching )?(?:results?|records?|data|items?|rows|entries|matches|content)\b|\bno\b.*\bfound\b"
+    r"|\b(?:nothing|none) found\b|\bempty\b",
+    re.IGNORECASE,
+)
 _NO_FAULT = frozenset({"", "0", "200", "ok", "none", "null", "no", "false", "success", "no error"})
 _SIGNS: Mapping[str, Callable[[Any], bool]] = {
     "error": _is_fault,

@@ -16,6 +16,7 @@ _AGAIN = frozenset({408, 425, 429})
 NOT_MODIFIED = 304
 WARNING_UNCHANGED = "not_modified"
 PAST_END = frozenset({400, 404, 410, 416, 422})
+_BEHIND_TOTAL = PAST_END | {403, 500}  # behind the last page many APIs have no better answer
 _MOST_READ = 4096
 # as GitHub, Google and others say it in a 403 without any header
 _LIMITED = re.compile(rb"rate.?limit|limit.?exceeded|too many (?:requests|calls)|throttl", re.IGNORECASE)
@@ -88,6 +89,11 @@ def judge(
             sample=sample,
         )
     raise SourceError(f"http_{status}", _said(status, words, is_later=is_later), sample=sample)
+
+
+def bears_out(response: Response) -> bool:
+    """Whether the answer to a page behind a total that was reached says no more than that there is none."""
+    return response.status in _BEHIND_TOTAL and not (response.status == 403 and _is_limit(response))
 
 
 def _ruled(response: Response, now: datetime, rule: str, secrets: Secrets | None) -> SourceError:

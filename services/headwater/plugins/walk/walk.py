@@ -15,6 +15,7 @@ from typing import Any
 
 from headwater.contracts.source import StreamDefinition
 from headwater.contracts.walking import Records
+from headwater.model.errors import SourceError
 from headwater.model.http import HttpRequest, Response
 from headwater.model.run import StopReason
 from headwater.model.secret import Secret
@@ -28,7 +29,7 @@ from headwater.plugins.walk.body import NO_CONTENT, sample_of
 from headwater.plugins.walk.check import check_fit
 from headwater.plugins.walk.cursor import Mark
 from headwater.plugins.walk.hidden import cost_wait_s
-from headwater.plugins.walk.judge import NOT_MODIFIED, PAST_END, WARNING_UNCHANGED, Verdict, judge
+from headwater.plugins.walk.judge import NOT_MODIFIED, WARNING_UNCHANGED, Verdict, bears_out, judge
 from headwater.plugins.walk.marks import Marks, unseen
 from headwater.plugins.walk.matching import FirstPage
 from headwater.plugins.walk.onward import Onward, has_lost_ties, resume_token, token_after
@@ -50,6 +51,7 @@ _COUNTING = frozenset({"offset", "page"})
 _BODY_ITSELF = Records()
 WARNING_SKIPPED = "parents_skipped"
 _CONDITIONAL = frozenset({"if-none-match", "if-modified-since"})  # RFC 9110 §13
+_NO_RECORDS = frozenset({"records_missing", "error_in_answer"})
 SAMPLE_CHARACTERS = 2000  # of an answer that is kept instead of its records
 
 
@@ -241,7 +243,12 @@ class Walk:
         document: Any = None
         selected = NOTHING
         if verdict is Verdict.OK and (response.body or response.status not in NO_CONTENT):
-            document, selected = self._reader.read(response, now, shown, told)
+            try:
+                document, selected = self._reader.read(response, now, shown, told)
+            except SourceError as error:
+                if error.kind in _NO_RECORDS and is_met(told.progress_here):
+                    return self._ended(told, response, now)
+                raise
         page = self._rows.of(
             self._page(told, response, document, selected, now, is_skipped=verdict is Verdict.SKIP),
             secrets,
@@ -273,8 +280,8 @@ class Walk:
         )  # where it is planned the total may be too high
         if response.status == 404 and is_expected and not is_ruled:
             return Verdict.END
-        if response.status in PAST_END and is_met(told.progress_here) and not is_ruled:
-            return Verdict.END  # which bears out that the total was reached
+        if is_met(told.progress_here) and bears_out(response) and not is_ruled:
+            return Verdict.END
         is_believed = told.since is not None or self._is_conditional
         if (
             response.status == NOT_MODIFIED
