@@ -368,3 +368,18 @@ async def test_a_public_url_counts_without_the_slash_at_its_end(database: str) -
             status, _, _ = await door.send("/in/default/orders?a=1", b"{}", headers=headers)
 
     assert status == 202
+
+
+async def test_what_is_counted_is_there_before_the_first_request(database: str) -> None:
+    async with open_spine(database) as spine:
+        await spine.apply(manifest())
+
+        async with receiving(spine), working(spine, "persister"):
+            counted = spine.metrics.registry.get_sample_value
+
+            for outcome in ("queued", "spooled", "handshake", "refused"):
+                assert counted("headwater_webhooks_total", {"outcome": outcome}) == 0
+            for reason in ("mismatch", "header_missing", "timestamp_too_old"):
+                assert counted("headwater_webhooks_refused_total", {"reason": reason}) == 0
+            for state in ("done", "filtered", "dead", "duplicate"):
+                assert counted("headwater_deliveries_total", {"state": state}) == 0

@@ -22,7 +22,7 @@ from headwater.persister.loading import as_loader, load, prepare, table_of
 from headwater.persister.outlets import Outlets
 from headwater.persister.owed_records import Messages, messages_of, owe
 from headwater.plugins.destinations import Batch, Loaded, Plan, PostgresDestination, StalePlan, Table
-from headwater.plugins.webhooks.effects import DEAD, DONE, Judgement, judge
+from headwater.plugins.webhooks.effects import DEAD, DONE, FILTERED, Judgement, judge
 from headwater.store import deliveries, endpoints, ordering, payloads, replays
 from headwater.store.bell import Bell
 from headwater.store.database import Database
@@ -34,6 +34,7 @@ from headwater.telemetry.metrics import Metrics
 
 logger = logging.getLogger("headwater.persister")
 MAX_ROUNDS = 8
+DUPLICATE = "duplicate"  # of which deliveries are counted, though it is no state of one
 Rows = Mapping[int, Batch]  # of one table, by the delivery's place in the hand
 
 
@@ -83,6 +84,8 @@ class DeliveryLoader:
         self._metrics = metrics
         self._effects = EndpointEffects(database, keyring)
         self._partitions = Partitions()
+        for state in (DONE, FILTERED, DEAD, DUPLICATE):
+            metrics.deliveries.labels(state)  # there from the beginning, so that the first one is a change
 
     async def handle(self, messages: Sequence[Message]) -> None:
         """Do what `messages` tell of: in one transaction, or in several where the bodies are many and large."""
@@ -123,7 +126,7 @@ class DeliveryLoader:
         for state, count in Counter(judgement.state for _, judgement in done.outcomes).items():
             self._metrics.deliveries.labels(state).inc(count)
         if done.duplicates:
-            self._metrics.deliveries.labels("duplicate").inc(done.duplicates)
+            self._metrics.deliveries.labels(DUPLICATE).inc(done.duplicates)
         if done.owes:
             self._bell.ring()
         if done.owes_records:

@@ -20,6 +20,7 @@ from headwater.model.errors import Unavailable
 from headwater.model.ids import derive_id
 from headwater.plugins.signatures.facts import certificate_url
 from headwater.plugins.signatures.handshake import HandshakeAnswer
+from headwater.plugins.signatures.reasons import REASONS
 from headwater.plugins.signatures.request import SignedRequest
 from headwater.plugins.signatures.verify import Verdict
 from headwater.receiver.address import Address
@@ -38,6 +39,7 @@ from headwater.telemetry.metrics import Metrics
 
 logger = logging.getLogger("headwater.receiver")
 PATH = "/in/{tenant}/{endpoint}"
+REFUSED = "refused"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 _MAYBE_NEWER = frozenset(
     {"mismatch", "no_secret"}
@@ -90,6 +92,10 @@ class Intake:
         self._clock = clock
         self._metrics = metrics
         self._budget = budget
+        for outcome in (*(kept.value for kept in (Kept.QUEUED, Kept.SPOOLED)), HANDSHAKE, REFUSED):
+            metrics.received.labels(outcome)  # there from the beginning, so that the first one is a change
+        for reason in REASONS.keys() - {"ok"}:
+            metrics.refused.labels(reason)
 
     async def handle(self, request: web.Request) -> web.Response:
         started = self._clock.monotonic()
@@ -260,7 +266,7 @@ class Intake:
                 refused.reason,
                 refused.detail,
             )
-        return "refused" if refused.status == 401 or refused.reason == HANDSHAKE else refused.reason
+        return REFUSED if refused.status == 401 or refused.reason == HANDSHAKE else refused.reason
 
 
 def _not_allowed(address: Address) -> Refused:
