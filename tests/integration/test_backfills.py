@@ -10,10 +10,10 @@ import pytest
 from tests.support.office import Office, open_office
 
 from headwater.model.run import RunState
-from headwater.store import runs
+from headwater.store import backfills, runs
 from headwater.store.runs import Outcome
 from headwater.telemetry.metrics import Metrics
-from headwater.timer.backfills import go_on
+from headwater.timer.backfills import _step, go_on
 from headwater.timer.relay import Relay
 
 MANIFEST = """
@@ -178,6 +178,20 @@ async def test_two_timers_start_each_boundary_once(office: Office):
     await asyncio.gather(*(relay.work() for relay in relays))
 
     assert len({run["boundary"] for run in await _runs(office)}) == len(await _runs(office)) == 7
+
+
+async def test_two_timers_with_two_backfills_of_one_window_start_each_boundary_once(office: Office):
+    for _ in range(2):
+        await office.post("/schedules/daily/backfill", {**WEEK, "parallel": 100})
+
+    async with office.worker.transaction() as first, office.worker.transaction() as second:
+        claimed = [await backfills.claim(first, 1), await backfills.claim(second, 1)]
+        started = [await _step(first, claimed[0][0]), await _step(second, claimed[1][0])]
+    await _to_the_end(office)
+
+    assert started == [7, 0]
+    boundaries = [run["boundary"] for run in await _runs(office)]
+    assert len(boundaries) == len(set(boundaries)) == 7
 
 
 async def test_a_cancelled_backfill_ends_with_its_runs(office: Office):

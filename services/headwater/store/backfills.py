@@ -136,6 +136,11 @@ async def claim(connection: Any, limit: int) -> Sequence[Row]:
     return await connection.fetch(_Q["claim"], limit)  # type: ignore[no-any-return]
 
 
+async def take_turn(connection: Any, tenant: str, schedule: str) -> bool:
+    """Have the schedule's boundaries to oneself until the transaction ends; False when another one has them."""
+    return bool(await connection.fetchval(_Q["take_turn"], tenant, schedule))
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """How a backfill went on: where it stands, and from when on it may go on."""

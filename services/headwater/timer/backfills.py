@@ -51,7 +51,12 @@ async def _step(connection: Any, row: Row) -> int:
 
 
 async def _start(connection: Any, row: Row, timetable: Timetable, room: int) -> int:
-    """Start up to `room` boundaries; those that have their runs are passed over."""
+    """Start up to `room` boundaries; those that have their runs are passed over.
+
+    Two backfills of one schedule take turns: each has to see the runs of the other.
+    """
+    if not await backfills.take_turn(connection, row["tenant"], row["schedule"]):
+        return 0
     schedule = Schedule.model_validate(row["definition"])
     upcoming = list(islice(backfills.boundaries(timetable, row["position"], row["to_at"]), AHEAD))
     known = await backfills.present(connection, row["tenant"], row["schedule"], upcoming)

@@ -40,6 +40,10 @@ SELECT b.*, s.definition, s.state AS schedule_state, s.next_at, s.calendars,
  WHERE b.state = 'running' AND b.next_start_at <= (SELECT clock_timestamp())
  ORDER BY b.next_start_at, b.id LIMIT $1 FOR NO KEY UPDATE OF b SKIP LOCKED
 
+-- name: take_turn
+-- Whether no other transaction starts runs of this schedule's backfills now; none does then until the end of this one.
+SELECT pg_try_advisory_xact_lock(hashtextextended('headwater/backfill/' || $1 || '/' || $2, 0))
+
 -- name: advance
 -- $2 where it stands, $3 boundaries started, $4 boundaries that had their runs, $5 runs, $6 when it may go on (null: now).
 UPDATE backfill SET position = $2, started_count = started_count + $3, passed_count = passed_count + $4,
