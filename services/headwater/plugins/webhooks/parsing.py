@@ -135,17 +135,22 @@ def _form(body: bytes, content_type: str, _headers: Headers) -> Parsed:
     """Names that come several times have a list. A lone `payload` that holds JSON is read: Slack and GitHub do so."""
     try:
         pairs = parse_qsl(
-            utf8(body, content_type).decode("utf-8"), keep_blank_values=True, max_num_fields=MAX_FIELDS
-        )
+            body.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_FIELDS, encoding="latin-1"
+        )  # a character for each byte, until it is known which charset they are in
     except ValueError as error:
         raise ContractError(f"not a form: more than {MAX_FIELDS} fields") from error
     fields: dict[str, Any] = {}
     for name, value in pairs:
-        add_field(fields, name, value)
+        add_field(fields, _form_text(name, content_type), _form_text(value, content_type))
     payload = fields.get("payload")
     if len(fields) == 1 and isinstance(payload, str) and payload[:1] in ("{", "["):
         fields["payload"] = _json_or_text(payload)
     return Parsed("form", fields)
+
+
+def _form_text(text: str, content_type: str) -> str:
+    """UTF-8 wherever it is; else the charset that the sender names, or Windows-1252, as old forms send it."""
+    return text if text.isascii() else utf8(text.encode("latin-1"), content_type).decode("utf-8")
 
 
 def _json_or_text(text: str) -> Any:
