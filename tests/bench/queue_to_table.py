@@ -47,7 +47,11 @@ async def measure(house: House, *, quick: bool) -> list[Figure]:
         await apply(url, HOOKS)
         async with house.service(url, "persister") as persister:
             for endpoint in ("kept", "loaded"):
-                figures += await _hooks(house, url, database, persister, endpoint, hooks, rounds)
+                figures += await _hooks(house, url, database, [persister], endpoint, hooks, rounds)
+            async with house.service(url, "persister") as other:
+                for endpoint in ("kept", "loaded"):
+                    both = [persister, other]
+                    figures += await _hooks(house, url, database, both, endpoint, hooks, rounds)
         figures += await _pages(house, url, database, pages, rounds, one_by_one)
     return figures
 
@@ -84,30 +88,42 @@ async def _copied(house: House, url: str, table: str) -> float:
 
 
 async def _thawed(
-    house: House, persister: Program, all_there: Callable[[], Awaitable[None]]
+    house: House, persisters: Sequence[Program], all_there: Callable[[], Awaitable[None]]
 ) -> dict[str, float]:
-    """Let the persister go on; gives the seconds until all is there, and what was spent."""
-    spent, server, broker = persister.cpu_s(), house.server_cpu_s(), house.broker_cpu_s()
+    """Let the persisters go on; gives the seconds until all is there, and what was spent."""
+    spent, server, broker = _cpu_s(persisters), house.server_cpu_s(), house.broker_cpu_s()
     began = time.perf_counter()
-    persister.thaw()
+    for persister in persisters:
+        persister.thaw()
     await all_there()
     seconds = time.perf_counter() - began
     return {
         "seconds": seconds,
-        "persister_cpu_s": persister.cpu_s() - spent,
+        "persister_cpu_s": _cpu_s(persisters) - spent,
         "postgres_cpu_s": house.server_cpu_s() - server,
         "broker_cpu_s": house.broker_cpu_s() - broker,
     }
 
 
+def _cpu_s(programs: Sequence[Program]) -> float:
+    return sum(program.cpu_s() for program in programs)
+
+
 async def _hooks(
-    house: House, url: str, database: Database, persister: Program, endpoint: str, count: int, rounds: int
+    house: House,
+    url: str,
+    database: Database,
+    persisters: Sequence[Program],
+    endpoint: str,
+    count: int,
+    rounds: int,
 ) -> list[Figure]:
     ours: list[dict[str, float]] = []
     theirs: list[float] = []
     for _ in range(rounds):
         await _emptied(url, "headwater.delivery, headwater.dedupe_claim")
-        persister.freeze()
+        for persister in persisters:
+            persister.freeze()
         await _publish_hooks(house, endpoint, count)
 
         async def all_there() -> None:
@@ -117,13 +133,13 @@ async def _hooks(
             await _until(database, f"SELECT count(*) FROM dedupe_claim WHERE {last}", count // 4)
             await _until(database, "SELECT count(*) FROM delivery WHERE state = 'done'", count)
 
-        ours.append(await _thawed(house, persister, all_there))
+        ours.append(await _thawed(house, persisters, all_there))
         seconds = await _copied(house, url, "headwater.delivery")
         if endpoint == "loaded":
             seconds += await _copied(house, url, "hw_default.hooks")
             await _emptied(url, "hw_default.hooks")
         theirs.append(seconds)
-    name = f"deliveries.{endpoint}"
+    name = f"deliveries.{endpoint}" + (f".{len(persisters)}_persisters" if len(persisters) > 1 else "")
     rate = [count / one["seconds"] for one in ours]
     copy = [count / seconds for seconds in theirs]
     return [
@@ -206,7 +222,7 @@ async def _pages(
                     async def all_there(run_id: object = run_id) -> None:
                         await _until(database, f"SELECT received FROM run WHERE id = '{run_id}'", records)
 
-                    ours.append(await _thawed(house, persister, all_there))
+                    ours.append(await _thawed(house, [persister], all_there))
                     await finished(database, run_id)
                     theirs.append(await _copied(house, url, f"hw_default.{table}"))
                 rate = [records / one["seconds"] for one in ours]
