@@ -112,16 +112,27 @@ def _value(getter: Getter, document: Any) -> Any:
 
 
 def _text(value: Any) -> str | None:
-    """A value as a key: texts as they are, others as JSON, long ones by their hash; None for nothing and null."""
-    if value is MISSING or value is None or value == "":
-        return None
-    try:
-        text = value if isinstance(value, str) else dumps(value).decode()
-    except ContractError:
+    """A value as a key: texts as they are, others as JSON, long ones by their hash; None for nothing, null, and lists
+    and objects of nothing else: deliveries that lack what would tell them apart are not one.
+    """
+    if isinstance(value, str):
+        text = value
+    else:
+        try:
+            text = "" if _is_nothing(value) else dumps(value).decode()
+        except (ContractError, RecursionError):  # nested beyond what can be written
+            return None
+    if not text:
         return None
     if len(text) <= MAX_KEY_CHARACTERS and text.isprintable():
         return text
     return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _is_nothing(value: Any) -> bool:
+    if isinstance(value, dict | list):
+        return all(_is_nothing(each) for each in (value.values() if isinstance(value, dict) else value))
+    return value is MISSING or value is None or value == ""
 
 
 def _type(scheme: Scheme, request: SignedRequest) -> str | None:
