@@ -483,3 +483,11 @@ def test_who_is_refused_where_it_is_not_learns_no_address():
     changed = dataclasses.replace(sent.request, body=b"{}")
 
     assert verify(preset("github"), [sent.secret], changed, at_s=AT_S, tolerance_s=300).detail == ""
+
+
+def test_what_woocommerce_sends_within_a_second_is_not_one_delivery():
+    sent = send(preset_row("woocommerce"), at_s=AT_S)
+    # class-wc-webhook.php makes it of the webhook's id and the second: deliveries of one second share it
+    headers = (*sent.request.headers, (b"X-WC-Webhook-Delivery-ID", b"0123456789abcdef0123456789abcdef"))
+
+    assert delivery_id(preset("woocommerce"), dataclasses.replace(sent.request, headers=headers)) is None
