@@ -33,7 +33,7 @@ RETURNING id, due_at, state
 -- others wait for the relay. Gives those that were inserted, with `stream_version` where they go. Runs that have not ended
 -- are due from $21 to before $22: so the days that have none are left out.
 WITH asked AS MATERIALIZED (
-    SELECT d.id, d.source, d.stream, d.schedule, k.*, coalesce(k.skip_reason, CASE WHEN busy.is_so AND (
+    SELECT d.id, d.source, d.stream, d.schedule, k.*, coalesce(k.skip_reason, CASE WHEN busy.is_so IS TRUE AND (
                SELECT count(*) FROM (
                    SELECT 1 FROM run r
                     WHERE r.tenant = k.tenant AND r.source = d.source AND r.stream = d.stream AND r.schedule = d.schedule
