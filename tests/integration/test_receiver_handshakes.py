@@ -78,6 +78,7 @@ async def test_a_get_with_the_right_verify_token_is_answered_and_a_wrong_one_is_
             b"",
         ),
         ("monday_challenge", ("POST", "", {}, b'{"challenge": "m"}'), 200, b'{"challenge":"m"}'),
+        ("woocommerce_ping", ("POST", "", {}, b"webhook_id=12"), 200, b""),
         (
             {"when": "body.ping", "answer": "{pong: body.ping}", "signed": False},
             ("POST", "", {}, b'{"ping": true}'),

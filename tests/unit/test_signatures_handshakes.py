@@ -101,6 +101,7 @@ TWITCH = (("Twitch-Eventsub-Message-Type", "webhook_callback_verification"),)
         ("discord_ping", {"document": {"type": 1, "id": "1"}, "verified": True}, (200, {"type": 1})),
         ("trello_head", {"method": "HEAD"}, (200, "")),
         ("monday_challenge", {"document": {"challenge": "3eZbrw1a"}}, (200, {"challenge": "3eZbrw1a"})),
+        ("woocommerce_ping", {"body": b"webhook_id=12"}, (200, "")),
     ],
 )
 def test_a_provider_gets_the_answer_it_wants(name, question, expected):
@@ -182,6 +183,8 @@ def test_a_signed_handshake_is_not_answered_before_its_signature_is_right(name, 
         ("trello_head", {"method": "POST"}),
         ("monday_challenge", {"document": {"event": {"type": "x"}, "challenge": "a"}}),
         ("monday_challenge", {"document": ["challenge"]}),
+        ("woocommerce_ping", {"body": b"webhook_id=12&a=1"}),
+        ("woocommerce_ping", {"document": {"id": 12}}),
         ("sns_subscription_confirmation", {"document": {"Type": "Notification"}, "verified": True}),
     ],
 )
@@ -272,7 +275,7 @@ def test_every_preset_names_a_handshake_that_there_is():
     named = {preset(name).handshake for name in preset_names()} - {None}
 
     assert named <= set(handshake_names())
-    assert len(handshake_names()) == 20
+    assert len(handshake_names()) == 21
     assert {"slack_url_verification", "zoom_url_validation", "asana_x_hook_secret"} <= named
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import hmac
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from headwater.plugins.signatures.handshake_expression import compile_expression
 from headwater.plugins.signatures.request import SignedRequest
 from headwater.plugins.signatures.verify import NOTHING
 
+_WOOCOMMERCE_PING: Final = re.compile(rb"webhook_id=[0-9]{1,20}")
 SNS_HOSTS: Final = ("sns.*.amazonaws.com", "sns.*.amazonaws.com.cn")
 
 
@@ -175,6 +177,11 @@ def _monday(question: Question) -> HandshakeAnswer | None:
     return json_answer({"challenge": challenge})
 
 
+def _woocommerce(question: Question) -> HandshakeAnswer | None:
+    """Sent unsigned when a webhook is saved: WooCommerce takes 200 and no other status."""
+    return HandshakeAnswer(200) if _WOOCOMMERCE_PING.fullmatch(question.request.body) else None
+
+
 def _adobe_sign(question: Question) -> HandshakeAnswer | None:
     """The client id is echoed on the question (GET) and on every delivery (POST)."""
     client = question.header(b"x-adobesign-clientid")
@@ -209,6 +216,7 @@ _ALL: Final = (
     Handshake("trello_head", frozenset({"HEAD"}), signed=False, reply=_head),
     Handshake("sns_subscription_confirmation", _POST, signed=True, reply=_sns),
     Handshake("monday_challenge", _POST, signed=False, reply=_monday),
+    Handshake("woocommerce_ping", _POST, signed=False, reply=_woocommerce),
     Handshake("adobe_sign_client_id", _GET | _POST, signed=False, reply=_adobe_sign),
 )
 _BY_NAME: Final[Mapping[str, Handshake]] = {handshake.name: handshake for handshake in _ALL}
