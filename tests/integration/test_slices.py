@@ -29,6 +29,7 @@ class Diary:
         self.broken: dict[str, int] = {}
         self.unknown: set[str] = set()
         self.refuses = False
+        self.heeds = True
         self.asked: list[str] = []
         self.since: Counter[str | None] = Counter()
 
@@ -43,7 +44,9 @@ class Diary:
         await self.server.close()
 
     async def _page(self, request: web.Request) -> web.Response:
-        begin, end = request.query["from"], request.query["to"]
+        begin, end = (
+            (request.query["from"], request.query["to"]) if self.heeds else (self.records[0]["at"], day(DAYS))
+        )
         self.asked.append(begin)
         self.since[request.query.get("since")] += 1
         if self.refuses:
@@ -214,3 +217,13 @@ async def test_slices_side_by_side_pass_no_limit_of_their_run_and_the_next_ones_
         assert all("limit_reached" in row["warnings"] for row in ended[:-1])
         assert ended[-1]["state"] == "succeeded"
         assert await ids(spine) == list(range(2 * DAYS))
+
+
+async def test_slices_that_bring_the_very_same_records_are_told(database: str) -> None:
+    async with Diary() as diary, open_spine(database) as spine, working(spine):
+        await spine.apply(diary.manifest(days=3))
+        diary.heeds = False
+
+        ended = await run(spine)
+
+    assert (ended["state"], ended["warnings"]) == ("succeeded", ["slices_alike"])

@@ -32,7 +32,7 @@ from headwater.model.ids import derive_id, time_of
 from headwater.plugins.auth import ACCESS_TOKEN
 from headwater.plugins.secret_text import Secrets
 from headwater.plugins.walk.page import Page
-from headwater.plugins.walk.token import token_digest
+from headwater.plugins.walk.token import is_slice, token_digest
 from headwater.store import ledger, payloads, runs
 from headwater.store.bell import Bell
 from headwater.store.database import Database
@@ -316,7 +316,10 @@ def _beginning(due: PageDue, hand: Hand) -> Beginning:
 def _batch(turn: Turn, page: Page, response: Response, now: datetime, payload_id: UUID | None) -> BatchReady:
     """The batch without its records, which are written down apart."""
     due = turn.due
-    is_guarded = turn.definition.stream.pagination.type in _GUARDED
+    # of slices the first pages are compared: where they are alike the API may not heed the bounds
+    is_guarded = turn.definition.stream.pagination.type in _GUARDED or (
+        due.number == 1 and is_slice(due.token)
+    )
     return BatchReady(
         run_id=due.run_id,
         attempt=due.attempt,

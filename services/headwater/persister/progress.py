@@ -12,10 +12,11 @@ from headwater.plugins.paginators.base import WARNING_SHRANK
 from headwater.plugins.walk.boundary import joined, together
 from headwater.plugins.walk.judge import WARNING_UNCHANGED
 from headwater.plugins.walk.parents import WARNING_PARENTS_REJECTED
-from headwater.store import children, completion, cursors
+from headwater.store import children, completion, cursors, slices
 
 NONE_FOUND = "all_parents_skipped"
 ALL_ABSENT = "all_slices_absent"
+ALIKE = "slices_alike"
 INCOMPLETE = frozenset(
     {"total_not_met", "limit_reached", "cursor_absent", NONE_FOUND}
 )  # warnings which say that there was more than came
@@ -58,6 +59,8 @@ async def end_of(connection: Any, definition: StreamDefinition, run: Mapping[str
     if ended is not None and run["cursor_from"] is None and ended.are_all_absent:
         new = {ALL_ABSENT}  # likelier a wrong path than a time without anything
         return End(first, False, False, frozenset(new), walks, ended)
+    if ended is not None and await slices.are_alike(connection, run["id"], run["attempt"]):
+        new = {ALIKE}
     return End(reason, is_complete, is_complete and is_whole, frozenset(new), walks, ended)
 
 

@@ -79,6 +79,11 @@ def _ending(row: Mapping[str, Any], most: Most | None) -> StopReason | None:
     return StopReason.ERROR if row["failed_count"] >= MOST_FAILED else None
 
 
+async def are_alike(connection: Any, run_id: UUID, attempt: int) -> bool:
+    """Whether several slices begin with the very same records, as where the API does not heed the bounds."""
+    return bool(await connection.fetchval(_Q["are_alike"], time_of(run_id), run_id, attempt))
+
+
 async def room(connection: Any, run_id: UUID, pages: int, records: int) -> tuple[int, int, bool]:
     """What a run that may load so many pages and records has left of them, and whether it has no record yet."""
     row = await connection.fetchrow(_Q["room"], time_of(run_id), run_id, pages, records)

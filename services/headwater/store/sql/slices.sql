@@ -33,6 +33,11 @@ UPDATE walk SET is_waiting = false, last_number = 0, stop_reason = $4
 SELECT number, parent, stop_reason, record_count, highest, resume FROM walk
  WHERE run_at = $1 AND run_id = $2 AND attempt = $3 ORDER BY number
 
+-- name: are_alike
+-- Whether the first pages of several slices hold the very same records.
+SELECT count(content_digest) > count(DISTINCT content_digest) FROM page
+ WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND number = 1
+
 -- name: room
 -- What the run has left of $3 pages and $4 records.
 SELECT $3::bigint - pages AS pages, $4::bigint - received AS records FROM run WHERE due_at = $1 AND id = $2
