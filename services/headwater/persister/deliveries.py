@@ -18,10 +18,11 @@ from headwater.model.errors import DestinationError, Later
 from headwater.persister.endpoints import EndpointEffects
 from headwater.persister.follow_up import start_run, tell
 from headwater.persister.items import Hand, Item, parts_of, take
-from headwater.persister.loading import as_loader, load, prepare, table_of
+from headwater.persister.loading import load, prepare, table_of
 from headwater.persister.outlets import Outlets
 from headwater.persister.owed_records import Messages, messages_of, owe
 from headwater.plugins.destinations import Batch, Loaded, Plan, PostgresDestination, StalePlan, Table
+from headwater.plugins.destinations.role import as_loader
 from headwater.plugins.webhooks.effects import DEAD, DONE, FILTERED, Judgement, judge
 from headwater.store import deliveries, endpoints, ordering, payloads, replays
 from headwater.store.bell import Bell

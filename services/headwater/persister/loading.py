@@ -4,8 +4,7 @@ The table is brought into shape first, in a transaction of its own; then the loa
 inside the caller's transaction.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +12,7 @@ from headwater.contracts.destination import Destination
 from headwater.contracts.source import StreamDefinition
 from headwater.model.names import schema_for
 from headwater.plugins.destinations import Batch, Contract, Loaded, Mode, Plan, PostgresDestination, Table
+from headwater.plugins.destinations.role import as_loader
 from headwater.store.database import Database
 from headwater.store.staging import Manner
 
@@ -51,14 +51,6 @@ def table_of_run(definition: StreamDefinition, manner: Manner) -> Table | None:
     has_cursor = manner.has_cursor or bool(definition.lineage)  # each parent has one of its own
     reads_new = definition.stream.cursor_rule is not None and has_cursor and manner.mode != "full"
     return replace(table, delete_missing=None) if reads_new else table
-
-
-@asynccontextmanager
-async def as_loader(connection: Any) -> AsyncIterator[None]:
-    """The body acts as the owner of the destination tables, then as the worker again."""
-    await connection.execute("SET LOCAL ROLE headwater_loader")
-    yield
-    await connection.execute("SET LOCAL ROLE headwater_worker")  # after an error the transaction ends anyway
 
 
 async def prepare(

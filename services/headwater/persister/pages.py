@@ -21,12 +21,13 @@ from headwater.persister.bounds import BeyondError, end_before, within_limits
 from headwater.persister.children import Children, is_of_parent
 from headwater.persister.definitions import MAX_KEPT, Definitions
 from headwater.persister.guard import WARNING_LOOP, Loops, find_loops
-from headwater.persister.loading import MAX_PREPARES, as_loader, load, table_of_run
+from headwater.persister.loading import MAX_PREPARES, load, table_of_run
 from headwater.persister.outlets import Outlets
 from headwater.persister.reckoning import grouped, run_counts, walk_advance
 from headwater.persister.rejections import rejection_warnings, rejections_of
 from headwater.persister.sent_pages import Exchange, SentPage, exchange_of, loaded_of, send_pages, wait
 from headwater.plugins.destinations import Batch, Loaded, Mode, Plan, PostgresDestination, StalePlan, Table
+from headwater.plugins.destinations.role import as_loader
 from headwater.plugins.walk.token import token_digest
 from headwater.store import completion, ledger, payloads, runs, staging
 from headwater.store.bell import Bell

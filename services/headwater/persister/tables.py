@@ -11,10 +11,11 @@ from typing import Any
 from headwater.contracts.source import StreamDefinition
 from headwater.model.errors import HeadwaterError, Reject
 from headwater.persister.definitions import Definitions
-from headwater.persister.loading import as_loader, table_of_run
+from headwater.persister.loading import table_of_run
 from headwater.persister.rejections import WITHOUT_KEY
 from headwater.plugins.destinations import Closed, Mode, PostgresDestination
 from headwater.plugins.destinations.removal import HELD_BACK
+from headwater.plugins.destinations.role import as_loader
 from headwater.store import staging
 from headwater.store.database import Database
 from headwater.store.staging import Manner
