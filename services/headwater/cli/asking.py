@@ -124,6 +124,7 @@ async def open_counter(
             Bell(worker),
             SystemClock(),
             Metrics(),
+            means.management_url,
             office=office_of(settings),
             keep=keep_of(settings),
         )

@@ -33,11 +33,14 @@ def add_resource_commands(commands: "argparse._SubParsersAction[argparse.Argumen
     change.add_argument("--parents", action="store_true", help="list how far each parent was read")
     cursor.add_argument("--limit", type=int, default=20, help="how many parents (default 20)")
 
-    tenants = verbs_of(commands, "tenants", "who owns what: list, show, create")
+    tenants = verbs_of(commands, "tenants", "who owns what: list, show, create, delete")
     listing_of(tenants, "all of them, by name")
     one(tenants, "show", "one tenant", "name")
     one(tenants, "create", "make a tenant", "name").add_argument(
         "--minimum-interval-s", type=int, metavar="S", help="the least distance of two due times (default 60)"
+    )
+    one(tenants, "delete", "remove one; whatever it has stands in the way", "name").add_argument(
+        "--cascade", action="store_true", help="with all below it: history, secrets, tables"
     )
     _keys(commands)
     for name in ("dead-letters", "dead"):

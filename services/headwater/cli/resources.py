@@ -123,12 +123,20 @@ async def _list_parents(chosen: argparse.Namespace, counter: Counter) -> int:
 
 async def _list_tenants(chosen: argparse.Namespace, counter: Counter) -> int:
     items = await counter.listed(tenants.Tenant, tenants.list_tenants, given(ListQuery, limit=chosen.limit))
-    return show_list(chosen, ("name", "minimum_interval_s", "created_at"), items, empty="no tenants")
+    return show_list(chosen, ("name", "state", "minimum_interval_s", "created_at"), items, empty="no tenants")
 
 
 async def _create_tenant(chosen: argparse.Namespace, counter: Counter) -> int:
     body = given(tenants.NewTenant, name=chosen.name, minimum_interval_s=chosen.minimum_interval_s)
     return show(chosen, await counter.shown(tenants.Tenant, tenants.create_tenant, body=body))
+
+
+async def _delete_tenant(chosen: argparse.Namespace, counter: Counter) -> int:
+    query = given(tenants.TenantEnd, cascade=chosen.cascade)
+    left = await counter.ask(tenants.delete_tenant, path={"tenant": chosen.name}, query=query)
+    if left is None:
+        return _done(chosen, f"tenant {chosen.name} is removed")
+    return _done(chosen, f"tenant {chosen.name} takes nothing new; the removal goes on where control runs")
 
 
 async def _list_keys(chosen: argparse.Namespace, counter: Counter) -> int:
@@ -201,6 +209,7 @@ _VERBS: dict[str, dict[str, Verb]] = {
         "list": _list_tenants,
         "show": _shower(tenants.Tenant, tenants.show_tenant, "tenant", "name"),
         "create": _create_tenant,
+        "delete": _delete_tenant,
     },
     "keys": {
         "list": _list_keys,

@@ -6,7 +6,7 @@ its own; it sees no queue of headwater's. Source: RabbitMQ access control (confi
 
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 import aiohttp
@@ -18,6 +18,7 @@ from headwater.model.secret import Secret
 TIMEOUT_S = 10.0
 USER_PREFIX = "headwater."
 _VHOST = "/"
+_Asked = tuple[str, str, Mapping[str, str] | None]  # method, path, document
 
 
 def user_of(tenant: str) -> str:
@@ -51,6 +52,14 @@ def topic_permissions(tenant: str) -> list[Mapping[str, str]]:
     ]
 
 
+async def remove_broker_user(management_url: Secret, tenant: str) -> None:
+    """Remove the tenant's user, if there is one; what is connected as it is cut. `management_url` and faults are as in
+    `ensure_broker_user`.
+    """
+    user = quote(user_of(tenant), safe="")
+    await _ask(management_url, [("DELETE", f"users/{user}", None)])
+
+
 async def ensure_broker_user(management_url: Secret, tenant: str, password: Secret) -> None:
     """Make the tenant's user with its permissions, or give it this password.
 
@@ -58,11 +67,15 @@ async def ensure_broker_user(management_url: Secret, tenant: str, password: Secr
     Raises: Unavailable when the API cannot be reached, ConfigError when it refuses.
     """
     user, vhost = quote(user_of(tenant), safe=""), quote(_VHOST, safe="")
-    calls: list[tuple[str, Mapping[str, str]]] = [
-        (f"users/{user}", {"password": password.text(), "tags": ""}),
-        (f"permissions/{vhost}/{user}", permissions(tenant)),
-        *((f"topic-permissions/{vhost}/{user}", each) for each in topic_permissions(tenant)),
+    calls: list[_Asked] = [
+        ("PUT", f"users/{user}", {"password": password.text(), "tags": ""}),
+        ("PUT", f"permissions/{vhost}/{user}", permissions(tenant)),
+        *(("PUT", f"topic-permissions/{vhost}/{user}", each) for each in topic_permissions(tenant)),
     ]
+    await _ask(management_url, calls)
+
+
+async def _ask(management_url: Secret, calls: Sequence[_Asked]) -> None:
     url = URL(management_url.text())
     word = b64encode(f"{url.user or 'guest'}:{url.password or 'guest'}".encode()).decode()
     base = f"{url.with_user(None)}".rstrip("/")
@@ -71,14 +84,18 @@ async def ensure_broker_user(management_url: Secret, tenant: str, password: Secr
         async with aiohttp.ClientSession(
             headers={"Authorization": f"Basic {word}"}, timeout=timeout
         ) as session:
-            for path, document in calls:
-                await _put(session, URL(f"{base}/api/{path}", encoded=True), document)
+            for method, path, document in calls:
+                await _call(session, method, URL(f"{base}/api/{path}", encoded=True), document)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise Unavailable(f"RabbitMQ's management API is not at hand: {type(error).__name__}") from error
 
 
-async def _put(session: aiohttp.ClientSession, url: URL, document: Mapping[str, str]) -> None:
-    async with session.put(url, json=document, allow_redirects=False) as response:
+async def _call(
+    session: aiohttp.ClientSession, method: str, url: URL, document: Mapping[str, str] | None
+) -> None:
+    async with session.request(method, url, json=document, allow_redirects=False) as response:
+        if method == "DELETE" and response.status == 404:
+            return  # there is none
         if response.status >= 500:
             raise Unavailable(f"RabbitMQ's management API answers {response.status}")
         if response.status >= 300:

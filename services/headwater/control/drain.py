@@ -20,7 +20,7 @@ from headwater.control.paging import run_id
 from headwater.control.replaying import OF_A_RUN
 from headwater.model.errors import ContractError, Unavailable
 from headwater.model.ids import derive_key_id
-from headwater.store import config, dead_letters, deliveries, payloads, replays, runs
+from headwater.store import config, dead_letters, deliveries, payloads, replays, runs, tenants
 from headwater.store.bell import Bell
 from headwater.store.database import Database
 from headwater.store.dead_letters import DeadLetter
@@ -51,6 +51,8 @@ class Drain:
     async def _keep(self, connection: Any, message: Message) -> None:
         letter = letter_of(message)
         if letter.tenant is not None and not await config.has_tenant(connection, letter.tenant):
+            if await tenants.gone(connection, [letter.tenant]):
+                return  # its tenant was removed with all below it
             letter = dataclasses.replace(letter, tenant=None)  # or nobody would ever see it
         try:
             async with connection.transaction():

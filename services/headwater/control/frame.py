@@ -200,7 +200,7 @@ def _response(route: Route, request: web.Request, reply: Reply) -> web.Response:
         return web.Response(
             status=status, body=reply.raw, headers={**headers, "Content-Type": reply.content_type}
         )
-    if route.answer is None:
+    if route.answer is None or status == 204:
         return web.Response(status=status, headers=headers)
     value = reply.value
     if isinstance(value, Listing):

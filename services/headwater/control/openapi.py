@@ -195,13 +195,19 @@ def _responses(route: Route) -> dict[str, Any]:
     if route.matched and route.method != "GET":
         statuses.add(412)
     refused = {str(status): {"$ref": f"#/components/responses/{status}"} for status in sorted(statuses)}
+    if route.later:
+        return {
+            str(route.status): {"description": "Done"},
+            "202": {**answer, "description": "It goes on"},
+            **refused,
+        }
     return {str(route.status): answer, **refused}
 
 
 def _answer_headers(route: Route) -> dict[str, Any]:
     text: dict[str, Any] = {"schema": {"type": "string"}}
     found: dict[str, Any] = {}
-    if route.status == 201 or (route.status == 202 and route.path.startswith(API)):
+    if route.later or route.status == 201 or (route.status == 202 and route.path.startswith(API)):
         found["Location"] = text
     if route.matched and route.answer is not None:
         found["ETag"] = text

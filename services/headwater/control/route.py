@@ -170,5 +170,6 @@ class Route:
     tag: str = ""
     keyed: bool = False
     matched: bool = False  # takes If-Match, answers ETag
+    later: bool = False  # may also answer 202 with its document, where `status` has none: it is not done yet
     causes: bool = False  # faults of the body are told with field, position, cause and mend
     problems: tuple[int, ...] = ()

@@ -16,6 +16,7 @@ from headwater.control.frame import API, AioHandler, Frame
 from headwater.control.home import Overview
 from headwater.control.openapi import openapi_document
 from headwater.control.problems import SAFE_HEADERS
+from headwater.control.removing import Removal
 from headwater.control.route import Desk, Reply
 from headwater.control.routes import route_table
 from headwater.model.clock import Clock
@@ -88,14 +89,17 @@ class Control:
         self._desk.ending.set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Drain the dead letters and serve the AMQP door until `stop` is set."""
+        """Drain the dead letters, serve the AMQP door and go on with removals until `stop` is set."""
         bus = self._desk.bus
+        removal = Removal(self._desk.worker, self._desk.management_url)
         async with (
+            asyncio.TaskGroup() as group,
             bus.consume(
                 DEAD_QUEUE, self._drain.handle, prefetch=200, batch=100, linger_s=0.05, concurrency=1
             ),
             bus.consume(IN_QUEUE, self._door.handle, prefetch=32, concurrency=4),
         ):
+            group.create_task(removal.run(stop), name="control.removal")
             while not stop.is_set():
                 await self._sweep()
                 try:

@@ -14,7 +14,7 @@ from uuid import UUID
 from headwater.bus.envelope import clean_reason
 from headwater.bus.port import Message
 from headwater.contracts.webhook import Receipt, ReplayOf
-from headwater.model.errors import DestinationError, Later
+from headwater.model.errors import DestinationError, Later, Reject
 from headwater.persister.endpoints import EndpointEffects
 from headwater.persister.follow_up import start_run, tell
 from headwater.persister.items import Hand, Item, parts_of, take
@@ -24,7 +24,7 @@ from headwater.persister.owed_records import Messages, messages_of, owe
 from headwater.plugins.destinations import Batch, Loaded, Plan, PostgresDestination, StalePlan, Table
 from headwater.plugins.destinations.role import as_loader
 from headwater.plugins.webhooks.effects import DEAD, DONE, FILTERED, Judgement, judge
-from headwater.store import deliveries, endpoints, ordering, payloads, replays
+from headwater.store import deliveries, endpoints, ordering, payloads, replays, tenants
 from headwater.store.bell import Bell
 from headwater.store.database import Database
 from headwater.store.deliveries import Raced
@@ -135,7 +135,10 @@ class DeliveryLoader:
 
     async def _judged(self, items: Sequence[Item]) -> list[Judgement]:
         """What each delivery does, as its endpoint is defined now."""
-        effects = await self._effects.of({(item.receipt.tenant, item.receipt.endpoint) for item in items})
+        names = {(item.receipt.tenant, item.receipt.endpoint) for item in items}
+        effects = await self._effects.of(names)
+        if len(effects) < len(names):
+            await self._check_tenants(items)
         judged = []
         for receipt, *_ in items:
             found = effects.get((receipt.tenant, receipt.endpoint), "endpoint: it is not there any more")
@@ -147,6 +150,14 @@ class DeliveryLoader:
         if any(judgement.runs for judgement in judged):
             await self._check_streams(items, judged)
         return judged
+
+    async def _check_tenants(self, items: Sequence[Item]) -> None:
+        """Raises: Reject for what a removed tenant accepted: nobody can have it any more."""
+        async with self._database.connection() as connection:
+            gone = await tenants.gone(connection, {item.receipt.tenant for item in items})
+        for item in items:
+            if item.receipt.tenant in gone:
+                raise Reject(f"tenant {item.receipt.tenant} is removed")
 
     async def _check_streams(self, items: Sequence[Item], judged: list[Judgement]) -> None:
         wanted = {

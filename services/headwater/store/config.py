@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from headwater.model.errors import SecretError
+from headwater.model.errors import ConfigError, SecretError
 from headwater.model.secret import Secret
 from headwater.store.keyring import Keyring
 from headwater.store.queries import queries
@@ -28,7 +28,10 @@ class ApiKey:
 
 
 async def ensure_tenant(connection: Any, name: str) -> None:
+    """Make it, unless it is there. Raises: ConfigError while it is being removed."""
     await connection.execute(_Q["insert_tenant"], name)
+    if not await has_tenant(connection, name):
+        raise ConfigError(f"tenant {name} is being removed: wait until that is done, or take another name")
 
 
 async def has_tenant(connection: Any, name: str) -> bool:

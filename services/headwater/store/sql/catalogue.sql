@@ -1,17 +1,18 @@
 -- name: tenants
 -- Tenants that the transaction sees, by name, after $1; at most $2.
-SELECT name, settings, created_at FROM tenant WHERE ($1::text IS NULL OR name > $1) ORDER BY name LIMIT $2
+SELECT name, settings, created_at, ending_at FROM tenant WHERE ($1::text IS NULL OR name > $1) ORDER BY name LIMIT $2
 
 -- name: tenant
-SELECT name, settings, created_at FROM tenant WHERE name = $1
+SELECT name, settings, created_at, ending_at FROM tenant WHERE name = $1
 
 -- name: make_tenant
 -- No row when the name is taken.
-INSERT INTO tenant (name, settings) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING name, settings, created_at
+INSERT INTO tenant (name, settings) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING name, settings, created_at, ending_at
 
 -- name: change_tenant
--- Settings are merged; null takes one away.
-UPDATE tenant SET settings = jsonb_strip_nulls(settings || $2) WHERE name = $1 RETURNING name, settings, created_at
+-- Settings are merged; null takes one away. None of what is being removed.
+UPDATE tenant SET settings = jsonb_strip_nulls(settings || $2) WHERE name = $1 AND ending_at IS NULL
+RETURNING name, settings, created_at, ending_at
 
 -- name: keys
 -- Keys that the transaction sees, by id, after $1; at most $2; of tenant $3 where it is given.

@@ -5,7 +5,8 @@ INSERT INTO tenant (name) VALUES ($1) ON CONFLICT DO NOTHING
 SELECT name, created_at FROM tenant ORDER BY name
 
 -- name: has_tenant
-SELECT 1 FROM tenant WHERE name = $1
+-- One that is being removed is there no more.
+SELECT 1 FROM tenant WHERE name = $1 AND ending_at IS NULL
 
 -- name: insert_key
 INSERT INTO api_key (id, tenant, name, digest, scopes, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
