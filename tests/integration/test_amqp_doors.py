@@ -193,3 +193,24 @@ async def test_a_plain_client_hands_in_an_event_and_it_goes_the_way_of_webhooks(
     counted = (await office.get("/endpoints/hooks/stats")).json
     assert counted["verified"] == 2
     assert (await office.get("/dead-letters")).json["items"] == []
+
+
+async def test_the_broker_lets_a_removed_tenants_user_in_no_more(office: Office, rabbit: str) -> None:
+    other = await the_user(office, rabbit)
+    await office.post("/tenants", {"name": "acme"})
+    made = await office.post("/tenants/acme/broker-user")
+    acme = as_user(rabbit, made.json["user"], made.json["password"])
+
+    def is_let_in(parameters: pika.ConnectionParameters) -> bool:
+        try:
+            with channel(parameters):
+                return True
+        except pika.exceptions.AMQPError:
+            return False
+
+    before = await asyncio.to_thread(is_let_in, acme)
+    removed = await office.ask("DELETE", "/tenants/acme")
+
+    assert (before, removed.status) == (True, 204)
+    assert not await asyncio.to_thread(is_let_in, acme)
+    assert await asyncio.to_thread(is_let_in, other)

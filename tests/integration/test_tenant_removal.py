@@ -202,14 +202,14 @@ async def test_what_came_behind_the_look_goes_by_a_second_one_unless_the_name_is
             await with_table(connection, name)
         await made(office, "again")
         await removal.look(never)
-        too_early = (await rows_of(connection, "acme"))["run"]
+        too_early = (await rows_of(connection, "acme"))["run"], await has_schema(connection, "acme")
         await connection.execute(
             "UPDATE ended_tenant SET ended_at = now() - make_interval(secs => $1)", LATE_S + 1
         )
 
         await removal.look(never)
 
-        assert too_early == 1
+        assert too_early == (1, False)
         assert (await rows_of(connection, "acme"))["run"] == 0
         assert (await rows_of(connection, "again"))["run"] == 1
         assert (await has_schema(connection, "acme"), await has_schema(connection, "again")) == (False, True)
@@ -369,3 +369,46 @@ def test_a_manifest_is_refused_while_its_tenant_is_being_removed(
 
     assert code != 0
     assert "tenant acme is being removed" in told
+
+
+async def test_a_tenant_that_everybody_works_for_goes_and_the_work_of_others_goes_on(database: str) -> None:
+    async with AsyncExitStack() as stack:
+        bus = MemoryBus()
+        spine = await stack.enter_async_context(open_spine(database, bus))
+        office = await stack.enter_async_context(open_office(database, bus, works=True))
+        for name in ("acme", "other"):
+            await made(office, name)
+            await spine.apply(
+                manifest(destination={"table": "orders"}).replace("{", f'{{"tenant": "{name}", ', 1)
+            )
+        door = await stack.enter_async_context(receiving(spine))
+        await stack.enter_async_context(working(spine))
+        taken = {"acme": 0, "other": 0}
+
+        async def send(name: str, first: int) -> None:
+            for number in range(first, first + 100):
+                status, *_ = await door.send(f"/in/{name}/orders", {"id": number})
+                assert status in {202, 404}
+                taken[name] += status == 202
+
+        async with asyncio.TaskGroup() as senders:
+            for first in (0, 100, 200):
+                senders.create_task(send("acme", first))
+                senders.create_task(send("other", first))
+            await spine.until("SELECT 1 FROM delivery WHERE tenant = 'acme'")
+            removed = await office.ask("DELETE", "/tenants/acme?cascade=true")
+
+        await spine.until("SELECT 1 FROM ended_tenant WHERE name = 'acme'")
+        await spine.until("SELECT 1 FROM delivery WHERE tenant = 'other' HAVING count(*) = 300")
+        await bus.idle()
+        async with superuser(database) as connection:
+            await connection.execute(
+                "UPDATE ended_tenant SET ended_at = now() - make_interval(secs => $1)", LATE_S + 1
+            )
+            await Removal(office.worker, None).look(never)
+            assert removed.status in {202, 204}
+            assert taken["other"] == 300
+            assert set((await rows_of(connection, "acme")).values()) == {0}
+            assert not await has_schema(connection, "acme")
+            assert await connection.fetchval("SELECT count(*) FROM dead_letter") == 0
+            assert await connection.fetchval("SELECT count(*) FROM hw_other.orders") == 300

@@ -53,6 +53,7 @@ class Removal:
                 await self.remove(tenant, is_over)
             for tenant in late:
                 await self._sweep(tenant, is_over)
+            await self._drop_again(is_over)
         except Unavailable as error:
             logger.warning("removed tenants wait for the next look: %s", error)
         except Exception:
@@ -80,6 +81,17 @@ class Removal:
         if await self._empty(tenant, is_over):
             async with self._database.transaction() as connection:
                 await tenants.note_swept(connection, tenant)
+
+    async def _drop_again(self, is_over: IsOver) -> None:
+        """Drop tables that a persister made for a message of before: it knew the run from its first pages."""
+        async with self._database.transaction() as connection:
+            names = {schema_for(each): each for each in await tenants.ended(connection)}
+            if not names:
+                return
+            async with as_loader(connection):
+                found = await schemas.those_there(connection, names)
+        for schema in sorted(found):
+            await self._drop_tables(names[schema], is_over)
 
     async def _empty(self, tenant: str, is_over: IsOver) -> bool:
         """Remove rows and tables of the tenant; False when it was over before."""

@@ -57,6 +57,11 @@ async def gone(connection: Any, names: Collection[str]) -> frozenset[str]:
     return frozenset(row["name"] for row in await connection.fetch(_Q["gone"], sorted(names)))
 
 
+async def ended(connection: Any) -> Sequence[str]:
+    """Tenants that were removed and whose names are nobody's."""
+    return [row["name"] for row in await connection.fetch(_Q["ended"])]
+
+
 async def late(connection: Any, after_s: float) -> Sequence[str]:
     """Tenants that went `after_s` ago or earlier and were not looked through again since."""
     return [row["name"] for row in await connection.fetch(_Q["late"], after_s)]

@@ -1,6 +1,6 @@
 """Whole schemas of destination tables, removed. Tables go one by one, so that no transaction holds many locks."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from headwater.model.names import quote_identifier
@@ -11,10 +11,15 @@ SELECT c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.
  WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition
    AND c.relowner = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user) ORDER BY c.relname
 """
-_IS_OWN = """
-SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles r ON r.oid = n.nspowner
-                WHERE n.nspname = $1 AND r.rolname = current_user)
+_OWN = """
+SELECT n.nspname FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles r ON r.oid = n.nspowner
+ WHERE n.nspname = ANY($1::text[]) AND r.rolname = current_user
 """
+
+
+async def those_there(connection: Any, names: Collection[str]) -> frozenset[str]:
+    """Those of the schemas `names` that exist and belong to the current role."""
+    return frozenset(row["nspname"] for row in await connection.fetch(_OWN, sorted(names)))
 
 
 async def own_tables(connection: Any, schema: str) -> Sequence[str]:
@@ -31,6 +36,6 @@ async def drop_table(connection: Any, schema: str, table: str) -> None:
 
 async def drop_schema(connection: Any, schema: str) -> None:
     """With what others put into it; one that belongs to another role stays, as what is in it."""
-    if await connection.fetchval(_IS_OWN, schema):
+    if await those_there(connection, [schema]):
         async with impatient(connection):
             await connection.execute(f"DROP SCHEMA IF EXISTS {quote_identifier(schema)} CASCADE")

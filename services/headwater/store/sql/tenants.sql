@@ -40,6 +40,10 @@ SELECT finish_tenant($1)
 SELECT name FROM tenant WHERE name = ANY($1::text[]) AND ending_at IS NOT NULL
 UNION SELECT name FROM ended_tenant WHERE name = ANY($1::text[])
 
+-- name: ended
+-- Tenants that were removed and whose names are nobody's.
+SELECT name FROM ended_tenant ORDER BY name
+
 -- name: late
 -- Tenants that went $1 seconds ago or earlier and were not looked through again since.
 SELECT name FROM ended_tenant
