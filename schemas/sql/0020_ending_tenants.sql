@@ -22,7 +22,7 @@ BEGIN
 END $$;
 CREATE TRIGGER tenant_begins AFTER INSERT ON tenant FOR EACH ROW EXECUTE FUNCTION tenant_begins();
 
--- Mark a tenant as ending: it has no keys, endpoints and due times any more. False when there is none. What the audit says
+-- Mark a tenant as ending: it has no keys and endpoints any more. False when there is none. What the audit says
 -- of the tenant itself belongs to nobody from now on, since it outlives it; the rest of its audit goes with it.
 CREATE FUNCTION end_tenant(of_tenant text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = headwater, pg_temp AS $$
@@ -44,14 +44,12 @@ BEGIN
     PERFORM set_config('headwater.actor', '', true);      -- what goes with it is told by that
     DELETE FROM api_key WHERE tenant = of_tenant;
     DELETE FROM endpoint WHERE tenant = of_tenant;
-    UPDATE schedule SET state = 'disabled', next_at = NULL WHERE tenant = of_tenant;
-    UPDATE backfill SET state = 'cancelled' WHERE tenant = of_tenant AND state = 'running';
     PERFORM pg_notify('headwater_config', of_tenant);
     RETURN true;
 END $$;
 
--- The tables, or partitions, that may hold rows of a tenant, with their size in blocks; runs first, so that services see
--- that they are gone. Where an index finds rows of the tenant, tables without any are left out.
+-- The tables, or partitions, that may hold rows of a tenant, with their size in blocks: schedules first, so that nothing
+-- is fired any more, then runs, so that services see that they are gone. Where an index finds rows of the tenant, tables without any are left out.
 CREATE FUNCTION tables_of_tenant(of_tenant text) RETURNS TABLE (name text, block_count bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = headwater, pg_temp AS $$
 DECLARE
@@ -64,7 +62,7 @@ BEGIN
                         WHERE i.indrelid = c.oid AND i.indkey[0] = a.attnum AND i.indpred IS NULL AND i.indisvalid)
           FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant' AND NOT a.attisdropped
          WHERE c.relnamespace = 'headwater'::regnamespace AND c.relkind = 'r'
-         ORDER BY c.relname !~ '^run_([0-9]{8}|default)$', c.relname
+         ORDER BY c.relname <> 'schedule', c.relname !~ '^run_([0-9]{8}|default)$', c.relname
     LOOP
         has_rows := block_count > 0;
         IF has_rows AND has_index THEN

@@ -86,6 +86,20 @@ async def test_every_tenant_table_forces_row_level_security(database: str) -> No
     assert unforced == []
 
 
+async def test_what_belongs_to_a_tenant_says_so_and_goes_with_it(database: str) -> None:
+    connection = await asyncpg.connect(database)
+    try:
+        rows = await connection.fetch(
+            "SELECT relname FROM pg_class c WHERE relnamespace = 'headwater'::regnamespace AND relkind IN ('r', 'p')"
+            " AND NOT relispartition AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid"
+            " AND a.attname = 'tenant' AND NOT a.attisdropped) ORDER BY relname"
+        )
+    finally:
+        await connection.close()
+
+    assert [row["relname"] for row in rows] == ["ended_tenant", "schema_migration", "tenant", "timer_memory"]
+
+
 async def test_the_api_role_sees_only_the_tenant_it_names(database: str) -> None:
     connection = await asyncpg.connect(
         database, server_settings={"role": "headwater_api", "search_path": "headwater"}
