@@ -15,6 +15,7 @@ from tests.bench.figures import Figure, ratio
 from tests.bench.house import House, Program, worker
 from tests.bench.timers_peer import PEER, peer_python
 
+from headwater.bus.port import Message
 from headwater.bus.rabbitmq import RabbitBus
 from headwater.contracts.timetable import timetable_of_times
 from headwater.control.schedule_preview import PreviewRequest, Wanted, preview_of
@@ -38,6 +39,7 @@ async def measure(house: House, *, quick: bool) -> list[Figure]:
         async with house.service(url, "timer") as timer:
             empty = await _lone(database, lone, "few")
             figures += _lateness("timers.lone", empty, "p50 <= 10 ms, p99 <= 50 ms")
+            figures += _lateness("timers.lone_confirm", await _lone_confirms(house.amqp_url, lone))
             figures.append(Figure("timers.idle_memory", "MiB", [timer.rss_mib()], "<= 60"))
             burst = await _burst(database, many, "burst")
             figures += _lateness(f"timers.{many}_at_once", burst, "p99 <= 600 ms")
@@ -95,12 +97,7 @@ async def _publisher_alone(amqp_url: str, count: int) -> float:
     bus = RabbitBus(amqp_url)
     await bus.open()
     try:
-        messages = [
-            message_of(
-                {"id": derive_key_id(n), "attempt": 1, "tenant": "default", "stream_version": UUID(int=n)}
-            )
-            for n in range(count)
-        ]
+        messages = [_due(number) for number in range(count)]
         began = time.perf_counter()
         results = []
         for start in range(0, count, 1000):
@@ -113,12 +110,40 @@ async def _publisher_alone(amqp_url: str, count: int) -> float:
         await bus.close()
 
 
+async def _lone_confirms(amqp_url: str, count: int) -> list[float]:
+    """Milliseconds until the broker has confirmed a `run.due`, with nothing before it: one each second."""
+    bus = RabbitBus(amqp_url)
+    await bus.open()
+    late = []
+    try:
+        for number in range(count):
+            await asyncio.sleep(1.0)
+            message = _due(number)
+            began = time.perf_counter()
+            await bus.publish(message)
+            late.append((time.perf_counter() - began) * 1000)
+    finally:
+        await bus.close()
+    return late
+
+
+def _due(number: int) -> Message:
+    return message_of(
+        {
+            "id": derive_key_id(number),
+            "attempt": 1,
+            "tenant": "default",
+            "stream_version": UUID(int=number),
+        }
+    )
+
+
 def _percentile(samples: list[float], percent: int) -> float:
     ordered = sorted(samples)
     return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
 
 
-def _lateness(name: str, samples: list[float], goal: str) -> list[Figure]:
+def _lateness(name: str, samples: list[float], goal: str = "") -> list[Figure]:
     return [
         Figure(f"{name}.p50", "ms", [_percentile(samples, 50)], goal),
         Figure(f"{name}.p99", "ms", [_percentile(samples, 99)], goal),

@@ -83,6 +83,11 @@ async def by_index(connection: Any) -> None:
     await connection.execute(_Q["by_index"])
 
 
+async def due_soon(connection: Any, in_s: float, limit: int) -> Sequence[Mapping[str, Any]]:
+    """As `claim_due`, what will be due in so many seconds, unlocked."""
+    return await connection.fetch(_Q["due_soon"], in_s, limit)  # type: ignore[no-any-return]
+
+
 async def claim_due(connection: Any, limit: int) -> Sequence[Mapping[str, Any]]:
     """Due schedules with the database's `now`, locked until the transaction ends.
 

@@ -6,11 +6,11 @@ that a boundary fired twice is one run. The database's clock decides what is due
 
 import asyncio
 import logging
-import math
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from headwater.model.clock_guard import ClockGuard
@@ -26,7 +26,10 @@ from headwater.timer.terms import Started
 
 logger = logging.getLogger("headwater.timer")
 BATCH = 500
-AHEAD_S = 0.02  # a look begins so long before: a database that slept takes its time for the first statement
+AHEAD_S = 0.06  # a look begins so long before: a machine that slept takes its time for all that it does first
+NAP_S = 0.001  # until shortly before it is due: who sleeps longer wakes late
+AWAKE_S = 0.003  # from then on the database is asked again and again: one that is awake answers at once
+FORESEEN = 50  # schedules whose firing is worked out before they are due
 SHARE = 100  # of one tenant in a claim at least, when more are due than one claim takes
 Row = Mapping[str, Any]
 _draw = random.random  # jitter needs no secrets
@@ -78,18 +81,37 @@ class Firing:
         caller announces them.
         """
         await schedules.by_index(connection)
+        since: datetime | None = None
         rows = await self._claim(connection)
         if not rows and (due_s := await self._due_s(connection)) != 0:
             if due_s is None or due_s > AHEAD_S:
                 return Look(0, due_s)
-            await asyncio.sleep(math.ceil(due_s * 1000) / 1000)  # the loop's clock counts milliseconds
-            rows = await self._claim(connection)
+            rows, since = await self._at_its_time(connection, due_s)
         if not rows:
             return Look(0, 0.0)
         if not self._trusts(rows[0]["now"]):
             return Look(0, self._wait_s)  # the claim ends with the transaction
         # what is due next is asked for by the next look: these runs do not wait for the answer
-        return replace(await _fire(connection, rows, may_go=may_go), due_s=0.0)
+        return replace(await _fire(connection, rows, since, may_go=may_go), due_s=0.0)
+
+    async def _at_its_time(self, connection: Any, due_s: float) -> tuple[Sequence[Row], datetime | None]:
+        """What is due in `due_s` seconds, as soon as it is, and what else its firing asks for. The firing itself is
+        worked out before, since many a schedule is fired for the first time.
+        """
+        clock = asyncio.get_running_loop().time
+        due_at = clock() + due_s
+        soon = await schedules.due_soon(connection, due_s, FORESEEN)
+        since = await starts.open_since(connection, soon[0]["now"]) if soon else None
+        for row in soon:
+            if clock() > due_at - AWAKE_S:
+                break
+            _fired({**row, "now": row["next_at"]})  # what it comes to is remembered
+        while clock() < due_at - AWAKE_S:  # noqa: ASYNC110 - an instant is waited for
+            await asyncio.sleep(NAP_S)
+        rows: Sequence[Row] = ()
+        while not rows and clock() < due_at + AWAKE_S:
+            rows = await self._claim(connection)
+        return rows, since
 
     async def _due_s(self, connection: Any) -> float | None:
         """Seconds until the next schedule is due, None when none is; while the clock is not believed: until it is."""
@@ -126,14 +148,14 @@ class Firing:
         return not self._wait_s
 
 
-async def _fire(connection: Any, rows: Sequence[Row], *, may_go: bool) -> Look:
-    """Insert the runs of claimed schedules and write down how these go on."""
+async def _fire(connection: Any, rows: Sequence[Row], since: datetime | None = None, *, may_go: bool) -> Look:
+    """Insert the runs of claimed schedules and write down how these go on. `since`: see `starts.open_since`."""
     fired = [_fired(row) for row in rows]
     advances, started = _counted(
         fired, await judged(connection, [each for one in fired for each in one.started])
     )
     now = rows[0]["now"]
-    since = await starts.open_since(connection, now)
+    since = since or await starts.open_since(connection, now)
     going: list[Row] = []
     count = 0
     for place, side_by_side in enumerate(_parts(fired, started)):

@@ -110,7 +110,7 @@ class Timer:
             self._behind.set()
         if look.due_s == 0:
             return 0.0
-        return NET_S if look.due_s is None else min(max(look.due_s - AHEAD_S / 2, 0.001), NET_S)
+        return NET_S if look.due_s is None else min(max(look.due_s - AHEAD_S * 3 / 4, 0.001), NET_S)
 
     async def _fire_beside(self) -> float:
         """A second hand while more is due than a claim takes: one plans while the other waits for the database."""

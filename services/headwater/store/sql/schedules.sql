@@ -56,6 +56,15 @@ SELECT tenant, name, definition ->> 'streams' AS streams,
  WHERE state = 'active' AND next_at <= (SELECT clock_timestamp())
  ORDER BY next_at LIMIT $1 FOR UPDATE SKIP LOCKED
 
+-- name: due_soon
+-- As claim_due, what will be due in $1 seconds, without a lock: $2 at most.
+SELECT tenant, name, definition ->> 'streams' AS streams,
+       (definition - '{name,description,streams,notify,callback_url}'::text[])::text AS shape,
+       calendars::text AS calendars, next_at, fired_count, clock_timestamp() AS now
+  FROM schedule
+ WHERE state = 'active' AND next_at <= (SELECT clock_timestamp() + make_interval(secs => $1))
+ ORDER BY next_at LIMIT $2
+
 -- name: claim_due_fairly
 -- As claim_due where more are due than one claim takes: $2 of each tenant at most, those after tenant $3 first.
 SELECT d.*, clock_timestamp() AS now
