@@ -118,3 +118,12 @@ def test_a_cursor_that_is_missing_although_there_is_more_is_told() -> None:
     )
 
     assert page.warnings == ("cursor_absent",)
+
+
+def test_a_few_values_that_are_no_records_are_rejected_alone_and_a_list_of_them_is_the_wrong_list() -> None:
+    few = read({"items": ["a", "b"]})
+
+    assert (len(few.rejected), few.received_count) == (2, 2)
+    with pytest.raises(SourceError, match="leads to a list of str, and records are objects") as raised:
+        read({"items": ["a", "b", "c", "d", "e"]})
+    assert raised.value.kind == "records_missing"

@@ -28,7 +28,9 @@ _PREFIX = re.compile(rf"({_PLAIN.pattern})\s*[\[|]")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DEPTH = 4
 _SHOWN = 8
-ENOUGH = 5  # records that lack a field before the stream is taken to be wrong, and not the records
+ENOUGH = (
+    5  # records that lack a field, or are none, before the stream is taken to be wrong, and not the records
+)
 
 
 class FirstPage:
@@ -213,7 +215,7 @@ def _check_kinds(path: str | None, selected: Selected) -> None:
     """A list of what is no record, or an object whose members are the records. Raises: SourceError."""
     where, list_ = ("the answer", "") if path is None else (f"records.path {path!r}", path)
     kinds = {kind for one in selected.rejected if (kind := no_object_kind(one)) not in {None, "NoneType"}}
-    if kinds and len(selected.rejected) == selected.received_count:
+    if kinds and len(selected.rejected) == selected.received_count >= ENOUGH:
         raise SourceError(
             "records_missing",
             f"{where} leads to a list of {', '.join(sorted(map(str, kinds)))}, and records are objects; name the list "
