@@ -51,6 +51,17 @@ def to_utc(zone: ZoneInfo, wall: datetime, fold: int = 0) -> datetime:
     return (wall - offset_at(zone, wall, fold)).replace(tzinfo=UTC, fold=0)
 
 
+def first_without(zone: ZoneInfo, before: timedelta, low: datetime, high: datetime) -> datetime:
+    """The first whole second after `low` at which the zone's offset is no longer `before`; at `high` it is not."""
+    while high - low > _SECOND:
+        middle = low + (high - low) // 2 // _SECOND * _SECOND
+        if middle.astimezone(zone).utcoffset() == before:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
 def change_at(zone: ZoneInfo, wall: datetime) -> ClockChange | None:
     """The change that makes `wall` (naive) missing or ambiguous; None for a plain time."""
     before, after = offset_at(zone, wall, 0), offset_at(zone, wall, 1)
@@ -58,12 +69,7 @@ def change_at(zone: ZoneInfo, wall: datetime) -> ClockChange | None:
         return None
     # PEP 495: for such a time fold 0 and 1 give the offsets before and after the change, so it lies between.
     low, high = sorted(((wall - before).replace(tzinfo=UTC), (wall - after).replace(tzinfo=UTC)))
-    while high - low > _SECOND:
-        middle = low + (high - low) // 2 // _SECOND * _SECOND
-        if middle.astimezone(zone).utcoffset() == before:
-            low = middle
-        else:
-            high = middle
+    high = first_without(zone, before, low, high)
     local = high.replace(tzinfo=None)
     return ClockChange(high, local + min(before, after), local + max(before, after), is_gap=before < after)
 

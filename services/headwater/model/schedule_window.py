@@ -6,10 +6,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from headwater.model.calendar_rule import as_utc
-from headwater.model.schedule_clock import change_at, to_utc
+from headwater.model.schedule_clock import change_at, first_without, to_utc
 
 _DAY_S = 86_400
-_SECOND = timedelta(seconds=1)
 _DAYS = 15  # to look at: two weeks, since one day's window may be left out, and the day that they begin on
 
 
@@ -74,10 +73,4 @@ def _clock_back(zone: ZoneInfo, since: datetime, until: datetime) -> datetime | 
     after = high.astimezone(zone).utcoffset()
     if before is None or after is None or after >= before:
         return None
-    while high - low > _SECOND:
-        middle = low + (high - low) // 2 // _SECOND * _SECOND
-        if middle.astimezone(zone).utcoffset() == before:
-            low = middle
-        else:
-            high = middle
-    return high
+    return first_without(zone, before, low, high)
