@@ -169,24 +169,14 @@ def token_after(
     if following.place is None:
         return None
     is_new_slice = following.place.get("so_far") == {}  # its pages may well be those of the slice before
-    return Token(
-        following.place,
-        progress,
+    return replace(
+        told,
+        place=following.place,
+        progress=progress,
         first_digest="" if is_new_slice else told.first_digest or selected.digest,
         last_digest="" if is_new_slice else selected.digest or told.last_digest,
-        began_s=told.began_s,
-        since=told.since,
-        base_number=told.base_number,
-        base_received=told.base_received,
-        parent=told.parent,
-        level=told.level,
-        until=told.until,
-        since_id=told.since_id,
-        seen=told.seen,
-        is_slice=told.is_slice,
-        edge=told.edge,
-        has_ties=told.has_ties,
-        columns=told.columns,
+        planned=0,
+        step=0,
     ).to_wire()
 
 

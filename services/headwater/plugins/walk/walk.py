@@ -151,21 +151,17 @@ class Walk:
         `parent`: the values of its parent's record as they are now.
         """
         told = Token.from_wire(token)
-        return Token(
-            told.place,
-            told.progress,
+        return replace(
+            told,
+            first_digest="",
+            last_digest="",
             began_s=round(now.timestamp(), 3) if began_s is None else began_s,
-            since=told.since,
+            planned=0,
+            step=0,
             base_number=told.progress.number,
             base_received=told.progress.received,
             parent=told.parent if parent is None else parent,
-            level=told.level,
-            until=told.until,
-            since_id=told.since_id,
-            seen=told.seen,
-            is_slice=told.is_slice,
-            edge=told.edge,
-            columns=told.columns,
+            has_ties=False,
         ).to_wire()
 
     def slices(
