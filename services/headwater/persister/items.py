@@ -52,8 +52,6 @@ class Hand:
         """Those of `messages`, which were handled, whose key has another one: each is to settle one of its key."""
         if not self.taken:
             return []
-        if not self.taken:
-            return []
         settled = dict(self.taken)
         left = []
         for message in messages:

@@ -218,9 +218,7 @@ def _plain_properties(header: bytes, flags: int) -> Properties | None:
 def _texts(come: bytes, at: int, end: int) -> tuple[dict[str, str] | None, bool]:
     """The table between `at` and `end`, None when not all of its values are texts; and whether it is plain."""
     found = {}
-    text = come[at:end].decode(
-        "latin-1"
-    )  # names and values are cut out of it as they are, where all is ASCII
+    text = come[at:end].decode("latin-1")  # names and values are cut out of it, where all is ASCII
     begin = at
     while at < end:
         value = at + 1 + come[at]
