@@ -7,13 +7,11 @@ from headwater.contracts.codec import loads
 from headwater.contracts.messages import BatchReady
 from headwater.contracts.source import StreamDefinition
 from headwater.model.errors import ContractError, Reject
+from headwater.persister.items import HAND_BYTES
 from headwater.store import payloads
 from headwater.store.database import Database
 from headwater.store.ledger import PageKey
 
-HAND_BYTES = (
-    32 * 1024 * 1024
-)  # of bodies that pages only name, in one transaction; a single larger one goes alone
 Work = tuple[PageKey, BatchReady, StreamDefinition]
 
 
