@@ -197,3 +197,26 @@ async def test_who_needs_a_database_that_says_nothing_is_answered_in_time(
             async with asyncio.timeout(60):
                 while (await door.send(ORDERS, body))[0] != 202:
                     pass
+
+
+async def test_a_secret_handed_over_to_a_database_that_says_nothing_is_answered_in_time(
+    killable_postgres: EmbeddedPostgres,
+) -> None:
+    async with open_spine(killable_postgres.url) as spine:
+        await spine.apply(manifest(scheme="asana", secrets=[]))
+        async with receiving(spine) as door:
+
+            async def shaken(number: int) -> tuple[int, str | None]:
+                told = {"X-Hook-Secret": f"secret-{number}"}
+                status, headers, _ = await door.send(ORDERS, b"", secret=None, headers=told)
+                return status, headers.get("Retry-After")
+
+            await asyncio.gather(*(spine.worker.execute("SELECT pg_sleep(0.1)") for _ in range(4)))
+            with asleep(killable_postgres):
+                answers, took = await timed(asyncio.gather(*(shaken(number) for number in range(20))))
+
+            assert set(answers) == {(503, "5")}
+            assert took < 2
+            async with asyncio.timeout(60):
+                while (await shaken(99))[0] == 503:
+                    pass

@@ -6,7 +6,6 @@ signature that does not verify, since its secret may be newer than the snapshot.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -144,8 +143,8 @@ class Endpoints:
 
     async def refresh(self, address: Address) -> None:
         """Read an endpoint anew that this receiver changed itself."""
-        with contextlib.suppress(Unavailable, TimeoutError):
-            await self._look_up(address.tenant, address.name)
+        task = self._begin(self._looked_up(address.tenant, address.name))
+        await asyncio.wait({task}, timeout=LOOK_UP_S)
 
     async def _look(self, name: Name, look: _Look) -> Address | None:
         await asyncio.sleep(max(0.0, self._read_at.get(name, 0.0) + LOOK_AGAIN_S - self._clock.monotonic()))

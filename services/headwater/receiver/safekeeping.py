@@ -21,6 +21,7 @@ from headwater.model.errors import Unavailable
 from headwater.model.ids import derive_id
 from headwater.receiver.intake import MAX_MESSAGE_BODY_BYTES, message_of
 from headwater.receiver.offers import PUBLISH_S, Offers
+from headwater.receiver.stragglers import Stragglers
 from headwater.store import ordering, outbox, payloads
 from headwater.store.bell import Bell
 from headwater.store.database import Database
@@ -32,12 +33,6 @@ SPOOL_BYTES = 64 * 1024 * 1024  # waiting for a commit
 SPOOL_WRITERS = 2
 MAX_LATE = 64  # transactions of ordered and large deliveries under way
 LOSSES_EVERY_S = 1.0
-
-
-def _looked_at(task: asyncio.Task[None]) -> None:
-    """Nobody waits for it any more: what became of it is as unknown as its caller was told."""
-    if not task.cancelled():
-        task.exception()
 
 
 class Kept(Enum):
@@ -73,7 +68,7 @@ class Safekeeping:
         self._database = database
         self._bell = bell
         self._losses = _Losses(clock)
-        self._late: set[asyncio.Task[None]] = set()
+        self._stragglers = Stragglers(MAX_LATE)
         self._spool: GroupCommit[OutboxRow] = GroupCommit(self._write, lambda row: len(row.body))
 
     @asynccontextmanager
@@ -141,26 +136,10 @@ class Safekeeping:
         return await self._written(write(), receipt, "the database took no webhook that has an order")
 
     async def _written(self, work: Coroutine[Any, Any, None], receipt: Receipt, what: str) -> Kept:
-        """Whether the work was done in its time. A database that does not answer lets go of nothing for seconds: nobody
-        waits for that, and while many do, no more are begun.
-        """
-        if len(self._late) >= MAX_LATE:
-            work.close()
-            return Kept.NOWHERE
-        task = asyncio.create_task(work, name="spool.database")
-        self._late.add(task)
-        task.add_done_callback(self._late.discard)
+        """Whether the work was done in its time."""
         try:
-            await asyncio.wait({task}, timeout=PUBLISH_S + SPOOL_S)
-        finally:
-            if not task.done():
-                task.cancel()
-                task.add_done_callback(_looked_at)
-        try:
-            if not task.done():
-                raise TimeoutError
-            task.result()
-        except (Unavailable, TimeoutError) as error:
+            await self._stragglers.within(PUBLISH_S + SPOOL_S, work)
+        except Unavailable as error:
             self._losses.tell(what, receipt.tenant, receipt.endpoint, error)
             return Kept.NOWHERE
         self._bell.ring()

@@ -15,12 +15,15 @@ from headwater.plugins.signatures.request import SignedRequest
 from headwater.receiver.address import Address
 from headwater.receiver.keys import ActiveKeys
 from headwater.receiver.refused import Refused, unavailable
+from headwater.receiver.stragglers import Stragglers
 from headwater.store import endpoints
 from headwater.store.database import Database
 from headwater.store.keyring import Keyring
 
 logger = logging.getLogger("headwater.receiver")
 CONFIRM_S = 2.0  # providers wait for 3 s and more
+KEEP_S = 1.0  # a secret that is handed over; with a look at the endpoint before and after it below the 2 s of an answer
+MAX_LATE = 8  # secrets on their way into a database that does not answer
 MAX_ANSWER_BYTES = 64 * 1024
 
 
@@ -31,6 +34,7 @@ class Handshakes:
         self._database = database
         self._keyring = keyring
         self._http = http
+        self._stragglers = Stragglers(MAX_LATE)
 
     async def answer(
         self, address: Address, request: SignedRequest, keys: ActiveKeys, verified_by: int | None
@@ -65,11 +69,7 @@ class Handshakes:
 
     async def _do(self, address: Address, answer: HandshakeAnswer) -> None:
         if answer.new_secret is not None:
-            async with self._database.transaction() as connection:
-                kept = await endpoints.keep_handshake_secret(
-                    connection, self._keyring, address.tenant, address.name, answer.new_secret
-                )
-            if not kept:
+            if not await self._stragglers.within(KEEP_S, self._keep(address, answer.new_secret)):
                 raise Refused(409, "The handshake was made already", "handshake", detail="made already")
             logger.info("endpoint %s/%s has the secret of its provider", address.tenant, address.name)
         if answer.fetch_url is not None:
@@ -87,6 +87,13 @@ class Handshakes:
                 raise unavailable("confirmation") from error
             if confirmed.status >= 300:
                 raise unavailable("confirmation")
+
+    async def _keep(self, address: Address, secret: Secret) -> bool:
+        """Keep the provider's secret; False when there is one already."""
+        async with self._database.transaction() as connection:
+            return await endpoints.keep_handshake_secret(
+                connection, self._keyring, address.tenant, address.name, secret
+            )
 
 
 def _secret_at(keys: ActiveKeys, place: int) -> Secret | None:
