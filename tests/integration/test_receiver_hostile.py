@@ -126,6 +126,26 @@ async def test_every_hostile_request_is_answered_or_cut_and_leaves_nothing(
             assert piece not in record.getMessage()
 
 
+@pytest.mark.parametrize("method", ["FOO", "post", "PROPFIND", "M-SEARCH", "X" * 64])
+async def test_a_method_that_nobody_knows_is_told_what_is_accepted(database: str, method: str) -> None:
+    async with open_spine(database) as spine:
+        await spine.apply(manifest(methods=["POST", "PUT"]))
+
+        async with receiving(spine) as door:
+            here = await talk(door.port, GOOD.replace(b"POST", method.encode(), 1))
+            nowhere = await talk(door.port, method.encode() + b" /in/default/no HTTP/1.1\r\nHost: x\r\n\r\n")
+            garbage = await talk(door.port, b"{oo /in/default/orders HTTP/1.1\r\nHost: x\r\n\r\n")
+            good = await talk(door.port, GOOD)
+
+        assert b" 405 " in here.partition(b"\r\n")[0], here
+        assert b"\r\nAllow: POST, PUT\r\n" in here
+        assert b" 404 " in nowhere.partition(b"\r\n")[0], nowhere
+        assert b" 400 " in garbage.partition(b"\r\n")[0], garbage
+        assert good.startswith(b"HTTP/1.1 202")
+        assert spine.metrics.refused.labels("method")._value.get() == 1
+        assert await queued(spine) == 1
+
+
 async def test_a_head_that_never_ends_is_cut(database: str) -> None:
     async with open_spine(database) as spine:
         await spine.apply(manifest())

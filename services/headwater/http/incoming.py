@@ -7,12 +7,14 @@ take a short way (`http.short`).
 
 import asyncio
 import logging
+import re
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import orjson
-from aiohttp import http_parser, web
+from aiohttp import http_exceptions, http_parser, web
+from yarl import URL
 
 from headwater.http.short import HELD_S, IDLE_S, Holding, ShortConnection, ShortWay
 
@@ -26,6 +28,10 @@ MAX_HEADERS = 128
 LINGER_S = 2.0  # a refused body is read on for so long, so that the sender sees the answer
 LINES_PER_S = 10  # about malformed requests
 Count = Callable[[str], None]
+# RFC 9112 §3: a method is any token, and case counts; the parser takes those outside its list for no HTTP.
+_ASKED = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) (/[!-~]*) HTTP/1\.[01]\r\n")
+_USUAL = (b"POST ", b"GET ", b"PUT ", b"HEAD ", b"PATCH ", b"DELETE ", b"OPTIONS ")
+_SEEN_BYTES = 2048  # of other requests' beginnings
 _LIMITS: Final[dict[str, Any]] = {
     "access_log": None,
     "auto_decompress": False,
@@ -48,12 +54,13 @@ def problem(status: int, title: str) -> web.Response:
 class _Connection(ShortConnection):
     """One connection. `head_since` is when the first byte of an unfinished head came; 0 when there is none."""
 
-    __slots__ = ("_guard", "head_since")
+    __slots__ = ("_beginning", "_guard", "head_since")
 
     def __init__(self, manager: web.Server, *, guard: "Guard", **limits: Any) -> None:
         super().__init__(manager, **limits)
         self._guard = guard
         self.head_since = 0.0
+        self._beginning = b""  # of a request that may be by a method which the parser does not know
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -72,12 +79,31 @@ class _Connection(ShortConnection):
 
     def go_long(self, data: bytes) -> None:
         began, self.held_since = self.held_since, 0.0
+        is_usual = data.startswith(_USUAL) or not self.long_is_idle()
+        self._beginning = b"" if is_usual else data[:_SEEN_BYTES]
         super().go_long(data)
         waiter = self._waiter
         if waiter is None or waiter.done():  # a request is under way, or was just completed
             self.head_since = 0.0
         elif self.head_since == 0.0:
             self.head_since = began or self._loop.time()
+
+    def _make_error_handler(
+        self, err_info: Any
+    ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+        """As the framework's, but the application is asked about a method that the parser does not know, since it can
+        say what is allowed there. The connection ends with the answer.
+        """
+        refuse = super()._make_error_handler(err_info)
+        answer, asked = self._request_handler, _ASKED.match(self._beginning)
+        if answer is None or asked is None or not isinstance(err_info.exc, http_exceptions.BadHttpMethod):
+            return refuse
+        method, target = (part.decode("ascii") for part in asked.groups())
+
+        async def ask(request: web.BaseRequest) -> web.StreamResponse:
+            return await answer(request.clone(method=method, rel_url=URL(target, encoded=True), headers={}))
+
+        return ask
 
     def handle_error(
         self,
