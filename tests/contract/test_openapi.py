@@ -9,9 +9,9 @@ from tests.contract.test_schemas import look_up, references
 from tests.support.office import open_office
 from tools.make_schemas import ROOT
 
-from headwater.control.frame import PARAMETERS
 from headwater.control.home import Overview
 from headwater.control.openapi import openapi_document
+from headwater.control.performing import PARAMETERS
 from headwater.control.route import SCOPES
 from headwater.control.routes import route_table
 

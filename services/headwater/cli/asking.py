@@ -25,7 +25,7 @@ from headwater.cli.opening import asker
 from headwater.cli.printing import print_fields, print_json, print_table, print_yaml, yaml_text
 from headwater.contracts.base import Closed
 from headwater.contracts.codec import dumps
-from headwater.control.frame import PARAMETERS
+from headwater.control.performing import PARAMETERS
 from headwater.control.problems import Refusal, body_faults, parameter_faults
 from headwater.control.route import Call, Desk, Handler, Listing, NoQuery
 from headwater.model.errors import ConfigError, HeadwaterError, Unavailable

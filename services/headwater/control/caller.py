@@ -40,11 +40,14 @@ def key_in(headers: Mapping[str, str]) -> str:
 
 async def authenticate(database: Database, headers: Mapping[str, str], scope: Scope) -> Acting:
     """Who asks, in which tenant. Raises: Refusal 401, 403, 404."""
-    shown = key_in(headers)
+    return await identify(database, key_in(headers), headers.get("X-Tenant"), scope)
+
+
+async def identify(database: Database, shown: str, named: str | None, scope: Scope) -> Acting:
+    """Whose key that is, acting in the tenant that is named, or its own. Raises: Refusal 401, 403, 404."""
     match = KEY_FORM.fullmatch(shown)
     if match is None:
         raise unauthorised(_WRONG)
-    named = headers.get("X-Tenant")
     wanted = DEFAULT_TENANT if named is None else named.strip()
     if TENANT_FORM.fullmatch(wanted) is None:
         wanted = ""  # no tenant can have it

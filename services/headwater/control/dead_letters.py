@@ -13,7 +13,6 @@ from headwater.control.problems import conflict, not_found
 from headwater.control.replaying import CannotReplayError, replay
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
 from headwater.control.starting import Starter
-from headwater.model.run import Trigger
 from headwater.store import catalogue, dead_letters
 
 State = Literal["open", "replayed", "discarded"]
@@ -107,7 +106,7 @@ async def show_dead_letter(desk: Desk, call: Call[NoQuery, None]) -> Reply:
 
 
 async def replay_dead_letter(desk: Desk, call: Call[NoQuery, None]) -> Reply:
-    starter = Starter(Trigger.API, call.started_by, f"replay-{call.id('letter')}")
+    starter = Starter(call.trigger, call.started_by, f"replay-{call.id('letter')}")
     async with desk.acting(call, admin=True) as connection:
         letter = await _found(connection, call)
         await _take(connection, letter, "replayed")

@@ -3,60 +3,31 @@
 import hashlib
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
-from pydantic import BaseModel, ValidationError
 
 from headwater.contracts.codec import dumps
 from headwater.control.caller import Acting, authenticate
-from headwater.control.paging import run_id
+from headwater.control.performing import checked_body, checked_path, checked_query, document_of, perform
 from headwater.control.problems import (
     SAFE_HEADERS,
     Refusal,
-    body_faults,
     invalid,
     not_found,
-    parameter_faults,
     problem_response,
     unavailable,
     unreadable,
-    with_causes,
 )
-from headwater.control.reading import BodyReader, json_document, manifest_text, query_values
-from headwater.control.route import NOBODY, Bytes, Call, Desk, Listing, ManifestText, Reply, Route
+from headwater.control.reading import BodyReader, json_document, manifest_text
+from headwater.control.route import NOBODY, Call, Desk, Listing, ManifestText, Reply, Route
 from headwater.http.expecting import close_if_waiting, put_off
 from headwater.model.errors import ConfigError, ContractError, Unavailable
 
 logger = logging.getLogger("headwater.control")
 API = "/api/v1"
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
-# What stands in a path, by the parameter's name: another form names nothing and costs no look-up.
-PARAMETERS: Mapping[str, re.Pattern[str]] = {
-    "run": _UUID,
-    "backfill": _UUID,
-    "delivery": _UUID,
-    "letter": _UUID,
-    "sent": _UUID,
-    "entry": _UUID,
-    "snapshot": _NAME,
-    "key": re.compile(r"[a-z0-9]{1,32}"),
-    "tenant": _NAME,
-    "source": _NAME,
-    "destination": _NAME,
-    "stream": _NAME,
-    "endpoint": _NAME,
-    "refusal": _UUID,
-    "replay": _UUID,
-    "preset": re.compile(r"[a-z0-9_-]{1,64}"),
-    "secret": re.compile(r"[A-Za-z0-9_./-]{1,200}"),  # with slashes (%2F): what was sealed in its place
-    "schedule": _NAME,
-    "calendar": _NAME,
-    "notification": _NAME,
-}
 _IN_PATH = re.compile(r"\{([a-z]+)\}")
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 AioHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -121,8 +92,8 @@ class Frame:
         acting = Acting(NOBODY, "", names_tenant=False)
         if route.scope is not None:
             acting = await authenticate(self._desk.database, request.headers, route.scope)
-        path = _path(request)
-        query = _query(route, request)
+        path = checked_path(request.match_info)
+        query = checked_query(route, list(request.rel_url.query.items()))
         key = _idempotency_key(request) if route.keyed else None
         body, digest = await self._body(route, request)
         call = Call(
@@ -136,7 +107,7 @@ class Frame:
             digest=digest,
             names_tenant=acting.names_tenant,
         )
-        return _response(route, request, await route.handler(self._desk, call))
+        return _response(route, request, await perform(self._desk, route, call))
 
     async def _body(self, route: Route, request: web.Request) -> tuple[Any, bytes]:
         if route.body is None:
@@ -144,43 +115,11 @@ class Frame:
         raw = await self._reader.read(request)
         if route.body is ManifestText:
             return manifest_text(request, raw), hashlib.sha256(raw).digest()
-        document = json_document(request, raw)
-        assert issubclass(route.body, BaseModel)
-        try:
-            body = route.body.model_validate(document)
-        except ValidationError as error:
-            faults = body_faults(error, document)
-            if not route.causes or not faults:
-                raise invalid("The body is not valid", faults) from None
-            told = with_causes(faults)
-            more = {name: told[0][name] for name in ("field", "position", "cause", "mend")}
-            raise invalid("The body is not valid", told, more=more) from None
-        return body, hashlib.sha256(dumps(body.model_dump(mode="python"))).digest()
+        return checked_body(route, json_document(request, raw))
 
 
 def _pattern(path: str) -> re.Pattern[str]:
     return re.compile("[^/]+".join(re.escape(part) for part in _IN_PATH.split(path)[::2]))
-
-
-def _path(request: web.Request) -> dict[str, str]:
-    """The path's parameters. Raises: Refusal 404 for one that nothing can be named by."""
-    values = dict(request.match_info)
-    for name, value in values.items():
-        if PARAMETERS[name].fullmatch(value) is None:
-            raise not_found(name)
-        if name == "run":
-            try:
-                run_id(value)
-            except ContractError:
-                raise not_found(name) from None
-    return values
-
-
-def _query(route: Route, request: web.Request) -> Any:
-    try:
-        return route.query.model_validate(query_values(request))
-    except ValidationError as error:
-        raise invalid("A parameter is not valid", parameter_faults(error)) from None
 
 
 def _idempotency_key(request: web.Request) -> str | None:
@@ -203,12 +142,8 @@ def _response(route: Route, request: web.Request, reply: Reply) -> web.Response:
     if route.answer is None or status == 204:
         return web.Response(status=status, headers=headers)
     value = reply.value
-    if isinstance(value, Listing):
-        if value.next is not None:
-            parameters = {**request.rel_url.query, "cursor": value.next}
-            headers["Link"] = f'<{request.rel_url.raw_path}?{urlencode(parameters)}>; rel="next"'
-        value = {"items": value.items, "next": value.next}
-    assert route.answer is not Bytes
-    assert issubclass(route.answer, BaseModel)
-    document = route.answer.model_validate(value).model_dump(mode="python", by_alias=True)
-    return web.Response(status=status, body=dumps(document), content_type=reply.content_type, headers=headers)
+    if isinstance(value, Listing) and value.next is not None:
+        parameters = {**request.rel_url.query, "cursor": value.next}
+        headers["Link"] = f'<{request.rel_url.raw_path}?{urlencode(parameters)}>; rel="next"'
+    body = dumps(document_of(route, reply))
+    return web.Response(status=status, body=body, content_type=reply.content_type, headers=headers)

@@ -16,6 +16,7 @@ from headwater.store.database import Database
 
 CHECK_S = 2.0  # longer is as good as away
 LINKS: Mapping[str, str] = {
+    "ui": "/ui/",
     "api": f"{API}/",
     "docs": "/docs",
     "openapi": f"{API}/openapi.json",

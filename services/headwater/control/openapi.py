@@ -9,7 +9,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 import headwater
-from headwater.control.frame import API, PARAMETERS
+from headwater.control.frame import API
+from headwater.control.performing import PARAMETERS
 from headwater.control.route import SCOPES, Bytes, ManifestText, Route
 
 _REFERENCE = "#/components/schemas/{model}"

@@ -75,16 +75,14 @@ def _too_large() -> Refusal:
 
 
 def json_document(request: web.Request, body: bytes) -> Any:
-    """The JSON document in the body, {} when there is none. Raises: Refusal 400, 415, 422."""
+    """The JSON document in the body, {} when there is none. Raises: Refusal 400, 415."""
     if not body.strip():
         return {}
     _check_type(request, _JSON, "send JSON as application/json")
     try:
-        document = codec.loads(body)
+        return codec.loads(body)
     except ContractError:
         raise unreadable("The body is not JSON") from None
-    refuse_unstorable(document)
-    return document
 
 
 def manifest_text(request: web.Request, body: bytes) -> str:
@@ -147,15 +145,3 @@ def text_fault(text: str) -> str | None:
     except UnicodeEncodeError:
         return "holds half a surrogate pair"
     return None
-
-
-def query_values(request: web.Request) -> dict[str, str]:
-    """The query's parameters. Raises: Refusal 422 for one that is given twice or cannot be held."""
-    values: dict[str, str] = {}
-    for name, value in request.rel_url.query.items():
-        fault = "is given twice" if name in values else text_fault(name) or text_fault(value)
-        if fault is not None:
-            shown = name if text_fault(name) is None else "?"
-            raise invalid("A parameter is not valid", [{"parameter": shown[:100], "detail": fault}])
-        values[name] = value
-    return values

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from headwater.bus.port import Bus
 from headwater.contracts.base import Closed
 from headwater.model.clock import Clock
+from headwater.model.run import Trigger
 from headwater.model.secret import Secret
 from headwater.plugins.notifiers.base import PLAIN_OFFICE, Office
 from headwater.store.bell import Bell
@@ -74,7 +75,8 @@ NOBODY = Caller("", "", frozenset())
 class Call(Generic[Query, Body]):
     """One request, read and checked. `tenant` is the one it acts in; `names_tenant` tells that X-Tenant was given.
 
-    `key` is the Idempotency-Key, `digest` the SHA-256 of what the body says. `headers` are the request's.
+    `key` is the Idempotency-Key, `digest` the SHA-256 of what the body says. `headers` are the request's. `trigger` is
+    what the runs that it starts were started by.
     """
 
     caller: Caller
@@ -86,6 +88,7 @@ class Call(Generic[Query, Body]):
     key: str | None = None
     digest: bytes = b""
     names_tenant: bool = False
+    trigger: Trigger = Trigger.API
 
     def id(self, name: str) -> UUID:
         """The path parameter `name`, which the frame knows to be an id."""

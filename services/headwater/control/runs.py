@@ -29,7 +29,7 @@ from headwater.control.starting import (
     rerun,
     start_run,
 )
-from headwater.model.run import RunState, Trigger
+from headwater.model.run import RunState
 from headwater.store import catalogue, runs
 from headwater.store.runs import COUNTS, Outcome, RunFilter
 
@@ -202,7 +202,7 @@ def _wanted(query: RunsQuery) -> RunFilter:
 
 
 async def create_run(desk: Desk, call: Call[NoQuery, RunRequest]) -> Reply:
-    starter = Starter(Trigger.API, call.started_by, call.key)
+    starter = Starter(call.trigger, call.started_by, call.key)
     try:
         async with desk.acting(call) as connection:
             run_id = await start_run(connection, call.tenant, call.body, starter)
@@ -270,7 +270,7 @@ async def cancel_run(desk: Desk, call: Call[NoQuery, None]) -> Reply:
 
 
 async def rerun_run(desk: Desk, call: Call[NoQuery, None]) -> Reply:
-    starter = Starter(Trigger.API, call.started_by, call.key)
+    starter = Starter(call.trigger, call.started_by, call.key)
     try:
         async with desk.acting(call) as connection:
             run_id = await rerun(connection, await _found(connection, call), starter)

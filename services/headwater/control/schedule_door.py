@@ -17,7 +17,6 @@ from headwater.control.runs import key_reused, run_view
 from headwater.control.schedule_verbs import NoScheduleError, NotInStateError, PastError, Wanted
 from headwater.control.schedules import schedule_view
 from headwater.control.starting import KeyReusedError, NotStartableError, Starter, UnknownStreamError
-from headwater.model.run import Trigger
 from headwater.store import catalogue, runs
 
 Note = Annotated[str | None, Field(max_length=1000, description="Why; shown as `state_reason`.")]
@@ -118,7 +117,7 @@ async def reset_schedule_failures(desk: Desk, call: Call[NoQuery, None]) -> Repl
 
 async def run_schedule(desk: Desk, call: Call[NoQuery, StartNow]) -> Reply:
     wanted = Wanted(call.body.parameters, call.body.mode, call.body.force)
-    starter = Starter(Trigger.API, call.started_by, call.key)
+    starter = Starter(call.trigger, call.started_by, call.key)
     try:
         async with desk.acting(call) as connection:
             started = await verbs.run_now(connection, call.tenant, call.path["schedule"], wanted, starter)

@@ -19,6 +19,7 @@ from headwater.control.problems import SAFE_HEADERS
 from headwater.control.removing import Removal
 from headwater.control.route import Desk, Reply
 from headwater.control.routes import route_table
+from headwater.control.ui.routes import ui_routes
 from headwater.model.clock import Clock
 from headwater.model.errors import Unavailable
 from headwater.model.secret import Secret
@@ -67,13 +68,14 @@ class Control:
         self._door = Door(worker, bell)
 
     def routes(self) -> Sequence[web.RouteDef]:
-        """The API, its description, and the front page."""
+        """The API, its description, the front page, and the web UI."""
         return [
             web.get(
                 f"{API}/openapi.json", _described(lambda: Reply(raw=dumps(openapi_document(self._table))))
             ),
             web.get("/docs", _described(lambda: docs_page(self._table))),
             *Frame(self._desk, self._table).route_defs(),
+            *ui_routes(self._desk, self._table),
         ]
 
     async def ready(self) -> str | None:

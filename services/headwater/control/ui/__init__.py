@@ -1,0 +1,1 @@
+"""The web UI: pages made here, without scripts, of what the API's own routes answer."""

@@ -1,0 +1,125 @@
+"""What is around every page: head, navigation, what was just done; and pages that stand alone."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from aiohttp import web
+
+from headwater.control.problems import SAFE_HEADERS
+from headwater.control.route import Scope
+from headwater.control.ui.markup import NOTHING, Content, Markup, element, text
+from headwater.control.ui.parts import link, note, quiet
+from headwater.control.ui.sheet import TOKEN, hidden
+from headwater.control.ui.style import STYLE, content_policy
+from headwater.control.ui.visit import ROOT, View, Visit
+
+SECTIONS: Final[tuple[tuple[str, str, Scope], ...]] = (
+    ("", "Overview", "read"),
+    ("streams", "Streams", "read"),
+    ("runs", "Runs", "read"),
+)
+# What an address may say was done: words of ours, never those of the address.
+DONE: Final[Mapping[str, str]] = {
+    "started": "Started. It waits for its turn, then runs.",
+    "started-many": "Started: one run for each stream.",
+    "cancelled": "Cancelled. What was loaded stays; nothing more is.",
+    "enabled": "Enabled.",
+    "disabled": "Disabled. Runs that wait or run go on.",
+    "paused": "Paused. Runs that wait or run go on.",
+    "resumed": "Resumed. What was due meanwhile is left out.",
+    "reset": "Failures in a row are counted anew.",
+    "replay": "It is done again from its original bytes.",
+    "replayed": "It goes its way again.",
+    "discarded": "Discarded.",
+    "redelivered": "It is sent again, under its own id.",
+}
+
+
+def shown(visit: Visit, view: View) -> web.Response:
+    """The page with all that is around it."""
+    done = DONE.get(visit.query.get("done", ""))
+    said = NOTHING if done is None else element("p", done, class_="note good", role="status")
+    body = text((_head(visit, view.section), element("main", said, view.body)))
+    refresh = None if view.refresh_s is None else f"{view.refresh_s};url={visit.here()}"
+    return document(f"{view.title} · {visit.tenant}", body, status=view.status, refresh=refresh)
+
+
+def _head(visit: Visit, section: str) -> Markup:
+    caller = visit.acting.caller
+    tenant: Content = visit.tenant
+    if caller.is_global:
+        tenant = link(f"{ROOT}/", visit.tenant)
+    top = element(
+        "div",
+        link("/", element("b", "headwater")),
+        element("span", quiet("tenant "), tenant),
+        element("span", quiet(caller.actor), logout(visit.session.token), class_="end"),
+    )
+    items = [
+        link_to(visit.link(path) if path else visit.link(), title, is_here=path == section)
+        for path, title, scope in SECTIONS
+        if visit.may(scope)
+    ]
+    return element("header", top, element("nav", items, aria_label="Sections"))
+
+
+def link_to(where: str, title: str, *, is_here: bool) -> Markup:
+    return element("a", title, href=where, aria_current="page" if is_here else None)
+
+
+def logout(token: str) -> Markup:
+    """The button that ends the session."""
+    return element(
+        "form",
+        hidden(TOKEN, token),
+        element("button", "Log out", type="submit"),
+        method="post",
+        action=f"{ROOT}/logout",
+        class_="bare",
+    )
+
+
+def alone(title: str, *content: Content, status: int = 200, refresh: str | None = None) -> web.Response:
+    """A page outside of any tenant."""
+    return document(title, element("main", *content), status=status, refresh=refresh)
+
+
+def refused(status: int, title: str, detail: str, faults: Sequence[str] = ()) -> web.Response:
+    """A page that says no, why, and where to go on."""
+    return alone(
+        title,
+        element("h1", title),
+        note(detail, tone="bad"),
+        element("ul", [element("li", fault) for fault in faults]) if faults else NOTHING,
+        element("p", link(f"{ROOT}/", "To the overview")),
+        status=status,
+    )
+
+
+def document(title: str, body: Markup, *, status: int = 200, refresh: str | None = None) -> web.Response:
+    """The whole document; its policy lets forms go here where there are any."""
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("title", f"{title} · headwater"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        NOTHING if refresh is None else element("meta", http_equiv="refresh", content=refresh),
+        element("style", Markup(STYLE)),
+    )
+    page = "<!doctype html>" + element("html", head, element("body", body), lang="en")
+    headers = {
+        **SAFE_HEADERS,
+        "Content-Security-Policy": content_policy(has_forms="<form" in body),
+        # Pages of ours see where a form came from; nobody else does.
+        "Referrer-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+    }
+    return web.Response(
+        status=status, body=page.encode(), headers=headers, content_type="text/html", charset="utf-8"
+    )
+
+
+def moved(where: str) -> web.Response:
+    """Go there, by GET."""
+    return web.Response(status=303, headers={**SAFE_HEADERS, "Location": where})

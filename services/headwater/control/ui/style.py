@@ -1,0 +1,71 @@
+"""The one style sheet, named in the policy by its hash: nothing else on a page may style it, and nothing may script."""
+
+import base64
+import hashlib
+from typing import Final
+
+STYLE: Final = (
+    ":root{color-scheme:light dark;--ink:#1b2430;--paper:#fff;--quiet:#5b6775;--line:#dde3ea;--soft:#f4f6f9;"
+    "--link:#0b5cad;--good:#176f3d;--bad:#b3261e;--warn:#8a5a00;--busy:#0b5cad}"
+    "@media(prefers-color-scheme:dark){:root{--ink:#dfe6ee;--paper:#12161c;--quiet:#94a1b0;--line:#2c3643;"
+    "--soft:#1a2029;--link:#8ab8ff;--good:#6fd29a;--bad:#ff8f87;--warn:#e8bd66;--busy:#8ab8ff}}"
+    "*{box-sizing:border-box}"
+    "body{font:15px/1.5 system-ui,sans-serif;margin:0;color:var(--ink);background:var(--paper)}"
+    "a{color:var(--link);text-decoration:none}a:hover{text-decoration:underline}"
+    "header{border-bottom:1px solid var(--line);background:var(--soft);padding:.5rem 1rem}"
+    "header>div{display:flex;flex-wrap:wrap;gap:.25rem 1rem;align-items:center;max-width:80rem;margin:0 auto}"
+    "header .end{margin-left:auto;display:flex;gap:.75rem;align-items:center}"
+    "nav{display:flex;flex-wrap:wrap;gap:.1rem 1rem;max-width:80rem;margin:.35rem auto 0}"
+    "nav a[aria-current]{color:var(--ink);font-weight:600;border-bottom:2px solid var(--link)}"
+    "main{max-width:80rem;margin:0 auto;padding:1rem}"
+    "h1{font-size:1.45rem;margin:.2rem 0 .6rem;overflow-wrap:anywhere}"
+    "h2{font-size:1.1rem;margin:1.6rem 0 .5rem}p{margin:.4rem 0}"
+    ".quiet{color:var(--quiet)}.wide{overflow-x:auto}"
+    "table{border-collapse:collapse;width:100%}"
+    "th,td{text-align:left;vertical-align:top;padding:.3rem .9rem .3rem 0;border-bottom:1px solid var(--line)}"
+    "th{color:var(--quiet);font-weight:600;font-size:.87em;white-space:nowrap}"
+    "td.number,th.number{text-align:right;font-variant-numeric:tabular-nums}"
+    "td{overflow-wrap:break-word;max-width:36rem}"
+    "time{white-space:nowrap;font-variant-numeric:tabular-nums}"
+    "code,pre,textarea.code{font:.9em/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}"
+    "code{overflow-wrap:anywhere}"
+    "pre{background:var(--soft);border:1px solid var(--line);border-radius:4px;padding:.6rem;overflow:auto;"
+    "max-height:32rem;white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:isolate}"
+    "dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1.2rem;margin:.6rem 0}"
+    "dt{color:var(--quiet)}dd{margin:0;overflow-wrap:anywhere;min-width:0}"
+    ".badge{display:inline-block;border:1px solid currentColor;border-radius:999px;padding:0 .55em;font-size:.85em;"
+    "line-height:1.5;white-space:nowrap;color:var(--quiet)}"
+    ".good{color:var(--good)}.bad{color:var(--bad)}.warn{color:var(--warn)}.busy{color:var(--busy)}"
+    ".note{border-left:4px solid var(--link);background:var(--soft);padding:.5rem .8rem;margin:.6rem 0}"
+    ".note.good{border-color:var(--good);color:inherit}.note.bad{border-color:var(--bad);color:inherit}"
+    ".tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(8rem,1fr));gap:.6rem;margin:.6rem 0}"
+    ".tiles a,.tiles div{display:block;border:1px solid var(--line);border-radius:6px;padding:.5rem .7rem;"
+    "background:var(--soft)}.tiles a,.tiles div:not(.quiet){color:inherit}"
+    ".tiles b{display:block;font-size:1.35rem;font-variant-numeric:tabular-nums}"
+    "form.sheet{border:1px solid var(--line);border-radius:6px;padding:.7rem .9rem;margin:.6rem 0;max-width:42rem}"
+    "form.line{display:flex;flex-wrap:wrap;gap:.4rem .7rem;align-items:end;margin:.6rem 0}form.bare{display:inline}"
+    ".field{margin:0 0 .7rem}.line .field{margin:0}.field label{display:block;font-size:.9em;color:var(--quiet)}"
+    ".field .hint{font-size:.87em;color:var(--quiet)}.field .fault{color:var(--bad)}"
+    "input,select,textarea,button{font:inherit;color:inherit;background:var(--paper);border:1px solid var(--quiet);"
+    "border-radius:4px;padding:.3rem .5rem;max-width:100%}"
+    "textarea{width:100%}input[type=checkbox]{margin:0 .4rem 0 0}.field label.check{color:inherit}"
+    "button{background:var(--soft);cursor:pointer;padding:.3rem .9rem}"
+    "button.main{background:var(--link);border-color:var(--link);color:var(--paper)}"
+    "button.grave{border-color:var(--bad);color:var(--bad)}"
+    ":focus-visible{outline:2px solid var(--link);outline-offset:2px}"
+    "details{margin:.6rem 0}summary{cursor:pointer;color:var(--link)}"
+    ".acts{display:flex;flex-wrap:wrap;gap:.3rem .8rem;align-items:start;margin:.6rem 0}.acts details{margin:0}"
+    ".pager{margin:.8rem 0}"
+    ".login{max-width:30rem;margin:8vh auto 0}.login input[type=password]{width:100%}"
+    "@media(max-width:40rem){dl{grid-template-columns:1fr;gap:0}dd{margin:0 0 .5rem}main{padding:.7rem}}"
+)
+_HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+
+
+def content_policy(*, has_forms: bool) -> str:
+    """What a page may load and where its forms may go; none is shown inside another page."""
+    forms = "'self'" if has_forms else "'none'"
+    return (
+        f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action {forms}; "
+        "frame-ancestors 'none'"
+    )
