@@ -108,6 +108,44 @@ async def test_an_error_of_one_child_fails_the_run_and_the_next_attempt_is_whole
         assert await pairs(spine) == every(api)
 
 
+async def test_an_error_of_one_child_says_whose_it_is_and_how_such_parents_are_passed_over(
+    database: str,
+) -> None:
+    async with FamilyApi(users=3) as api, open_spine(database) as spine:
+        await apply(spine, api, USERS, posts())
+        api.status = {"/users/3/posts": 403}
+        async with working(spine):
+            failed = await run_once(spine)
+
+        assert (failed["state"], failed["error_kind"]) == ("failed", "http_403")
+        assert "(asked for the child of users with id=3)" in failed["error_message"]
+        assert "parent.skip_on_status: [403, 404, 410] passes such parents over" in failed["error_message"]
+
+
+async def test_a_parent_that_is_refused_is_passed_over_where_that_is_wanted_and_its_rows_are_not_taken_for_deleted(
+    database: str,
+) -> None:
+    destination = POSTS["destination"] | {"delete_missing": 1.0}  # type: ignore[operator]
+    async with FamilyApi(users=3) as api, open_spine(database) as spine:
+        parent = {"skip_on_status": [403, 404, 410]}
+        await apply(spine, api, USERS, posts(parent=parent, destination=destination))
+        async with working(spine):
+            await run_once(spine)
+            before = every(api)
+            api.status = {"/users/2/posts": 403}
+            api.posts["1"].append({"id": 199, "title": "new", "at": "2024-02-01T00:00:00Z"})
+            refused = await run_once(spine)
+            rows = await pairs(spine)
+            api.status = {"/users/2/posts": 404}
+            gone = await run_once(spine)
+
+        assert (refused["state"], refused["skipped"], refused["deleted"]) == ("succeeded", 1, 0)
+        assert refused["warnings"] == ["deletions_held_back", "parents_refused", "parents_skipped"]
+        assert rows == sorted([*before, (1, 199)])
+        assert (gone["state"], gone["deleted"], gone["warnings"]) == ("succeeded", 4, ["parents_skipped"])
+        assert {user for user, _ in await pairs(spine)} == {1, 3}
+
+
 async def test_no_more_walks_than_wanted_are_under_way_at_once(database: str) -> None:
     met = asyncio.Barrier(2)
 

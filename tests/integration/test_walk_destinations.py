@@ -4,6 +4,7 @@ import asyncio
 import hmac
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -384,6 +385,41 @@ async def test_rows_have_the_fields_that_were_asked_for_and_a_record_that_cannot
         }
         (kept,) = await spine.fetch("SELECT reason FROM rejected_record")
         assert kept["reason"] == "field 'price': 'a lot' is no decimal"
+
+
+async def test_a_decimal_is_numeric_and_a_text_stays_text_whatever_their_values_look_like(
+    database: str,
+) -> None:
+    shop = Shop(
+        [{"id": 1, "price": 1.5, "day": "2024-05-01"}, {"id": 2, "price": "0.1", "day": "2024-05-02"}]
+    )
+    manifest = MANIFEST.replace(
+        "records: {{path: items}}",
+        "records: {{path: items}}\n"
+        "        fields: {{id: {{type: integer}}, price: {{type: decimal}}, day: {{type: text}}}}",
+    )
+    async with TestServer(shop.app()) as server, open_spine(database) as spine:
+        destination = "{table: things, mode: merge, key: [id, day], delete_missing: 1}"
+        await spine.apply(manifest.format(base=server.make_url("/"), destination=destination, max_pages=9))
+        async with working(spine):
+            first = await run(spine)
+            shop.rows = [shop.rows[0], {"id": 3, "price": 12345678901234567890, "day": "2024-05-03"}]
+            second = await run(spine)
+
+        assert [first["warnings"], second["warnings"], second["deleted"]] == [[], [], 1]
+        types = await spine.fetch(
+            "SELECT attname AS name, format_type(atttypid, atttypmod) AS type FROM pg_attribute "
+            "JOIN pg_class c ON c.oid = attrelid AND c.relname = 'things' WHERE attname IN ('id', 'price', 'day')"
+        )
+        assert {one["name"]: one["type"] for one in types} == {
+            "id": "bigint",
+            "price": "numeric",
+            "day": "text",
+        }
+        assert [(one["price"], one["day"]) for one in await spine.rows_of("things", "id")] == [
+            (Decimal("1.5"), "2024-05-01"),
+            (Decimal(12345678901234567890), "2024-05-03"),
+        ]
 
 
 async def test_a_stream_without_records_and_destination_makes_its_call_and_keeps_a_masked_sample(

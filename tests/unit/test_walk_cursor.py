@@ -176,3 +176,26 @@ def test_newest_first_looks_back_where_it_is_told_to() -> None:
 
     assert field.known_from(_records("2024-05-01T12:00:00Z"), "2024-05-02T00:00:00Z") is None
     assert field.known_from(_records("2024-04-30T12:00:00Z"), "2024-05-02T00:00:00Z") == []
+
+
+@pytest.mark.parametrize(
+    ("form", "marks", "found"),
+    [
+        ("epoch_s", (1714521600, 9999999999), 1714521600),
+        ("epoch_s", ("1714521600", "9999999999"), "1714521600"),
+        ("epoch_s", (1714521600, 253402300799), 1714521600),  # 9999-12-31T23:59:59Z, which APIs call "never"
+        ("epoch_ms", (1714521600000, 253402300799000), 1714521600000),
+        ("epoch_s", (Decimal("1714521600.25"), 32503680000), Decimal("1714521600.25")),
+        ("iso", (1714521600, 4102444800), 1714521600),
+    ],
+)
+def test_a_number_of_the_far_future_is_never_taken_where_the_format_is_one_of_time(
+    form: str, marks: tuple[object, ...], found: object
+) -> None:
+    assert _field(format=form).highest(_records(*marks), NOW) == found
+
+
+@pytest.mark.parametrize("form", ["as_is", "integer"])
+@pytest.mark.parametrize("marks", [(5, 9876543210), ("5", "9876543210"), (1714521600, 253402300799)])
+def test_a_number_has_no_clock_where_the_format_is_none_of_time(form: str, marks: tuple[object, ...]) -> None:
+    assert _field(format=form).highest(_records(*marks), NOW) == marks[-1]

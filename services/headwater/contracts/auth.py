@@ -2,14 +2,20 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from headwater.contracts.base import Closed
 from headwater.contracts.naming import HeaderName, OptionalSecretText, SecretText
+from headwater.contracts.pagination import one_or_many
 
 SchemeWord = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~+/-]{0,32}$")]
 TokenUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s?#]+", max_length=2048)]
 Seconds = Annotated[int, Field(ge=1, le=366 * 86_400)]
+RefusalStatus = Annotated[int, Field(ge=400, le=499)]
+RefusalStatuses = Annotated[
+    tuple[RefusalStatus, ...],
+    BeforeValidator(one_or_many, json_schema_input_type=RefusalStatus | tuple[RefusalStatus, ...]),
+]
 
 
 class NoAuth(Closed):
@@ -62,6 +68,7 @@ class OAuth2Auth(Closed):
     """OAuth 2: client credentials, or a refresh token (`grant: refresh_token`), which may rotate.
 
     `client_in` says where id and secret of the client go; `params` are further fields of the token request.
+    `refresh_on_status`: answers beside 401 by which the API says that a token is over; it is renewed once for each.
     """
 
     type: Literal["oauth2"]
@@ -75,6 +82,7 @@ class OAuth2Auth(Closed):
     audience: str | None = None
     params: dict[str, str] = Field(default={})
     scheme: SchemeWord = "Bearer"
+    refresh_on_status: RefusalStatuses = ()
 
     @model_validator(mode="after")
     def _a_refresh_needs_a_token(self) -> Self:
@@ -86,7 +94,8 @@ class OAuth2Auth(Closed):
 class JwtAuth(Closed):
     """A signed assertion (RFC 7523) that is exchanged at `token_url`, or shown itself where there is none.
 
-    `claims` are added to iss, sub, aud, iat, exp and jti; `lifetime_s` is the assertion's.
+    `claims` are added to iss, sub, aud, iat, exp and jti; `lifetime_s` is the assertion's. `refresh_on_status`: as with
+    `oauth2`, where there is a `token_url`.
     """
 
     type: Literal["jwt"]
@@ -101,11 +110,16 @@ class JwtAuth(Closed):
     claims: dict[str, Any] = Field(default={})
     lifetime_s: Annotated[int, Field(ge=30, le=86_400)] = 300
     scheme: SchemeWord = "Bearer"
+    refresh_on_status: RefusalStatuses = ()
 
     @model_validator(mode="after")
     def _an_audience_is_known(self) -> Self:
         if self.token_url is None and self.audience is None:
             raise ValueError("without `token_url` give the `audience` of the assertion")
+        if self.token_url is None and self.refresh_on_status:
+            raise ValueError(
+                "`refresh_on_status` is for tokens that are asked for: give `token_url`, or leave it out"
+            )
         return self
 
 
@@ -114,6 +128,7 @@ class SessionAuth(Closed):
 
     `login_url` gets `json` (or `form`) and `headers`; `token_path` leads to the token in the answer (JMESPath),
     `expires_path` to its seconds of life, else `lifetime_s`. `template` makes the header's value of `{token}`.
+    `refresh_on_status`: answers beside 401 by which the API says that a token is over; there is one login for each.
     """
 
     type: Literal["session"]
@@ -126,6 +141,7 @@ class SessionAuth(Closed):
     lifetime_s: Seconds = 3600
     name: HeaderName = "Authorization"
     template: Annotated[str, StringConstraints(pattern=r"\{token\}", max_length=256)] = "Bearer {token}"
+    refresh_on_status: RefusalStatuses = ()
 
 
 Auth = Annotated[

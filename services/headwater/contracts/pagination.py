@@ -19,16 +19,15 @@ def _aware(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def _one_or_many(value: object) -> object:
+def one_or_many(value: object) -> object:
+    """A single number or text as a list of it."""
     return (value,) if isinstance(value, int | str) else value
 
 
 Statuses = Annotated[
-    tuple[Status, ...], BeforeValidator(_one_or_many, json_schema_input_type=Status | tuple[Status, ...])
+    tuple[Status, ...], BeforeValidator(one_or_many, json_schema_input_type=Status | tuple[Status, ...])
 ]
-Hosts = Annotated[
-    tuple[str, ...], BeforeValidator(_one_or_many, json_schema_input_type=str | tuple[str, ...])
-]
+Hosts = Annotated[tuple[str, ...], BeforeValidator(one_or_many, json_schema_input_type=str | tuple[str, ...])]
 
 
 class NoPagination(Closed):

@@ -16,10 +16,15 @@ CursorFormat = Literal["as_is", "iso", "date", "epoch_s", "epoch_ms", "integer"]
 
 
 class Graphql(Closed):
-    """A GraphQL query; the paginator's parameters go into its variables."""
+    """A GraphQL query; the paginator's parameters go into its variables.
+
+    `partial` is what becomes of an answer with `errors` beside its data: `fail` the run, or `keep` the records, with
+    the warning `graphql_partial` and a run that is never complete. Throttling is waited for either way.
+    """
 
     query: Annotated[str, StringConstraints(min_length=1, max_length=100_000)]
     variables: dict[str, Any] = Field(default={})
+    partial: Literal["fail", "keep"] = "fail"
 
 
 class Request(Closed):
@@ -90,7 +95,8 @@ class Incremental(Closed):
 
     `format` is how the parameter is written (default: as the field is). `lookback_s` asks again for the last
     seconds, for APIs that publish late. `order: desc` says that the newest come first: the walk ends where
-    the known begins. Values further ahead than `future_s` are never taken as the cursor. `end_param` asks for what is
+    the known begins. Instants further ahead than `future_s` are never taken as the cursor: ISO 8601, and numbers where
+    `format` is one of time (elsewhere a number has no clock, and the highest is taken). `end_param` asks for what is
     older than the end of the window that a run is for; `enabled: false` reads everything every time. `id` is the
     field that tells records of the same value apart (default: the destination's only key); the last one's is kept with
     the cursor, and asked for by `id_param`.
@@ -131,7 +137,8 @@ class Parent(Closed):
     `{parent.id}` (JMESPath behind `parent.`) in path, params, headers, json or the variables of graphql. `include`:
     fields of the parent that rows have too, as a list (`[id]` is the field `parent_id`) or a mapping of names to
     paths; in `fields` the parent is `_parent`. `parallel`: walks under way at once. `max_parents`: how many parents a
-    run takes. A parent whose first page is answered with one of `skip_on_status` is passed over with a warning.
+    run takes. A parent whose first page is answered with one of `skip_on_status` is passed over with a warning; where
+    that is neither 404 nor 410, rows that it does not bring are not taken for deleted.
     """
 
     stream: Annotated[str, StringConstraints(min_length=1, max_length=200)]

@@ -12,6 +12,7 @@ from headwater.model.errors import ConfigError, SourceError
 from headwater.model.http import Response
 from headwater.model.secret import Secret
 from headwater.plugins.auth import ACCESS_TOKEN
+from headwater.plugins.mapping import kinds_of
 from headwater.plugins.walk.family import Family, level_of
 from headwater.plugins.walk.page import Page
 from headwater.plugins.walk.preview import (
@@ -123,7 +124,7 @@ class _Look:
         return Preview(
             tuple(self.exchanges),
             ended,
-            columns_of_rows(self.rows),
+            columns_of_rows(self.rows, kinds_of(self.definition.stream.fields)),
             masked_rows(self.rows[:ROWS_SHOWN], self.hidden),
             self.suggestion,
         )

@@ -248,10 +248,10 @@ class Pages:
             if held is None or error.kind != "unauthorized":
                 raise
         held = await self._tokens.renewed(known, secrets, held)
-        return await self._ask(turn, known, secrets, held)
+        return await self._ask(turn, known, secrets, held, is_renewed=True)
 
     async def _ask(
-        self, turn: Turn, known: Known, secrets: Secrets, held: Held | None
+        self, turn: Turn, known: Known, secrets: Secrets, held: Held | None, *, is_renewed: bool = False
     ) -> tuple[Response, Page]:
         if held is not None:
             secrets = {**secrets, ACCESS_TOKEN: held.token.access}
@@ -266,7 +266,12 @@ class Pages:
             )
             await self._turns.take()
             page = known.walk.read(
-                turn.due.token, response, self._clock.now(), secrets, hidden=request.credentials.values()
+                turn.due.token,
+                response,
+                self._clock.now(),
+                secrets,
+                hidden=request.credentials.values(),
+                is_renewed=is_renewed,
             )
         except SourceError as error:
             self._breakers.failed(origin, error)

@@ -314,7 +314,7 @@ def _by_table(items: Sequence[Item], judged: Sequence[Judgement]) -> list[tuple[
                 continue  # sent, not loaded
             rows = by_destination.get(id(each.destination))
             if rows is None:
-                table = table_of(item.receipt.tenant, each.destination)
+                table = table_of(item.receipt.tenant, each.destination, each.kinds)
                 rows = by_destination[id(each.destination)] = by_table.setdefault(table, {})
             known = rows.get(place)
             records = [*known.records, *each.records] if known else each.records

@@ -13,14 +13,17 @@ from headwater.contracts.source import StreamDefinition
 from headwater.model.names import schema_for
 from headwater.plugins.destinations import Batch, Contract, Loaded, Mode, Plan, PostgresDestination, Table
 from headwater.plugins.destinations.role import as_loader
+from headwater.plugins.mapping import Kinds, kinds_of
 from headwater.store.database import Database
 from headwater.store.staging import Manner
 
 MAX_PREPARES = 5  # how often a table may change under one load before it is tried again later
 
 
-def table_of(tenant: str, destination: Destination) -> Table:
-    """The destination's table; it lives in a schema derived from the tenant. The destination has one."""
+def table_of(tenant: str, destination: Destination, kinds: Kinds = ()) -> Table:
+    """The destination's table; it lives in a schema derived from the tenant. The destination has one. `kinds` are those
+    that columns have at least.
+    """
     assert destination.table is not None
     return Table(
         schema_for(tenant),
@@ -33,6 +36,7 @@ def table_of(tenant: str, destination: Destination) -> Table:
         deleted_field=destination.deleted_field,
         delete_missing=destination.delete_missing,
         children=destination.children,
+        kinds=kinds,
     )
 
 
@@ -45,7 +49,7 @@ def table_of_run(definition: StreamDefinition, manner: Manner) -> Table | None:
     destination = definition.stream.destination
     if destination is None or destination.table is None or manner.mode == "dry_run":
         return None
-    table = table_of(definition.tenant, destination)
+    table = table_of(definition.tenant, destination, kinds_of(definition.stream.fields))
     if manner.force and manner.mode == "full":
         return table.rebuilt()
     has_cursor = manner.has_cursor or bool(definition.lineage)  # each parent has one of its own

@@ -7,9 +7,10 @@ from typing import Any
 from headwater.contracts.source import StreamDefinition
 from headwater.contracts.walking import Incremental
 from headwater.model.run import StopReason
-from headwater.persister.slicing import CURSOR_CHANGED, Slices, slices_of_attempt
+from headwater.persister.slicing import CURSOR_CHANGED, Slices, may_move, slices_of_attempt
 from headwater.plugins.paginators.base import WARNING_SHRANK
 from headwater.plugins.walk.boundary import joined, together
+from headwater.plugins.walk.hidden import WARNING_GRAPHQL
 from headwater.plugins.walk.judge import WARNING_UNCHANGED
 from headwater.plugins.walk.parents import WARNING_PARENTS_REJECTED
 from headwater.store import children, completion, cursors, slices
@@ -18,7 +19,7 @@ NONE_FOUND = "all_parents_skipped"
 ALL_ABSENT = "all_slices_absent"
 ALIKE = "slices_alike"
 INCOMPLETE = frozenset(
-    {"total_not_met", "limit_reached", "cursor_absent", NONE_FOUND}
+    {"total_not_met", "limit_reached", "cursor_absent", NONE_FOUND, WARNING_GRAPHQL}
 )  # warnings which say that there was more than came
 
 UNSEEN = frozenset({WARNING_PARENTS_REJECTED, WARNING_SHRANK, WARNING_UNCHANGED})  # not all was seen
@@ -83,10 +84,10 @@ async def move_cursor(
     A complete walk moves it to the highest value seen, and never back, unless the table was rebuilt. One that a limit
     ended moves it to the value below which everything was seen, where the stream's records ascend; elsewhere it stays,
     and the next run goes on where this one ended. Somebody who set or reset the cursor meanwhile is right. Runs for a
-    window of time, and those that load nothing, leave it alone.
+    window of time, those that load nothing, and those with records of which parts are missing, leave it alone.
     """
     rule = definition.stream.cursor_rule
-    if rule is None or run["mode"] == "dry_run" or run["time_window"] is not None:
+    if rule is None or not may_move(run):
         return frozenset()
     of = (run["tenant"], run["source"], run["stream"])
     value = _value(rule, run, walks, is_complete=is_complete)
@@ -105,7 +106,7 @@ async def move_parents(
 ) -> frozenset[str]:
     """Move the cursor of each parent whose walk saw everything, as `move_cursor` does for a stream."""
     rule = definition.stream.cursor_rule
-    if rule is None or run["mode"] == "dry_run" or run["time_window"] is not None:
+    if rule is None or not may_move(run):
         return frozenset()
     of = (run["tenant"], run["source"], run["stream"])
     if not await cursors.touch(connection, of, run["id"], run["cursor_version"]):

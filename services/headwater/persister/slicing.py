@@ -7,6 +7,7 @@ from typing import Any
 from headwater.contracts.source import StreamDefinition
 from headwater.model.run import StopReason
 from headwater.plugins.walk.boundary import joined
+from headwater.plugins.walk.hidden import WARNING_GRAPHQL
 from headwater.plugins.walk.slices import Gap, gaps_of, joined_gaps, kept, moment
 from headwater.plugins.walk.token import is_slice
 from headwater.store import cursors, slices
@@ -87,6 +88,13 @@ def _gap(walk: Mapping[str, Any], version: str) -> Gap:
     return Gap(bounds["from"], bounds["to"], walk["stop_reason"])
 
 
+def may_move(run: Mapping[str, Any]) -> bool:
+    """Whether the run may move its stream's cursor: not for a window of time, without loading anything, or where parts
+    of its records are missing.
+    """
+    return run["mode"] != "dry_run" and run["time_window"] is None and WARNING_GRAPHQL not in run["warnings"]
+
+
 async def move_past_slices(
     connection: Any, definition: StreamDefinition, run: Mapping[str, Any], ended: Slices
 ) -> frozenset[str]:
@@ -96,7 +104,7 @@ async def move_past_slices(
     reads from where the cursor stood.
     """
     rule = definition.stream.cursor_rule
-    if rule is None or run["mode"] == "dry_run" or run["time_window"] is not None:
+    if rule is None or not may_move(run):
         return frozenset()
     of = (run["tenant"], run["source"], run["stream"])
     is_rebuilt = run["mode"] == "full" and run["force"]

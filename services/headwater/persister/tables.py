@@ -16,6 +16,7 @@ from headwater.persister.rejections import WITHOUT_KEY
 from headwater.plugins.destinations import Closed, Mode, PostgresDestination
 from headwater.plugins.destinations.removal import HELD_BACK
 from headwater.plugins.destinations.role import as_loader
+from headwater.plugins.walk.skipping import WARNING_REFUSED
 from headwater.store import staging
 from headwater.store.database import Database
 from headwater.store.staging import Manner
@@ -24,6 +25,7 @@ logger = logging.getLogger("headwater.persister")
 REPLACEMENT_HELD_BACK = "replacement_held_back"
 LOOK_S = 5.0  # between two looks for what ended attempts left
 _AT_ONCE = 20
+_HOLDING = frozenset({WITHOUT_KEY, WARNING_REFUSED})  # warnings which say that what did not come may be there
 
 
 class RunTables:
@@ -57,7 +59,7 @@ class RunTables:
         if table.mode is Mode.REPLACE:
             if not saw_all:
                 return Closed(warnings=frozenset({REPLACEMENT_HELD_BACK}))
-        elif not saw_all or WITHOUT_KEY in run["warnings"]:
+        elif not saw_all or _HOLDING & {*run["warnings"]}:
             return Closed(warnings=frozenset({HELD_BACK}))
         async with as_loader(connection):
             closed = await self._destination.close_run(

@@ -8,19 +8,30 @@ import hmac
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from headwater.contracts.fields import RecordField
 from headwater.model.errors import ConfigError, ContractError, SourceError
+from headwater.model.infer import Kind
 from headwater.plugins.conversions import CONVERSIONS, KEEPS_EMPTY, CannotBeError, text_of
 from headwater.plugins.expressions import MISSING, Getter, compile_path, is_true
 from headwater.plugins.secret_text import Secrets, fill
 
 _STARS = "***"
+_KINDS = MappingProxyType({"decimal": Kind.NUMERIC, "text": Kind.TEXT})  # of what looks like less than it is
 _FIRST = re.compile(r'^(?:([A-Za-z_][A-Za-z0-9_]*)|"([^"\\]+)")(\.|$)')
 _PLAIN = re.compile(r'(?:[A-Za-z_][A-Za-z0-9_]*|"[^"\\]+")(?:\.(?:[A-Za-z_][A-Za-z0-9_]*|"[^"\\]+"))*')
 _REASON = 300
 Hide = Callable[[Any, Secrets], Any]
+Kinds = tuple[tuple[str, Kind], ...]  # by the names of fields
+
+
+def kinds_of(fields: Sequence[RecordField]) -> Kinds:
+    """What the columns of fields are at least, where their values do not tell: a decimal that a double would hold, a
+    text that is a date.
+    """
+    return tuple((rule.name, _KINDS[rule.type]) for rule in fields if rule.type in _KINDS and not rule.mask)
 
 
 @dataclass(frozen=True, slots=True)

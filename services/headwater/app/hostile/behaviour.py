@@ -59,6 +59,9 @@ class Behaviour:
     needs: str = ""  # the exact value of Authorization, else 401
     other: str = "http://127.0.0.1:9"  # base URL of another origin, for foreign links
     uses: int = 0  # how many requests an access token is good for (0: no token is asked for)
+    refusal: int = 401  # the status that says that a token is used up, and the header that says so too
+    challenge: str = ""
+    errors_on: tuple[int, ...] = ()  # pages of a GraphQL connection that have errors beside their records
     rotates: bool = False  # each refresh token is good once, and the answer to it names the next
 
 

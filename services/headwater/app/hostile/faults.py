@@ -138,6 +138,28 @@ FAULTS: Mapping[str, Case] = {
     "refresh_tokens_that_rotate": Case(
         Behaviour(uses=1, rotates=True), OFFSET, "empty_page", source=REFRESH, whole=True
     ),
+    "token_used_up_says_403_and_invalid_token": Case(
+        Behaviour(uses=1, refusal=403, challenge='Bearer realm="api", error="invalid_token"'),
+        OFFSET,
+        "empty_page",
+        source=REFRESH,
+        whole=True,
+    ),
+    "token_used_up_says_403": Case(
+        Behaviour(uses=1, refusal=403),
+        OFFSET,
+        "empty_page",
+        source={"auth": REFRESH["auth"] | {"refresh_on_status": 403}},
+        whole=True,
+    ),
+    "token_used_up_and_a_403_means_what_it_says": Case(
+        Behaviour(uses=2, refusal=403, challenge='Bearer error="insufficient_scope"'),
+        OFFSET,
+        "error:http_403",
+        ids=range(200),
+        source=REFRESH,
+        whole=True,
+    ),
     "token_refused_although_new": Case(
         Behaviour(uses=1, needs="Bearer other"),
         OFFSET,

@@ -7,6 +7,7 @@ from headwater.app.hostile.case import Case
 from headwater.app.hostile.catalogue import CASES
 
 _CUT = frozenset({"loop", "limit", "error"})
+_PARTS_MISSING = frozenset({"total_not_met", "graphql_partial"})
 
 
 def manifest_of(base: str, names: Iterable[str] = CASES) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def outcome_of(case: Case) -> dict[str, Any]:
     """How a run of the case is right to end. `rows` of a run that fails are at most those of the pages before."""
     reason, _, error = case.ends.partition(":")
     rejected = case.rejected + len(case.unstorable)
-    is_partial = reason in _CUT or "total_not_met" in case.warnings
+    is_partial = reason in _CUT or not _PARTS_MISSING.isdisjoint(case.warnings)
     state = "failed" if error else "partial" if is_partial else "succeeded"
     warnings = sorted(case.warnings | ({"rows_rejected"} if rejected else set()))
     return {

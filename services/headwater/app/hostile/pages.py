@@ -123,7 +123,7 @@ class Pages:
         if not rows and page > 1 and style.past_end == "null":
             list_ = None
         if style.style == "relay":
-            return _relay(rows, start + size, is_last=is_last)
+            return _relay(rows, start + size, is_last=is_last, has_errors=page in style.errors_on)
         whole = _enveloped(document, style, list_, drop=not rows and page > 1 and style.past_end == "absent")
         return written(whole, {**style.headers, **headers}, style, page)
 
@@ -167,11 +167,13 @@ class Pages:
         return f"{self.base}?{query}"
 
 
-def _relay(rows: list[Any], following: int, *, is_last: bool) -> web.Response:
-    """A GraphQL connection."""
+def _relay(rows: list[Any], following: int, *, is_last: bool, has_errors: bool) -> web.Response:
+    """A GraphQL connection, on some pages with errors beside it (GraphQL §7.1.2)."""
     edges = [{"node": row, "cursor": _cursor(row["id"], "plain")} for row in rows]
     page_info = {"hasNextPage": not is_last, "endCursor": _cursor(following, "plain")}
-    return web.json_response({"data": {"shop": {"items": {"edges": edges, "pageInfo": page_info}}}})
+    errors = {"errors": [{"message": "no stock", "path": ["shop", "items", "edges", 0, "node", "stock"]}]}
+    data = {"shop": {"items": {"edges": edges, "pageInfo": page_info}}}
+    return web.json_response({"data": data, **(errors if has_errors else {})})
 
 
 def _told(form: str, true: int, page: int) -> Any:

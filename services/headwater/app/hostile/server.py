@@ -58,7 +58,8 @@ class HostileApi:
         if behaviour.needs and request.headers.get("Authorization") != behaviour.needs:
             return web.json_response({"error": "who are you?"}, status=401)
         if behaviour.uses and not self._tokens.setdefault(name, Tokens(behaviour)).takes(request):
-            return web.json_response({"error": "token expired"}, status=401)
+            challenge = {"WWW-Authenticate": behaviour.challenge} if behaviour.challenge else {}
+            return web.json_response({"error": "no entry"}, status=behaviour.refusal, headers=challenge)
         pages = self._pages.setdefault(name, Pages(behaviour, f"{self.url(name)}/items"))
         answer = pages.answer(await _asked(request))
         if isinstance(answer, web.Response):

@@ -34,6 +34,7 @@ def child_table(table: Table, field: str) -> Table:
         Mode.DELETE_INSERT if is_keyed else Mode.APPEND,  # the mode gives it the index it needs
         tuple(PARENT + name for name in table.key) if is_keyed else (),
         contract=table.contract,
+        kinds=tuple((PARENT + name, kind) for name, kind in table.kinds if name in table.key),
         like=None if table.like is None else _child_name(table.like, field),
     )
 

@@ -160,10 +160,17 @@ def keys_only(table: Table, batches: Sequence[Batch]) -> tuple[Batch, ...]:
     )
 
 
-def evidence_of(table: Table, batches: Sequence[Batch], known: Mapping[str, Kind]) -> dict[str, Kind]:
-    """The kind of each field of the acceptable records; `known` kinds are widened by what is seen."""
+def evidence_of(table: Table, batches: Sequence[Batch], catalogue: Catalogue) -> dict[str, Kind]:
+    """The kind of each field of the acceptable records, which is at least what the table asks for; only where its
+    contract leaves columns as they are these are not asked for more.
+    """
     records = list(chain.from_iterable(batch.records for batch in batches))
-    return infer(acceptable(table, records), known)
+    evidence = infer(acceptable(table, records), known_kinds(catalogue))
+    fixed = frozenset() if table.contract is Contract.EVOLVE else frozenset(catalogue.holders.values())
+    for name, kind in table.kinds:
+        if name not in fixed and evidence.get(name, Kind.NULL) is not Kind.NULL:
+            evidence[name] = widen(evidence[name], kind)
+    return evidence
 
 
 def known_kinds(catalogue: Catalogue) -> dict[str, Kind]:

@@ -32,7 +32,7 @@ from headwater.plugins.destinations.ddl import relation
 from headwater.plugins.destinations.errors import translated
 from headwater.plugins.destinations.evolve import Known, evolve
 from headwater.plugins.destinations.loading import Tally, erase_rows, load_rows
-from headwater.plugins.destinations.planning import Plan, evidence_of, keys_only, known_kinds, make_plan
+from headwater.plugins.destinations.planning import EMPTY, Plan, evidence_of, keys_only, make_plan
 from headwater.plugins.destinations.removal import remove_missing, remove_of
 from headwater.plugins.destinations.rendering import select
 from headwater.plugins.destinations.staging import exchange
@@ -80,7 +80,7 @@ class PostgresDestination:
         known = self._recall(table)
         if known is None or table.mode is Mode.REPLACE or table.children or table.seen is not None:
             return None
-        evidence = evidence_of(table, batches, known_kinds(known.catalogue))
+        evidence = evidence_of(table, batches, known.catalogue)
         if evidence and known.needed(table, evidence):
             return None
         return make_plan(table, known.catalogue, evidence, batches)
@@ -89,7 +89,7 @@ class PostgresDestination:
         known = self._recall(table) or self._remember(
             table, Known(await read_catalogue(connection, table.schema, table.name))
         )
-        evidence = evidence_of(table, batches, known_kinds(known.catalogue))
+        evidence = evidence_of(table, batches, known.catalogue)
         if evidence and known.needed(table, evidence):
             known = self._remember(table, await evolve(connection, table, evidence))
         return make_plan(table, known.catalogue, evidence, batches)
@@ -177,7 +177,7 @@ class PostgresDestination:
             catalogue = await read_catalogue(connection, table.schema, table.name)
             if catalogue.oid and Known(catalogue).needed(table, {}).own:
                 catalogue = (await evolve(connection, table, {})).catalogue  # `_deleted_at`, for one
-            plan = make_plan(table, catalogue, evidence_of(table, batches, {}), batches)
+            plan = make_plan(table, catalogue, evidence_of(table, batches, EMPTY), batches)
             if all(name in plan.columns for name in table.key):
                 tally = await erase_rows(connection, plan, batches, selection)
             await self._remove_orphans(connection, table)
@@ -263,7 +263,7 @@ class PostgresDestination:
             return plan
         evidence: Mapping[str, Kind] = plan.evidence
         if not is_prepared:
-            evidence = evidence_of(table, batches, known_kinds(catalogue))
+            evidence = evidence_of(table, batches, catalogue)
         known = self._recall(table)
         if known is None or known.catalogue != catalogue:
             known = self._remember(table, Known(catalogue))

@@ -8,6 +8,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from headwater.model.errors import DestinationError, Later
+from headwater.model.infer import Kind
 from headwater.model.names import hashed_name, quote_identifier
 
 
@@ -46,6 +47,7 @@ class Table:
     With `delete_missing` the rows that a complete run did not bring are deleted, unless they are more than that
     share of all (0 to 1). Such runs, and those of mode replace, load into `for_run(…)`.
     The lists in the fields `children` become rows of tables of their own, named `<table>__<field>`.
+    `kinds` are those that the columns of fields have at least, whatever their values are.
     Raises: DestinationError when the definition cannot be.
     """
 
@@ -59,6 +61,7 @@ class Table:
     deleted_field: str | None = None
     delete_missing: float | None = None
     children: tuple[str, ...] = ()
+    kinds: tuple[tuple[str, Kind], ...] = ()
     like: str | None = None  # the table whose columns this one starts with
     stages: Mode | None = (
         None  # how the table of a run of mode replace is loaded; None: by its key, if it has one
@@ -129,7 +132,7 @@ class Table:
     def of_keys(self) -> "Table":
         """The table that notes which keys a run brought."""
         assert self.seen is not None
-        return Table(self.schema, self.seen, Mode.MERGE, self.key)
+        return Table(self.schema, self.seen, Mode.MERGE, self.key, kinds=self.kinds)
 
     def _helper(self, what: str, run_id: UUID, attempt: int) -> str:
         return hashed_name(f"_{self.name[:30]}_{what}", f"{self.name}\0{run_id}\0{attempt}", 12)

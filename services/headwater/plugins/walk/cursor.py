@@ -17,7 +17,8 @@ from headwater.plugins.instants import WRITERS, instant_of, instant_of_number, m
 Mark = str | int | float | Decimal
 _INSTANT, _NUMBER, _TEXT = 2, 1, 0  # kinds do not mix well; where they do, this is their order
 _SECONDS_FROM = 100_000_000  # 1973; smaller numbers are rather counts than instants
-_EPOCHS = frozenset({"epoch_s", "epoch_ms"})
+_OF_TIME = frozenset({"iso", "date", "epoch_s", "epoch_ms"})  # formats that read a number as an instant
+_YEAR_5138, _YEAR_9999 = 100_000_000_000, 253_402_300_799  # in seconds; between them stand ends of all time
 
 
 def order_of(mark: Mark) -> tuple[int, Any]:
@@ -104,7 +105,9 @@ class CursorField:
         return self._config.start
 
     def highest(self, records: Iterable[Any], now: datetime) -> Mark | None:
-        """The highest mark in `records`. Instants further ahead than the stream allows are passed over."""
+        """The highest mark in `records`. Instants further ahead than the stream allows are passed over: ISO 8601, and
+        numbers where the stream's format is one of time. Other numbers have no clock.
+        """
         marks = [self._field(record) for record in records]
         top = highest(marks)
         latest = now + timedelta(seconds=self._config.future_s)
@@ -214,9 +217,13 @@ class CursorField:
             raise SourceError("cursor_unusable", f"the cursor {since!r:.60} is out of range") from error
 
     def _is_after(self, mark: Mark, latest: datetime) -> bool:
-        if not isinstance(mark, str) and self._config.format not in _EPOCHS:
-            return False
-        moment = _moment_of(mark)
+        moment = instant_of(mark) if isinstance(mark, str) else None
+        if moment is None and self._config.format in _OF_TIME:
+            moment = _moment_of(mark)
+            order = order_of(mark)
+            # read as milliseconds these are of the seventies, and no API's news; as seconds they are its "never"
+            if order[0] == _NUMBER and _YEAR_5138 <= order[1] <= _YEAR_9999:
+                return True
         return moment is not None and moment > latest
 
 

@@ -16,6 +16,7 @@ _TEXT_CHARACTERS = 200
 _LIMITED = ("THROTTLED", "RATE_LIMIT", "TOO_MANY", "MAX_COST")
 _PASSING = ("INTERNAL", "TIMEOUT", "UNAVAILABLE")
 _MAX_COST = 1e9
+WARNING_GRAPHQL = "graphql_partial"
 
 
 class HiddenErrors:
@@ -26,19 +27,28 @@ class HiddenErrors:
         self._when = compile_path(rules.when) if rules.when else None
         self._message = compile_path(rules.message) if rules.message else None
         self._retry = rules.retry
-        self._is_graphql = stream.request.graphql is not None
+        graphql = stream.request.graphql
+        self._is_graphql = graphql is not None
+        self._keeps_partial = graphql is not None and graphql.partial == "keep"
         self._is_told = rules.when is not None or self._is_graphql
 
-    def check(self, document: Any, secrets: Secrets) -> None:
-        """Raises: SourceError `error_in_answer`, `graphql_error` or `rate_limited` when `document` is an error."""
+    def check(self, document: Any, secrets: Secrets) -> SourceError | None:
+        """What is wrong with `document` beside records that the stream keeps all the same, if it has any.
+
+        Raises: SourceError `error_in_answer`, `graphql_error` or `rate_limited` when `document` is an error.
+        """
         if self._when is not None and _is_true(self._when(document)):
             said = self._message(document) if self._message else MISSING
             text = f": {_shown(said, secrets)}" if said else ""
             raise SourceError(
                 "error_in_answer", f"the API answered with an error{text}", retryable=self._retry
             )
-        if self._is_graphql and isinstance(document, dict) and isinstance(document.get("errors"), list):
-            _check_graphql(document, document["errors"], secrets)
+        if not self._is_graphql:
+            return None
+        error = _graphql_error(document, secrets)
+        if error is not None and (not self._keeps_partial or error.kind == "rate_limited"):
+            raise error
+        return error
 
     def check_empty(self, document: Any, secrets: Secrets) -> None:
         """Raises: SourceError `error_in_answer` when `document`, which has no records, has an error where most APIs say
@@ -99,16 +109,19 @@ def cost_wait_s(document: Any) -> float:
     return min((wanted - there) / rate, 3600.0)
 
 
-def _check_graphql(document: Any, errors: list[Any], secrets: Secrets) -> None:
-    if not errors:
-        return
+def _graphql_error(document: Any, secrets: Secrets) -> SourceError | None:
+    errors = _inner(document, "errors")
+    if not isinstance(errors, list) or not errors:
+        return None
     codes = " ".join(_code(error) for error in errors[:20])
     text = _shown("; ".join(str(_inner(error, "message")) for error in errors[:3]), secrets)
     if any(word in codes for word in _LIMITED):
         wait_s = cost_wait_s(document) or None
-        raise SourceError("rate_limited", f"the API throttles: {text}", retryable=True, delay_s=wait_s)
+        return SourceError("rate_limited", f"the API throttles: {text}", retryable=True, delay_s=wait_s)
     passing = any(word in codes for word in _PASSING)
-    raise SourceError("graphql_error", f"the query failed: {text}", retryable=passing)
+    has_data = bool(_inner(document, "data")) and not passing
+    mend = "; graphql.partial: keep keeps what came with it" if has_data else ""
+    return SourceError("graphql_error", f"the query failed: {text}{mend}", retryable=passing)
 
 
 def _code(error: Any) -> str:

@@ -1,7 +1,7 @@
 """What an answer's status means for the walk: go on, come again later, end, or fail."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from enum import StrEnum
 
@@ -21,6 +21,8 @@ _MOST_READ = 4096
 # as GitHub, Google and others say it in a 403 without any header
 _LIMITED = re.compile(rb"rate.?limit|limit.?exceeded|too many (?:requests|calls)|throttl", re.IGNORECASE)
 _TOKEN_REFUSED = frozenset({400, 404, 410, 422})  # how APIs say that a cursor is no longer known
+_REFUSALS = frozenset({400, 401, 403})
+_INVALID_TOKEN = re.compile(r'\berror\s*=\s*"?invalid_token\b', re.IGNORECASE)  # RFC 6750 §3.1
 
 
 class Verdict(StrEnum):
@@ -40,13 +42,15 @@ def judge(
     follows_token: bool = False,
     is_later: bool = False,
     may_be_unchanged: bool = True,
+    refresh_on: Collection[int] = (),
     secrets: Secrets | None = None,
 ) -> Verdict:
     """OK, END (a status that means "past the end") or SKIP (one that the stream takes for an empty page).
 
     `rules` say what a status means for this stream (`retry`, `fail`, `end`, `skip`), before all else.
     `follows_token`: the request was made from a token that the API gave. `is_later`: it was not for the first page.
-    `may_be_unchanged`: 304 is an answer to it, and not a fault of what stands between.
+    `may_be_unchanged`: 304 is an answer to it, and not a fault of what stands between. `refresh_on`: statuses that say
+    as 401 does that a token is over, as far as they speak of no limit.
     Raises: SourceError. Retryable ones may succeed later (`delay_s` is what the API asks for); those with
     `restart` may succeed from the first page.
     """
@@ -62,6 +66,8 @@ def judge(
         return Verdict.OK
     hidden = tuple((secrets or {}).values())
     sample, words = sample_of(response.body, hidden), words_of(response, hidden)
+    if status == 401 or names_invalid_token(response):
+        raise _unauthorized(status, words, sample)
     if status in {429, 403} and (status == 429 or _is_limit(response)):
         raise SourceError(
             "rate_limited",
@@ -75,12 +81,8 @@ def judge(
         raise SourceError(
             f"http_{status}", _said(status, words), retryable=True, delay_s=delay_s, sample=sample
         )
-    if status == 401:
-        raise SourceError(
-            "unauthorized",
-            f"the API does not accept the credentials (status 401): check `auth`{_quoted(words)}",
-            sample=sample,
-        )
+    if status in refresh_on:
+        raise _unauthorized(status, words, sample)
     if follows_token and status in _TOKEN_REFUSED:
         raise SourceError(
             "token_refused",
@@ -93,7 +95,21 @@ def judge(
 
 def bears_out(response: Response) -> bool:
     """Whether the answer to a page behind a total that was reached says no more than that there is none."""
+    if names_invalid_token(response):
+        return False
     return response.status in _BEHIND_TOTAL and not (response.status == 403 and _is_limit(response))
+
+
+def names_invalid_token(response: Response) -> bool:
+    """Whether the answer says that the token is over or wrong, whatever its status (RFC 6750 §3.1)."""
+    return response.status in _REFUSALS and any(
+        _INVALID_TOKEN.search(value) for value in response.header_values("www-authenticate")
+    )
+
+
+def _unauthorized(status: int, words: str, sample: str) -> SourceError:
+    text = f"the API does not accept the credentials (status {status}): check `auth`{_quoted(words)}"
+    return SourceError("unauthorized", text, sample=sample)
 
 
 def _ruled(response: Response, now: datetime, rule: str, secrets: Secrets | None) -> SourceError:

@@ -8,9 +8,10 @@ from headwater.contracts.codec import loads
 from headwater.contracts.source import StreamDefinition
 from headwater.model.errors import ContractError
 from headwater.model.http import HttpRequest, Response
-from headwater.model.infer import Kind, infer
+from headwater.model.infer import Kind, infer, widen
 from headwater.model.names import assign_columns
 from headwater.model.secret import Secret
+from headwater.plugins.mapping import Kinds
 from headwater.plugins.secret_text import masked, names_in
 from headwater.plugins.walk.body import sample_of, utf8
 from headwater.plugins.walk.page import Page
@@ -144,9 +145,12 @@ def masked_rows(rows: Sequence[Any], hidden: tuple[Secret, ...]) -> tuple[Any, .
     return tuple(of(row) for row in rows)
 
 
-def columns_of_rows(rows: Sequence[Any]) -> tuple[tuple[str, str, str], ...]:
-    """Column, type and field of each field of `rows`, as a new table would have them."""
+def columns_of_rows(rows: Sequence[Any], least: Kinds = ()) -> tuple[tuple[str, str, str], ...]:
+    """Column, type and field of each field of `rows`, as a new table has them; `least`: what they are at least."""
     kinds = infer([row for row in rows if isinstance(row, dict)], {})
+    kinds |= {
+        name: widen(kinds[name], kind) for name, kind in least if kinds.get(name, Kind.NULL) is not Kind.NULL
+    }
     names = assign_columns([name for name, kind in kinds.items() if kind is not Kind.NULL], {})
     return tuple((names[name], kinds[name].sql_type, name) for name in kinds if name in names)
 

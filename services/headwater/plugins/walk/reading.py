@@ -11,7 +11,7 @@ from headwater.model.http import Response
 from headwater.plugins.expressions import compile_path
 from headwater.plugins.secret_text import Secrets
 from headwater.plugins.walk.body import document_of
-from headwater.plugins.walk.hidden import HiddenErrors
+from headwater.plugins.walk.hidden import WARNING_GRAPHQL, HiddenErrors
 from headwater.plugins.walk.matching import FirstPage
 from headwater.plugins.walk.select import NOTHING, Selected, select_records
 from headwater.plugins.walk.token import Token
@@ -58,26 +58,37 @@ class Reader:
             return None, NOTHING
         found = document_of(response, tuple(secrets.values()), self._form, told.columns)
         document = found.content
-        self._hidden_errors.check(document, secrets)
+        fault = self._hidden_errors.check(document, secrets)
         if not self._has_records:
+            if fault is not None:
+                raise fault
             return document, NOTHING
-        selected = self._selected(document, secrets)
-        if not selected.received_count:
-            self._hidden_errors.check_empty(document, secrets)
+        selected = self._selected(document, secrets, fault)
         if told.progress.number == 0:
             doubts = self._first_page.selected(document, self._form.path, selected)
             selected = replace(selected, warnings=selected.warnings + doubts)
         elif not selected.received_count:
             selected = NOTHING
+        if fault is not None:
+            selected = replace(selected, warnings=(*selected.warnings, WARNING_GRAPHQL))
         return document, replace(selected, is_plain=found.is_plain, columns=found.columns)
 
-    def _selected(self, document: Any, secrets: Secrets) -> Selected:
-        """The records of `document`. Where they are missing, an error that the answer tells of is why."""
+    def _selected(self, document: Any, secrets: Secrets, fault: SourceError | None) -> Selected:
+        """The records of `document`. Where there are none, an error that the answer tells of is why: `fault`, which
+        stands beside records, or another.
+        """
         may_lack = self._form.format == "xml"
         try:
-            return select_records(
+            selected = select_records(
                 document, self._records, self._form.path, one_page=self._is_one_page, may_lack=may_lack
             )
         except SourceError:
+            if fault is not None:
+                raise fault from None
             self._hidden_errors.check_empty(document, secrets)
             raise
+        if not selected.received_count:
+            if fault is not None:
+                raise fault
+            self._hidden_errors.check_empty(document, secrets)
+        return selected

@@ -29,7 +29,13 @@ from headwater.plugins.walk.body import NO_CONTENT, sample_of
 from headwater.plugins.walk.check import check_fit
 from headwater.plugins.walk.cursor import Mark
 from headwater.plugins.walk.hidden import cost_wait_s
-from headwater.plugins.walk.judge import NOT_MODIFIED, WARNING_UNCHANGED, Verdict, bears_out, judge
+from headwater.plugins.walk.judge import (
+    NOT_MODIFIED,
+    WARNING_UNCHANGED,
+    Verdict,
+    bears_out,
+    judge,
+)
 from headwater.plugins.walk.marks import Marks, unseen
 from headwater.plugins.walk.matching import FirstPage
 from headwater.plugins.walk.onward import Onward, has_lost_ties, resume_token, token_after
@@ -40,6 +46,7 @@ from headwater.plugins.walk.reading import Reader
 from headwater.plugins.walk.request import Requester
 from headwater.plugins.walk.rows import Rows
 from headwater.plugins.walk.select import NOTHING, Selected
+from headwater.plugins.walk.skipping import Skipping
 from headwater.plugins.walk.slices import Gap, Slice, slices_of
 from headwater.plugins.walk.templates import Values
 from headwater.plugins.walk.token import Token
@@ -49,7 +56,6 @@ _NO_SECRETS: Mapping[str, Any] = {}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COUNTING = frozenset({"offset", "page"})
 _BODY_ITSELF = Records()
-WARNING_SKIPPED = "parents_skipped"
 _CONDITIONAL = frozenset({"if-none-match", "if-modified-since"})  # RFC 9110 §13
 _NO_RECORDS = frozenset({"records_missing", "error_in_answer"})
 SAMPLE_CHARACTERS = 2000  # of an answer that is kept instead of its records
@@ -72,13 +78,15 @@ class Walk:
         self.tokens = token_authenticator_for(definition.auth)
         self._requester = Requester(definition, authenticator_for(definition.auth))
         form = stream.records or _BODY_ITSELF
-        self._parent = stream.parent
         self._has_records = stream.records is not None or stream.destination is not None or gather is not None
         self._is_sampled = stream.destination is None and gather is None
         self._marks = Marks(stream)
         self._cursor = self._marks.cursor
         self._onward = Onward(stream, pages, self._paginator, self._cursor)
         self._stop_on_status = pages.stop_on_status
+        self._refresh_on = frozenset(getattr(definition.auth, "refresh_on_status", ()))
+        renews = frozenset() if self.tokens is None else self._refresh_on | {401}
+        self._skipping = Skipping(definition, pages.stop_on_status, renews)
         names = {name.lower() for name in (*definition.headers, *stream.request.headers)}
         self._is_conditional = not _CONDITIONAL.isdisjoint(names)
         self._is_one_page = pages.type == "none"
@@ -223,17 +231,35 @@ class Walk:
         secrets: Secrets = _NO_SECRETS,
         *,
         hidden: Iterable[Secret] = (),
+        is_renewed: bool = False,
     ) -> Page:
         """What `response`, the answer to `request(token)`, means. `hidden`: what no sample may show beside the secrets.
+        `is_renewed`: the access token was made anew for it, so that a refusal is one.
 
         Raises: SourceError, retryable or not; see `judge`, `document_of`, `select_records`, `HiddenErrors`; SecretError
         when the key of a hash is not there.
         """
         told = Token.from_wire(token)
-        if self._is_gone(told, response):
-            return Page(1, [], 0, None, StopReason.NOT_FOUND, (WARNING_SKIPPED,))
+        passed = self._skipping.passed(told, response, may_renew=not is_renewed)
+        if passed is not None:
+            return passed
         shown = {**secrets, **{f" {place}": one for place, one in enumerate(hidden)}}
-        verdict = self._judge(told, response, now, shown)
+        try:
+            return self._understood(told, response, now, secrets, shown, is_renewed=is_renewed)
+        except SourceError as error:
+            raise self._skipping.of_child(error, told, response.status, shown) from error.__cause__
+
+    def _understood(
+        self,
+        told: Token,
+        response: Response,
+        now: datetime,
+        secrets: Secrets,
+        shown: Secrets,
+        *,
+        is_renewed: bool,
+    ) -> Page:
+        verdict = self._judge(told, response, now, shown, is_renewed=is_renewed)
         if verdict is Verdict.END:
             return self._ended(told, response, now)
         document: Any = None
@@ -256,18 +282,9 @@ class Walk:
             return page
         return replace(page, sample=sample_of(response.body, tuple(shown.values()), SAMPLE_CHARACTERS))
 
-    def _is_gone(self, told: Token, response: Response) -> bool:
-        """Whether the API says that the parent is not there any more, where the stream has no other word for that."""
-        status = response.status
-        return (
-            self._parent is not None
-            and told.progress.number == 0
-            and status in self._parent.skip_on_status
-            and str(status) not in self._definition.stream.errors.status
-            and status not in self._stop_on_status
-        )
-
-    def _judge(self, told: Token, response: Response, now: datetime, secrets: Secrets) -> Verdict:
+    def _judge(
+        self, told: Token, response: Response, now: datetime, secrets: Secrets, *, is_renewed: bool
+    ) -> Verdict:
         before = told.progress
         rules = self._definition.stream.errors.status
         is_ruled = str(response.status) in rules
@@ -296,6 +313,7 @@ class Walk:
             follows_token=before.number > 0 and not self._is_counting,
             is_later=before.number > 0,
             may_be_unchanged=not self._has_records,
+            refresh_on=() if is_renewed else self._refresh_on,
             secrets=secrets,
         )
 

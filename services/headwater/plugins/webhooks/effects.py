@@ -13,7 +13,7 @@ from headwater.contracts.endpoint import Endpoint, EndpointTable
 from headwater.contracts.webhook import Receipt
 from headwater.model.errors import ConfigError, ContractError, SecretError, SourceError
 from headwater.plugins.expressions import MISSING, Getter, compile_path, is_true
-from headwater.plugins.mapping import Mapper
+from headwater.plugins.mapping import Kinds, Mapper, kinds_of
 from headwater.plugins.secret_text import Secrets, names_in
 from headwater.plugins.webhooks.parsing import Parsed, parse
 from headwater.plugins.webhooks.request import request_document
@@ -35,6 +35,7 @@ class Load(NamedTuple):
     destination: Destination
     records: tuple[Any, ...]
     rejected_count: int = 0
+    kinds: Kinds = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class _TableWay:
     mapper: Mapper
     maps_nothing: bool  # fields may come from the request alone
     destination: Destination
+    kinds: Kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +194,7 @@ def _table(place: str, table: EndpointTable) -> _TableWay:
         mapper,
         bool(table.fields),
         table.destination,
+        kinds_of(table.fields),
     )
 
 
@@ -306,7 +309,7 @@ def _load(way: _TableWay, request: Mapping[str, Any], keys: Secrets) -> tuple[Lo
     mapped = way.mapper.apply(seen, keys)
     for row in mapped.rows:
         row.pop(REQUEST_NAME, None)
-    load = Load(way.destination, tuple(mapped.rows), len(mapped.rejected))
+    load = Load(way.destination, tuple(mapped.rows), len(mapped.rejected), way.kinds)
     if not mapped.rejected:
         return load, []
     table, first = way.destination.place, mapped.rejected[0][1]
