@@ -19,7 +19,9 @@ from headwater.plugins.expressions import MISSING, Getter, compile_path, is_true
 from headwater.plugins.secret_text import Secrets, fill
 
 _STARS = "***"
-_KINDS = MappingProxyType({"decimal": Kind.NUMERIC, "text": Kind.TEXT})  # of what looks like less than it is
+_KINDS: MappingProxyType[str | None, Kind] = MappingProxyType(
+    {"decimal": Kind.NUMERIC, "text": Kind.TEXT}
+)  # of what looks like less than it is
 _FIRST = re.compile(r'^(?:([A-Za-z_][A-Za-z0-9_]*)|"([^"\\]+)")(\.|$)')
 _PLAIN = re.compile(r'(?:[A-Za-z_][A-Za-z0-9_]*|"[^"\\]+")(?:\.(?:[A-Za-z_][A-Za-z0-9_]*|"[^"\\]+"))*')
 _REASON = 300
