@@ -5,7 +5,7 @@ import pytest
 from headwater.contracts.manifest_text import parse_manifest
 from headwater.contracts.problem import ManifestError
 from headwater.control.finding import Surroundings
-from headwater.control.validation import check
+from headwater.control.validation import check, doubts
 
 HEAD = """version: 1
 sources:
@@ -16,7 +16,39 @@ sources:
 """
 IN_STREAM = [
     ("paginaton: {type: offset}", "7:9", "is not known here; did you mean `pagination`?"),
-    ("graphql: {query: '{a}'}", "7:9", "has no place here; look in the reference where it belongs"),
+    ("graphql: {query: '{a}'}", "7:9", "has no place here; it belongs in `request`; look at the indentation"),
+    ("request: {pagination: {type: link}}", "7:19", "it belongs in `sources[].streams[]`"),
+    ("path: data", "7:15", "it belongs in `records` or in `request`"),
+    (
+        "request: {params: {a: {b: 1}}}",
+        "7:28",
+        "must be a text, a whole number, a number, true or false or a list",
+    ),
+    ("request: {headers: {X-A: '1', x-a: '2'}}", "7:44", "x-a is given twice: headers know no upper case"),
+    ("request: {params: {at: 9:30}}", "7:32", "is 570 to YAML, which counts it in sixties; put it in quotes"),
+    ("request: {<<: 5}", "7:19", "takes over the keys of a mapping, and this is none; write <<: *NAME"),
+    ("pagination: {type: offset, size: 0100}", "7:42", "is 64 to YAML, for which a leading 0 is octal"),
+    ("pagination: {type: offset, start: 99999999999999999999}", "7:43", "must be 1000000000000000 or less"),
+    ("pagination: {type: offset, delay_s: .nan}", "7:45", "must be 3600 or less"),
+    ("limits: {max_seconds: 1h}", "7:31", 'must be a whole number (given: "1h"); it is in seconds: 3600'),
+    (
+        "records: {path: foo-bar}",
+        "7:25",
+        "put names of other characters in double quotes within the expression",
+    ),
+    ("records: {path: '$.data[*]'}", "7:25", "that is JSONPath"),
+    ("records: {path: 'data[?a = `1`]'}", "7:25", "compare by =="),
+    ("records: {path: 'data[?a > 5]'}", "7:25", "put numbers, true, false and null in backticks"),
+    ("records: {path: flatten(data)}", "7:25", "there is no function flatten(); there are abs"),
+    ("records: {path: 'lenght(data)'}", "7:25", "did you mean length()?"),
+    ("records: {path: 'length(data, data)'}", "7:25", "length() takes 1 argument, not 2"),
+    ("records: [data]", "7:9", "must be a mapping; write its keys below it, or in braces"),
+    ("records: {path: @}", "7:25", "put the value in quotes"),
+    ("records: {path: !!binary x}", "7:25", "leave out tags (!)"),
+    ("records: {path: data", "8:1", "in what begins in line 7, column 18; close its brackets"),
+    ("fields: {id: {type: int}}", "7:29", "did you mean integer?"),
+    ("destination: {table: t, mode: upsert, key: id}", "7:39", "did you mean merge?"),
+    ("destination: {table: t, mode: merge, key: 5}", "7:51", "write it as a list: [5]"),
     ("pagination: {type: ofset}", "7:28", "type 'ofset' is not known; there are none, offset"),
     ("pagination: offset", "7:21", 'must be a mapping (given: "offset"); write its keys below it'),
     ("pagination: {type: cursor}", "7:9", "say where the next cursor is"),
@@ -74,6 +106,66 @@ def test_a_mistake_in_a_stream_is_told_at_its_place_with_its_mend(line: str, pla
 )
 def test_a_mistake_in_a_manifest_is_told_with_its_mend(text: str, says: str) -> None:
     assert any(says in problem for problem in told(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (HEAD + "---\nversion: 1\n", "a second document begins here"),
+        (HEAD + "\t x: 1\n", "indent by blanks, not by tabs"),
+        (HEAD.replace("orders", "or ders"), "use lower-case letters, digits, - and _"),
+        (HEAD.replace("api.example.com", "api example.com"), "has 'api example.com' for its host"),
+        (HEAD.replace("example.com", "example.com/v1#x"), "has a fragment (#…), which is never sent"),
+        (
+            HEAD.replace("    streams:", "    auth: {type: bearer, token: '${secret:a b}'}\n    streams:"),
+            "sent as it stands",
+        ),
+        (
+            HEAD.replace(
+                "    streams:", "    auth: {type: oauth2, token_url: /t, client_id: a}\n    streams:"
+            ),
+            "write an absolute address, such as https://login.example.com/token",
+        ),
+        ("version: 1\nsources: &a [*a]\n", "holds itself by an alias"),
+        ("version: 1\nsources: {name: a}\n", "begin each of its items with - and a blank"),
+    ],
+)
+def test_a_mistake_in_a_text_is_told_with_its_mend(text: str, says: str) -> None:
+    assert any(says in problem for problem in told(text)), told(text)
+
+
+def test_a_mapping_takes_over_the_keys_of_others_and_its_own_come_first() -> None:
+    text = (
+        HEAD
+        + "        request: &one {path: /a, params: {x: '1'}}\n"
+        + "      - {name: b, request: {<<: *one, path: /b}}\n"
+        + "      - {name: c, request: &c {<<: [*c, {path: /c}, *one]}}\n"
+    )
+
+    manifest, _ = parse_manifest(text, "f.yml", {})
+
+    asked = [(stream.request.path, dict(stream.request.params)) for stream in manifest.sources[0].streams]
+    assert asked == [("/a", {"x": "1"}), ("/b", {"x": "1"}), ("/c", {"x": "1"})]
+
+
+@pytest.mark.parametrize(
+    ("expression", "says"),
+    [
+        ("status == 'active'", None),
+        ('"first-name" == `1`', None),
+        ('status == "active"', "a text stands in single quotes: 'active'"),
+        ("is_open == true", "true itself stands in backticks: `true`"),
+    ],
+)
+def test_what_is_compared_with_a_field_by_mistake_is_doubted(expression: str, says: str | None) -> None:
+    text = HEAD + "        records: {filter: " + repr(expression).replace("\\'", "''") + "}\n"
+    if "'" in expression:
+        text = HEAD + f'        records: {{filter: "{expression}"}}\n'
+
+    found = [str(problem) for problem in doubts(*parse_manifest(text, "f.yml", {}))]
+
+    assert (found == []) == (says is None)
+    assert says is None or says in found[0]
 
 
 def test_a_list_is_not_called_short_because_its_items_are_wrong() -> None:

@@ -4,7 +4,7 @@ YAML is read node by node, so that each value knows its place; `${env:NAME}` is 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,11 +13,13 @@ from pydantic import ValidationError
 
 from headwater.contracts.manifest import Manifest
 from headwater.contracts.problem import ManifestError, Part, Path, Problem, pointer
-from headwater.contracts.problem_words import OTHER_FORMS, words
+from headwater.contracts.problem_words import KINDS, OTHER_FORMS, one_of, words
 
 MAX_TEXT_BYTES = 5 * 1024 * 1024
 MAX_NODES = 500_000  # after aliases are followed, so that a few lines cannot unfold into gigabytes
 MAX_PROBLEMS = 100
+_MERGE = "tag:yaml.org,2002:merge"
+_OCTAL = re.compile(r"[-+]?0[0-7_]+")
 _ENV = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -54,7 +56,11 @@ def read_document(text: str, file: str, environment: Mapping[str, str]) -> Docum
     if node is None:
         raise ManifestError([Problem("", "is empty", "begin with `version: 1`", file=file)])
     builder = _Builder(document, environment)
-    document.value = builder.build(node, ())
+    try:
+        document.value = builder.build(node, ())
+    except RecursionError as error:
+        what, mend = "is nested too deeply, or holds itself by an alias (*)", "write it out"
+        raise ManifestError([Problem("", what, mend, file=file)]) from error
     if builder.problems:
         raise ManifestError(builder.problems)
     return document
@@ -64,9 +70,37 @@ def _yaml_problem(error: yaml.YAMLError, file: str) -> Problem:
     mark = getattr(error, "problem_mark", None)
     what = str(getattr(error, "problem", None) or error).splitlines()[0]
     line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
-    return Problem(
-        "", f"is not YAML: {what}", "check indentation, quotes and colons there", line, column, file
-    )
+    mend = "check indentation, quotes and colons there"
+    begun = getattr(error, "context_mark", None)
+    context = str(getattr(error, "context", None) or "")
+    if "another document" in what:
+        what, mend = "a second document begins here", "put it into a file of its own, or remove the line ---"
+    elif "\\t" in what:
+        mend = "indent by blanks, not by tabs"
+    elif "cannot start any token" in what or "alphabetic or numeric" in what:
+        mend = "put the value in quotes"
+    elif what.startswith("expected <block end>"):
+        mend = "bring its indentation in line with that of a key above"
+    elif context.startswith(("while parsing a flow", "while scanning a quoted")) and begun is not None:
+        what += f", in what begins in line {begun.line + 1}, column {begun.column + 1}"
+        mend = "close its brackets and quotes, and check its colons"
+    return Problem("", f"is not YAML: {what}", mend, line, column, file)
+
+
+def _key(node: yaml.Node) -> str:
+    return node.value if isinstance(node, yaml.ScalarNode) else "?"
+
+
+def _surprise(node: yaml.Node) -> tuple[str, str] | None:
+    """A number that YAML reads as another one than stands there, and the mend."""
+    text = str(node.value)
+    if not node.tag.endswith((":int", ":float")):
+        return None
+    if _OCTAL.fullmatch(text):
+        return "is {} to YAML, for which a leading 0 is octal", "leave out the 0, or put a text in quotes"
+    if ":" in text:
+        return "is {} to YAML, which counts it in sixties", "put it in quotes"
+    return None
 
 
 class _Builder:
@@ -78,18 +112,7 @@ class _Builder:
         self.problems: list[Problem] = []
 
     def build(self, node: yaml.Node, path: Path) -> Any:
-        self._count += 1
-        if self._count > MAX_NODES:
-            raise ManifestError(
-                [
-                    Problem(
-                        "",
-                        f"unfolds to more than {MAX_NODES} values",
-                        "use fewer aliases",
-                        file=self._document.file,
-                    )
-                ]
-            )
+        self._counted(1)
         self._document.places[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
@@ -97,10 +120,22 @@ class _Builder:
             return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
         return self._scalar(node, path)
 
+    def _counted(self, more: int) -> None:
+        self._count += more
+        if self._count > MAX_NODES:
+            what = f"unfolds to more than {MAX_NODES} values"
+            raise ManifestError([Problem("", what, "use fewer aliases", file=self._document.file)])
+
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+        own = [pair for pair in node.value if pair[0].tag != _MERGE]
+        names = {_key(key) for key, _ in own}
+        inherited: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        for pair in self._inherited(node, path, ()):
+            if _key(pair[0]) not in names:
+                inherited.setdefault(_key(pair[0]), pair)
         built: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
+        for key_node, value_node in (*inherited.values(), *own):
+            key = _key(key_node)
             here = (*path, key)
             value = self.build(value_node, here)
             place = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
@@ -113,11 +148,36 @@ class _Builder:
             built[key] = value
         return built
 
+    def _inherited(
+        self, node: yaml.MappingNode, path: Path, above: tuple[yaml.Node, ...]
+    ) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+        """What `<<: *name` takes over from other mappings: of several the first one that has a key counts."""
+        for key_node, value_node in node.value:
+            if key_node.tag != _MERGE:
+                continue
+            named = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
+            for other in named:
+                if not isinstance(other, yaml.MappingNode):
+                    place = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+                    what, mend = "takes over the keys of a mapping, and this is none", "write <<: *NAME"
+                    self.problems.append(
+                        Problem(pointer((*path, "<<")), what, mend, *place, self._document.file)
+                    )
+                elif other not in above:
+                    self._counted(len(other.value))
+                    yield from (pair for pair in other.value if pair[0].tag != _MERGE)
+                    yield from self._inherited(other, path, (*above, other))
+
     def _scalar(self, node: yaml.Node, path: Path) -> Any:
+        fault = _surprise(node)
         try:
             value = self._scalars.construct_object(node)
         except (yaml.YAMLError, ValueError) as error:
-            self.problems.append(self._document.problem(path, f"cannot be read: {error}", "put it in quotes"))
+            why = str(getattr(error, "problem", None) or error)
+            fault = (f"cannot be read: {why}", "put it in quotes, and leave out tags (!)")
+            value = None
+        if fault is not None:
+            self.problems.append(self._document.problem(path, fault[0].format(value), fault[1]))
             return None
         if isinstance(value, str):
             return self._filled(value, path)
@@ -148,6 +208,11 @@ def _problems(error: ValidationError, document: Document) -> list[Problem]:
         for item in items[:MAX_PROBLEMS]
     ]
     for path, item in placed:
+        kinds = [each["type"] for other, each in placed if other == path]
+        if len(kinds) > 1 and item["type"] in KINDS and KINDS.keys() >= {*kinds}:
+            if item is placed[[other for other, _ in placed].index(path)][1]:
+                found.append(document.problem(path, *one_of(kinds, item.get("input"), path)))
+            continue
         if item["type"] == "too_short" and _has_wrong_items(item["loc"], items):
             continue  # wrong items are not counted: a list is not short because of them
         if item["type"] in OTHER_FORMS and _is_wrong_in_its_own_form(path, placed):
@@ -177,6 +242,10 @@ def _path_in(value: Any, loc: Sequence[str | int], *, is_missing: bool) -> Path:
         is_index = isinstance(value, list) and isinstance(part, int) and part < len(value)
         if is_index or (isinstance(value, dict) and part in value):
             value = value[part]
+        elif isinstance(value, dict) and isinstance(part, int) and part < len(value):
+            name, value = list(value.items())[part]  # a list that is written as a mapping
+            path.append(name)
+            continue
         elif is_missing and isinstance(value, dict) and index == len(loc) - 1 and isinstance(part, str):
             value = None  # a key that is missing
         else:

@@ -10,6 +10,7 @@ from headwater.contracts.naming import Expression
 
 ParameterName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Size = Annotated[int, Field(ge=1, le=1_000_000)]
+Start = Annotated[int, Field(ge=0, le=10**15)]
 Status = Annotated[int, Field(ge=200, le=599)]
 Place = Literal["query", "json", "header", "path"]
 
@@ -70,7 +71,7 @@ class OffsetPagination(Paged):
     offset_param: ParameterName = "offset"
     size_param: ParameterName | None = "limit"
     size: Size = 100
-    start: Annotated[int, Field(ge=0)] = 0
+    start: Start = 0
 
 
 class PagePagination(Paged):
@@ -78,7 +79,7 @@ class PagePagination(Paged):
 
     type: Literal["page"]
     page_param: ParameterName = "page"
-    start: Annotated[int, Field(ge=0)] = 1
+    start: Start = 1
 
 
 class CursorPagination(Paged):

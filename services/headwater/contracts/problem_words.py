@@ -8,6 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from headwater.contracts.durations import seconds_of
+from headwater.contracts.problem_places import belongs
+from headwater.model.schedule_error import ScheduleError
+
 Path = tuple[str | int, ...]
 _SECRET_WORDS = (
     "token",
@@ -23,9 +27,12 @@ _SECRET_WORDS = (
 _SHOWN_CHARACTERS = 80
 _NAME = "use lower-case letters, digits, - and _, 63 at most, with a letter or digit at both ends"
 _HEADER = "names of headers are of letters, digits and -, without blanks, such as X-Signature"
+_ADDRESS = "write an absolute address, such as https://login.example.com/token"
 _STREAM = "write SOURCE.STREAM, such as shop.orders"
 _FORMS: Mapping[str, str] = {  # what a text looks like, by the key that it stands at
     "table": "use letters, digits and _, 63 at most, with a letter or _ first; the schema is the tenant's",
+    "token_url": _ADDRESS,
+    "login_url": _ADDRESS,
     "exchange": "use letters, digits and . _ - :, 127 at most",
     "status": "write a status such as 404",
     "stop_on_status": "write a status such as 404",
@@ -62,6 +69,23 @@ _BOUNDS: Mapping[str, tuple[str, str]] = {  # what is said, and the member of th
     "too_short": ("must have {} items or more", "min_length"),
     "too_long": ("must have {} items or fewer", "max_length"),
 }
+_FEW = 2  # letters that say nothing yet
+_SAME: Mapping[str, Sequence[str]] = {  # what others call it
+    "upsert": ("merge",),
+    "overwrite": ("replace",),
+    "truncate": ("replace",),
+    "insert": ("append",),
+    "string": ("text",),
+    "str": ("text",),
+    "int": ("integer",),
+    "bigint": ("integer",),
+    "float": ("number",),
+    "double": ("number",),
+    "numeric": ("decimal",),
+    "bool": ("boolean",),
+    "datetime": ("timestamp",),
+    "object": ("json",),
+}
 _TIME = "write a time such as 2026-12-04T18:00:00Z"
 OTHER_FORMS = frozenset(  # faults that say of a value that may be of several forms which one it does not have
     {"string_type", "model_type", "model_attributes_type", "dict_type", "tuple_type", "list_type"}
@@ -74,7 +98,8 @@ def words(item: Any, path: Path, root: type[BaseModel]) -> tuple[str, str]:
     if kind == "extra_forbidden":
         name = str(path[-1]) if path else ""
         if name in _keys(root):
-            return "has no place here", "look in the reference where it belongs, and at the indentation"
+            place = belongs(path, root) or "elsewhere, see the reference"
+            return "has no place here", f"it belongs {place}; look at the indentation"
         close = _closest(name, _keys(root))
         mend = f"did you mean `{close}`?" if close else "remove it, or check its spelling in the reference"
         return "is not known here", mend
@@ -86,8 +111,8 @@ def words(item: Any, path: Path, root: type[BaseModel]) -> tuple[str, str]:
     if kind == "union_tag_not_found":
         return f"has no {context.get('discriminator', 'type')}", f"add {context.get('discriminator', 'type')}"
     if kind == "string_pattern_mismatch":
-        key = next((part for part in reversed(path) if isinstance(part, str) and part in _FORMS), None)
-        return f"is not of the form that is needed{given}", _FORMS[key] if key else _NAME
+        key = next((part for part in reversed(path) if part in _FORMS or part == "name"), None)
+        return f"is not of the form that is needed{given}", _FORMS.get(str(key), _NAME)
     if kind == "literal_error":
         return _unknown_word(item, context, given)
     if kind in _BOUNDS:
@@ -95,7 +120,7 @@ def words(item: Any, path: Path, root: type[BaseModel]) -> tuple[str, str]:
     if kind.startswith(("datetime_", "timezone_")):
         return f"is no time{given}", _TIME
     if kind in KINDS:
-        return KINDS[kind] + given, _mend_of_kind(item.get("input"), kind)
+        return KINDS[kind] + given, _mend_of_kind(item.get("input"), kind, str(path[-1]) if path else "")
     what = item["msg"].removeprefix("Value error, ")
     return what[:1].lower() + what[1:] + given if given else what, ""
 
@@ -105,21 +130,38 @@ def _beyond(kind: str, context: Mapping[str, Any]) -> str:
     bound = context.get(name)
     if (kind, bound) in {("string_too_short", 1), ("too_short", 1)}:
         return "must not be empty"
-    return text.format(f"{bound:g}" if isinstance(bound, float) and not bound.is_integer() else bound)
+    return text.format(f"{bound:g}" if isinstance(bound, float) else bound)
 
 
-def _mend_of_kind(value: Any, kind: str) -> str:
+def _mend_of_kind(value: Any, kind: str, name: str) -> str:
     if value is None:
         return "give it a value, or remove it"
-    if kind in {"model_type", "model_attributes_type"} and isinstance(value, str):
+    if kind in {"model_type", "model_attributes_type", "dict_type"} and isinstance(value, str | list):
         return "write its keys below it, or in braces"
+    if kind.startswith(("int_", "float_")) and name.endswith(("_s", "_seconds")) and isinstance(value, str):
+        return _in_seconds(value)
     if kind == "string_type" and isinstance(value, bool):
         return "put it in quotes: YAML takes on, off, yes and no for true and false"
     if kind == "string_type" and isinstance(value, int | float):
         return "put it in quotes"
-    if kind in {"tuple_type", "list_type"} and isinstance(value, str):
-        return f"write it as a list: [{value[:_SHOWN_CHARACTERS]}]"
+    if kind in {"tuple_type", "list_type"} and isinstance(value, str | int | float):
+        return f"write it as a list: [{str(value)[:_SHOWN_CHARACTERS]}]"
+    if kind in {"tuple_type", "list_type"} and isinstance(value, dict):
+        return "begin each of its items with - and a blank"
     return ""
+
+
+def _in_seconds(text: str) -> str:
+    try:
+        return f"it is in seconds: {seconds_of(text)}"
+    except ScheduleError:
+        return "it is in seconds"
+
+
+def one_of(kinds: Sequence[str], given: Any, path: Path) -> tuple[str, str]:
+    """What and mend for a value that may be of several kinds and is of none."""
+    wanted = list(dict.fromkeys(KINDS[kind].removeprefix("must be ") for kind in kinds))
+    return f"must be {', '.join(wanted[:-1])} or {wanted[-1]}{_given(given, path)}", ""
 
 
 def _unknown_tag(context: Mapping[str, Any]) -> tuple[str, str]:
@@ -134,7 +176,10 @@ def _unknown_tag(context: Mapping[str, Any]) -> tuple[str, str]:
 def _unknown_word(item: Any, context: Mapping[str, Any], given: str) -> tuple[str, str]:
     expected = str(context.get("expected", ""))
     known = [part.strip().strip("'") for part in expected.replace(" or ", ", ").split(",")]
-    close = _closest(str(item.get("input")), known)
+    text = str(item.get("input"))
+    same = next((word for word in _SAME.get(text.lower(), ()) if word in known), None)
+    begun = [word for word in known if len(text) > _FEW and word.startswith(text.lower())]
+    close = same or _closest(text, known) or (begun[0] if len(begun) == 1 else None)
     return f"must be {expected}{given}", f"did you mean {close}?" if close else ""
 
 

@@ -8,6 +8,7 @@ from headwater.contracts.pagination import OffsetPagination, Paged, PagePaginati
 from headwater.contracts.source import Stream
 from headwater.control.finding import Finding, Path, Surroundings
 from headwater.control.validation_sources import destinations_of
+from headwater.plugins.expression_advice import doubt_in
 
 _TOTALS = ("total", "total_header", "total_pages", "total_pages_header")
 
@@ -17,6 +18,10 @@ def in_doubt(manifest: Manifest, around: Surroundings) -> Iterator[Finding]:
     for i, source in enumerate(manifest.sources):
         for j, stream in enumerate(source.streams):
             yield from _alone(("sources", i, "streams", j, "pagination"), stream)
+    for path, text in _conditions(manifest):
+        doubt = None if text is None else doubt_in(text)
+        if doubt is not None:
+            yield Finding(path, *doubt)
     if around.destinations is not None or manifest.destinations:
         return
     for path, _, destination in destinations_of(manifest):
@@ -25,6 +30,27 @@ def in_doubt(manifest: Manifest, around: Surroundings) -> Iterator[Finding]:
             yield Finding(
                 (*path, "to"), what, "define it under `destinations`, or look with `headwater plan`"
             )
+
+
+def _conditions(manifest: Manifest) -> Iterator[tuple[Path, str | None]]:
+    """The expressions that something is compared in."""
+    for i, source in enumerate(manifest.sources):
+        for j, stream in enumerate(source.streams):
+            here: Path = ("sources", i, "streams", j)
+            if stream.records is not None:
+                yield (*here, "records", "path"), stream.records.path
+                yield (*here, "records", "filter"), stream.records.filter
+            yield (*here, "errors", "if"), stream.errors.when
+            yield (*here, "pagination", "has_more"), getattr(stream.pagination, "has_more", None)
+    for i, endpoint in enumerate(manifest.endpoints):
+        here = ("endpoints", i)
+        yield (*here, "filter"), endpoint.filter
+        for j, table in enumerate(endpoint.tables):
+            yield (*here, "tables", j, "when"), table.when
+        for j, start in enumerate(endpoint.starts):
+            yield (*here, "starts", j, "when"), start.when
+    for i, schedule in enumerate(manifest.schedules):
+        yield ("schedules", i, "when"), schedule.when
 
 
 def _alone(path: Path, stream: Stream) -> Iterator[Finding]:

@@ -17,13 +17,14 @@ from headwater.control.validation_streams import parts_that_clash
 from headwater.http.addresses import parse_ranges
 from headwater.model.errors import ConfigError, SourceError
 from headwater.model.http import parse_url
+from headwater.plugins.expression_advice import mend_of
 from headwater.plugins.expressions import compile_path
 from headwater.plugins.mapping import Mapper
 from headwater.plugins.secret_text import names_in
 from headwater.plugins.walk.family import Family
 
 _PLACE = re.compile(r"([a-z_]+(?:\.[a-z0-9_]+)*): ")
-_REFERENCE = re.compile(r"\$\{(?!env:|secret:)[^}]{0,200}\}")
+_REFERENCE = re.compile(r"\$\{(?!env:|secret:[^}\s]{1,200}\})[^}]{0,200}\}")
 _EXPRESSIONS = ("cursor_path", "next_path", "total", "total_pages", "has_more", "key_path", "page_info")
 
 
@@ -61,10 +62,12 @@ def _in_source(tenant: str, path: Path, source: Source) -> Iterator[Finding]:
 
 
 def _base_url(path: Path, source: Source) -> Iterator[Finding]:
+    here = (*path, "base_url")
     try:
-        parse_url(source.base_url)
+        if parse_url(source.base_url).raw_fragment:
+            yield Finding(here, "has a fragment (#…), which is never sent", "leave it out")
     except SourceError as error:
-        yield Finding((*path, "base_url"), error.message, "write for example https://api.example.com/v1")
+        yield Finding(here, error.message, "write for example https://api.example.com/v1")
 
 
 def _ranges(path: Path, source: Source) -> Iterator[Finding]:
@@ -107,8 +110,12 @@ def _references(path: Path, source: Source) -> Iterator[Finding]:
 
 
 def _headers(path: Path, headers: dict[str, str]) -> Iterator[Finding]:
+    seen: set[str] = set()
     for name, value in headers.items():
         yield from _header((*path, name), name, value)
+        if name.lower() in seen:
+            yield Finding((*path, name), f"{name} is given twice: headers know no upper case", "keep one")
+        seen.add(name.lower())
 
 
 def _in_stream(path: Path, stream: Stream) -> Iterator[Finding]:
@@ -189,7 +196,9 @@ def wrong_expression(path: Path, text: str) -> Iterator[Finding]:
     try:
         compile_path(text)
     except ConfigError as error:
-        yield Finding(path, " ".join(str(error).split())[:300], "see https://jmespath.org for its rules")
+        what = " ".join(str(error).split())[:300]
+        is_syntax = "is no JMESPath" in what
+        yield Finding(path, what, mend_of(text)) if is_syntax else Finding(path, *split_sentence(what))
 
 
 def _as_a_whole(tenant: str, path: Path, source: Source, stream: Stream) -> Iterator[Finding]:

@@ -20,6 +20,9 @@ SecretPairs = tuple[tuple[str, Secret], ...]
 
 MAX_URL_CHARACTERS = 16_384
 _PLAIN = re.compile(r"[\x21-\x7e]+")
+_HOST = re.compile(
+    r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9_.-]+)?"
+)
 
 
 def parse_url(text: str) -> URL:
@@ -36,6 +39,8 @@ def parse_url(text: str) -> URL:
         raise SourceError("bad_url", "a URL cannot be read") from error
     if url.scheme not in {"http", "https"} or not url.raw_host:
         raise SourceError("bad_url", "a URL is not an absolute http:// or https:// address")
+    if _HOST.fullmatch(url.raw_host) is None:
+        raise SourceError("bad_url", f"a URL has {url.raw_host[:60]!r} for its host, which is no name of one")
     if url.raw_user is not None or url.raw_password is not None:
         raise SourceError("bad_url", "a URL carries a user name: give credentials in `auth` instead")
     return url

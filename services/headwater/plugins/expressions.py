@@ -12,6 +12,7 @@ from jmespath.exceptions import JMESPathError, JMESPathTypeError
 
 from headwater.contracts.codec import dumps
 from headwater.model.errors import ConfigError, SourceError
+from headwater.plugins.expression_advice import fault_of_functions
 
 _NAME = r'(?:[A-Za-z_][A-Za-z0-9_]*|"[^"\\]+")'
 _PLAIN = re.compile(rf"{_NAME}(?:\.{_NAME})*")
@@ -67,9 +68,8 @@ class _Interpreter(visitor.TreeInterpreter):  # type: ignore[misc]
     }
 
 
-_INTERPRETER = _Interpreter(
-    jmespath.Options(custom_functions=_Functions())
-)  # holds nothing of what it visits
+_FUNCTIONS = _Functions()
+_INTERPRETER = _Interpreter(jmespath.Options(custom_functions=_FUNCTIONS))  # holds nothing of what it visits
 
 
 class _Missing:
@@ -103,6 +103,9 @@ def compile_path(expression: str) -> Getter:
         compiled = jmespath.compile(expression)
     except (JMESPathError, RecursionError) as error:
         raise ConfigError(f"{expression!r} is no JMESPath: {error}") from error
+    fault = fault_of_functions(compiled.parsed, _FUNCTIONS.FUNCTION_TABLE)
+    if fault is not None:
+        raise ConfigError(f"{expression!r}: {fault}")
     prefix = _PREFIX.match(expression)
     return _search(
         expression,
