@@ -217,7 +217,7 @@ async def test_what_is_open_when_the_broker_goes_away_is_let_go_without_a_word(l
     relay = Relay(life.spine.worker, MemoryBus(chaos=Deaf()), life.spine.metrics)
     going = await _due(life)
     for row in going:
-        await relay.announcer.hand_over([row])
+        await relay.announcer.hand_over(relay.announcer.write([row]))
     stop = asyncio.Event()
     stop.set()
 

@@ -1,5 +1,6 @@
 """What becomes of schedules that are due: runs, runs that wait, runs that are skipped, and an end."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,7 +9,8 @@ import asyncpg
 import pytest
 from tests.support.spine import Spine, open_spine
 
-from headwater.timer.fire import AHEAD_S, Firing, Look, fire_due
+from headwater.store import admission, schedules, starts
+from headwater.timer.fire import AHEAD_S, Firing, Look, fire_ahead, fire_due
 
 HEAD = """
 version: 1
@@ -284,22 +286,106 @@ async def _as_owner(spine: Spine, statement: str, *values: Any) -> None:
         await connection.close()
 
 
+async def _look(spine: Spine, due_in: timedelta, **how: Any) -> Look:
+    async with spine.worker.transaction() as connection:
+        await connection.execute("UPDATE schedule SET next_at = clock_timestamp() + $1", due_in)
+        return await Firing().look(connection, **how)
+
+
+SOON = timedelta(seconds=AHEAD_S / 2)
+
+
 async def test_a_look_shortly_before_a_due_time_stays_until_then(spine: Spine) -> None:
     await spine.apply(HEAD + '  - {name: s, streams: [far.a], cron: "* * * * *"}')
-    soon = timedelta(seconds=AHEAD_S / 2)
 
-    async def look(due_in: timedelta) -> Look:
-        async with spine.worker.transaction() as connection:
-            await connection.execute("UPDATE schedule SET next_at = clock_timestamp() + $1", due_in)
-            return await Firing().look(connection)
-
-    later = await look(timedelta(seconds=30))
+    later = await _look(spine, timedelta(seconds=30))
     (run_count,) = await spine.row("SELECT count(*) FROM run")
-    now = await look(soon)
+    now = await _look(spine, SOON)
 
     assert (later.fired, run_count) == (0, 0)
     assert later.due_s is not None
     assert 20 < later.due_s <= 30
-    assert now.fired == 1
+    assert (now.fired, now.at) == (1, None)
     run = await spine.row("SELECT created_at >= due_at AS is_in_time FROM run")
     assert run["is_in_time"]
+
+
+async def _fire_ahead(spine: Spine) -> Look | None:
+    """Fire `s`, which is due in a minute, ahead."""
+    async with spine.worker.transaction() as connection:
+        due_at = await connection.fetchval(
+            "UPDATE schedule SET next_at = clock_timestamp() + interval '1 minute' RETURNING next_at"
+        )
+        since = await starts.open_since(connection, due_at)
+        return await fire_ahead(connection, await schedules.claim_ahead(connection, due_at, since), since, 10)
+
+
+async def test_what_is_known_before_is_fired_before_and_told_when_it_is_due(spine: Spine) -> None:
+    await spine.apply(HEAD + '  - {name: s, streams: [far.a], cron: "* * * * *"}')
+    clock = asyncio.get_running_loop().time
+    began = clock()
+
+    look = await _look(spine, SOON, may_go=True)
+
+    assert (look.fired, len(look.going)) == (1, 1)
+    assert look.at is not None
+    assert began + SOON.total_seconds() <= look.at <= clock() + SOON.total_seconds()
+    run = await spine.row("SELECT due_at FROM run")
+    assert (await schedule(spine))["next_at"] > run["due_at"]
+
+
+async def test_a_run_that_is_fired_ahead_counts_as_let_go_when_it_is_due(spine: Spine) -> None:
+    await spine.apply(HEAD + '  - {name: s, streams: [far.a], cron: "* * * * *"}')
+
+    look = await _fire_ahead(spine)
+
+    assert look is not None
+    assert (look.fired, len(look.going)) == (1, 1)
+    run = await spine.row("SELECT created_at < due_at AS is_ahead, admitted_at = due_at AS is_due FROM run")
+    assert (run["is_ahead"], run["is_due"]) == (True, True)
+
+
+JUDGED_WHEN_DUE = [
+    ", max_runs: 3",
+    ", jitter: 30s",
+    ', when: "`true`"',
+    ', windows: [{from: "00:00", to: "23:59"}]',
+]
+
+
+async def test_what_is_judged_when_it_is_due_is_not_fired_before(spine: Spine) -> None:
+    for more in JUDGED_WHEN_DUE:
+        await spine.apply(HEAD + f'  - {{name: s, streams: [far.a], cron: "* * * * *"{more}}}')
+
+        assert await _fire_ahead(spine) is None, more
+        look = await _look(spine, SOON, may_go=True)
+
+        assert (look.fired, look.at) == (1, None), more
+        run = await spine.row("SELECT created_at >= due_at AS is_in_time FROM run")
+        assert run["is_in_time"], more
+        await spine.worker.execute("DELETE FROM run")
+        await spine.worker.execute("DELETE FROM stream_slot")
+
+
+async def test_whether_a_run_overlaps_the_one_before_is_seen_when_it_is_due(spine: Spine) -> None:
+    await fire(spine, '  - {name: s, streams: [far.a, far.b], cron: "* * * * *"}', late=timedelta(minutes=2))
+
+    assert await _fire_ahead(spine) is None
+    look = await _look(spine, SOON, may_go=True)
+
+    assert (look.fired, look.at) == (1, None)
+    rows = await spine.fetch("SELECT skip_reason FROM run ORDER BY due_at, stream")
+    assert [row["skip_reason"] for row in rows] == [None, None, "overlap", "overlap"]
+
+
+async def test_a_run_that_does_not_go_is_left_alone_until_it_is_due(spine: Spine) -> None:
+    await spine.apply(HEAD + '  - {name: s, streams: [far.a], cron: "* * * * *", max_running: 5}')
+
+    look = await _fire_ahead(spine)
+    async with spine.worker.transaction() as connection:
+        admitted = await admission.admit(connection, 10)
+
+    assert look is not None
+    assert (look.fired, list(look.going), look.is_waiting) == (1, [], True)
+    run = await spine.row("SELECT state, admitted_at, parked_until = due_at AS is_parked FROM run")
+    assert (run["state"], run["admitted_at"], run["is_parked"], admitted) == ("queued", None, True, [])

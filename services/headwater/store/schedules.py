@@ -1,9 +1,12 @@
 """Schedules: claimed by any timer, by the database's clock (DESIGN.md §1)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
+
+import asyncpg
 
 from headwater.model.ids import time_of
 from headwater.store.queries import as_text, queries
@@ -83,6 +86,19 @@ async def by_index(connection: Any) -> None:
     await connection.execute(_Q["by_index"])
 
 
+async def be_impatient(connection: Any) -> None:
+    """What the transaction still does fails where another one holds what it needs."""
+    await connection.execute(_Q["be_impatient"])
+
+
+@asynccontextmanager
+async def unless_locked(connection: Any) -> AsyncIterator[None]:
+    """A part of a transaction that is undone, and it alone, where another one holds what it needs."""
+    with suppress(asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+        async with connection.transaction():
+            yield
+
+
 async def due_soon(connection: Any, in_s: float, limit: int) -> Sequence[Mapping[str, Any]]:
     """As `claim_due`, what will be due in so many seconds, unlocked."""
     return await connection.fetch(_Q["due_soon"], in_s, limit)  # type: ignore[no-any-return]
@@ -101,6 +117,18 @@ async def claim_due_fairly(
 ) -> Sequence[Mapping[str, Any]]:
     """As `claim_due`: `share` of each tenant at most, those after the tenant `after` first."""
     return await connection.fetch(_Q["claim_due_fairly"], limit, share, after)  # type: ignore[no-any-return]
+
+
+async def count_ahead(connection: Any, due_at: datetime, most: int) -> int:
+    """How many schedules will be due by `due_at` and are not yet; counted up to `most`."""
+    return int(await connection.fetchval(_Q["count_ahead"], due_at, most))
+
+
+async def claim_ahead(connection: Any, due_at: datetime, since: datetime) -> Any:
+    """A cursor, whose `fetch(count)` gives as `claim_due` what will be due by `due_at` and is not yet, where nothing is
+    left to be judged then. `since`: no run that is due before it is open.
+    """
+    return await connection.cursor(_Q["claim_ahead"], due_at, since)
 
 
 class Advance(NamedTuple):

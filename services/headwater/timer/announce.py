@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from headwater.bus.port import Bus, Message, poster
 from headwater.contracts.codec import dumps
@@ -25,6 +25,13 @@ logger = logging.getLogger("headwater.timer")
 OPEN_BATCHES = 6  # published and not marked: one more waits for room
 TOGETHER = 1000  # runs marked in one statement, unless a batch alone has more
 Row = Mapping[str, Any]  # id, attempt, tenant, stream_version
+
+
+class Letters(NamedTuple):
+    """Runs and their `run.due`, ready to be published."""
+
+    rows: Sequence[Row]
+    messages: Sequence[Message]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,8 @@ class Heard:
 class Announcer:
     """`announce` waits for the end of it. `hand_over` does not: the marking is done by `run`, which runs beside.
 
-    `is_at_work` is False from the moment that the broker failed until it has taken a run again.
+    `is_at_work` is False from the moment that the broker failed until it has taken a run again. `is_busy`: what it has
+    in hand takes longer than others wait for a mark.
     """
 
     def __init__(self, database: Database, bus: Bus) -> None:
@@ -72,22 +80,37 @@ class Announcer:
         self._room = asyncio.Event()
         self._room.set()
         self.is_at_work = True
+        self.is_busy = False
 
     async def publish(self, rows: Sequence[Row]) -> Heard:
         """Publish; the marking is the caller's."""
-        return await self._hear([self._begin(rows)])
+        return await self._hear([self._begin(self.write(rows))])
 
     async def announce(self, rows: Sequence[Row]) -> int:
         """Publish and mark; gives how many the bus took. Raises: Unavailable when database or broker is away."""
-        return await self._settle([self._begin(rows)]) if rows else 0
+        return await self._settle([self._begin(self.write(rows))]) if rows else 0
 
-    async def hand_over(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[Row]) -> Letters:
+        """What is to be published of these runs."""
+        return Letters(rows, [message_of(row) for row in rows])
+
+    async def hand_over(self, letters: Letters) -> None:
         """Publish; returns when there is room for more."""
-        self._open.append(self._begin(rows))
+        self._open.append(self._begin(letters))
         self._rung.set()
         if len(self._open) >= OPEN_BATCHES:
             self._room.clear()
+        await asyncio.sleep(0)  # what was posted goes out now
         await self._room.wait()
+
+    async def hand_over_all(self, letters: Sequence[Letters]) -> None:
+        """Publish one after the other; `is_busy` meanwhile."""
+        self.is_busy = True
+        try:
+            for each in letters:
+                await self.hand_over(each)
+        finally:
+            self.is_busy = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Mark what was handed over, until `stop` is set and nothing is open any more."""
@@ -119,8 +142,8 @@ class Announcer:
             self._open.popleft().abandon()
         self._room.set()
 
-    def _begin(self, rows: Sequence[Row]) -> _Batch:
-        return _Batch(rows, [self._post_one(message_of(row)) for row in rows])
+    def _begin(self, letters: Letters) -> _Batch:
+        return _Batch(letters.rows, [self._post_one(message) for message in letters.messages])
 
     def _post_one(self, message: Message) -> "asyncio.Future[None]":
         try:

@@ -1,7 +1,8 @@
 """Firing: due schedules become run rows, and their next due time is computed from the boundary.
 
 Any number of timers: a due row is claimed `FOR UPDATE SKIP LOCKED`, and a run's id derives from its boundary, so
-that a boundary fired twice is one run. The database's clock decides what is due.
+that a boundary fired twice is one run. The database's clock decides what is due. Where nothing is left to be judged
+then, a schedule is fired shortly before it is due; nobody hears of its runs earlier.
 """
 
 import asyncio
@@ -23,14 +24,15 @@ from headwater.store.starts import Start, kind_of, start_of
 from headwater.timer.conditions import judged
 from headwater.timer.planning import Fired, counted, fire, plan_of
 from headwater.timer.terms import Started
+from headwater.timer.turns import Turns
 
 logger = logging.getLogger("headwater.timer")
 BATCH = 500
 AHEAD_S = 0.06  # a look begins so long before: a machine that slept takes its time for all that it does first
+AHEAD = 200  # schedules that are fired within AHEAD_S
 NAP_S = 0.001  # until shortly before it is due: who sleeps longer wakes late
 AWAKE_S = 0.003  # from then on the database is asked again and again: one that is awake answers at once
 FORESEEN = 50  # schedules whose firing is worked out before they are due
-SHARE = 100  # of one tenant in a claim at least, when more are due than one claim takes
 Row = Mapping[str, Any]
 _draw = random.random  # jitter needs no secrets
 
@@ -39,13 +41,16 @@ _draw = random.random  # jitter needs no secrets
 class Look:
     """What a look did: schedules fired, runs that go now (to be announced), whether anything is left to the relay.
 
-    `due_s`: the seconds until the next schedule is due, 0 when more may be due now, None when none is.
+    `due_s`: the seconds until the next schedule is due (at `next_at`, where that is known), 0 when more may be due now,
+    None when none is. `at`: when the runs are due, by the loop's clock; None: they are.
     """
 
     fired: int = 0
     due_s: float | None = None
     going: Sequence[Row] = ()
     is_waiting: bool = False
+    next_at: datetime | None = None
+    at: float | None = None
 
 
 async def fire_due(connection: Any, limit: int = BATCH) -> int:
@@ -62,17 +67,16 @@ class Firing:
     """
 
     def __init__(self, limit: int = BATCH) -> None:
-        self._limit = limit
-        self._share = min(SHARE, limit)
+        self._turns = Turns(limit)
         self._guard = ClockGuard()
         self.is_behind = False
-        self._last_tenant = ""
 
     async def get_ready(self, connection: Any) -> None:
         """Do once what each first time takes long, so that the first schedule that is due does not wait for it."""
         await schedules.by_index(connection)
         now, _ = await schedules.next_due(connection)
         await starts.get_ready(connection, now)
+        await (await schedules.claim_ahead(connection, now, now)).fetch(1)
         any_plan = plan_of('{"cron": "* * * * *", "timezone": "UTC"}', "{}", "", "")
         next_after(any_plan.timetable, now)
 
@@ -83,10 +87,17 @@ class Firing:
         await schedules.by_index(connection)
         since: datetime | None = None
         rows = await self._claim(connection)
-        if not rows and (due_s := await self._due_s(connection)) != 0:
-            if due_s is None or due_s > AHEAD_S:
-                return Look(0, due_s)
-            rows, since = await self._at_its_time(connection, due_s)
+        if not rows:
+            due_s, next_at = await self._next(connection)
+            if due_s is None or next_at is None or due_s > AHEAD_S:
+                return Look(0, due_s, next_at=next_at)
+            if due_s > 0:
+                at = asyncio.get_running_loop().time() + due_s
+                since = await starts.open_since(connection, next_at)
+                coming = await schedules.claim_ahead(connection, next_at, since)
+                if may_go and (ahead := await fire_ahead(connection, coming, since, AHEAD)):
+                    return replace(ahead, due_s=0.0, at=at)
+                rows = await self._at_its_time(connection, at)
         if not rows:
             return Look(0, 0.0)
         if not self._trusts(rows[0]["now"]):
@@ -94,44 +105,40 @@ class Firing:
         # what is due next is asked for by the next look: these runs do not wait for the answer
         return replace(await _fire(connection, rows, since, may_go=may_go), due_s=0.0)
 
-    async def _at_its_time(self, connection: Any, due_s: float) -> tuple[Sequence[Row], datetime | None]:
-        """What is due in `due_s` seconds, as soon as it is, and what else its firing asks for. The firing itself is
-        worked out before, since many a schedule is fired for the first time.
+    async def _at_its_time(self, connection: Any, due_at: float) -> Sequence[Row]:
+        """What is due at `due_at` of the loop's clock, as soon as it is. The firing itself is worked out before, since
+        many a schedule is fired for the first time.
         """
         clock = asyncio.get_running_loop().time
-        due_at = clock() + due_s
-        soon = await schedules.due_soon(connection, due_s, FORESEEN)
-        since = await starts.open_since(connection, soon[0]["now"]) if soon else None
-        for row in soon:
+        for row in await schedules.due_soon(connection, due_at - clock(), FORESEEN):
             if clock() > due_at - AWAKE_S:
                 break
             _fired({**row, "now": row["next_at"]})  # what it comes to is remembered
-        while clock() < due_at - AWAKE_S:  # noqa: ASYNC110 - an instant is waited for
-            await asyncio.sleep(NAP_S)
+        await nap_until(due_at - AWAKE_S)
         rows: Sequence[Row] = ()
         while not rows and clock() < due_at + AWAKE_S:
             rows = await self._claim(connection)
-        return rows, since
+        return rows
 
-    async def _due_s(self, connection: Any) -> float | None:
-        """Seconds until the next schedule is due, None when none is; while the clock is not believed: until it is."""
+    async def _next(self, connection: Any) -> tuple[float | None, datetime | None]:
+        """Seconds until the next schedule is due, and when; None when none is. While the clock is not believed: the
+        seconds until it is.
+        """
         now, next_at = await schedules.next_due(connection)
         if not self._trusts(now):
-            return self._wait_s
-        return None if next_at is None else max((next_at - now).total_seconds(), 0.0)
+            return self._wait_s, None
+        return None if next_at is None else max((next_at - now).total_seconds(), 0.0), next_at
 
-    async def _claim(self, connection: Any) -> Sequence[Mapping[str, Any]]:
+    async def _claim(self, connection: Any) -> Sequence[Row]:
+        turns = self._turns
         if self.is_behind:
-            rows = await schedules.claim_due_fairly(connection, self._limit, self._share, self._last_tenant)
-            if len(rows) < self._limit:  # few have more due than their shares: larger ones cost nobody a turn
-                self._share = min(self._share * 4, self._limit)
+            rows = await schedules.claim_due_fairly(connection, turns.limit, turns.share, turns.after)
+            turns.go_on(rows)
         else:
-            rows = await schedules.claim_due(connection, self._limit)
-            tenant_count = len({row["tenant"] for row in rows}) or 1
-            self._share = max(self._limit // tenant_count, min(SHARE, self._limit))
+            rows = await schedules.claim_due(connection, turns.limit)
+            turns.begin(rows)
         # a claim by shares ends when it finds nothing: its tenants may have had more than theirs
-        self.is_behind = len(rows) >= self._limit or (self.is_behind and bool(rows))
-        self._last_tenant = rows[-1]["tenant"] if self.is_behind else ""
+        self.is_behind = len(rows) >= turns.limit or (self.is_behind and bool(rows))
         return rows
 
     def _trusts(self, now: Any) -> bool:
@@ -146,6 +153,31 @@ class Firing:
                 self._wait_s,
             )
         return not self._wait_s
+
+
+async def fire_ahead(connection: Any, coming: Any, since: datetime, count: int) -> Look | None:
+    """Fire `count` schedules at most of `coming` (`schedules.claim_ahead`), before they are due; None: none is left.
+
+    Their runs are to be announced then, and those that do not go are left alone until then. `since`: see
+    `starts.open_since`.
+    """
+    rows = await coming.fetch(count)
+    return await _fire(connection, rows, since, may_go=True) if rows else None
+
+
+async def nap_until(moment: float) -> None:
+    """Wait until `moment` of the loop's clock: who sleeps all the time to it wakes late."""
+    clock = asyncio.get_running_loop().time
+    while clock() < moment:  # noqa: ASYNC110 - an instant is waited for
+        await asyncio.sleep(NAP_S)
+
+
+async def wake_at(moment: float) -> None:
+    """Wait until `moment` of the loop's clock, awake at the end."""
+    clock = asyncio.get_running_loop().time
+    await nap_until(moment - AWAKE_S)
+    while clock() < moment:  # noqa: ASYNC110
+        await asyncio.sleep(0)
 
 
 async def _fire(connection: Any, rows: Sequence[Row], since: datetime | None = None, *, may_go: bool) -> Look:

@@ -79,7 +79,7 @@ class Relay:
             async with self._database.transaction() as connection:
                 await admission.end_overdue(connection)
                 await resume_due(connection)
-        taken = await self._again() if owed["unpublished"] else 0
+        taken = await self._again() if owed["unpublished"] and not self.announcer.is_busy else 0
         if owed["waiting"]:
             async with self._database.transaction() as connection:
                 await schedules.by_index(connection)

@@ -15,7 +15,8 @@ from headwater.store.database import Database
 from headwater.store.retention import KEEP, Keep
 from headwater.telemetry.metrics import Metrics
 from headwater.timer.endpoints import sweep, watch
-from headwater.timer.fire import AHEAD_S, Firing, Look
+from headwater.timer.fire import AHEAD_S, Firing, Look, wake_at
+from headwater.timer.herds import Herds
 from headwater.timer.reaper import reap
 from headwater.timer.relay import Relay
 from headwater.timer.zones import Zones
@@ -52,6 +53,7 @@ class Timer:
         self._firing = Firing()
         self._beside = Firing()
         self._behind = asyncio.Event()
+        self._herds = Herds(database, self._relay.announcer, self._fired)
         self._zones = Zones(database)
 
     async def ready(self) -> str | None:
@@ -69,6 +71,9 @@ class Timer:
                 await self._get_ready()
             group.create_task(self._loop(stop, self._fire, changed), name="timer.fire")
             group.create_task(self._loop(stop, self._fire_beside, self._behind), name="timer.fire_beside")
+            group.create_task(
+                self._loop(stop, lambda: self._fire_herd(stop), self._herds.rung), name="timer.fire_herd"
+            )
             group.create_task(self._loop(stop, self._zones.look, asyncio.Event()), name="timer.zones")
             group.create_task(self._loop(stop, self._relay_round, work), name="timer.relay")
             group.create_task(self._relay.announcer.run(stop), name="timer.announce")
@@ -110,6 +115,7 @@ class Timer:
             self._behind.set()
         if look.due_s == 0:
             return 0.0
+        self._herds.expect(look.next_at, look.due_s)
         return NET_S if look.due_s is None else min(max(look.due_s - AHEAD_S * 3 / 4, 0.001), NET_S)
 
     async def _fire_beside(self) -> float:
@@ -118,18 +124,29 @@ class Timer:
             return 0.0
         return HOUSE_EVERY_S  # or until it is rung for
 
+    async def _fire_herd(self, stop: asyncio.Event) -> float:
+        await self._herds.step(stop)
+        return HOUSE_EVERY_S  # or until it is rung for
+
     async def _look(self, firing: Firing) -> Look:
         announcer = self._relay.announcer
         async with self._database.transaction() as connection:
             look = await firing.look(connection, may_go=announcer.is_at_work)
+        letters = announcer.write(look.going)
+        if look.at is not None:
+            await wake_at(look.at)
         if look.going:
-            await announcer.hand_over(look.going)
-        if look.fired:
-            self._metrics.fired.inc(look.fired)
-        if look.is_waiting:
+            await announcer.hand_over(letters)
+        self._fired(look.fired, look.is_waiting)
+        return look
+
+    def _fired(self, count: int, is_waiting: bool) -> None:
+        """So many schedules were fired; `is_waiting`: some of their runs are left to the relay."""
+        if count:
+            self._metrics.fired.inc(count)
+        if is_waiting:
             self._work.set()  # the relay beside it is sooner than the bell
             self._bell.ring()
-        return look
 
     async def _relay_round(self) -> float:
         if await self._relay.work():

@@ -30,8 +30,8 @@ RETURNING id, due_at, state
 -- those that this transaction inserted do not count: due times that are made up for together wait for one another.
 -- Where `may_go` holds, one that clearly may go is admitted at once: nothing of its stream is under way (or it runs beside
 -- others and does not overlap too many), no limit of source or tenant is at stake, and it takes the stream's slot. All
--- others wait for the relay. Gives those that were inserted, with `stream_version` where they go. Runs that have not ended
--- are due from $21 to before $22: so the days that have none are left out.
+-- others wait for the relay, which lets none go before it is due. Gives those that were inserted, with `stream_version`
+-- where they go. Runs that have not ended are due from $21 to before $22: so the days that have none are left out.
 WITH asked AS MATERIALIZED (
     SELECT d.id, d.source, d.stream, d.schedule, k.*, coalesce(k.skip_reason, CASE WHEN busy.is_so IS TRUE AND (
                SELECT count(*) FROM (
@@ -77,10 +77,12 @@ INSERT INTO run (id, due_at, tenant, source, stream, schedule, trigger, mode, fo
                  stream_version, admitted_at)
 SELECT d.id, d.due_at, d.tenant, d.source, d.stream, d.schedule, 'schedule', d.mode, d.force, d.parameters::jsonb,
        'schedule ' || d.schedule, d.attempts_max, d.retry::jsonb, d.timeout_s, d.at_once, d.supersedes,
-       CASE WHEN d.reason IS NULL THEN d.parked_until END, CASE WHEN d.reason IS NULL THEN d.waits_for END,
+       CASE WHEN d.reason IS NULL THEN
+            coalesce(d.parked_until, CASE WHEN d.due_at > clock_timestamp() AND NOT going.is_going THEN d.due_at END) END,
+       CASE WHEN d.reason IS NULL THEN d.waits_for END,
        CASE WHEN d.reason IS NULL THEN 'queued' ELSE 'skipped' END, d.reason,
        CASE WHEN d.reason IS NOT NULL THEN clock_timestamp() END,
-       CASE WHEN going.is_going THEN d.version_id END, CASE WHEN going.is_going THEN clock_timestamp() END
+       CASE WHEN going.is_going THEN d.version_id END, CASE WHEN going.is_going THEN greatest(clock_timestamp(), d.due_at) END
   FROM asked d LEFT JOIN taken t ON t.run_id = d.id
  CROSS JOIN LATERAL (SELECT d.reason IS NULL AND d.version_id IS NOT NULL
                             AND (d.at_once IS NOT NULL OR t.run_id IS NOT NULL) AS is_going) AS going

@@ -44,6 +44,10 @@ UPDATE schedule SET definition = $3, updated_at = clock_timestamp() WHERE tenant
 -- still. The statements of timers find each of their thousand rows by a key, and would read the day for each instead.
 SET LOCAL enable_seqscan = off
 
+-- name: be_impatient
+-- For the rest of the transaction: what others hold is left to them.
+SET LOCAL lock_timeout = '100ms'
+
 -- name: claim_due
 -- Schedules due now by the database's clock, locked for this transaction; other timers skip them. At most $1. In the
 -- order of the index alone: to put in order what is due at one moment would be to read all of it for each claim. `shape`
@@ -64,6 +68,32 @@ SELECT tenant, name, definition ->> 'streams' AS streams,
   FROM schedule
  WHERE state = 'active' AND next_at <= (SELECT clock_timestamp() + make_interval(secs => $1))
  ORDER BY next_at LIMIT $2
+
+-- name: count_ahead
+-- How many schedules will be due by $1 and are not yet; at most $2.
+SELECT count(*) FROM (
+    SELECT 1 FROM schedule
+     WHERE state = 'active' AND next_at > (SELECT clock_timestamp()) AND next_at <= $1 LIMIT $2) AS d
+
+-- name: claim_ahead
+-- As claim_due, schedules that are not due yet and will be by $1, where what becomes of them is known before: they ask for
+-- nothing that is to be judged when they are due, and none of their own runs, due from $2 to before $1, is open. Read
+-- piece by piece: asked anew, it would go through all that the transaction has taken before.
+SELECT tenant, name, definition ->> 'streams' AS streams,
+       (definition - '{name,description,streams,notify,callback_url}'::text[])::text AS shape,
+       calendars::text AS calendars, next_at, fired_count, clock_timestamp() AS now
+  FROM schedule s
+ WHERE state = 'active' AND next_at > (SELECT clock_timestamp()) AND next_at <= $1
+   AND definition ->> 'when' IS NULL AND definition ->> 'max_runs' IS NULL
+   AND coalesce(definition -> 'windows', '[]') = '[]' AND coalesce(definition #>> '{jitter,kind}', 'none') = 'none'
+   AND NOT EXISTS (
+       SELECT 1 FROM jsonb_array_elements_text(definition -> 'streams') AS of (stream)
+        CROSS JOIN LATERAL (
+              SELECT 1 FROM run r
+               WHERE r.tenant = s.tenant AND r.source = split_part(of.stream, '.', 1)
+                 AND r.stream = split_part(of.stream, '.', 2) AND r.schedule = s.name
+                 AND r.state IN ('queued', 'running') AND r.due_at >= $2 AND r.due_at < $1 LIMIT 1) AS open)
+ ORDER BY next_at FOR UPDATE SKIP LOCKED
 
 -- name: claim_due_fairly
 -- As claim_due where more are due than one claim takes: $2 of each tenant at most, those after tenant $3 first.
