@@ -86,9 +86,11 @@ async def by_index(connection: Any) -> None:
     await connection.execute(_Q["by_index"])
 
 
-async def be_impatient(connection: Any) -> None:
-    """What the transaction still does fails where another one holds what it needs."""
-    await connection.execute(_Q["be_impatient"])
+async def be_impatient(connection: Any, *, lock_s: float, idle_s: float) -> None:
+    """What the transaction still does fails where another one holds what it needs for `lock_s`; it ends when nothing is
+    heard of its process for `idle_s`.
+    """
+    await connection.execute(_Q["be_impatient"], f"{lock_s * 1000:.0f}", f"{idle_s * 1000:.0f}")
 
 
 @asynccontextmanager

@@ -24,6 +24,7 @@ MOST = 25_000  # of each hand: held in memory, and announced within a few second
 LEAD_S = 4.0  # a change of a schedule waits so long at most, less than `lock_timeout`
 FIRST_S = 0.3  # what the first batch takes, on a machine that slept
 EACH_S = 0.0001  # what one more takes
+LOCK_S = 0.1  # who holds what a herd needs for longer keeps that part of it
 ENOUGH_S = 0.02  # before the transaction has to end: one batch more would take longer
 
 
@@ -105,7 +106,7 @@ class Herds:
 async def _looks(connection: Any, coming: _Coming) -> AsyncIterator[Look]:
     """Fire batches until all is done, as much as is announced in time, or time is up."""
     await schedules.by_index(connection)
-    await schedules.be_impatient(connection)
+    await schedules.be_impatient(connection, lock_s=LOCK_S, idle_s=LEAD_S + 2.0)
     since = await starts.open_since(connection, coming.next_at)
     claims = await schedules.claim_ahead(connection, coming.next_at, since)
     clock = asyncio.get_running_loop().time

@@ -45,8 +45,9 @@ UPDATE schedule SET definition = $3, updated_at = clock_timestamp() WHERE tenant
 SET LOCAL enable_seqscan = off
 
 -- name: be_impatient
--- For the rest of the transaction: what others hold is left to them.
-SET LOCAL lock_timeout = '100ms'
+-- For the rest of the transaction: what others hold is left to them after $1 ms, and what it holds is let go when its
+-- process is not heard of for $2 ms.
+SELECT set_config('lock_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $2, true)
 
 -- name: claim_due
 -- Schedules due now by the database's clock, locked for this transaction; other timers skip them. At most $1. In the
