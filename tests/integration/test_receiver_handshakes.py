@@ -5,6 +5,7 @@ import hmac
 import time
 
 import pytest
+from tests.support.metrics import counted
 from tests.support.receiving import SECRET, manifest, queued, receiving
 from tests.support.spine import open_spine
 
@@ -53,7 +54,7 @@ async def test_a_get_with_the_right_verify_token_is_answered_and_a_wrong_one_is_
         assert b"12" not in wrong[1]
         assert other[0] == 405
         counts = {
-            outcome: spine.metrics.registry.get_sample_value("headwater_webhooks_total", {"outcome": outcome})
+            outcome: counted(spine.metrics, "headwater_webhooks_total", outcome=outcome)
             for outcome in ("handshake", "refused", "method")
         }
         assert counts == {"handshake": 1, "refused": 1, "method": 1}

@@ -11,7 +11,6 @@ from headwater.app.first_key import FIRST_TENANT, ensure_first_key
 from headwater.app.ground import Ground, Means, find_means, open_ground, prepare_broker, prepare_database
 from headwater.app.memory import give_back
 from headwater.app.patience import unless
-from headwater.app.probe_server import serving_probes
 from headwater.app.probes import Probes
 from headwater.app.service import Prompt, Routed, Service, Waited, supervise
 from headwater.app.services import SERVICES
@@ -149,6 +148,8 @@ def _listening(ground: Ground, services: Sequence[Service]) -> AbstractAsyncCont
     probes = Probes(services, ground.worker, ground.bus, ground.metrics).by_path()
     routed = [service for service in services if isinstance(service, Routed)]
     if not routed:
+        from headwater.app.probe_server import serving_probes  # noqa: PLC0415 - only where there are no routes
+
         return serving_probes(probes, host, port, ground.metrics)
     from headwater.app.server import probe_routes, serving  # noqa: PLC0415 - heavy: only where there are routes
 

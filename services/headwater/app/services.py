@@ -2,21 +2,28 @@
 # ruff: noqa: PLC0415
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from headwater.app.ground import Ground
 from headwater.app.service import Service
-from headwater.plugins.notifiers.base import Office
 from headwater.settings import Settings
-from headwater.store.retention import Keep
+
+if TYPE_CHECKING:
+    from headwater.plugins.notifiers.base import Office
+    from headwater.store.retention import Keep
 
 
-def office_of(settings: Settings) -> Office:
+def office_of(settings: Settings) -> "Office":
     """What the settings say about notifications."""
+    from headwater.plugins.notifiers.base import Office
+
     return Office(settings.public_url, settings.smtp_url, settings.smtp_from, settings.callback_allow)
 
 
-def keep_of(settings: Settings) -> Keep:
+def keep_of(settings: Settings) -> "Keep":
     """How long history is kept where a tenant says nothing else."""
+    from headwater.store.retention import Keep
+
     return Keep(
         settings.retention_runs_days,
         settings.retention_notifications_days,

@@ -20,7 +20,6 @@ KEPT_S = 24 * 3600.0
 FAILED_S = 10.0
 FETCH_S = 3.0
 FETCHES_PER_MINUTE = 30
-MAX_BYTES = 64 * 1024
 Fetch = Callable[[str], Awaitable[bytes]]
 
 

@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from headwater.bus.port import Bus
-from headwater.http.client import HttpClient, HttpLimits
 from headwater.http.expecting import put_off
 from headwater.http.short import ShortWay
 from headwater.model.clock import Clock
-from headwater.model.errors import SourceError, Unavailable
-from headwater.model.http import HttpRequest
+from headwater.model.errors import Unavailable
 from headwater.model.secret import Secret
-from headwater.receiver.certificates import FETCH_S, MAX_BYTES, Certificates
+from headwater.receiver.certificates import Certificates
 from headwater.receiver.endpoints import RELOAD_S, Endpoints
 from headwater.receiver.ledger import Ledger
 from headwater.receiver.prompt import PromptIntake
+from headwater.receiver.providers import Providers
 from headwater.receiver.reading import PATIENCE, Budget, Patience
 from headwater.receiver.safekeeping import Safekeeping
 from headwater.receiver.senders import Senders
@@ -70,18 +69,18 @@ class Receiver:
         self._metrics = metrics
         self._clock = clock
         self._max_age_s = place.max_snapshot_age_s
-        self._http = HttpClient(clock, HttpLimits(redirects=0, body_bytes=MAX_BYTES, connections=16))
+        self._providers = Providers(clock)
         self._ledger = Ledger()
         self._endpoints = Endpoints(database, keyring, clock, self._ledger, place.max_snapshot_age_s)
         self._safekeeping = Safekeeping(bus, spool, bell, clock)
-        self._certificates = Certificates(self._fetch, clock)
+        self._certificates = Certificates(self._providers.certificate, clock)
         senders = Senders(place.bound_url, place.public_url, place.trusted_proxies)
         budget = Budget()
         self._intake = Intake(
             self._endpoints,
             senders,
             self._safekeeping,
-            Handshakes(database, keyring, self._http),
+            Handshakes(database, keyring, self._providers),
             self._certificates,
             self._ledger,
             clock,
@@ -128,7 +127,7 @@ class Receiver:
                 await self._safekeeping.close()
         finally:
             await self._certificates.close()
-            await self._http.close()
+            await self._providers.close()
 
     async def _keep_fresh(self, stop: asyncio.Event, changed: asyncio.Event) -> None:
         ending = asyncio.ensure_future(stop.wait())
@@ -162,9 +161,3 @@ class Receiver:
             written_at = now
             await self._ledger.write(self._database)
             self._metrics.snapshot_age_seconds.set(self._endpoints.age_s or 0.0)
-
-    async def _fetch(self, url: str) -> bytes:
-        answer = await self._http.send(HttpRequest("GET", url), timeout_s=FETCH_S, max_body_bytes=MAX_BYTES)
-        if answer.status != 200:
-            raise SourceError("certificate", f"the certificate's address answered {answer.status}")
-        return answer.body

@@ -5,15 +5,14 @@ import logging
 from aiohttp import web
 from multidict import CIMultiDict
 
-from headwater.http.client import HttpClient
 from headwater.model.errors import SourceError
-from headwater.model.http import HttpRequest
 from headwater.model.secret import Secret
 from headwater.plugins.signatures.handshake import HandshakeAnswer
 from headwater.plugins.signatures.handshakes import handshake_for
 from headwater.plugins.signatures.request import SignedRequest
 from headwater.receiver.address import Address
 from headwater.receiver.keys import ActiveKeys
+from headwater.receiver.providers import Providers
 from headwater.receiver.refused import Refused, unavailable
 from headwater.receiver.stragglers import Stragglers
 from headwater.store import endpoints
@@ -21,19 +20,17 @@ from headwater.store.database import Database
 from headwater.store.keyring import Keyring
 
 logger = logging.getLogger("headwater.receiver")
-CONFIRM_S = 2.0  # providers wait for 3 s and more
 KEEP_S = 1.0  # a secret that is handed over; with a look at the endpoint before and after it below the 2 s of an answer
 MAX_LATE = 8  # secrets on their way into a database that does not answer
-MAX_ANSWER_BYTES = 64 * 1024
 
 
 class Handshakes:
-    """Answers them. `http` follows no redirects."""
+    """Answers them."""
 
-    def __init__(self, database: Database, keyring: Keyring, http: HttpClient) -> None:
+    def __init__(self, database: Database, keyring: Keyring, providers: Providers) -> None:
         self._database = database
         self._keyring = keyring
-        self._http = http
+        self._providers = providers
         self._stragglers = Stragglers(MAX_LATE)
 
     async def answer(
@@ -74,9 +71,7 @@ class Handshakes:
             logger.info("endpoint %s/%s has the secret of its provider", address.tenant, address.name)
         if answer.fetch_url is not None:
             try:
-                confirmed = await self._http.send(
-                    HttpRequest("GET", answer.fetch_url), timeout_s=CONFIRM_S, max_body_bytes=MAX_ANSWER_BYTES
-                )
+                await self._providers.confirm(answer.fetch_url)
             except SourceError as error:
                 logger.warning(
                     "the subscription of %s/%s could not be confirmed: %s",
@@ -85,8 +80,6 @@ class Handshakes:
                     error.kind,
                 )
                 raise unavailable("confirmation") from error
-            if confirmed.status >= 300:
-                raise unavailable("confirmation")
 
     async def _keep(self, address: Address, secret: Secret) -> bool:
         """Keep the provider's secret; False when there is one already."""

@@ -19,7 +19,6 @@ from headwater.plugins.signatures.handshake import (
     json_answer,
     text_answer,
 )
-from headwater.plugins.signatures.handshake_expression import compile_expression
 from headwater.plugins.signatures.request import SignedRequest
 from headwater.plugins.signatures.verify import NOTHING
 
@@ -230,6 +229,10 @@ def handshake_names() -> tuple[str, ...]:
 def compile_handshake(definition: str | Mapping[str, Any]) -> Handshake:
     """The handshake of a name, or of an expression (see `handshake_expression`). Raises ConfigError."""
     if not isinstance(definition, str):
+        from headwater.plugins.signatures.handshake_expression import (  # noqa: PLC0415 - brings JMESPath along
+            compile_expression,
+        )
+
         return compile_expression(definition)
     if definition not in _BY_NAME:
         raise ConfigError(

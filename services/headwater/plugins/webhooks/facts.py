@@ -3,19 +3,19 @@
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from headwater.contracts.codec import dumps
 from headwater.contracts.endpoint import Endpoint
 from headwater.model.errors import ContractError
-from headwater.plugins.expressions import MISSING, Getter, compile_path
 from headwater.plugins.signatures.facts import delivery_id, event_type
 from headwater.plugins.signatures.request import SignedRequest, header_values
 from headwater.plugins.signatures.scheme import Scheme
-from headwater.plugins.webhooks.parsing import parse
-from headwater.plugins.webhooks.request import request_document
+
+if TYPE_CHECKING:
+    from headwater.plugins.webhooks.values import Values
 
 MAX_KEY_CHARACTERS = 512
 _SHOWN_CHARACTERS = 120
@@ -33,82 +33,46 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """An endpoint's ways to them, compiled."""
+    """An endpoint's ways to them, compiled. `values` is None where none of them leads into the request's document."""
 
     endpoint: Endpoint
     scheme: Scheme
     header: bytes | None
-    found: Getter | None
-    order_by: Getter | None
+    values: "Values | None"
 
     def read(self, request: SignedRequest) -> Known:
         """The facts of a verified request. Never raises: what cannot be read is not there."""
         kind = _type(self.scheme, request)
-        document: dict[str, Any] | None = None
-        if self.found is not None or self.order_by is not None:
-            document = self._document(request, kind)
-        order_key = None
-        if self.order_by is not None:
-            order_key = _text(_value(self.order_by, document)) or ""
-        return Known(self._key(request, document), order_key, kind)
+        key = order = None
+        if self.values is not None:
+            key, order = self.values.read(request, kind)
+        order_key = None if self.endpoint.order_by is None else _text(order) or ""
+        return Known(self._key(request, key), order_key, kind)
 
-    def _key(self, request: SignedRequest, document: dict[str, Any] | None) -> str | None:
+    def _key(self, request: SignedRequest, found: Any) -> str | None:
         dedupe = self.endpoint.dedupe
         if dedupe.none:
             return None
         if dedupe.body:
             return "sha256:" + hashlib.sha256(request.body).hexdigest()
-        if self.found is not None:
-            return _text(_value(self.found, document))
+        if dedupe.expression is not None or dedupe.path is not None:
+            return _text(found)
         if self.header is not None:
             values = header_values(request, self.header)
             return _text(values[0].decode("latin-1")) if len(values) == 1 else None
         return delivery_id(self.scheme, request)
 
-    def _document(self, request: SignedRequest, kind: str | None) -> dict[str, Any]:
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers]
-        try:
-            limit = self.endpoint.limits.body_bytes
-            body = parse(request.body, headers, self.endpoint.parse, max_bytes=limit).document
-        except ContractError:
-            body = None
-        return request_document(request.method, request.url, headers, body, kind)
-
 
 def compile_facts(endpoint: Endpoint, scheme: Scheme) -> Facts:
     """The endpoint's facts. Raises: ConfigError for an expression that is none."""
     dedupe = endpoint.dedupe
-    found = None
-    if dedupe.expression is not None:
-        found = compile_path(dedupe.expression)
-    elif dedupe.path is not None:
-        found = _dotted(tuple(dedupe.path.split(".")))
-    return Facts(
-        endpoint,
-        scheme,
-        None if dedupe.header is None else dedupe.header.lower().encode("latin-1"),
-        found,
-        None if endpoint.order_by is None else compile_path(endpoint.order_by),
-    )
+    header = None if dedupe.header is None else dedupe.header.lower().encode("latin-1")
+    values = None
+    if not (dedupe.expression is None and dedupe.path is None and endpoint.order_by is None):
+        from headwater.plugins.webhooks.values import Values  # noqa: PLC0415 - held only where it is used
 
-
-def _dotted(names: tuple[str, ...]) -> Getter:
-    def get(document: Any) -> Any:
-        found = document["body"]
-        for name in names:
-            if not isinstance(found, dict):
-                return MISSING
-            found = found.get(name, MISSING)
-        return found
-
-    return get
-
-
-def _value(getter: Getter, document: Any) -> Any:
-    try:
-        return getter(document)
-    except Exception:  # noqa: BLE001 - a key that cannot be read is not there, whatever the sender wrote
-        return MISSING
+        values = Values(endpoint)
+    return Facts(endpoint, scheme, header, values)
 
 
 def _text(value: Any) -> str | None:
@@ -132,7 +96,7 @@ def _text(value: Any) -> str | None:
 def _is_nothing(value: Any) -> bool:
     if isinstance(value, dict | list):
         return all(_is_nothing(each) for each in (value.values() if isinstance(value, dict) else value))
-    return value is MISSING or value is None or value == ""
+    return value is None or value == ""
 
 
 def _type(scheme: Scheme, request: SignedRequest) -> str | None:
