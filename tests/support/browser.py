@@ -85,8 +85,9 @@ class _Reader(HTMLParser):
         if tag == "style":
             return
         self.texts.append(data)
-        if tag == "a":
-            self.links[data] = given["href"]
+        for name, attributes in self._open:
+            if name == "a":
+                self.links[data] = attributes["href"]
         if "fault" in given.get("class", "").split() or given.get("role") == "alert":
             self.faults.append(data)
 
@@ -117,6 +118,11 @@ class Shown:
     @property
     def links(self) -> dict[str, str]:
         return self._reader.links
+
+    @property
+    def item(self) -> str:
+        """Where the first thing of a list leads; their ids are shortened."""
+        return next(address for name, address in self.links.items() if "…" in name)
 
     @property
     def tags(self) -> set[str]:

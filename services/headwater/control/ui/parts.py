@@ -65,6 +65,11 @@ def short(identifier: object) -> str:
     return f"{told[:13]}…{told[-4:]}"
 
 
+def item(visit: Visit, kind: str, identifier: object) -> Markup:
+    """The way from a list to the page of one of its things."""
+    return link(visit.link(kind, identifier), element("code", short(identifier), class_="id"))
+
+
 def link(address: str, *content: Content) -> Markup:
     return element("a", *content, href=address)
 
@@ -153,3 +158,9 @@ def pager(visit: Visit, following: str | None) -> Markup:
 
 def note(*content: Content, tone: str = "") -> Markup:
     return element("p", *content, class_=f"note {tone}".strip())
+
+
+def none_like_that(what: str, part: str) -> Markup:
+    """What an empty list of a manifest's parts says: where they come from."""
+    return text((f"No {what} is like that. Write one under ", code(part), " of a manifest and bring it into force: ",
+                 code("headwater apply FILE"), "."))  # fmt: skip

@@ -17,6 +17,14 @@ SECTIONS: Final[tuple[tuple[str, str, Scope], ...]] = (
     ("", "Overview", "read"),
     ("streams", "Streams", "read"),
     ("runs", "Runs", "read"),
+    ("schedules", "Schedules", "read"),
+    ("endpoints", "Endpoints", "read"),
+    ("deliveries", "Deliveries", "read"),
+    ("refusals", "Refusals", "read"),
+    ("dead-letters", "Dead letters", "read"),
+    ("notifications", "Notifications", "read"),
+    ("secrets", "Secrets", "read"),
+    ("audit", "Audit", "admin"),
 )
 # What an address may say was done: words of ours, never those of the address.
 DONE: Final[Mapping[str, str]] = {
@@ -24,6 +32,7 @@ DONE: Final[Mapping[str, str]] = {
     "started-many": "Started: one run for each stream.",
     "cancelled": "Cancelled. What was loaded stays; nothing more is.",
     "enabled": "Enabled.",
+    "disabled-endpoint": "Disabled. Senders get 404.",
     "disabled": "Disabled. Runs that wait or run go on.",
     "paused": "Paused. Runs that wait or run go on.",
     "resumed": "Resumed. What was due meanwhile is left out.",
