@@ -179,6 +179,22 @@ async def test_a_schedule_is_disabled_and_enabled_and_its_failures_are_reset(
     assert (await office.get("/schedules/nightly")).json["state"] == "active"
 
 
+async def test_the_overview_leads_to_what_is_wrong(office: Office, browser: Browser) -> None:
+    await browser.submit(await browser.go(NIGHTLY), "pause", note="why")
+    started = (await office.post("/runs", {"stream": "shop.orders"})).json["id"]
+    async with office.worker.transaction() as connection:
+        failed = Outcome(RunState.FAILED, "error", (), "http_500", "no")
+        await runs.finish(connection, UUID(started), failed)
+    await give_up_a_request(office, "shop.orders", "bad")
+
+    shown = await browser.go(TENANT)
+
+    assert shown.links["nightly"] == NIGHTLY
+    assert shown.links["shop.orders"] == f"{TENANT}/streams/shop/orders"
+    assert (await browser.go(shown.links["dead letters"])).text.count("run.request") == 1
+    assert "problems" in shown.text
+
+
 async def test_a_failed_run_shows_why_as_text(office: Office, browser: Browser) -> None:
     started = (await office.post("/runs", {"stream": "shop.orders", "parameters": {"x": HOSTILE}})).json["id"]
     async with office.worker.transaction() as connection:
@@ -427,6 +443,18 @@ async def test_what_is_another_tenants_or_nobodys_is_404(office: Office, browser
         "/streams/shop",
     ):
         assert (await browser.go(TENANT + path.replace(" ", "%20"))).status == 404
+
+
+async def test_while_the_database_is_away_pages_say_so(office: Office, browser: Browser) -> None:
+    form = (await browser.go(f"{TENANT}/streams/shop/orders")).form("start")
+    await office.api.close()
+
+    shown = await browser.go(f"{TENANT}/runs")
+    sent = await browser.send(form)
+
+    assert (shown.status, shown.headers["Retry-After"]) == (503, "5")
+    assert "cannot do this now" in shown.text
+    assert sent.status == 503
 
 
 async def test_no_page_is_left_out_of_the_policy(office: Office, browser: Browser) -> None:

@@ -52,6 +52,7 @@ class Announcer:
         if "receiver" in names:
             self.say(f"             webhooks  {address}/in/<tenant>/<endpoint>")
         if "control" in names:
+            self.say(f"             web UI    {address}/ui/")
             self.say(f"             API       {address}/api/v1/   reference {address}/docs")
         self.say(f"             health    {address}/readyz   metrics {address}/metrics")
 

@@ -11,6 +11,12 @@ from headwater.control.ui.visit import View, Visit
 
 _RUNS: Final = 10
 _RUN_STATES: Final = ("running", "queued", "succeeded", "partial", "failed", "cancelled", "skipped")
+_OF_STREAMS: Final = frozenset({"failed", "stuck", "late"})
+_OF_SCHEDULES: Final = frozenset(
+    {"stale", "not_fired", "auto_disabled", "schedule_error", "paused", "disabled"}
+)
+_OF_ENDPOINTS: Final = frozenset({"silence", "refusals"})
+_OF_NOTIFICATIONS: Final = frozenset({"notification_dead", "notification_late", "target_gone"})
 _DELIVERY_STATES: Final = ("accepted", "done", "filtered", "dead")
 
 
@@ -42,7 +48,7 @@ def _problems(visit: Visit, problems: list[Mapping[str, Any]]) -> Markup:
     rows = [
         (
             element("span", each["kind"], class_="bad" if each["severity"] == "error" else "quiet"),
-            each["subject"],
+            _subject(visit, each["kind"], each["subject"]),
             moment(each["since"], visit.now),
             each["what"],
             each["next"],
@@ -50,6 +56,21 @@ def _problems(visit: Visit, problems: list[Mapping[str, Any]]) -> Markup:
         for each in problems
     ]
     return table(heads, rows, "Nothing.")
+
+
+def _subject(visit: Visit, kind: str, subject: str) -> Content:
+    """The way to what is wrong."""
+    if kind in _OF_STREAMS and "." in subject:
+        return link(visit.link("streams", *subject.split(".", 1)), subject)
+    if kind in _OF_SCHEDULES:
+        return link(visit.link("schedules", subject), subject)
+    if kind in _OF_ENDPOINTS:
+        return link(visit.link("endpoints", subject), subject)
+    if kind == "dead_letters":
+        return link(visit.link("dead-letters", state="open"), subject)
+    if kind in _OF_NOTIFICATIONS:
+        return link(visit.link("notifications"), subject)
+    return subject
 
 
 def _tiles(visit: Visit, counts: Mapping[str, Any]) -> Markup:

@@ -38,7 +38,8 @@ def _distance(at: datetime, now: datetime) -> str:
     seconds = (at - now).total_seconds()
     if abs(seconds) < 1:
         return "now"
-    return f"in {duration(seconds)}" if seconds > 0 else f"{duration(-seconds)} ago"
+    told = f"in {duration(seconds)}" if seconds > 0 else f"{duration(-seconds)} ago"
+    return told.replace(" ", "\xa0")
 
 
 def duration(seconds: float | None) -> str:

@@ -152,7 +152,8 @@ class Sheet:
         rest = [fault for number, fault in enumerate(refusal.faults) if number not in self._told]
         said = [element("li", told(fault)) for fault in rest]
         items = element("ul", said) if said else NOTHING
-        return element("div", refusal.detail, items, class_="note bad", role="alert")
+        why = "Nothing was done: mend what is marked." if refusal.faults else refusal.detail
+        return element("div", why, items, class_="note bad", role="alert")
 
 
 def _place(fault: Fault) -> str:

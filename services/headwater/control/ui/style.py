@@ -58,7 +58,9 @@ STYLE: Final = (
     ".acts{display:flex;flex-wrap:wrap;gap:.3rem .8rem;align-items:start;margin:.6rem 0}.acts details{margin:0}"
     ".pager{margin:.8rem 0}"
     ".login{max-width:30rem;margin:8vh auto 0}.login input[type=password]{width:100%}"
-    "@media(max-width:40rem){dl{grid-template-columns:1fr;gap:0}dd{margin:0 0 .5rem}main{padding:.7rem}}"
+    "dd pre{margin:.1rem 0}"
+    "@media(max-width:40rem){table{width:max-content;min-width:100%}td{max-width:18rem}"
+    "dl{grid-template-columns:1fr;gap:0}dd{margin:0 0 .5rem}main{padding:.7rem}}"
 )
 _HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 
