@@ -17,7 +17,7 @@ from headwater.store import runs
 from headwater.store.runs import NewRun
 
 _CUT = frozenset({"loop", "limit", "error"})
-_PARTS_MISSING = {"total_not_met", "graphql_partial"}
+_PARTS_MISSING = {"total_not_met", "graphql_partial", "partial_content"}
 _ELSEWHERE = {"redirect_of_credentials_to_another_host": 1}  # requests to the other host
 _SHORT = {"Retry-After": "1", "X-RateLimit-Reset": "1"}
 # Where pages are planned ahead, a hole counts as full; among positions it may hide records: not called complete.

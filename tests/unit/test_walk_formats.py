@@ -92,7 +92,6 @@ def test_one_xml_element_is_one_record() -> None:
         (b"{}", "xml"),
         (b"<html>", "ndjson"),
         (b'a,b\n1,"2', "csv"),
-        (b"a,a\n1,2\n", "csv"),
     ],
 )
 def test_what_is_not_in_its_format_is_an_error(body: bytes, form: str) -> None:
@@ -162,3 +161,25 @@ def test_xml_has_no_empty_lists_so_an_element_without_children_is_one_and_a_miss
     )
     with pytest.raises(SourceError, match="leads to nothing"):
         _page(b"<feed><entry><id>1</id></entry></feed>", "feed.entri", format="xml")
+
+
+def test_a_column_whose_name_comes_again_gets_a_number_behind_it() -> None:
+    page = _page(b"id,name,name,name_2,name\n1,a,b,c,d\n", format="csv")
+
+    assert page.records == [{"id": "1", "name": "a", "name_3": "b", "name_2": "c", "name_4": "d"}]
+
+
+def test_a_fault_of_csv_names_its_line_and_one_of_json_its_place() -> None:
+    with pytest.raises(SourceError, match=r"is not CSV \(line 3: .*; quotes within quotes are doubled\)"):
+        _page(b'id,name\n1,a\n2,"a \\" b"\n', format="csv")
+    with pytest.raises(SourceError, match=r"is not JSON \(NaN is no JSON number\)"):
+        _page(b'[{"id": NaN}]')
+    with pytest.raises(SourceError, match="is not JSON; it begins: <html>"):
+        _page(b"<html>")
+
+
+def test_records_that_an_empty_answer_leaves_out_are_none_where_the_path_says_so() -> None:
+    with pytest.raises(SourceError, match=r"write '_embedded.items \|\| `\[\]`'"):
+        _page(b'{"_links": {}}', "_embedded.items")
+
+    assert _page(b'{"_links": {}}', "_embedded.items || `[]`").records == []

@@ -75,6 +75,7 @@ def test_a_path_that_would_lose_records_is_an_error_that_names_what_to_write(
     [
         ({"items": ROWS[:4]}, {"destination": {"table": "t", "mode": "merge", "key": "ident"}}, "destination.key 'ident'"),
         ({"items": ROWS[:4]}, {"incremental": {"field": "att"}}, "write field: at"),
+        ({"items": [{"at": None}] * 5}, {"incremental": {"field": "at"}}, "'at' is null in the 5 records"),
         ({"meta": {"total": 9}}, {"pagination": {"type": "offset", "total": "meta.totl"}}, "write total: meta.total"),
         ({"total": {"value": 9, "relation": "eq"}}, {"pagination": {"type": "offset", "total": "total"}},
          "'total' leads to an object (value, relation there), and is no number; write total: total.value"),
@@ -104,6 +105,7 @@ def test_a_path_that_an_api_may_leave_out_is_a_warning(
         ({}, 1, {"records": {"path": "items[?id > `9`]"}}),
         ({}, 1, {"fields": ["id", {"name": "x", "path": "nam", "default": 0}]}),
         ({"items": [{"id": 1, "at": None}]}, 1, {"incremental": {"field": "at"}}),
+        ({"items": [{"id": 1, "at": ""}, *ROWS]}, 1, {"incremental": {"field": "at", "format": "iso"}}),
     ],
 )
 def test_what_is_there_or_not_needed_is_no_fault(

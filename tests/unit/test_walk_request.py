@@ -255,3 +255,30 @@ def test_a_path_that_names_a_host_or_a_secret_is_refused(path: str) -> None:
 
 def _response(body: bytes) -> Response:
     return Response(200, (), body, "https://api.example/v1/items")
+
+
+def test_a_post_that_pages_in_its_body_has_one_from_the_first_page_on() -> None:
+    pages = {"type": "cursor", "cursor_path": "next", "in": "json"}
+    walk = _walk(request={"method": "POST"}, pagination=pages)
+
+    assert walk.request(walk.first(None, NOW)).body == b"{}"
+
+
+@pytest.mark.parametrize("pages", [{"type": "offset"}, {"type": "next_url", "next_path": "next"}])
+def test_a_cursor_goes_into_the_body_or_a_header_on_every_page(pages: dict[str, Any]) -> None:
+    rule = {"field": "at", "param": "filter.since", "in": "json"}
+    asked = {"method": "POST", "json": {"filter": {"kind": "a"}}}
+    walk = _walk(request=asked, pagination=pages, incremental=rule)
+    token = walk.first("2024-01-01", NOW)
+    answer = dumps({"items": [{"id": 1, "at": "2024-02-01"}], "next": "/v1/more?b=1"})
+    following = walk.read(token, _response(answer), NOW).next_token
+    assert following is not None
+
+    for each in (token, following):
+        request = walk.request(each)
+        assert json.loads(request.body or b"") == {"filter": {"kind": "a", "since": "2024-01-01"}}
+        assert "since" not in request.url
+
+    walk = _walk(pagination=pages, incremental=rule | {"in": "header", "param": "X-Since"})
+    request = walk.request(walk.first("2024-01-01", NOW))
+    assert dict(request.headers)["X-Since"] == "2024-01-01"

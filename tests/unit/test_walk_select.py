@@ -268,3 +268,11 @@ def test_expressions_take_long_numbers_as_numbers(expression: str, found: object
     )
 
     assert compile_path(expression)(document) == found
+
+
+def test_what_stands_behind_or_counts_where_the_first_path_leads_to_nothing() -> None:
+    assert compile_path("nick || name")({"name": "a"}) == "a"
+    assert compile_path("meta.nick || name")({"name": "a"}) == "a"
+    assert compile_path("a.items || `[]`")({}) == []
+    assert compile_path("nick || name")({}) is MISSING
+    assert compile_path("nick | [0]")({"name": "a"}) is MISSING

@@ -93,8 +93,9 @@ class Limits(Closed):
 class Incremental(Closed):
     """The field whose highest value is kept as the cursor, and the parameter that asks for what is newer.
 
-    `format` is how the parameter is written (default: as the field is). `lookback_s` asks again for the last
-    seconds, for APIs that publish late. `order: desc` says that the newest come first: the walk ends where
+    `in` says where it and the other parameters go: the query, the JSON body (dotted names reach inside; GraphQL:
+    `variables.name`) or headers. `format` is how it is written (default: as the field is). `lookback_s` asks again
+    for the last seconds, for APIs that publish late. `order: desc` says that the newest come first: the walk ends where
     the known begins. Instants further ahead than `future_s` are never taken as the cursor: ISO 8601, and numbers where
     `format` is one of time (elsewhere a number has no clock, and the highest is taken). `end_param` asks for what is
     older than the end of the window that a run is for; `enabled: false` reads everything every time. `id` is the
@@ -104,6 +105,7 @@ class Incremental(Closed):
 
     field: Expression
     param: ParameterName | None = None
+    place: Literal["query", "json", "header"] = Field(default="query", alias="in")
     end_param: ParameterName | None = None
     id: Expression | None = None
     id_param: ParameterName | None = None

@@ -51,6 +51,16 @@ def _parameters(path: Path, stream: Stream, asked: tuple[Parameter, ...]) -> Ite
     if stream.incremental is None or stream.incremental.param is None:
         return
     name = stream.incremental.param
+    if stream.incremental.place != "query":
+        if (
+            stream.incremental.place == "json"
+            and stream.request.method == "GET"
+            and stream.request.graphql is None
+        ):
+            yield Finding(
+                (*path, "incremental", "in"), "a GET has no body to put it in", "set request.method: POST"
+            )
+        return
     if name in in_query:
         yield Finding(
             (*path, "incremental", "param"), f"pagination sets {name!r} too", "name one of them otherwise"

@@ -136,6 +136,13 @@ class Response:
         wanted = name.lower()
         return next((value for key, value in self.headers if key.lower() == wanted), None)
 
+    def headers_by_name(self) -> dict[str, tuple[str, ...]]:
+        """All headers by their name in lower case, each in order."""
+        found: dict[str, tuple[str, ...]] = {}
+        for name, value in self.headers:
+            found[name.lower()] = (*found.get(name.lower(), ()), value)
+        return found
+
     def header_values(self, name: str) -> tuple[str, ...]:
         """All headers of that name, in order."""
         wanted = name.lower()

@@ -11,7 +11,7 @@ from headwater.persister.slicing import CURSOR_CHANGED, Slices, may_move, slices
 from headwater.plugins.paginators.base import WARNING_SHRANK
 from headwater.plugins.walk.boundary import joined, together
 from headwater.plugins.walk.hidden import WARNING_GRAPHQL
-from headwater.plugins.walk.judge import WARNING_UNCHANGED
+from headwater.plugins.walk.judge import WARNING_PART, WARNING_UNCHANGED
 from headwater.plugins.walk.parents import WARNING_PARENTS_REJECTED
 from headwater.store import children, completion, cursors, slices
 
@@ -19,7 +19,7 @@ NONE_FOUND = "all_parents_skipped"
 ALL_ABSENT = "all_slices_absent"
 ALIKE = "slices_alike"
 INCOMPLETE = frozenset(
-    {"total_not_met", "limit_reached", "cursor_absent", NONE_FOUND, WARNING_GRAPHQL}
+    {"total_not_met", "limit_reached", "cursor_absent", NONE_FOUND, WARNING_GRAPHQL, WARNING_PART}
 )  # warnings which say that there was more than came
 
 UNSEEN = frozenset({WARNING_PARENTS_REJECTED, WARNING_SHRANK, WARNING_UNCHANGED})  # not all was seen

@@ -17,7 +17,7 @@ from headwater.plugins.expression_advice import fault_of_functions
 _NAME = r'(?:[A-Za-z_][A-Za-z0-9_]*|"[^"\\]+")'
 _PLAIN = re.compile(rf"{_NAME}(?:\.{_NAME})*")
 _NAMES = re.compile(_NAME)
-_PREFIX = re.compile(rf"({_PLAIN.pattern})\s*(?:\[|\|)")
+_PREFIX = re.compile(rf"({_PLAIN.pattern})\s*(?:\[|\|(?!\|))")
 _MAX_CHARACTERS = 2048
 _MAX_DEPTH = 40  # brackets within brackets; the library answers with RecursionError at some hundreds
 

@@ -206,6 +206,18 @@ BODIES: Mapping[str, Case] = {
     ),
     "body_odd_names": Case(Behaviour(records="names"), OFFSET, "empty_page"),
     "body_a_field_of_every_kind": Case(Behaviour(records="kinds"), OFFSET, "empty_page"),
+    "body_that_is_a_part_by_its_content_range": Case(
+        Behaviour(style="none", status=206, headers={"Content-Range": "items 0-99/230"}),
+        {"type": "none"},
+        "cursor_end",
+        ids=range(100),
+        warnings=frozenset({"partial_content"}),
+    ),
+    "body_that_is_all_of_its_content_range": Case(
+        Behaviour(style="none", count=100, status=206, headers={"Content-Range": "items 0-99/100"}),
+        {"type": "none"},
+        "cursor_end",
+    ),
     "body_status_206": Case(Behaviour(status=206), OFFSET, "empty_page"),
     "body_scalar_where_records_are": Case(
         Behaviour(total="number"), OFFSET, "error:records_missing", ids=(), records="total"
@@ -245,6 +257,9 @@ BODIES: Mapping[str, Case] = {
     ),
     "csv_that_says_its_delimiter": Case(
         replace(_LINES, body="csv_sep"), OFFSET, "empty_page", records=None, form={"format": "csv"}
+    ),
+    "csv_with_a_name_twice": Case(
+        replace(_LINES, body="csv_twins"), OFFSET, "empty_page", records=None, form={"format": "csv"}
     ),
     "csv_with_a_row_too_long": Case(
         replace(_LINES, body="csv_broken"),

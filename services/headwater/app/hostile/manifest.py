@@ -7,7 +7,7 @@ from headwater.app.hostile.case import Case
 from headwater.app.hostile.catalogue import CASES
 
 _CUT = frozenset({"loop", "limit", "error"})
-_PARTS_MISSING = frozenset({"total_not_met", "graphql_partial"})
+_PARTS_MISSING = frozenset({"total_not_met", "graphql_partial", "partial_content"})
 
 
 def manifest_of(base: str, names: Iterable[str] = CASES) -> dict[str, Any]:

@@ -116,6 +116,7 @@ def _csv(
     broken: bool = False,
     head: str = "",
     names_once: bool = False,
+    twins: bool = False,
 ) -> tuple[bytes, str]:
     if names_once and page > 1 and not document:
         return b"", "text/csv"
@@ -125,10 +126,10 @@ def _csv(
     out.write(head)
     writer = csv.writer(out, delimiter=delimiter)
     if not names_once or page == 1:
-        writer.writerow(document[0])
+        writer.writerow([*document[0], *(["name"] if twins else [])])
     for index, row in enumerate(document):
         name = f'{row["name"]} "{delimiter}\n" end'
-        more = ["too", "many"] if broken and page == 2 and index == 5 else []
+        more = ["too", "many"] if broken and page == 2 and index == 5 else ["again"] if twins else []
         writer.writerow([row["id"], name, row["updated_at"], *more])
     return b"\xef\xbb\xbf" + out.getvalue().encode(), "text/csv"
 
@@ -165,6 +166,7 @@ _FORMS: Mapping[str, Form] = {
     "csv_semicolon": functools.partial(_csv, delimiter=";"),
     "csv_names_once": functools.partial(_csv, names_once=True),
     "csv_sep": functools.partial(_csv, delimiter=";", head="sep=;\r\n"),
+    "csv_twins": functools.partial(_csv, twins=True),
     "csv_broken": functools.partial(_csv, broken=True),
     "xml": _xml,
     "xml_blank": lambda document, page: (b"\n " + _xml(document, page)[0], "text/xml"),

@@ -72,7 +72,10 @@ def document_of(
 def _no_document(error: ContractError, records: Records) -> str:
     name = records.format.upper()
     why = " ".join(str(error).split()).removeprefix(f"not {name}: ")[:_REASON]
-    return f"not {name}" if records.format == "json" else f"not {name} ({why})"
+    is_plain = (
+        records.format == "json" and "line 1 column 1 " in why
+    )  # no JSON at all: its beginning says more
+    return f"not {name}" if is_plain else f"not {name} ({why})"
 
 
 def _read(response: Response, records: Records, columns: tuple[str, ...]) -> Document:

@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 from xml.parsers import expat
 
@@ -77,30 +78,46 @@ def csv_rows(body: bytes, delimiter: str, known: tuple[str, ...] = ()) -> tuple[
     """The rows of a CSV text with a header line, and its columns; empty cells are null, all others text.
 
     `known` are the columns of an earlier page: a first line of as many cells, none of them a name of these, is a row of
-    a page without a header. A column without a name is called by its place; a line `sep=;` before the header says the
+    a page without a header. A column without a name is called by its place, one whose name comes again gets a number
+    behind it; a line `sep=;` before the header says the
     delimiter, as in Excel. A row with more cells than the header is Unreadable. Raises: ContractError when it is no
     CSV, or JSON or a page of HTML, which would be one with a strange header; CutError when it ends within quotes.
     """
     if body.lstrip()[:1] in _OTHER_FORMATS:
         raise ContractError("not CSV: it begins as JSON, XML or HTML does")
+    reader: Any = None
     try:
         text = body.decode("utf-8")
         if (said := _DELIMITER_LINE.match(text)) is not None:
             text, delimiter = text[said.end() :], said[1]
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         csv.field_size_limit(_MAX_CELL_CHARACTERS)
-        first = next(reader, [])
+        first: list[str] = next(reader, [])
         header = [name or f"column_{number}" for number, name in enumerate(first, 1)]
         if len(header) == len(known) and not {*header} & {*known}:
             return [_row(known, cells) for cells in (first, *reader) if cells], known
-        if len(set(header)) != len(header):
-            twice = next(name for name in header if header.count(name) > 1)
-            raise ContractError(f"two columns have the name {twice[:60]!r}")
+        header = _each_once(header)
         return [_row(header, cells) for cells in reader if cells], tuple(header)
     except (csv.Error, UnicodeDecodeError) as error:
+        where = "" if reader is None else f"line {reader.line_num}: "
         if str(error) == "unexpected end of data":
-            raise CutError(f"not CSV: {error}") from error
-        raise ContractError(f"not CSV: {error}") from error
+            raise CutError(f"not CSV: {where}{error}") from error
+        mend = "; quotes within quotes are doubled" if "expected after" in str(error) else ""
+        raise ContractError(f"not CSV: {where}{error}{mend}") from error
+
+
+def _each_once(header: list[str]) -> list[str]:
+    """The names with a number behind those that come again: `name`, `name_2`."""
+    if len(set(header)) == len(header):
+        return header
+    taken, found = set(header), set[str]()
+    for place, name in enumerate(header):
+        if name in found:
+            number = next(number for number in count(2) if f"{name}_{number}" not in taken)
+            header[place] = f"{name}_{number}"
+        taken.add(header[place])
+        found.add(header[place])
+    return header
 
 
 def _row(header: Sequence[str], cells: list[str]) -> Any:

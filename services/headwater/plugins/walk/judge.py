@@ -15,6 +15,8 @@ _NO_RULES: Mapping[str, str] = {}
 _AGAIN = frozenset({408, 425, 429})
 NOT_MODIFIED = 304
 WARNING_UNCHANGED = "not_modified"
+WARNING_PART = "partial_content"
+_RANGE = re.compile(r"\s*[a-z-]+\s+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)\s*", re.IGNORECASE)  # RFC 9110 §14.4
 PAST_END = frozenset({400, 404, 410, 416, 422})
 _BEHIND_TOTAL = PAST_END | {403, 500}  # behind the last page many APIs have no better answer
 _MOST_READ = 4096
@@ -98,6 +100,14 @@ def bears_out(response: Response) -> bool:
     if names_invalid_token(response):
         return False
     return response.status in _BEHIND_TOTAL and not (response.status == 403 and _is_limit(response))
+
+
+def is_part(response: Response) -> bool:
+    """Whether the answer says that there is more than it holds: a Content-Range that is not all of its range."""
+    found = _RANGE.fullmatch(response.header("content-range") or "")
+    if found is None:
+        return False
+    return int(found[1]) > 0 or (found[3] != "*" and int(found[2]) + 1 < int(found[3]))
 
 
 def names_invalid_token(response: Response) -> bool:

@@ -162,7 +162,10 @@ class FirstPage:
             if len(records) < ENOUGH:
                 return (_in_records("incremental.field", path, records),)
             raise SourceError("path_unmatched", _in_records("incremental.field", path, records))
-        value = next((value for value in values if value is not MISSING and value is not None), None)
+        value = next((value for value in values if value is not MISSING and value not in (None, "")), None)
+        if value is None and len(records) >= ENOUGH:
+            found = f"incremental.field {path!r} is null in the {len(records)} records of the first page"
+            return (f"{found}, so that the cursor stays; name a field that all records have",)
         fault = (
             None
             if value is None

@@ -1,14 +1,16 @@
 """From a stream's definition and a place to the request: what is public, and what is secret beside it."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
 from headwater.contracts.codec import dumps
+from headwater.contracts.pagination import Pagination, Place
 from headwater.contracts.source import StreamDefinition
 from headwater.model.errors import ConfigError, SourceError
 from headwater.model.http import (
@@ -46,6 +48,10 @@ class Requester:
         if request.graphql is not None:
             self._method = "POST"
             self._body = {"query": request.graphql.query, "variables": request.graphql.variables}
+        if self._body is None and self._method == "POST" and _is_paged_in_body(definition.stream.pagination):
+            self._body = {}  # what pages are asked by stands in a body from the first one on
+        rule = definition.stream.cursor_rule
+        self._since_in: Place = "query" if rule is None else rule.place
         self._authenticator = authenticator
         self.origin = origin_of(definition.base_url)
         headers = {**definition.headers, **request.headers}
@@ -72,16 +78,16 @@ class Requester:
         now: datetime,
         parent: Values | None = None,
     ) -> HttpRequest:
-        """The request for what a place asks, with `since` (the cursor's parameters) in the query.
+        """The request for what a place asks, with `since` (the cursor's parameters) where the stream has them.
 
         `parent`: the values for its templates. Raises: SecretError when a named secret is not there; SourceError
         `bad_url`.
         """
         parts = self._parts_for(parent)
         if asked.url is not None:
-            request = self._request_of_url(asked.url, parts)
+            request = self._request_of_url(asked.url, since, parts)
         else:
-            request = self._request_of_parameters(asked.parameters, since, parts)
+            request = self._request_of_parameters((*self._since(since), *asked.parameters), parts)
         return self._authenticator.apply(self._with_secrets(request, secrets, parts), secrets, now)
 
     def fits(self, parent: Values) -> None:
@@ -97,18 +103,22 @@ class Requester:
         except (CannotBeError, KeyError) as error:
             raise SourceError("bad_request", f"its values make no request: {error}") from error
 
-    def _request_of_url(self, url: str, parts: Parts) -> HttpRequest:
+    def _since(self, since: Mapping[str, Any]) -> Iterator[Parameter]:
+        return (Parameter(self._since_in, name, value) for name, value in since.items())
+
+    def _request_of_url(self, url: str, since: Mapping[str, Any], parts: Parts) -> HttpRequest:
         """The next page by a URL the API gave: its query is complete. Headers stay at the source's origin."""
         is_home = origin_of(url) == self.origin
+        if is_home and since and self._since_in != "query":
+            whole = self._request_of_parameters(tuple(self._since(since)), parts)
+            return replace(whole, url=url)
         headers = tuple(pair for pair in parts.headers if is_home or pair[0].lower() in _EVERYWHERE)
         body = dumps(parts.body) if parts.body is not None and is_home else None
         method = self._method if is_home else "GET"
         return HttpRequest(method, url, _with_json(headers, body), body, Credentials(self.origin))
 
-    def _request_of_parameters(
-        self, parameters: tuple[Parameter, ...], since: Mapping[str, Any], parts: Parts
-    ) -> HttpRequest:
-        query: dict[str, Any] = {**parts.params, **since}
+    def _request_of_parameters(self, parameters: tuple[Parameter, ...], parts: Parts) -> HttpRequest:
+        query: dict[str, Any] = dict(parts.params)
         headers: Pairs = parts.headers
         document = deepcopy(parts.body) if any(one.place == "json" for one in parameters) else parts.body
         in_path: dict[str, Any] = {}
@@ -149,6 +159,11 @@ class Requester:
             body=secret_body,
         )
         return HttpRequest(request.method, request.url, request.headers, body, credentials)
+
+
+def _is_paged_in_body(pagination: Pagination) -> bool:
+    pages = pagination.pages if pagination.type == "window" else pagination
+    return "json" in {getattr(each, "place", None) for each in (pagination, pages)}
 
 
 def _is_secret(value: object) -> bool:

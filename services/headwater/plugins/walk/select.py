@@ -65,9 +65,10 @@ def select_records(
     if found is MISSING and may_lack and label is not None and (lack := _lack(document, label)) is not None:
         return Selected([], warnings=(f"path_unmatched: {lack}",))
     if found is MISSING:
-        raise SourceError(
-            "records_missing", f"records.path {label!r} leads to nothing in the answer{_hint(document)}"
-        )
+        text = f"records.path {label!r} leads to nothing in the answer{_hint(document)}"
+        if label is not None and _PLAIN.fullmatch(label):
+            text += f"; where an answer without records leaves it out, write '{label} || `[]`'"
+        raise SourceError("records_missing", text)
     if found is None or found == {}:
         return NOTHING
     if isinstance(found, dict):

@@ -31,9 +31,11 @@ from headwater.plugins.walk.cursor import Mark
 from headwater.plugins.walk.hidden import cost_wait_s
 from headwater.plugins.walk.judge import (
     NOT_MODIFIED,
+    WARNING_PART,
     WARNING_UNCHANGED,
     Verdict,
     bears_out,
+    is_part,
     judge,
 )
 from headwater.plugins.walk.marks import Marks, unseen
@@ -353,7 +355,7 @@ class Walk:
         answer = Answer(
             url=response.url,
             base_url=self._definition.base_url,
-            headers=_by_name(response),
+            headers=response.headers_by_name(),
             document=document,
             received_count=selected.received_count,
             last_record=selected.records[-1] if selected.records else None,
@@ -365,9 +367,9 @@ class Walk:
         following, records = self._onward.limited(there, new, told, progress, now)
         doubts = has_lost_ties(told, selected)
         if progress.number == 1 and selected.records:
-            doubts = self._first_page.answer(answer, there.stop_reason) + self._first_page.records(
-                selected.records
-            )
+            part = (WARNING_PART,) if self._is_one_page and is_part(response) else ()
+            doubts = self._first_page.answer(answer, there.stop_reason) + part
+            doubts += self._first_page.records(selected.records)
         top, below = self._marks.of(records, told, now)
         return Page(
             number=progress.number,
@@ -389,11 +391,3 @@ class Walk:
                 told, there, following, progress, records if len(records) < len(new) else None
             ),
         )
-
-
-def _by_name(response: Response) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
-    for name, value in response.headers:
-        key = name.lower()
-        found[key] = (*found.get(key, ()), value)
-    return found
