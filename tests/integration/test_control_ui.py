@@ -334,6 +334,29 @@ async def test_every_page_has_the_strict_policy_and_no_script(office: Office, br
     assert "'none'" in (await browser.go(f"{TENANT}/nothing")).headers["Content-Security-Policy"]
 
 
+async def test_a_form_that_is_too_large_or_none_is_refused_before_it_is_read(
+    office: Office, browser: Browser
+) -> None:
+    form = (await browser.go(STREAM)).form("start")
+
+    large = await browser.send(form, parameters="x" * 300_000)
+    headers = {"Sec-Fetch-Site": "same-origin", "Cookie": f"headwater={browser.cookies['headwater']}"}
+    url = office.address + form.action
+    async with office.session.post(url, json=form.fields, headers=headers) as answer:
+        other = answer.status
+    async with office.session.post(url, data=b"token=%ff&" * 60, headers=headers) as answer:
+        octets = answer.status
+    headers["Content-Type"] = "application/x-www-form-urlencoded"
+    unreadable = []
+    for data in (b"token=%ff", b"\xff=1", b"a=1&a=2", b"a=%00", b"&".join(b"a%d=1" % n for n in range(99))):
+        async with office.session.post(url, data=data, headers=headers) as answer:
+            unreadable.append(answer.status)
+
+    assert (large.status, other, octets) == (413, 415, 415)
+    assert unreadable == [400] * 5
+    assert await runs(office) == []
+
+
 async def test_the_front_page_leads_to_the_ui(office: Office) -> None:
     shown = await Browser(office).ask("GET", "/", headers={"Accept": "text/html"})
 
@@ -356,3 +379,4 @@ async def test_filters_of_the_list_of_runs_stay_from_page_to_page(office: Office
     assert second.text.count("shop.orders") == 1
     wrong = await browser.go(f"{TENANT}/runs?state=lost")
     assert (wrong.status, "state" in wrong.text) == (422, True)
+    assert (await browser.go(wrong.links["The page without these filters"])).status == 200

@@ -47,9 +47,10 @@ async def read_form(reader: BodyReader, request: web.Request) -> Given:
     """The fields of a form. Raises: Refusal 400, 413, 415."""
     if request.content_type != _FORM:
         raise Refusal(415, f"Forms are read as {_FORM}")
+    if request.content_length is None or request.content_length > MAX_FORM_BYTES:
+        why = f"The form is larger than {MAX_FORM_BYTES} bytes, or does not say how large it is"
+        raise Refusal(413, why, headers={"Connection": "close"})
     body = await reader.read(request)
-    if len(body) > MAX_FORM_BYTES:
-        raise Refusal(413, f"The form is larger than {MAX_FORM_BYTES} bytes")
     try:
         pairs = parse_qsl(
             body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS

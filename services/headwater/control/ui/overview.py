@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from headwater.control.ui.markup import Content, Markup, element, text
-from headwater.control.ui.parts import badge, link, moment, quiet, section, table
+from headwater.control.ui.parts import badge, code, link, moment, quiet, section, table
 from headwater.control.ui.runs import run_table
 from headwater.control.ui.visit import View, Visit
 
@@ -51,11 +51,16 @@ def _problems(visit: Visit, problems: list[Mapping[str, Any]]) -> Markup:
             _subject(visit, each["kind"], each["subject"]),
             moment(each["since"], visit.now),
             each["what"],
-            each["next"],
+            _spoken(each["next"]),
         )
         for each in problems
     ]
     return table(heads, rows, "Nothing.")
+
+
+def _spoken(sentence: str) -> Content:
+    """What stands between backticks is code."""
+    return [code(part) if number % 2 else part for number, part in enumerate(sentence.split("`"))]
 
 
 def _subject(visit: Visit, kind: str, subject: str) -> Content:

@@ -37,7 +37,7 @@ async def show_run(visit: Visit) -> View:
     run = await visit.get("/runs/{run}", at)
     pages = await visit.get("/runs/{run}/pages", at, limit=_PAGES, cursor=visit.query.get("cursor"))
     is_final = RunState(run["state"]).is_final
-    is_watched = not is_final and "ask" not in visit.query and visit.failed is None
+    is_watched = not is_final and visit.failed is None and not visit.query.keys() & {"ask", "cursor"}
     body = text(
         (
             element("h1", "Run of ", run["stream"], " ", badge(run["state"])),

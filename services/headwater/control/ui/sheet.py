@@ -183,7 +183,8 @@ def asked(
     """A field of such a form: a text, or one of `options`."""
     given, identifier = visit.query.get(name, ""), f"filter-{name}"
     if options is None:
-        control = element("input", name=name, id=identifier, value=given, size=size)
+        example = "2026-11-30T06:00" if name in {"since", "until"} else None
+        control = element("input", name=name, id=identifier, value=given, size=size, placeholder=example)
     else:
         shown = [element("option", "any", value="")]
         shown += [element("option", word, value=word, selected=word == given) for word in options]

@@ -93,13 +93,16 @@ def alone(title: str, *content: Content, status: int = 200, refresh: str | None 
     return document(title, element("main", *content), status=status, refresh=refresh)
 
 
-def refused(status: int, title: str, detail: str, faults: Sequence[str] = ()) -> web.Response:
-    """A page that says no, why, and where to go on."""
+def refused(
+    status: int, title: str, detail: str, faults: Sequence[str] = (), *, back: str | None = None
+) -> web.Response:
+    """A page that says no, why, and where to go on; `back` is the same page without what was asked of it."""
     return alone(
         title,
         element("h1", title),
         note(detail, tone="bad"),
         element("ul", [element("li", fault) for fault in faults]) if faults else NOTHING,
+        NOTHING if back is None else element("p", link(back, "The page without these filters")),
         element("p", link(f"{ROOT}/", "To the overview")),
         status=status,
     )
@@ -121,7 +124,6 @@ def document(title: str, body: Markup, *, status: int = 200, refresh: str | None
         "Content-Security-Policy": content_policy(has_forms="<form" in body),
         # Pages of ours see where a form came from; nobody else does.
         "Referrer-Policy": "same-origin",
-        "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
     }
     return web.Response(

@@ -71,10 +71,10 @@ class Site:
         except LoginNeeded:
             return self._to_login(request)
         except Refusal as refusal:
-            return _refused(refusal)
+            return _refused(refusal, request)
         except Unavailable as error:
             logger.warning("the page %s: %s", _kind(request), error)
-            return _refused(unavailable())
+            return _refused(unavailable(), request)
         except Exception:
             logger.exception("the page %s failed", _kind(request))
             return refused(
@@ -175,10 +175,12 @@ def _kind(request: web.Request) -> str:
     return "?" if resource is None else resource.canonical
 
 
-def _refused(refusal: Refusal) -> web.StreamResponse:
+def _refused(refusal: Refusal, request: web.Request) -> web.StreamResponse:
     title = HTTPStatus(refusal.status).phrase.capitalize()
     faults = [told(fault) for fault in refusal.faults]
-    response = refused(refusal.status, title, refusal.detail, faults)
+    is_filtered = refusal.status == 422 and request.method != "POST"
+    back = request.rel_url.raw_path if is_filtered else None
+    response = refused(refusal.status, title, refusal.detail, faults, back=back)
     for name in ("Retry-After", "Connection"):
         if name in refusal.headers:
             response.headers[name] = refusal.headers[name]
