@@ -294,6 +294,26 @@ async def test_a_wrong_key_is_refused_and_stands_in_no_log_and_no_answer(
     assert "z" * 40 not in caplog.text
 
 
+async def test_a_login_that_was_filled_in_elsewhere_logs_nobody_in(office: Office) -> None:
+    browser, other = Browser(office), Browser(office)
+    form = (await browser.go(LOGIN)).form("login")
+    theirs = (await other.go(LOGIN)).form("login").fields["token"]
+
+    foreign = await browser.send(form, key=ADMIN, token=theirs)
+    browser.cookies.clear()
+    without = await browser.send(form, key=ADMIN)
+
+    assert (foreign.status, without.status) == (403, 403)
+    assert "keeps no cookies" in without.text
+    assert browser.cookies.keys() == {"headwater-login"}
+
+
+async def test_a_link_to_the_login_ends_no_session(office: Office, browser: Browser) -> None:
+    await browser.go(LOGIN)
+
+    assert (await browser.go(STREAM)).path == STREAM
+
+
 async def test_the_login_goes_on_to_pages_of_ours_only(office: Office) -> None:
     for where in ("https://evil.example/", "//evil.example", "/\\evil.example", "/ui//evil.example", "/docs"):
         browser = Browser(office)
