@@ -309,6 +309,8 @@ class PrivateRabbit:
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
                 f"-start_epmd false -kernel inet_dist_use_interface {{127,0,0,1}} -{self._mark}"
             ),
+            # the machine is shared: a scheduler that is bound to a core waits there for whoever has it
+            "RABBITMQ_SCHEDULER_BIND_TYPE": "u",
             "ERL_EPMD_PORT": str(ports.epmd),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "detached": "true",  # the start script becomes the Erlang machine instead of watching over it
