@@ -183,3 +183,9 @@ def test_records_that_an_empty_answer_leaves_out_are_none_where_the_path_says_so
         _page(b'{"_links": {}}', "_embedded.items")
 
     assert _page(b'{"_links": {}}', "_embedded.items || `[]`").records == []
+
+
+@pytest.mark.parametrize("body", [b"# exported in May\nid,name\n1,a\n", b"id,name\n" + b"1,2,3\n" * 5])
+def test_csv_whose_first_line_names_no_columns_is_an_error(body: bytes) -> None:
+    with pytest.raises(SourceError, match="names no columns: every row has more"):
+        _page(body, format="csv")

@@ -54,6 +54,8 @@ def read(document: Any, number: int = 1, **stream: Any) -> Page:
         ({}, {"destination": {"table": "t", "mode": "merge", "key": ["id", "shop"]}}, "key_missing",
          "destination.key 'shop' is in no record of the first page (fields there: id, name, at)"),
         ({}, {"incremental": {"field": "att"}}, "path_unmatched", "incremental.field 'att'"),
+        ({}, {"fields": [{"name": "name", "type": "integer"}], "destination": {"table": "t"}}, "fields_unmatched",
+         "not one of the 5 records of the first page can be a row: field 'name': 'a' is no integer; correct it"),
         ({}, {"incremental": {"field": "name", "format": "iso"}}, "cursor_unusable", "'a' is no instant"),
         ({}, {"incremental": {"field": "id", "lookback_s": 60}}, "cursor_unusable", "set incremental.format: epoch_s"),
         ({"items": [{"id": 1, "at": "31/12/2023"}]}, {"incremental": {"field": "at"}}, "cursor_unusable", "no ISO 8601"),

@@ -23,6 +23,7 @@ _XML_CUT = frozenset(
     expat.errors.codes[name]
     for name in (expat.errors.XML_ERROR_NO_ELEMENTS, expat.errors.XML_ERROR_UNCLOSED_TOKEN)
 )
+_ENOUGH = 5  # rows that do not fit the header, before it is taken to be none
 _MAX_CELL_CHARACTERS = 10 * 1024 * 1024
 
 
@@ -80,7 +81,7 @@ def csv_rows(body: bytes, delimiter: str, known: tuple[str, ...] = ()) -> tuple[
     `known` are the columns of an earlier page: a first line of as many cells, none of them a name of these, is a row of
     a page without a header. A column without a name is called by its place, one whose name comes again gets a number
     behind it; a line `sep=;` before the header says the
-    delimiter, as in Excel. A row with more cells than the header is Unreadable. Raises: ContractError when it is no
+    delimiter, as in Excel. A row with more cells than the header is Unreadable (all of them: it is none). Raises: ContractError when it is no
     CSV, or JSON or a page of HTML, which would be one with a strange header; CutError when it ends within quotes.
     """
     if body.lstrip()[:1] in _OTHER_FORMATS:
@@ -97,7 +98,12 @@ def csv_rows(body: bytes, delimiter: str, known: tuple[str, ...] = ()) -> tuple[
         if len(header) == len(known) and not {*header} & {*known}:
             return [_row(known, cells) for cells in (first, *reader) if cells], known
         header = _each_once(header)
-        return [_row(header, cells) for cells in reader if cells], tuple(header)
+        rows = [_row(header, cells) for cells in reader if cells]
+        if rows and (len(rows) >= _ENOUGH or len(header) == 1) and {*map(type, rows)} == {Unreadable}:
+            raise ContractError(
+                f"its first line, {','.join(header)[:60]!r}, names no columns: every row has more"
+            )
+        return rows, tuple(header)
     except (csv.Error, UnicodeDecodeError) as error:
         where = "" if reader is None else f"line {reader.line_num}: "
         if str(error) == "unexpected end of data":

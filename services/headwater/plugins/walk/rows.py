@@ -6,9 +6,10 @@ from typing import Any
 
 from headwater.contracts.source import Stream
 from headwater.contracts.walking import Records
-from headwater.plugins.mapping import Mapper
+from headwater.model.errors import SourceError
+from headwater.plugins.mapping import Mapped, Mapper
 from headwater.plugins.secret_text import Secrets
-from headwater.plugins.walk.matching import FirstPage
+from headwater.plugins.walk.matching import ENOUGH, FirstPage
 from headwater.plugins.walk.page import Page
 from headwater.plugins.walk.parents import WARNING_PARENTS_REJECTED, ParentColumns, ParentFields
 from headwater.plugins.walk.select import Rejected
@@ -42,6 +43,8 @@ class Rows:
             page = replace(page, records=self._columns.before(page.records, parent))
         if self._mapper.is_needed:
             mapped = self._mapper.apply(page.records, secrets)
+            if page.number == 1:
+                _check_fields(mapped, len(page.records))
             page = _without(page, mapped.rows, [Rejected(*one) for one in mapped.rejected])
         if self._gather is not None and self._fits is not None:
             return _gathered(page, self._gather, self._fits, parent)
@@ -50,6 +53,14 @@ class Rows:
         if page.number > 1:
             return page
         return replace(page, warnings=page.warnings + self._first_page.rows(page.records))
+
+
+def _check_fields(mapped: Mapped, count: int) -> None:
+    """Raises: SourceError when not one of the first page's records can be a row: then it is not the records."""
+    if count >= ENOUGH and len(mapped.rejected) == count:
+        why = mapped.rejected[0][1]
+        text = f"not one of the {count} records of the first page can be a row: {why}; correct it in `fields`"
+        raise SourceError("fields_unmatched", text)
 
 
 def _gathered(page: Page, gather: ParentFields, fits: Callable[[Values], None], above: Values | None) -> Page:
