@@ -80,9 +80,9 @@ def csv_rows(body: bytes, delimiter: str, known: tuple[str, ...] = ()) -> tuple[
 
     `known` are the columns of an earlier page: a first line of as many cells, none of them a name of these, is a row of
     a page without a header. A column without a name is called by its place, one whose name comes again gets a number
-    behind it; a line `sep=;` before the header says the
-    delimiter, as in Excel. A row with more cells than the header is Unreadable (all of them: it is none). Raises: ContractError when it is no
-    CSV, or JSON or a page of HTML, which would be one with a strange header; CutError when it ends within quotes.
+    behind it; a line `sep=;` before the header says the delimiter, as in Excel. A row with more cells than the header
+    is Unreadable; where all are, it is no header. Raises: ContractError when it is no CSV, or JSON or a page of HTML,
+    which would be one with a strange header; CutError when it ends within quotes.
     """
     if body.lstrip()[:1] in _OTHER_FORMATS:
         raise ContractError("not CSV: it begins as JSON, XML or HTML does")
