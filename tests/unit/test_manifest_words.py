@@ -1,7 +1,10 @@
 """Mistakes as people make them: each is told at its place, in words that say how to mend it."""
 
+import json
+
 import pytest
 
+from headwater.contracts.json_text import manifest_as_yaml
 from headwater.contracts.manifest_text import parse_manifest
 from headwater.contracts.problem import ManifestError
 from headwater.control.finding import Surroundings
@@ -132,6 +135,32 @@ def test_a_mistake_in_a_manifest_is_told_with_its_mend(text: str, says: str) -> 
 )
 def test_a_mistake_in_a_text_is_told_with_its_mend(text: str, says: str) -> None:
     assert any(says in problem for problem in told(text)), told(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("1180591620717411303424", "is beyond 64 bits: put it in quotes"),
+        (".nan", "is no number that JSON has"),
+    ],
+)
+def test_a_number_that_no_message_can_carry_is_told_at_its_place(value: str, says: str) -> None:
+    (problem,) = told(HEAD + f"        request: {{method: POST, json: {{deep: [{{at: {value}}}]}}}}\n")
+
+    assert problem.startswith("f.yml:7:52: /sources/0/streams/0/request/json/deep/0/at")
+    assert says in problem
+
+
+def test_json_is_a_manifest_also_where_it_is_no_yaml() -> None:
+    document = {
+        "version": 1,
+        "sources": [{"name": "a", "base_url": "https://a.example", "headers": {"X": "\U0001f600"}}],
+    }
+
+    manifest, _ = parse_manifest(manifest_as_yaml(json.dumps(document, indent="\t")), "f.json", {})
+
+    assert manifest.sources[0].headers == {"X": "\U0001f600"}
+    assert manifest_as_yaml("{version: 1}") == "{version: 1}"
 
 
 def test_a_mapping_takes_over_the_keys_of_others_and_its_own_come_first() -> None:

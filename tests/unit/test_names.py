@@ -73,6 +73,10 @@ def test_an_own_or_system_column_is_never_given_to_a_field():
 def test_a_column_that_nobody_holds_can_be_claimed_but_a_held_one_not():
     assert assign_columns(["createdAt"], {"created_at": None}) == {"createdAt": "created_at"}
 
+    both: dict[str, str | None] = {"created_at": None, "createdAt": None}
+    assert assign_columns(["createdAt"], both) == {"createdAt": "createdAt"}
+    assert assign_columns(["createdAt"], both | {"createdAt": "other"}) == {"createdAt": "created_at"}
+
     columns = assign_columns(["createdAt"], {"created_at": "created_at"})
 
     assert columns["createdAt"].startswith("created_at_")

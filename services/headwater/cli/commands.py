@@ -16,6 +16,7 @@ from headwater.cli.opening import open_api
 from headwater.cli.printing import print_fields, print_json, print_table
 from headwater.cli.reading import read_text
 from headwater.cli.resource_parsers import RESOURCES
+from headwater.contracts.json_text import manifest_as_yaml
 from headwater.contracts.manifest import Manifest
 from headwater.contracts.manifest_text import Document, parse_manifest
 from headwater.contracts.problem import ManifestError
@@ -47,7 +48,8 @@ def _checked(
     chosen: argparse.Namespace, minimum_interval_s: float = MINIMUM_INTERVAL_S
 ) -> tuple[Manifest, Document]:
     """The manifest of a command. Raises: ManifestError with everything that is wrong with it."""
-    manifest, document = parse_manifest(read_text(chosen.file, "manifest"), chosen.file, os.environ)
+    text = manifest_as_yaml(read_text(chosen.file, "manifest"))
+    manifest, document = parse_manifest(text, chosen.file, os.environ)
     around = Surroundings(has_broker=has_broker(read_settings()), minimum_interval_s=minimum_interval_s)
     problems = check(manifest, document, around)
     if problems:

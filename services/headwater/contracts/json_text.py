@@ -3,6 +3,7 @@
 import re
 
 from headwater.contracts.codec import loads
+from headwater.model.errors import ContractError
 
 _PAIR = re.compile(r"(?<!\\)((?:\\\\)*)\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE)
 # YAML 1.1 takes some of these for the end of a line, and refuses others where they stand by themselves
@@ -16,6 +17,16 @@ def json_as_yaml(text: str) -> str:
     loads(text.encode("utf-8"))
     plain = _UNLIKE.sub(lambda match: f"\\u{ord(match[0]):04x}", text.replace("\t", " "))
     return _PAIR.sub(_joined, plain)
+
+
+def manifest_as_yaml(text: str) -> str:
+    """A manifest that is JSON as `json_as_yaml` has it; any other as it is."""
+    if not text.lstrip().startswith("{"):
+        return text
+    try:
+        return json_as_yaml(text)
+    except (ContractError, UnicodeEncodeError):
+        return text  # YAML in braces, or a mistake whose place the YAML reader knows
 
 
 def _joined(match: re.Match[str]) -> str:

@@ -1,6 +1,7 @@
 """Reading a request within limits: the body, its form, and the texts in it that no row could hold."""
 
 import asyncio
+import math
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
@@ -119,6 +120,8 @@ def faults_in(document: Any) -> Iterator[tuple[Path, str]]:
             fault = text_fault(value)
         elif isinstance(value, Decimal):
             fault = "is no number of this world" if abs(value.adjusted()) > MAX_EXPONENT else None
+        elif isinstance(value, int | float):
+            fault = _number_fault(value)
         elif len(path) > MAX_DEPTH:
             fault = f"is nested deeper than {MAX_DEPTH} levels"
         else:
@@ -132,6 +135,13 @@ def faults_in(document: Any) -> Iterator[tuple[Path, str]]:
             yield path, fault
             if "nested" in fault:
                 return
+
+
+def _number_fault(number: float) -> str | None:
+    """Why no message can carry `number`; None when it can."""
+    if isinstance(number, float):
+        return None if math.isfinite(number) else "is no number that JSON has"
+    return None if -(2**63) <= number < 2**64 else "is beyond 64 bits: put it in quotes, as a text"
 
 
 def text_fault(text: str) -> str | None:

@@ -97,14 +97,16 @@ def assign_columns(fields: Iterable[str], taken: Mapping[str, str | None]) -> di
     """The column of each of `fields`.
 
     `taken` names the columns that exist, each with the field that holds it (None: nobody's yet, which a field
-    may claim). Fields that need no change come first, then the others in the order of their code points, so
-    the answer does not depend on the order of `fields`.
+    may claim); a field has the one of its very name, if that is free. Fields that need no change come first, then the
+    others in the order of their code points, so the answer does not depend on the order of `fields`.
     """
     holders = dict(taken)
     columns = {field: column for column, field in taken.items() if field is not None}
     answer: dict[str, str] = {}
     for field in sorted(set(fields), key=lambda field: (fold(field) != field, field)):
-        column = columns.get(field) or next(n for n in _names_for(field) if holders.get(n) in {None, field})
+        own = field if field in holders and holders[field] is None else None
+        wanted = (n for n in _names_for(field) if holders.get(n) in {None, field})
+        column = columns.get(field) or own or next(wanted)
         holders[column] = field
         answer[field] = column
     return answer
