@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import time
 
 import pytest
@@ -168,6 +169,47 @@ async def test_a_head_that_never_ends_is_cut(database: str) -> None:
         assert answer == b""
         assert took < 5
         assert "slow_head" in spine.metrics.render().decode()
+
+
+@pytest.mark.parametrize("sent", [HEAD, b"POST /in/default/orders HTT", b"", b"FOO"])
+async def test_a_connection_that_falls_silent_before_a_request_is_there_is_cut(
+    database: str, sent: bytes
+) -> None:
+    async with open_spine(database) as spine:
+        await spine.apply(manifest())
+
+        async with receiving(spine, head_s=0.2) as door:
+            with socket.create_connection(("127.0.0.1", door.port)) as client:
+                client.sendall(sent)  # there before the server looks at the connection for the first time
+                client.setblocking(False)
+                async with asyncio.timeout(10):
+                    answer = await asyncio.get_running_loop().sock_recv(client, 1000)
+
+        assert answer == b"" or b" 400 " in answer
+
+
+@pytest.mark.parametrize("raw", [GOOD, GOOD.replace(b"Host", b"Expect: 100-continue\r\nHost"), GOOD * 3])
+async def test_a_sender_that_ends_its_side_behind_its_request_still_gets_the_answer(
+    database: str, raw: bytes
+) -> None:
+    async with open_spine(database) as spine:
+        await spine.apply(manifest())
+
+        async with receiving(spine) as door:
+            reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+            writer.write(raw)
+            writer.write_eof()
+            async with asyncio.timeout(10):
+                answer = await reader.read()
+            writer.close()
+            cut, writer = await asyncio.open_connection("127.0.0.1", door.port)
+            writer.write(raw[:-1])
+            writer.write_eof()
+            async with asyncio.timeout(3):
+                await cut.read()
+            writer.close()
+
+        assert answer.count(b" 202 Accepted\r\n") == raw.count(b"POST")
 
 
 async def drip_headers(writer: asyncio.StreamWriter) -> None:

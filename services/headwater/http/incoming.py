@@ -13,13 +13,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import orjson
-from aiohttp import http_exceptions, http_parser, web
+from aiohttp import StreamReader, http_exceptions, http_parser, web
 from yarl import URL
 
 from headwater.http.short import HELD_S, IDLE_S, Holding, ShortConnection, ShortWay
 
 logger = logging.getLogger("headwater.http")
 HEAD_S = 15.0  # from the first byte of a request to the end of its head
+SILENT_HEADS = 5  # times that: for the first byte of a connection; as long as between two requests
 SWEEP_S = 1.0
 MAX_CONNECTIONS = 10_000
 MAX_LINE_BYTES = 16 * 1024  # the request line: some providers sign long queries
@@ -54,16 +55,18 @@ def problem(status: int, title: str) -> web.Response:
 class _Connection(ShortConnection):
     """One connection. `head_since` is when the first byte of an unfinished head came; 0 when there is none."""
 
-    __slots__ = ("_beginning", "_guard", "head_since")
+    __slots__ = ("_beginning", "_body", "_guard", "head_since")
 
     def __init__(self, manager: web.Server, *, guard: "Guard", **limits: Any) -> None:
         super().__init__(manager, **limits)
         self._guard = guard
         self.head_since = 0.0
+        self._body: StreamReader | None = None  # of the last request that the framework has
         self._beginning = b""  # of a request that may be by a method which the parser does not know
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self.silent_since = self._loop.time()
         if not self._guard.admits(self):
             self.force_close()
 
@@ -74,6 +77,10 @@ class _Connection(ShortConnection):
     def long_is_idle(self) -> bool:
         if self.head_since != 0.0:
             return False
+        return self._waits_for_head()
+
+    def _waits_for_head(self) -> bool:
+        """Whether the framework has no request of this connection that it has not answered."""
         waiter = self._waiter  # of the framework's task, which begins after the first bytes may have come
         return self._request_count == 0 if waiter is None else not waiter.done()
 
@@ -82,11 +89,18 @@ class _Connection(ShortConnection):
         is_usual = data.startswith(_USUAL) or not self.long_is_idle()
         self._beginning = b"" if is_usual else data[:_SEEN_BYTES]
         super().go_long(data)
-        waiter = self._waiter
-        if waiter is None or waiter.done():  # a request is under way, or was just completed
+        if self._messages:
+            self._body = self._messages[-1][1]
+        if not self._waits_for_head():
             self.head_since = 0.0
         elif self.head_since == 0.0:
             self.head_since = began or self._loop.time()
+
+    def end_long(self) -> bool:
+        if self._waits_for_head() or self._body is None or not self._body.is_eof():
+            return False
+        self._close = True
+        return True
 
     def _make_error_handler(
         self, err_info: Any
@@ -178,7 +192,12 @@ class Guard:
                 each for each in self._connections if 0.0 < each.held_since < loop.time() - HELD_S
             ]:
                 connection.hand_over()
-            for connection in [each for each in self._connections if 0.0 < each.head_since < late]:
+            silent = loop.time() - self._head_s * SILENT_HEADS
+            for connection in [
+                each
+                for each in self._connections
+                if 0.0 < each.head_since < late or 0.0 < each.silent_since < silent
+            ]:
                 self._count("slow_head")
                 connection.force_close()
             if self._silent:

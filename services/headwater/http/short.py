@@ -53,11 +53,14 @@ _NOTHING: Final = b""
 
 
 class ShortConnection(web.RequestHandler):
-    """A connection with a short way. `held_since` is when a plain request began whose body is not there; else 0."""
+    """A connection with a short way. `held_since` is when a plain request began whose body is not there; else 0.
+    `silent_since` is when a connection began of which no byte has come; else 0.
+    """
 
     __slots__ = (
         "_behind",
         "_ended",
+        "_has_all",
         "_head",
         "_held",
         "_holding",
@@ -65,6 +68,7 @@ class ShortConnection(web.RequestHandler):
         "_is_ending",
         "_short",
         "held_since",
+        "silent_since",
     )
 
     def __init__(
@@ -75,16 +79,29 @@ class ShortConnection(web.RequestHandler):
         self._holding = holding
         self._is_busy = False  # a request is under way on the short way
         self._is_ending = False
+        self._has_all = False  # its sender sends no more
         self._ended: asyncio.Future[None] | None = None  # who waits for the request under way
         self._head: Head | None = None
         self._held = self._behind = _NOTHING
-        self.held_since = 0.0
+        self.held_since = self.silent_since = 0.0
 
     def long_is_idle(self) -> bool:
         """Whether the framework has nothing of this connection."""
         raise NotImplementedError
 
+    def end_long(self) -> bool:
+        """Nothing more comes. Whether the framework has a whole request under way; then it ends behind its answer."""
+        raise NotImplementedError
+
+    def eof_received(self) -> bool:  # type: ignore[override] # the framework's hangs up at once
+        """The sender sends no more, and still reads (RFC 9112 §9.6): what it asked as a whole is answered, and then the
+        connection ends.
+        """
+        self._has_all = True
+        return self._is_busy or self.end_long()
+
     def data_received(self, data: bytes) -> None:
+        self.silent_since = 0.0
         short = self._short
         if short is None:
             self.go_long(data)
@@ -165,6 +182,8 @@ class ShortConnection(web.RequestHandler):
             super().close()
         elif self._behind:
             self._loop.call_soon(self._go_on)
+        elif self._has_all:
+            self.force_close()
 
     def _go_on(self) -> None:
         """Read what came behind the request that was answered."""
@@ -174,6 +193,8 @@ class ShortConnection(web.RequestHandler):
         if len(behind) > BEHIND_BYTES:
             self.transport.resume_reading()
         self.data_received(behind)
+        if self._has_all and not (self._is_busy or self.end_long()):
+            self.force_close()
 
     def _process_keepalive(self) -> None:
         if self._is_busy or self._held:

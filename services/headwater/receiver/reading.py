@@ -63,10 +63,10 @@ class Body:
         length = request.content_length
         if length is not None and length > cap:
             raise too_large(cap, length)
-        await go_on(request)
         parts: list[bytes] = []
         content = request.content
         try:
+            await go_on(request)
             if content.is_eof():  # the whole body came with the head
                 whole = content.read_nowait(-1)
                 self._take(whole, cap, parts)
