@@ -17,7 +17,7 @@ from headwater.receiver.bucket import Bucket
 from headwater.receiver.certificates import FETCHES_PER_MINUTE, Certificates
 from headwater.receiver.keys import Keys, NamedSecret
 from headwater.receiver.ledger import SAMPLES_PER_MINUTE, Tally
-from headwater.receiver.senders import Senders
+from headwater.receiver.senders import Senders, is_within, networks
 
 
 def test_a_bucket_lets_its_burst_pass_and_then_its_rate() -> None:
@@ -133,6 +133,22 @@ FORWARDED = {"X_Forwarded_Proto": "https", "X_Forwarded_Host": "hooks.example"}
         (
             None,
             "10.0.0.1",
+            {
+                "Forwarded": 'for=6.6.6.6;host="hooks.example:8443";proto=https, for=10.0.0.2;host=inner;proto=http'
+            },
+            None,
+            "https://hooks.example:8443/in/default/e?a=1",
+        ),
+        (
+            None,
+            "198.51.100.1",
+            {"Forwarded": "host=hooks.example;proto=https"},
+            None,
+            "http://127.0.0.1:8080/in/default/e?a=1",
+        ),
+        (
+            None,
+            "10.0.0.1",
             {**FORWARDED, "X_Forwarded_Host": "a b/../"},
             None,
             "http://127.0.0.1:8080/in/default/e?a=1",
@@ -152,6 +168,13 @@ def test_the_url_that_is_signed_comes_from_the_setting_or_a_trusted_proxy(
     senders = Senders("http://127.0.0.1:8080", public, ["10.0.0.0/8"])
 
     assert senders.url(asked(peer, **headers), base) == url
+
+
+@pytest.mark.parametrize("text", ["::ffff:198.51.100.0/120", "198.51.100.0/24", "::ffff:198.51.100.9"])
+@pytest.mark.parametrize("sender", ["198.51.100.9", "::ffff:198.51.100.9"])
+def test_a_range_counts_however_its_addresses_are_written(text: str, sender: str) -> None:
+    assert is_within(sender, networks([text], "allow"))
+    assert not is_within("198.51.101.9", networks([text], "allow"))
 
 
 def test_proxies_that_are_none_are_refused_by_name() -> None:

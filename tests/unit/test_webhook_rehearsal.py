@@ -78,3 +78,12 @@ def test_the_type_of_a_cloudevent_stands_in_its_body(media: bytes, body: bytes, 
     event = SignedRequest("POST", plain.url, (plain.headers[0], (b"Content-Type", media)), body)
 
     assert rehearse("default", ENDPOINT, [Secret.of("s")], event, AT).known.type == kind
+
+
+def test_the_type_of_a_cloudevent_in_headers_is_read_as_its_other_attributes_are() -> None:
+    plain = request(b"{}", b"s")
+    event = SignedRequest(
+        "POST", plain.url, (plain.headers[0], (b"ce-type", b"order%20paid%E2%9C%93")), b"{}"
+    )
+
+    assert rehearse("default", ENDPOINT, [Secret.of("s")], event, AT).known.type == "order paid✓"

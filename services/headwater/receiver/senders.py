@@ -15,15 +15,23 @@ from headwater.model.errors import ConfigError
 Network = IPv4Network | IPv6Network
 MAX_HOPS = 50
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,255}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?")
-_FOR = re.compile(r"(?:^|[;,])\s*for=(\"[^\"]*\"|[^;,\s]*)", re.IGNORECASE)
+_FORWARDED = re.compile(r"(?:^|[;,])\s*(for|host|proto)=(\"[^\"]*\"|[^;,\s]*)", re.IGNORECASE)  # RFC 7239 §4
+_MAPPED = ip_network("::ffff:0:0/96")  # IPv4 addresses as IPv6 writes them; senders' are read as IPv4
 
 
 def networks(texts: Sequence[str], what: str) -> tuple[Network, ...]:
     """The ranges in `texts`. Raises: ConfigError, naming `what`."""
     try:
-        return tuple(ip_network(text) for text in texts)
+        return tuple(_unmapped(ip_network(text)) for text in texts)
     except ValueError as error:
         raise ConfigError(f"{what}: {error}; give addresses or ranges such as 10.0.0.0/8") from error
+
+
+def _unmapped(found: Network) -> Network:
+    """A range of IPv4 addresses as IPv6 writes them, as the range of IPv4 that it is."""
+    if not isinstance(found, IPv6Network) or found.prefixlen < _MAPPED.prefixlen or found[0] not in _MAPPED:
+        return found
+    return IPv4Network((int(found[0]) & 0xFFFFFFFF, found.prefixlen - _MAPPED.prefixlen))
 
 
 @lru_cache(maxsize=4096)
@@ -97,8 +105,9 @@ class Senders:
         if not self._trusted or request.remote is None or not is_within(request.remote, self._trusted):
             return self._bound_url
         headers = request.headers
-        scheme = headers.get("X-Forwarded-Proto", "").partition(",")[0].strip().lower()
-        host = str(headers.get("X-Forwarded-Host") or headers.get("Host", "")).partition(",")[0].strip()
+        told = _forwarded(headers)
+        scheme = _first(headers.get("X-Forwarded-Proto") or told.get("proto")).lower()
+        host = _first(headers.get("X-Forwarded-Host") or told.get("host") or headers.get("Host"))
         if scheme not in ("http", "https") or _HOST.fullmatch(host) is None:
             return self._bound_url
         return f"{scheme}://{host}"
@@ -109,6 +118,20 @@ def _hops(headers: Mapping[str, str]) -> list[str]:
     values = headers.getall("X-Forwarded-For", []) if hasattr(headers, "getall") else []
     hops = [hop for value in values for hop in value.split(",")]
     if not hops:
-        values = headers.getall("Forwarded", []) if hasattr(headers, "getall") else []
-        hops = [hop for value in values for hop in _FOR.findall(value)]
+        hops = [value for name, value in _elements(headers) if name == "for"]
     return hops[-MAX_HOPS:]
+
+
+def _elements(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What proxies noted in `Forwarded`, names in lower case, nearest last."""
+    values = headers.getall("Forwarded", []) if hasattr(headers, "getall") else []
+    return [(name.lower(), told) for value in values for name, told in _FORWARDED.findall(value)]
+
+
+def _forwarded(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """By name the value that is farthest from us."""
+    return {name: told.strip('"') for name, told in reversed(_elements(headers))}
+
+
+def _first(values: str | None) -> str:
+    return (values or "").partition(",")[0].strip()

@@ -4,6 +4,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import orjson
 
@@ -105,7 +106,7 @@ def _type(scheme: Scheme, request: SignedRequest) -> str | None:
     if kind is not None:
         return kind
     values = header_values(request, b"ce-type")
-    text = values[0].decode("latin-1") if len(values) == 1 else _type_of_event(request)
+    text = unquote(values[0].decode("latin-1")) if len(values) == 1 else _type_of_event(request)
     return text if 0 < len(text) <= _SHOWN_CHARACTERS and text.isprintable() else None
 
 
