@@ -96,7 +96,7 @@ class Accounts:
             return moved(address(acting.tenant))
         rows = [(link(address(each["name"]), each["name"]), badge(each["state"])) for each in tenants]
         told = table(("Tenant", "State"), rows, "There is no tenant.")
-        return alone("Tenants", element("h1", "Tenants"), told, element("p", logout(session.token)))
+        return alone("Tenants", element("h1", "Choose a tenant"), told, element("p", logout(session.token)))
 
 
 async def _to_root(_: web.Request) -> web.StreamResponse:

@@ -36,7 +36,7 @@ async def show_overview(visit: Visit) -> View:
             section("Queues", _queues(monitor["queues"])) if monitor["queues"] else None,
         )
     )
-    return View("Overview", body)
+    return View("Overview", body, "")
 
 
 def _health(health: Mapping[str, str]) -> Markup:

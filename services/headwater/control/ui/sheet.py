@@ -162,7 +162,8 @@ def _place(fault: Fault) -> str:
 
 def told(fault: Fault) -> str:
     """A fault with its place."""
-    return f"{_place(fault)} {fault['detail']}".strip()
+    place, detail = _place(fault), str(fault["detail"])
+    return f"{place}: {detail}" if place and detail[:1].isupper() else f"{place} {detail}".strip()
 
 
 def confirmed(visit: Visit, name: str, title: str, form: Markup) -> Markup:

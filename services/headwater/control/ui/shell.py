@@ -1,15 +1,16 @@
 """What is around every page: head, navigation, what was just done; and pages that stand alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
 
-from headwater.control.problems import SAFE_HEADERS
+from headwater.control.problems import SAFE_HEADERS, Refusal
 from headwater.control.route import Scope
 from headwater.control.ui.markup import NOTHING, Content, Markup, element, text
 from headwater.control.ui.parts import link, note, quiet
-from headwater.control.ui.sheet import TOKEN, hidden
+from headwater.control.ui.sheet import TOKEN, hidden, told
 from headwater.control.ui.style import STYLE, content_policy
 from headwater.control.ui.visit import ROOT, View, Visit
 
@@ -26,6 +27,17 @@ SECTIONS: Final[tuple[tuple[str, str, Scope], ...]] = (
     ("secrets", "Secrets", "read"),
     ("audit", "Audit", "admin"),
 )
+_TITLES: Final[Mapping[int, str]] = {
+    400: "Not readable",
+    403: "Not allowed",
+    404: "Not found",
+    409: "Not possible now",
+    413: "Too large",
+    415: "Not readable",
+    422: "Not valid",
+    500: "Something went wrong",
+    503: "Not now",
+}
 # What an address may say was done: words of ours, never those of the address.
 DONE: Final[Mapping[str, str]] = {
     "started": "Started. It waits for its turn, then runs.",
@@ -53,7 +65,7 @@ def shown(visit: Visit, view: View) -> web.Response:
     return document(f"{view.title} · {visit.tenant}", body, status=view.status, refresh=refresh)
 
 
-def _head(visit: Visit, section: str) -> Markup:
+def _head(visit: Visit, section: str | None) -> Markup:
     caller = visit.acting.caller
     tenant: Content = visit.tenant
     if caller.is_global:
@@ -93,19 +105,29 @@ def alone(title: str, *content: Content, status: int = 200, refresh: str | None 
     return document(title, element("main", *content), status=status, refresh=refresh)
 
 
-def refused(
-    status: int, title: str, detail: str, faults: Sequence[str] = (), *, back: str | None = None
-) -> web.Response:
-    """A page that says no, why, and where to go on; `back` is the same page without what was asked of it."""
-    return alone(
-        title,
+def refusal_view(refusal: Refusal, back: str | None) -> View:
+    """What a page says that cannot be shown; `back` is the same page without what was asked of it."""
+    title = _TITLES.get(refusal.status, HTTPStatus(refusal.status).phrase)
+    body = (
         element("h1", title),
-        note(detail, tone="bad"),
-        element("ul", [element("li", fault) for fault in faults]) if faults else NOTHING,
+        note(refusal.detail, tone="bad"),
+        element("ul", [element("li", told(fault)) for fault in refusal.faults])
+        if refusal.faults
+        else NOTHING,
         NOTHING if back is None else element("p", link(back, "The page without these filters")),
         element("p", link(f"{ROOT}/", "To the overview")),
-        status=status,
     )
+    return View(title, text(body), status=refusal.status)
+
+
+def refused(refusal: Refusal) -> web.Response:
+    """The same as a page that stands alone."""
+    view = refusal_view(refusal, None)
+    response = alone(view.title, view.body, status=view.status)
+    for name in ("Retry-After", "Connection"):
+        if name in refusal.headers:
+            response.headers[name] = refusal.headers[name]
+    return response
 
 
 def document(title: str, body: Markup, *, status: int = 200, refresh: str | None = None) -> web.Response:

@@ -4,7 +4,6 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from http import HTTPStatus
 from urllib.parse import quote
 
 from aiohttp import web
@@ -18,8 +17,8 @@ from headwater.control.ui.guard import check_origin, check_token, read_form
 from headwater.control.ui.markup import NOTHING, element, text
 from headwater.control.ui.parts import link, note
 from headwater.control.ui.session import Jar, Session
-from headwater.control.ui.sheet import ALERT, told
-from headwater.control.ui.shell import alone, moved, refused, shown
+from headwater.control.ui.sheet import ALERT
+from headwater.control.ui.shell import alone, moved, refusal_view, refused, shown
 from headwater.control.ui.visit import ROOT, Deed, Download, Failed, Page, Row, Show, Table, Visit
 from headwater.http.expecting import close_if_waiting, put_off
 from headwater.model.errors import ConfigError, ContractError, Unavailable
@@ -71,15 +70,13 @@ class Site:
         except LoginNeeded:
             return self._to_login(request)
         except Refusal as refusal:
-            return _refused(refusal, request)
+            return refused(refusal)
         except Unavailable as error:
             logger.warning("the page %s: %s", _kind(request), error)
-            return _refused(unavailable(), request)
+            return refused(unavailable())
         except Exception:
             logger.exception("the page %s failed", _kind(request))
-            return refused(
-                500, "Something went wrong", "headwater failed on this page; the log of the service says why"
-            )
+            return refused(Refusal(500, "headwater failed on this page; the log of the service says why"))
 
     def _to_login(self, request: web.Request) -> web.StreamResponse:
         """To the login, and from there back to where somebody was going."""
@@ -120,7 +117,10 @@ class Site:
     def _page(self, show: Show) -> Handle:
         async def handle(request: web.Request) -> web.StreamResponse:
             visit = await self.visit(request)
-            return shown(visit, await show(visit))
+            try:
+                return shown(visit, await show(visit))
+            except Refusal as refusal:
+                return shown(visit, refusal_view(refusal, visit.here() if refusal.status == 422 else None))
 
         return handle
 
@@ -157,7 +157,7 @@ class Site:
     async def _again(self, deed: Deed, visit: Visit, failed: Failed) -> web.StreamResponse:
         """The form's page, with what was given and what was wrong."""
         if failed.refusal.status in {403, 404}:
-            raise failed.refusal
+            return shown(visit, refusal_view(failed.refusal, None))
         visit = replace(visit, query={}, failed=failed)
         view = await deed.back(visit)
         said = NOTHING if ALERT in view.body else note(failed.refusal.detail, tone="bad")
@@ -173,18 +173,6 @@ def _kind(request: web.Request) -> str:
     """The row that a request is for, without what somebody wrote into its address."""
     resource = request.match_info.route.resource
     return "?" if resource is None else resource.canonical
-
-
-def _refused(refusal: Refusal, request: web.Request) -> web.StreamResponse:
-    title = HTTPStatus(refusal.status).phrase.capitalize()
-    faults = [told(fault) for fault in refusal.faults]
-    is_filtered = refusal.status == 422 and request.method != "POST"
-    back = request.rel_url.raw_path if is_filtered else None
-    response = refused(refusal.status, title, refusal.detail, faults, back=back)
-    for name in ("Retry-After", "Connection"):
-        if name in refusal.headers:
-            response.headers[name] = refusal.headers[name]
-    return response
 
 
 async def nothing(_: web.Request) -> web.StreamResponse:

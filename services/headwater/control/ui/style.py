@@ -21,7 +21,7 @@ STYLE: Final = (
     "h1{font-size:1.45rem;margin:.2rem 0 .6rem;overflow-wrap:anywhere}"
     "h2{font-size:1.1rem;margin:1.6rem 0 .5rem}p{margin:.4rem 0}"
     ".quiet{color:var(--quiet)}.wide{overflow-x:auto}"
-    "table{border-collapse:collapse;width:100%}"
+    "table{border-collapse:collapse;min-width:min(100%,28rem)}"
     "th,td{text-align:left;vertical-align:top;padding:.3rem .9rem .3rem 0;border-bottom:1px solid var(--line)}"
     "th{color:var(--quiet);font-weight:600;font-size:.87em;white-space:nowrap}"
     "td.number,th.number{text-align:right;font-variant-numeric:tabular-nums}"

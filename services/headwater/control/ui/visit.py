@@ -27,7 +27,7 @@ class View:
 
     title: str
     body: Markup
-    section: str = ""
+    section: str | None = None
     status: int = 200
     refresh_s: int | None = None
 
