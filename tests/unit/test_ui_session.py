@@ -1,8 +1,10 @@
-"""The session's cookie: sealed, for this use alone, and kept to https where that is the address."""
+"""The session's cookie: sealed, for this use alone, and kept to https where browsers speak it."""
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
 from headwater.control.ui.session import Jar, new_session, seal, unseal
 from headwater.model.secret import Secret
@@ -39,13 +41,34 @@ def test_a_key_that_left_the_ring_ends_its_sessions_and_one_that_is_kept_does_no
     assert unseal(Keyring.of(Secret.of(fresh)), sealed, NOW) is None
 
 
-def test_where_the_address_is_https_the_cookie_goes_no_other_way() -> None:
-    response = web.Response()
+def request(host: str, origin: str | None = None, cookies: str = "") -> web.Request:
+    headers = {"Host": host, "Cookie": cookies, **({} if origin is None else {"Origin": origin})}
+    return make_mocked_request("POST", "/ui/login", headers=headers)
 
-    Jar(RING, is_secure=True).put(response, new_session(NOW, KEY), NOW)
-    Jar(RING, is_secure=False).put(response, new_session(NOW), NOW)
 
-    secure, plain = response.cookies["__Host-headwater"], response.cookies["headwater-login"]
-    assert (secure["secure"], secure["path"], secure["domain"]) == (True, "/", "")
-    assert not plain["secure"]
-    assert all(each["httponly"] and each["samesite"] == "Strict" for each in (secure, plain))
+@pytest.mark.parametrize(
+    ("host", "origin", "is_secure"),
+    [
+        ("ops.example", "https://ops.example", True),
+        ("upstream:8080", "https://ops.example", True),  # behind a proxy that changes Host
+        ("10.0.0.5:8080", "http://10.0.0.5:8080", False),  # the public address is the receiver's
+        ("ops.example", None, True),
+        ("10.0.0.5:8080", None, False),
+        ("10.0.0.5:8080", "null", False),
+    ],
+)
+def test_where_the_browser_speaks_https_the_cookie_goes_no_other_way(
+    host: str, origin: str | None, is_secure: bool
+) -> None:
+    jar, response = Jar(RING, "https://ops.example"), web.Response()
+
+    jar.put(request(host, origin), response, new_session(NOW, KEY), NOW)
+
+    (cookie,) = response.cookies.values()
+    assert cookie.key == ("__Host-headwater" if is_secure else "headwater")
+    assert bool(cookie["secure"]) == is_secure
+    assert (cookie["path"], cookie["domain"], cookie["samesite"]) == ("/", "", "Strict")
+    assert cookie["httponly"]
+    shown = request(host, origin, f"{cookie.key}={cookie.value}")
+    assert jar.session(shown, NOW) is not None
+    assert jar.session(shown, NOW, is_known=False) is None

@@ -20,6 +20,7 @@ from headwater.http.expecting import put_off
 from headwater.model.secret import Secret
 
 _MANY = 500
+_NO_COOKIE = "The form was open too long, or your browser keeps no cookies of this address: send it again"
 
 
 class Accounts:
@@ -42,14 +43,16 @@ class Accounts:
 
     async def _ask(self, request: web.Request) -> web.StreamResponse:
         where = request.query.get("next", "")
-        return self._form(where if is_ours(where) else "")
+        return self._form(request, where if is_ours(where) else "")
 
-    def _form(self, where: str, fault: str = "", status: int = 200) -> web.StreamResponse:
+    def _form(
+        self, request: web.Request, where: str, fault: str = "", status: int = 200
+    ) -> web.StreamResponse:
         """The login form, in a session of its own: another page can neither fill nor send it."""
         now = self._site.desk.clock.now()
         session = new_session(now)
         response = alone("Log in", _login_form(session, where, fault), status=status)
-        self._site.jar.put(response, session, now)
+        self._site.jar.put(request, response, session, now)
         return response
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
@@ -61,15 +64,15 @@ class Accounts:
         now = site.desk.clock.now()
         before = site.jar.session(request, now, is_known=False)
         if before is None:
-            return self._form(where, _no_cookie(is_secure=site.jar.is_secure), 403)
+            return self._form(request, where, _NO_COOKIE, 403)
         check_token(before, given)
         key = given.get("key", "").strip()
         try:
             await identify(site.desk.database, key, None, "read")
         except Refusal as refusal:
-            return self._form(where, refusal.detail, refusal.status)
+            return self._form(request, where, refusal.detail, refusal.status)
         response = moved(where or f"{ROOT}/")
-        site.jar.put(response, new_session(now, Secret.of(key)), now)
+        site.jar.put(request, response, new_session(now, Secret.of(key)), now)
         site.jar.remove(response, is_known=False)
         return response
 
@@ -101,12 +104,6 @@ class Accounts:
 
 async def _to_root(_: web.Request) -> web.StreamResponse:
     return moved(f"{ROOT}/")
-
-
-def _no_cookie(*, is_secure: bool) -> str:
-    if is_secure:
-        return "The form was open too long, or your browser keeps no cookie of this address: it must be https"
-    return "The form was open too long, or your browser keeps no cookies: send it again"
 
 
 def _login_form(session: Session, where: str, fault: str) -> Markup:

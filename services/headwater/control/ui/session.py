@@ -11,6 +11,7 @@ import json
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -71,34 +72,52 @@ def unseal(keyring: Keyring, value: str, now: datetime) -> Session | None:
 @dataclass(frozen=True, slots=True)
 class Jar:
     """Where sessions lie: one cookie for who is logged in, one for who has the login form before them, so that a link
-    to the form ends nobody's session. `is_secure`: the public address is https, and the cookies go no other way.
+    to the form ends nobody's session. Where the browser speaks https, they go no other way.
     """
 
     keyring: Keyring
-    is_secure: bool
-
-    def name(self, *, is_known: bool = True) -> str:
-        """The cookie's name."""
-        return ("__Host-" if self.is_secure else "") + ("headwater" if is_known else "headwater-login")
+    public_url: str
 
     def session(self, request: web.Request, now: datetime, *, is_known: bool = True) -> Session | None:
         """The session that a request shows."""
-        found = unseal(self.keyring, request.cookies.get(self.name(is_known=is_known), ""), now)
-        return None if found is None or (found.key is not None) != is_known else found
+        for name in (_name(is_known, is_secure=True), _name(is_known, is_secure=False)):
+            found = unseal(self.keyring, request.cookies.get(name, ""), now)
+            if found is not None and (found.key is not None) == is_known:
+                return found
+        return None
 
-    def put(self, response: web.StreamResponse, session: Session, now: datetime) -> None:
+    def put(
+        self, request: web.Request, response: web.StreamResponse, session: Session, now: datetime
+    ) -> None:
         """Hand the session over."""
+        is_secure = self._is_secure(request)
         response.set_cookie(
-            self.name(is_known=session.key is not None),
+            _name(session.key is not None, is_secure=is_secure),
             seal(self.keyring, session),
             max_age=int((session.expires_at - now).total_seconds()),
             path="/",
-            secure=self.is_secure,
+            secure=is_secure,
             httponly=True,
             samesite="Strict",
         )
 
     def remove(self, response: web.StreamResponse, *, is_known: bool = True) -> None:
         """Let the browser forget it."""
-        name = self.name(is_known=is_known)
-        response.del_cookie(name, path="/", secure=self.is_secure, httponly=True, samesite="Strict")
+        for is_secure in (True, False):
+            name = _name(is_known, is_secure=is_secure)
+            response.del_cookie(name, path="/", secure=is_secure, httponly=True, samesite="Strict")
+
+    def _is_secure(self, request: web.Request) -> bool:
+        """Whether the browser speaks https, whatever stands between: a form tells by Origin, else the address does.
+
+        The public address may be the receiver's alone, and control be reached by another one.
+        """
+        origin = request.headers.get("Origin", "null")
+        if origin != "null":
+            return origin.startswith("https:")
+        public = urlsplit(self.public_url)
+        return public.scheme == "https" and public.netloc.lower() == request.host.lower()
+
+
+def _name(is_known: bool, *, is_secure: bool) -> str:
+    return ("__Host-" if is_secure else "") + ("headwater" if is_known else "headwater-login")

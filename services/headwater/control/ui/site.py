@@ -38,7 +38,7 @@ class Site:
     def __init__(self, desk: Desk, table: Table) -> None:
         self.desk = desk
         self.reader = BodyReader()
-        self.jar = Jar(desk.keyring, is_secure=desk.office.public_url.startswith("https:"))
+        self.jar = Jar(desk.keyring, desk.office.public_url)
         self._table = table
 
     def route_defs(self, rows: Sequence[Row]) -> list[web.RouteDef]:
