@@ -60,6 +60,8 @@ async def measure(house: House, *, quick: bool) -> list[Figure]:
         confirms = await stack.enter_async_context(house.program("confirms", "--amqp", house.amqp_url))
         paced = {name: small[name] for name in ("receiver", "bare")}
         paced["confirm"] = Server(confirms, confirms)
+        disk = await stack.enter_async_context(house.program("disk", "--folder", house.folder))
+        paced["disk"] = Server(disk, disk)
         for rate, goal in RATES:
             figures += await _open(house, paced, rate, goal, 1 if quick else 3, 2.0 if quick else 5.0)
         figures.append(Figure("receive.rss_after_load", "MiB", [receiver.rss_mib()]))
@@ -100,8 +102,8 @@ async def _round(house: House, server: Server, order: str) -> dict[str, float]:
 async def _open(
     house: House, servers: Mapping[str, Server], rate: int, goal: str, rounds: int, seconds: float
 ) -> list[Figure]:
-    """The receiver at a rate, in turn with the bare handler and with bare confirms: what of its time is the machine's own,
-    and what the broker's.
+    """The receiver at a rate, in turn with the bare handler, bare confirms and the bare disk: what of its time is the
+    machine's own, the broker's and the disk's.
     """
     found: Found = {name: [] for name in servers}
     for _ in range(rounds):
@@ -118,6 +120,7 @@ async def _open(
         Figure(f"{name}.per_s", "1/s", _all(found["receiver"], "per_s")),
         Figure(f"{name}.bare_p99", "ms", _all(found["bare"], "p99_ms")),
         Figure(f"{name}.confirm_p99", "ms", _all(found["confirm"], "p99_ms")),
+        Figure(f"{name}.disk_p99", "ms", _all(found["disk"], "p99_ms")),
     ]
 
 
