@@ -208,6 +208,27 @@ async def test_a_test_tells_everything_that_would_happen_and_does_none_of_it(fro
     assert (await front.office.post("/endpoints/none/test", {"request": request(body)})).status == 404
 
 
+@pytest.mark.parametrize(
+    ("remote", "status"),
+    [
+        ("198.51.100.9", 202),
+        ("::ffff:198.51.100.9", 202),
+        ("198.51.100.9:4711", 202),
+        ("6.6.6.6", 403),
+        ("nobody", 403),
+        (None, 403),
+    ],
+)
+async def test_a_test_judges_addresses_as_the_receiver_does(
+    front: Front, remote: str | None, status: int
+) -> None:
+    await front.apply(allow=["::ffff:198.51.100.0/120"])
+
+    told = await front.office.post("/endpoints/orders/test", {"request": request(b"{}"), "remote": remote})
+
+    assert told.json["status"] == status
+
+
 async def test_a_secret_is_rotated_and_retired_without_one_refused_request(front: Front) -> None:
     await front.apply()
 

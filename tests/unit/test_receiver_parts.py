@@ -9,6 +9,7 @@ from tests.support.virtual_time import VirtualTime
 
 from headwater.contracts.signatures import SchemeDefinition
 from headwater.model.errors import ConfigError, SourceError, Unavailable
+from headwater.model.networks import is_within, networks
 from headwater.model.secret import Secret
 from headwater.plugins.signatures.compile import compile_definition
 from headwater.plugins.signatures.presets import preset
@@ -17,7 +18,7 @@ from headwater.receiver.bucket import Bucket
 from headwater.receiver.certificates import FETCHES_PER_MINUTE, Certificates
 from headwater.receiver.keys import Keys, NamedSecret
 from headwater.receiver.ledger import SAMPLES_PER_MINUTE, Tally
-from headwater.receiver.senders import Senders, is_within, networks
+from headwater.receiver.senders import Senders
 
 
 def test_a_bucket_lets_its_burst_pass_and_then_its_rate() -> None:

@@ -184,3 +184,12 @@ def test_what_cannot_work_is_refused_at_its_place(parts: dict[str, Any], place: 
         judged(parts)
 
     assert str(caught.value).startswith(place)
+
+
+def test_what_cannot_be_mapped_tells_what_it_was_read_as() -> None:
+    found = judged(
+        {"destination": {"table": "t"}, "fields": {"n": {"path": "n", "type": "integer"}}}, b'{"n": "x"}'
+    )
+
+    assert (found.state, found.form) == ("dead", "json")
+    assert judged({"destination": {"table": "t"}}, b"{broken").form is None

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from ipaddress import ip_address, ip_network
 from typing import Annotated, Any, Self
 from uuid import UUID
 
@@ -16,6 +15,7 @@ from headwater.control.refusals import explained
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
 from headwater.control.signatures import ReceivedRequest, moment_at, signed_request
 from headwater.model.errors import ConfigError, ContractError, SecretError
+from headwater.model.networks import is_within, networks
 from headwater.model.secret import Secret
 from headwater.plugins.secret_text import names_in
 from headwater.plugins.signatures.request import SignedRequest
@@ -168,7 +168,7 @@ def _answered(
     """Status and code in the order in which the receiver judges."""
     if not row["enabled"]:
         return 404, "unknown"
-    if endpoint.allow and not _is_allowed(endpoint, remote):
+    if endpoint.allow and not is_within(remote or "", networks(endpoint.allow, "allow")):
         return 403, "address"
     handshake = handshake_of(endpoint, scheme_of(endpoint))
     methods = set(endpoint.methods) | (set() if handshake is None else set(handshake.methods))
@@ -191,14 +191,6 @@ def _answered(
         except ContractError:
             return 400, "damaged_body"
     return endpoint.respond.status, None
-
-
-def _is_allowed(endpoint: Definition, remote: str | None) -> bool:
-    try:
-        address = ip_address(remote or "")
-    except ValueError:
-        return False
-    return any(address in ip_network(each) for each in endpoint.allow)
 
 
 def _encoding(request: SignedRequest) -> str:

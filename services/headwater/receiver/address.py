@@ -11,6 +11,7 @@ from headwater.contracts.endpoint import Endpoint
 from headwater.contracts.endpoints import NO_CONTENT, SecretWindow
 from headwater.model.errors import ConfigError, SecretError
 from headwater.model.ids import KeyIds
+from headwater.model.networks import Network, networks
 from headwater.model.secret import Secret
 from headwater.plugins.secret_text import names_in
 from headwater.plugins.signatures.handshake import Handshake
@@ -21,7 +22,6 @@ from headwater.plugins.webhooks.schemes import handshake_of, learns, scheme_of, 
 from headwater.receiver.bucket import Bucket
 from headwater.receiver.keys import Keys, NamedSecret
 from headwater.receiver.ledger import Tally
-from headwater.receiver.senders import Network, networks
 from headwater.store.endpoints import handshake_secret_name
 
 DEFAULT_TOLERANCE_S = 300.0

@@ -17,6 +17,7 @@ from headwater.bus.port import Message
 from headwater.http.plain import METHOD, PlainRequest
 from headwater.http.short import Reply, ShortWay
 from headwater.model.clock import Clock
+from headwater.model.networks import is_within
 from headwater.model.secret import Secret
 from headwater.plugins.signatures.handshakes import handshake_for
 from headwater.plugins.signatures.request import SignedRequest
@@ -27,7 +28,7 @@ from headwater.receiver.offers import Offer
 from headwater.receiver.reading import Budget
 from headwater.receiver.refused import RETRY_AFTER_S
 from headwater.receiver.safekeeping import Kept, Safekeeping
-from headwater.receiver.senders import Senders, is_within
+from headwater.receiver.senders import Senders
 from headwater.telemetry.metrics import Metrics
 
 logger = logging.getLogger("headwater.receiver")

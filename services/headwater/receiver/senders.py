@@ -5,54 +5,14 @@ Without trusted proxies the peer of the connection is the sender, and HEADWATER_
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from headwater.model.errors import ConfigError
+from headwater.model.networks import address_in, is_within, networks
 
-Network = IPv4Network | IPv6Network
 MAX_HOPS = 50
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,255}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?")
 _FORWARDED = re.compile(r"(?:^|[;,])\s*(for|host|proto)=(\"[^\"]*\"|[^;,\s]*)", re.IGNORECASE)  # RFC 7239 §4
-_MAPPED = ip_network("::ffff:0:0/96")  # IPv4 addresses as IPv6 writes them; senders' are read as IPv4
-
-
-def networks(texts: Sequence[str], what: str) -> tuple[Network, ...]:
-    """The ranges in `texts`. Raises: ConfigError, naming `what`."""
-    try:
-        return tuple(_unmapped(ip_network(text)) for text in texts)
-    except ValueError as error:
-        raise ConfigError(f"{what}: {error}; give addresses or ranges such as 10.0.0.0/8") from error
-
-
-def _unmapped(found: Network) -> Network:
-    """A range of IPv4 addresses as IPv6 writes them, as the range of IPv4 that it is."""
-    if not isinstance(found, IPv6Network) or found.prefixlen < _MAPPED.prefixlen or found[0] not in _MAPPED:
-        return found
-    return IPv4Network((int(found[0]) & 0xFFFFFFFF, found.prefixlen - _MAPPED.prefixlen))
-
-
-@lru_cache(maxsize=4096)
-def _address(text: str) -> IPv4Address | IPv6Address | None:
-    plain = text.strip().strip('"')
-    if plain.startswith("["):
-        plain = plain[1:].partition("]")[0]
-    elif plain.count(":") == 1:
-        plain = plain.partition(":")[0]  # IPv4 with its port
-    try:
-        found = ip_address(plain.partition("%")[0])
-    except ValueError:
-        return None
-    return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
-
-
-@lru_cache(maxsize=8192)
-def is_within(text: str, ranges: tuple[Network, ...]) -> bool:
-    """Whether the address in `text` lies in one of `ranges`; no address lies in none."""
-    address = _address(text)
-    return address is not None and any(address.version == each.version and address in each for each in ranges)
 
 
 class Sent(Protocol):
@@ -83,7 +43,7 @@ class Senders:
             return peer
         found = peer
         for hop in reversed(_hops(request.headers)):
-            address = _address(hop)
+            address = address_in(hop)
             if address is None:
                 return found  # what a proxy cannot name does not count
             found = str(address)

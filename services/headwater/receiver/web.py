@@ -18,6 +18,7 @@ from headwater.http.expecting import close_if_waiting
 from headwater.model.clock import Clock
 from headwater.model.errors import Unavailable
 from headwater.model.ids import derive_id
+from headwater.model.networks import is_within
 from headwater.plugins.signatures.facts import certificate_url
 from headwater.plugins.signatures.handshake import HandshakeAnswer
 from headwater.plugins.signatures.reasons import REASONS
@@ -32,7 +33,7 @@ from headwater.receiver.ledger import HANDSHAKE, SPOOLED, Ledger
 from headwater.receiver.reading import Body, Budget, Patience, check_encoding, check_transfer, check_unfolds
 from headwater.receiver.refused import Refused, too_many, unavailable
 from headwater.receiver.safekeeping import Kept, Safekeeping
-from headwater.receiver.senders import Senders, is_within
+from headwater.receiver.senders import Senders
 from headwater.receiver.shaking import Handshakes, response_of
 from headwater.store.refusals import Refusal
 from headwater.telemetry.metrics import Metrics

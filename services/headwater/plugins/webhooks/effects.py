@@ -236,6 +236,15 @@ def _judged(effects: Effects, receipt: Receipt, keys: Secrets) -> Judgement:
         return Judgement(FILTERED)
     parsed = _read(effects, receipt)
     request["body"] = parsed.document
+    try:
+        return _judged_by_body(effects, receipt, keys, request, parsed)
+    except _FaultError as fault:
+        return Judgement(DEAD, str(fault)[:1000], parsed.form)
+
+
+def _judged_by_body(
+    effects: Effects, receipt: Receipt, keys: Secrets, request: dict[str, Any], parsed: Parsed
+) -> Judgement:
     if effects.is_plain and not parsed.faults:
         way = effects.tables[0]
         records = _records(way, request)
