@@ -1,8 +1,10 @@
 """The pages of the web UI over what is really there: schedules, endpoints, deliveries, dead letters and the rest."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urljoin
 from uuid import UUID
 
 import pytest
@@ -26,7 +28,7 @@ NIGHTLY = f"{TENANT}/schedules/nightly"
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&\u202e"
 LISTS = (
     "", "/streams", "/runs", "/schedules", "/endpoints", "/deliveries", "/refusals", "/dead-letters", "/notifications",
-    "/secrets", "/audit",
+    "/secrets", "/audit", "/replays",
 )  # fmt: skip
 
 
@@ -273,6 +275,54 @@ async def test_of_two_deliveries_with_one_id_only_the_newest_is_done_again(
     assert ["replay" in page.forms for page in pages] == [False, True]
 
 
+async def test_all_that_a_filter_means_is_done_again_after_it_was_counted(
+    office: Office, browser: Browser
+) -> None:
+    await store(office, *(receipt(number, key=f"{number}") for number in range(3)), state="dead")
+    await store(office, receipt(9, key="9"))
+    assert "Do all of these again …" not in (await browser.go(f"{TENANT}/deliveries")).links
+    listed = await browser.go(f"{TENANT}/deliveries?endpoint=hooks&state=dead")
+
+    asked = await browser.go(listed.links["Do all of these again …"])
+    wrong = await browser.submit(asked, "replay", rate="soon")
+    shown = await browser.submit(wrong, "replay", rate="1000")
+    again = await browser.submit(asked, "replay", rate="1000")
+
+    assert "Do 3 deliveries again" in asked.text
+    assert (wrong.status, wrong.form("replay").fields["rate"], bool(wrong.faults)) == (422, "soon", True)
+    (replay,) = (await office.get("/replays")).json["items"]
+    assert shown.path == again.path == f"{TENANT}/replays/{replay['id']}?done=replay-all"
+    assert (replay["count"], replay["requested_by"]) == (3, "key admin")
+    assert "endpoint hooks" in shown.text
+    assert (await browser.go(f"{TENANT}/replays")).item == f"{TENANT}/replays/{replay['id']}"
+
+
+async def test_a_replay_is_cancelled_after_a_second_thought(office: Office, browser: Browser) -> None:
+    await store(office, *(receipt(number, key=f"{number}") for number in range(3)))
+    asked = await browser.go(f"{TENANT}/deliveries?state=done&ask=replay")
+    shown = await browser.submit(asked, "replay", rate="0.001")
+    assert (shown.refresh or "").startswith("5;url=")
+    sure = await browser.go(shown.path.partition("?")[0] + shown.links["Cancel …"])
+
+    cancelled = await browser.submit(sure, "cancel")
+
+    assert (await office.get("/replays")).json["items"][0]["state"] == "cancelled"
+    assert "cancelled" in cancelled.text
+    assert (cancelled.refresh, cancelled.forms) == (None, ["logout"])
+
+
+async def test_a_filter_that_only_searches_or_is_not_valid_does_nothing_again(
+    office: Office, browser: Browser
+) -> None:
+    await store(office, receipt(1, key="k"))
+
+    for query in ("state=done&q=x", "state=accepted", "q=x"):
+        shown = await browser.go(f"{TENANT}/deliveries?{query}&ask=replay")
+        assert shown.status == 200
+        assert "replay" not in shown.forms
+    assert "no endpoint" in (await browser.go(f"{TENANT}/deliveries?endpoint=gone&ask=replay")).text
+
+
 async def test_a_refusal_says_what_its_reason_means(office: Office, browser: Browser) -> None:
     identifier = await refuse(office, HOSTILE)
 
@@ -400,14 +450,15 @@ async def test_a_key_that_only_reads_is_offered_nothing_on_any_page(office: Offi
     paths = (
         f"/deliveries/{one.receipt_id}", f"/dead-letters/{letter}", f"/dead-letters/{letter}?ask=discard",
         f"/runs/{run}?ask=cancel", "/schedules/nightly", "/endpoints/hooks", "/streams/shop/orders",
+        "/deliveries?state=done&ask=replay",
     )  # fmt: skip
     tried = 0
 
     for path in paths:
         shown = await reader.go(TENANT + path)
-        assert shown.forms == ["logout"], path
+        assert shown.deeds == ["logout"], path
         offered = await admin.go(TENANT + path)
-        for name in offered.forms[1:]:
+        for name in offered.deeds[1:]:
             form = offered.form(name)
             sent = {**form.fields, "token": shown.form("logout").fields["token"]}
             assert (await reader.ask("POST", form.action, sent)).status == 403
@@ -443,6 +494,35 @@ async def test_what_is_another_tenants_or_nobodys_is_404(office: Office, browser
         "/streams/shop",
     ):
         assert (await browser.go(TENANT + path.replace(" ", "%20"))).status == 404
+
+
+async def test_every_link_of_every_page_leads_to_a_page(office: Office, browser: Browser) -> None:
+    await store(office, *(receipt(number, key=f"{number}") for number in range(3)), state="dead")
+    await refuse(office, "X-A")
+    await give_up_a_request(office, "shop.orders", "bad")
+    await office.ask("PUT", "/secrets/api-token", json={"value": "hidden"})
+    await planned(office, at=datetime.now(UTC))
+    for path in ("/schedules/nightly/run", "/deliveries/replay"):
+        await office.post(path, {"all": True} if "replay" in path else {})
+    (run,) = (await office.get("/runs")).json["items"]
+    failed = Outcome(RunState.FAILED, "error", ("limit_reached",), "http_500", "no")
+    async with office.worker.transaction() as connection:
+        await runs.finish(connection, UUID(run["id"]), failed)
+    seen, waiting = set[str](), {TENANT}
+
+    while waiting:
+        seen.add(path := waiting.pop())
+        shown = await browser.ask("GET", path)
+        assert shown.status == 200, path
+        assert is_clean(shown)
+        links = {urljoin(path, link) for link in shown.links.values()}
+        waiting |= {link for link in links if link.startswith(TENANT)} - seen
+
+    kinds = {re.sub(r"[0-9a-f-]{36}", "ID", path.partition("?")[0]).removeprefix(TENANT) for path in seen}
+    assert kinds >= {
+        *LISTS, "/runs/ID", "/schedules/nightly", "/endpoints/hooks", "/deliveries/ID", "/deliveries/ID/raw",
+        "/replays/ID", "/refusals/ID", "/dead-letters/ID", "/notifications/ID", "/streams/shop/orders",
+    }  # fmt: skip
 
 
 async def test_while_the_database_is_away_pages_say_so(office: Office, browser: Browser) -> None:

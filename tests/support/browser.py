@@ -140,6 +140,11 @@ class Shown:
     def forms(self) -> list[str]:
         return [form.name for form in self._reader.forms]
 
+    @property
+    def deeds(self) -> list[str]:
+        """The forms that do something."""
+        return [form.name for form in self._reader.forms if form.method == "post"]
+
     def form(self, name: str) -> Form:
         """The form whose address ends so."""
         found = [form for form in self._reader.forms if form.name == name]

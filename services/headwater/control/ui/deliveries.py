@@ -21,6 +21,7 @@ from headwater.control.ui.parts import (
     short,
     table,
 )
+from headwater.control.ui.replays import replay_form
 from headwater.control.ui.sheet import ONCE, Sheet, asked, filters
 from headwater.control.ui.visit import Given, View, Visit
 
@@ -45,8 +46,10 @@ async def show_deliveries(visit: Visit) -> View:
                 asked(visit, "since", "Since (UTC)"),
                 asked(visit, "q", "Id, or a text in the body", size=24),
             ),
+            await replay_form(visit),
             delivery_table(visit, found["items"], _none_yet(visit)),
             pager(visit, found["next"]),
+            element("p", link(visit.link("replays"), "Replays that were asked for")),
         )
     )
     return View("Deliveries", body, "deliveries")

@@ -144,7 +144,7 @@ def tiles(numbers: Mapping[str, int]) -> Markup:
 
 def pager(visit: Visit, following: str | None) -> Markup:
     """On to the next part of the list, with the same filters."""
-    first = {name: value for name, value in visit.query.items() if name not in {"cursor", "done"}}
+    first = {name: value for name, value in visit.query.items() if name not in {"cursor", "done", "ask"}}
     links: list[Content] = []
     if "cursor" in visit.query:
         links.append(link("?" + urlencode(first), "First page"))
