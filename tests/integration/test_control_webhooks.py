@@ -229,6 +229,41 @@ async def test_a_test_judges_addresses_as_the_receiver_does(
     assert told.json["status"] == status
 
 
+async def test_a_signature_by_a_secret_outside_of_its_window_is_told_to_the_operator(front: Front) -> None:
+    await front.apply(
+        secrets=[
+            "now",
+            {"value": "gone", "not_after": "2020-01-01T00:00:00Z"},
+            {"value": "soon", "not_before": "2999-01-01T00:00:00Z"},
+        ]
+    )
+
+    answers = [
+        await front.door.send("/in/default/orders", secret=secret) for secret in ("gone", "soon", "none")
+    ]
+    await front.books()
+    refusals = (await front.office.get("/refusals")).json["items"]
+    asked = request(b"{}", [["X-Hub-Signature-256", signature(b"{}", "soon")]])
+    tested = (await front.office.post("/endpoints/orders/test", {"request": asked})).json
+
+    said = "made with secret {}, which does not count at this moment"
+    assert [(status, b"secret" in body) for status, _, body in answers] == [(401, False)] * 3
+    assert [(each["reason"], each["detail"]) for each in refusals] == [
+        ("mismatch", ""),
+        ("mismatch", said.format(2)),
+        ("mismatch", said.format(1)),
+    ]
+    assert (tested["refused"], tested["verification"]["detail"]) == ("mismatch", said.format(2))
+    await front.apply(secrets=[{"value": "gone", "not_after": "2020-01-01T00:00:00Z"}])
+    tested = (
+        await front.office.post(
+            "/endpoints/orders/test",
+            {"request": request(b"{}", [["X-Hub-Signature-256", signature(b"{}", "gone")]])},
+        )
+    ).json
+    assert (tested["refused"], tested["verification"]["detail"]) == ("no_secret", said.format(0))
+
+
 async def test_a_secret_is_rotated_and_retired_without_one_refused_request(front: Front) -> None:
     await front.apply()
 

@@ -1,6 +1,7 @@
 """What an endpoint would do with a request: nothing is received, nothing is written, nothing is answered for it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
@@ -18,10 +19,11 @@ from headwater.model.errors import ConfigError, ContractError, SecretError
 from headwater.model.networks import is_within, networks
 from headwater.model.secret import Secret
 from headwater.plugins.secret_text import names_in
+from headwater.plugins.signatures.reasons import UNDER_NO_SECRET, resting_detail
 from headwater.plugins.signatures.request import SignedRequest
 from headwater.plugins.webhooks.effects import compile_effects
 from headwater.plugins.webhooks.encoding import ENCODINGS, decompressed
-from headwater.plugins.webhooks.rehearsal import rehearse
+from headwater.plugins.webhooks.rehearsal import judged, rehearse
 from headwater.plugins.webhooks.schemes import handshake_of, learns, scheme_of, windows
 from headwater.store import config, deliveries, endpoints
 
@@ -125,7 +127,9 @@ async def test_endpoint(desk: Desk, call: Call[NoQuery, TestRequest]) -> Reply:
         row = await endpoint_of(connection, call)
         endpoint = definition_of(row)
         request, at = await _request(connection, call, desk.clock.now())
-        secrets, places = await _secrets(connection, desk, call.tenant, endpoint, at)
+        known = await _secrets(connection, desk, call.tenant, endpoint, at)
+        secrets = [each.secret for each in known if each.counts]
+        places = [each.index for each in known if each.counts]
         try:
             keys = await _keys(connection, desk, call.tenant, endpoint)
             seen = rehearse(call.tenant, endpoint, secrets, request, at, keys)
@@ -139,6 +143,7 @@ async def test_endpoint(desk: Desk, call: Call[NoQuery, TestRequest]) -> Reply:
     secret = verdict.secret_index
     verification = {
         **told["verification"],
+        "detail": _resting(endpoint, known, request, at, verdict.reason) or verdict.detail,
         "explanation": explained(verdict.reason),
         "secret": places[secret] if secret is not None and secret < len(places) else None,
         "timestamp": verdict.timestamp_s,
@@ -224,10 +229,19 @@ async def _keys(connection: Any, desk: Desk, tenant: str, endpoint: Definition) 
     return {name: secret for (_, name), secret in opened.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A secret at its place in the endpoint's list, and whether it counts at the moment that is asked about."""
+
+    index: int
+    secret: Secret
+    counts: bool
+
+
 async def _secrets(
     connection: Any, desk: Desk, tenant: str, endpoint: Definition, at: datetime
-) -> tuple[Sequence[Secret], Sequence[int]]:
-    """The secrets that count at `at`, and their places in the endpoint's list. Raises: Refusal."""
+) -> list[_Known]:
+    """The endpoint's secrets that are there. Raises: Refusal."""
     given = list(windows(endpoint))
     scheme = scheme_of(endpoint)
     names = [(names_in(each.value) or (None,))[0] for each in given]
@@ -244,9 +258,19 @@ async def _secrets(
         known = await config.get_secrets(connection, desk.keyring, wanted)
     except SecretError as error:
         raise conflict(str(error)) from error
-    found = [
-        (index, known[tenant, name])
+    return [
+        _Known(index, known[tenant, name], counts[index])
         for index, name in enumerate(names)
-        if counts[index] and name is not None and (tenant, name) in known
+        if name is not None and (tenant, name) in known
     ]
-    return [secret for _, secret in found], [index for index, _ in found]
+
+
+def _resting(
+    endpoint: Definition, known: Sequence[_Known], request: SignedRequest, at: datetime, reason: str
+) -> str:
+    """Tell of a secret that made the signature and does not count at `at`, as the receiver does."""
+    others = [each for each in known if not each.counts] if reason in UNDER_NO_SECRET else []
+    if not others:
+        return ""
+    verdict = judged(endpoint, [each.secret for each in others], request, at)
+    return resting_detail(others[verdict.secret_index or 0].index) if verdict.valid else ""

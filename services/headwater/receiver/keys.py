@@ -58,6 +58,10 @@ class Keys:
             self._active = self._made(at_s)
         return self._active
 
+    def resting_at(self, at_s: float) -> ActiveKeys:
+        """The others: those whose window is not open at `at_s`."""
+        return self._bound([pair for pair in enumerate(self._secrets) if not pair[1].counts_at(at_s)])
+
     def _made(self, at_s: float) -> ActiveKeys:
         edges = [
             edge
@@ -67,7 +71,9 @@ class Keys:
         ]
         self._from_s = max((edge for edge in edges if edge <= at_s), default=float("-inf"))
         self._until_s = min((edge for edge in edges if edge > at_s), default=float("inf"))
-        chosen = [(index, each) for index, each in enumerate(self._secrets) if each.counts_at(at_s)]
+        return self._bound([pair for pair in enumerate(self._secrets) if pair[1].counts_at(at_s)])
+
+    def _bound(self, chosen: Sequence[tuple[int, NamedSecret]]) -> ActiveKeys:
         return ActiveKeys(
             bind(self._scheme, [each.secret for _, each in chosen]),
             tuple(each for _, each in chosen),

@@ -21,7 +21,7 @@ from headwater.model.ids import derive_id
 from headwater.model.networks import is_within
 from headwater.plugins.signatures.facts import certificate_url
 from headwater.plugins.signatures.handshake import HandshakeAnswer
-from headwater.plugins.signatures.reasons import REASONS
+from headwater.plugins.signatures.reasons import REASONS, UNDER_NO_SECRET, resting_detail
 from headwater.plugins.signatures.request import SignedRequest
 from headwater.plugins.signatures.verify import Verdict
 from headwater.receiver.address import Address
@@ -42,9 +42,6 @@ logger = logging.getLogger("headwater.receiver")
 PATH = "/in/{tenant}/{endpoint}"
 REFUSED = "refused"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
-_MAYBE_NEWER = frozenset(
-    {"mismatch", "no_secret"}
-)  # a secret, or a definition, that the snapshot has not yet
 _SHOWN_PATH = 512
 _MAX_SAMPLED_HEADERS = 100
 
@@ -189,7 +186,7 @@ class Intake:
     async def _verified(self, address: Address, request: SignedRequest, at_s: float) -> _Verified:
         """The endpoint under which the request verifies. Raises: Refused (401)."""
         verified = await self._judged(address, request, at_s)
-        if not verified.verdict.valid and verified.verdict.reason in _MAYBE_NEWER:
+        if not verified.verdict.valid and verified.verdict.reason in UNDER_NO_SECRET:  # maybe by a newer one
             newer = await self._endpoints.look_again(address)
             if newer is not None:
                 verified = await self._judged(newer, request, at_s)
@@ -202,10 +199,20 @@ class Intake:
             401,
             "The signature does not verify",
             verdict.reason,
-            detail=verdict.detail,
+            detail=self._resting(verified.address, request, at_s, verdict.reason) or verdict.detail,
             skew_s=None if verdict.timestamp_s is None else at_s - verdict.timestamp_s,
             is_plain=handshake is not None and handshake.empty_refusal,
         )
+
+    def _resting(self, address: Address, request: SignedRequest, at_s: float, reason: str) -> str:
+        """Tell of a secret that made the signature and does not count at this moment; empty for none."""
+        keys = address.keys.resting_at(at_s) if reason in UNDER_NO_SECRET else None
+        if keys is None or not keys.secrets:
+            return ""
+        verdict = keys.verifier.verify(
+            request, at_s=at_s, tolerance_s=address.tolerance_s, context=address.endpoint.context
+        )
+        return resting_detail(keys.indexes[verdict.secret_index or 0]) if verdict.valid else ""
 
     async def _judged(self, address: Address, request: SignedRequest, at_s: float) -> _Verified:
         keys = address.keys.at(at_s)

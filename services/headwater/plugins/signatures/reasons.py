@@ -23,6 +23,13 @@ REASONS: Final = {
     "fault": "Verification failed in itself; the request counts as not valid.",
 }
 
+UNDER_NO_SECRET: Final = frozenset({"mismatch", "no_secret"})  # another secret might have made it
+
+
+def resting_detail(index: int) -> str:
+    """The detail of a signature by a secret, the one at `index` of the list, outside of its window."""
+    return f"made with secret {index}, which does not count at this moment"
+
 
 class Refused(Exception):
     """The request is not valid; `detail` names a header, a field or the address that was judged, never a value."""

@@ -70,6 +70,19 @@ class Rehearsal:
         }
 
 
+def judged(endpoint: Endpoint, secrets: Sequence[Secret], request: SignedRequest, at: datetime) -> Verdict:
+    """The verdict on the signature under `secrets`, at `at`. Raises: ConfigError."""
+    scheme = scheme_of(endpoint)
+    return verify(
+        scheme,
+        secrets,
+        request,
+        at_s=at.timestamp(),
+        tolerance_s=endpoint.tolerance_s or scheme.tolerance_s or DEFAULT_TOLERANCE_S,
+        context=endpoint.context,
+    )
+
+
 def rehearse(
     tenant: str,
     endpoint: Endpoint,
@@ -83,14 +96,7 @@ def rehearse(
     Raises: ConfigError.
     """
     scheme = scheme_of(endpoint)
-    verdict = verify(
-        scheme,
-        secrets,
-        request,
-        at_s=at.timestamp(),
-        tolerance_s=endpoint.tolerance_s or scheme.tolerance_s or DEFAULT_TOLERANCE_S,
-        context=endpoint.context,
-    )
+    verdict = judged(endpoint, secrets, request, at)
     known = compile_facts(endpoint, scheme).read(request)
     receipt = Receipt(
         id=UUID(int=0),
