@@ -75,6 +75,10 @@ CASES = {
         HEAD + b"Expect: miracles\r\nContent-Length: 2\r\n\r\n{}",
         (b"HTTP/1.1 417",),
     ),
+    "a version of HTTP that nobody speaks here": (
+        GOOD.replace(b"HTTP/1.1", b"HTTP/2.0"),
+        (b"HTTP/2.0 505", b"HTTP/1.1 505"),
+    ),
     "a path of two thousand parts": (
         b"POST /" + b"a/" * 2000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
         (b"HTTP/1.1 404",),

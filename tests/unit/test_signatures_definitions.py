@@ -8,13 +8,15 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.support.webhook_signer import encode, secret_of, send, token
 
 from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret
 from headwater.plugins.signatures.compile import compile_scheme
 from headwater.plugins.signatures.facts import certificate_url, delivery_id, event_type
-from headwater.plugins.signatures.keys import check_secrets
+from headwater.plugins.signatures.keys import check_secrets, load_key
 from headwater.plugins.signatures.presets import preset, preset_names, preset_row
 from headwater.plugins.signatures.reasons import REASONS
 from headwater.plugins.signatures.request import SignedRequest
@@ -491,3 +493,16 @@ def test_what_woocommerce_sends_within_a_second_is_not_one_delivery():
     headers = (*sent.request.headers, (b"X-WC-Webhook-Delivery-ID", b"0123456789abcdef0123456789abcdef"))
 
     assert delivery_id(preset("woocommerce"), dataclasses.replace(sent.request, headers=headers)) is None
+
+
+def test_a_key_in_pem_may_stand_on_one_line_as_environment_files_hold_it() -> None:
+    private = Ed25519PrivateKey.generate()
+    pem = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    scheme = compile_scheme(
+        {"kind": "ed25519", "key": {"encoding": "pem"}, "signature": {"header": "X-Signature"}}
+    )
+
+    for text in (pem, pem.replace("\n", "\\n"), pem.replace("\n", "\r\n")):
+        key = load_key(scheme, Secret.of(text))
+        assert isinstance(key, Ed25519PublicKey)
+        assert key.public_bytes_raw() == private.public_key().public_bytes_raw()

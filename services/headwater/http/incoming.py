@@ -28,7 +28,9 @@ MAX_HEADER_BYTES = 16 * 1024  # one header
 MAX_HEADERS = 128
 LINGER_S = 2.0  # a refused body is read on for so long, so that the sender sees the answer
 LINES_PER_S = 10  # about malformed requests
+VERSIONS = ((1, 0), (1, 1))
 Count = Callable[[str], None]
+Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 # RFC 9112 §3: a method is any token, and case counts; the parser takes those outside its list for no HTTP.
 _ASKED = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) (/[!-~]*) HTTP/1\.[01]\r\n")
 _USUAL = (b"POST ", b"GET ", b"PUT ", b"HEAD ", b"PATCH ", b"DELETE ", b"OPTIONS ")
@@ -102,9 +104,7 @@ class _Connection(ShortConnection):
         self._close = True
         return True
 
-    def _make_error_handler(
-        self, err_info: Any
-    ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+    def _make_error_handler(self, err_info: Any) -> Answer:
         """As the framework's, but the application is asked about a method that the parser does not know, since it can
         say what is allowed there. The connection ends with the answer.
         """
@@ -205,6 +205,17 @@ class Guard:
             self._lines = self._silent = 0
 
 
+def _of_known_version(answer: Answer) -> Answer:
+    """`answer`, but for versions of HTTP that nobody speaks here and the parser lets through (0.9 and 2.0)."""
+
+    async def answered(request: web.BaseRequest) -> web.StreamResponse:
+        if request.version in VERSIONS:
+            return await answer(request)
+        return problem(505, "HTTP/1.1 and HTTP/1.0 are spoken here")
+
+    return answered
+
+
 class _GuardedServer(web.Server):
     def __init__(self, handler: Any, *, guard: Guard, short: ShortWay | None, **more: Any) -> None:
         super().__init__(handler, **more)
@@ -250,7 +261,7 @@ class GuardedRunner(web.AppRunner):
         warn_of_slow_parser()
         made = await super()._make_server()  # starts the application, and knows its handler
         return _GuardedServer(
-            made.request_handler,
+            _of_known_version(made.request_handler),
             request_factory=made.request_factory,
             guard=self._guard,
             short=self._short,

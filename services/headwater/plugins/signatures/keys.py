@@ -67,6 +67,8 @@ def load_key(scheme: Scheme, secret: Secret, number: int = 1) -> Key:
         return raw
     from headwater.plugins.signatures import public_keys  # noqa: PLC0415 - heavy: where such a key is
 
+    if raw.startswith(b"-----BEGIN "):
+        raw = raw.replace(rb"\n", b"\n")  # as environment files hold lines; PEM itself has no such character
     try:
         return public_keys.load(scheme.kind, raw)
     except ValueError:
