@@ -28,7 +28,7 @@ NIGHTLY = f"{TENANT}/schedules/nightly"
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&\u202e"
 LISTS = (
     "", "/streams", "/runs", "/schedules", "/endpoints", "/deliveries", "/refusals", "/dead-letters", "/notifications",
-    "/secrets", "/audit", "/replays",
+    "/secrets", "/audit", "/replays", "/backfills",
 )  # fmt: skip
 
 
@@ -179,6 +179,43 @@ async def test_a_schedule_is_disabled_and_enabled_and_its_failures_are_reset(
 
     assert "reset-failures" not in shown.forms
     assert (await office.get("/schedules/nightly")).json["state"] == "active"
+
+
+async def test_a_past_window_is_counted_then_run_again_once_and_cancelled(
+    office: Office, browser: Browser
+) -> None:
+    page = await browser.go((await browser.go(NIGHTLY)).links["Backfill …"])
+    assert page.deeds == ["logout"]
+
+    counted = await browser.submit(page, "backfill", **{"from": "2026-03-01T00:00", "to": "2026-03-08T00:00"})
+    wrong = await browser.submit(counted, "backfill", parallel="many")
+    made = await browser.submit(wrong, "backfill", parallel="2", rate="30/m")
+    again = await browser.submit(counted, "backfill", parallel="2", rate="30/m")
+
+    assert "Make 7 runs" in counted.text
+    assert (wrong.status, bool(wrong.faults), "Make 7 runs" in wrong.text) == (422, True, True)
+    (backfill,) = (await office.get("/backfills")).json["items"]
+    assert made.path == again.path == f"{TENANT}/backfills/{backfill['id']}?done=backfill"
+    assert (backfill["parallel"], backfill["rate"], backfill["created_by"]) == (2, 30.0, "key admin")
+    assert backfill["from"].startswith("2026-03-01T00:00:00")
+    assert (made.refresh or "").startswith("5;url=")
+    listed = await browser.go(f"{TENANT}/backfills?schedule=nightly")
+    assert listed.item == f"{TENANT}/backfills/{backfill['id']}"
+    sure = await browser.go(made.path.partition("?")[0] + made.links["Cancel …"])
+    cancelled = await browser.submit(sure, "cancel")
+    assert "cancelled" in cancelled.text
+    assert (await office.get(f"/backfills/{backfill['id']}")).json["state"] == "cancelled"
+
+
+async def test_a_window_that_cannot_be_says_why(office: Office, browser: Browser) -> None:
+    path = f"{NIGHTLY}/backfill"
+
+    for query in ("from=2026-03-08T00:00&to=2026-03-01T00:00", "from=x&to=y"):
+        shown = await browser.go(f"{path}?{query}")
+        assert shown.status == 200
+        assert shown.deeds == ["logout"]
+        assert "note bad" in shown.html
+    assert (await office.get("/backfills")).json["items"] == []
 
 
 async def test_the_overview_leads_to_what_is_wrong(office: Office, browser: Browser) -> None:

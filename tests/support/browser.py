@@ -146,8 +146,9 @@ class Shown:
         return [form.name for form in self._reader.forms if form.method == "post"]
 
     def form(self, name: str) -> Form:
-        """The form whose address ends so."""
+        """The form whose address ends so; where one asks and one does something, the latter."""
         found = [form for form in self._reader.forms if form.name == name]
+        found = [form for form in found if form.method == "post"] or found
         assert len(found) == 1, f"{name} is {len(found)} of {self.forms} on {self.path}:\n{self.text[:500]}"
         return found[0]
 

@@ -1,6 +1,7 @@
 """The one table of the UI's pages and deeds, below `/ui/tenants/{tenant}`."""
 
 from headwater.control.ui import (
+    backfills,
     dead_letters,
     deliveries,
     endpoints,
@@ -56,6 +57,11 @@ def _schedule_rows() -> tuple[Row, ...]:
     return (
         Page("/schedules", schedules.show_schedules),
         Page(_SCHEDULE, shown),
+        Page(f"{_SCHEDULE}/backfill", backfills.show_form),
+        Deed(f"{_SCHEDULE}/backfill", backfills.backfill, backfills.show_form),
+        Page("/backfills", backfills.show_backfills),
+        Page("/backfills/{backfill}", backfills.show_backfill),
+        Deed("/backfills/{backfill}/cancel", backfills.cancel, backfills.show_backfill),
         Deed(f"{_SCHEDULE}/run", schedule_forms.run, shown),
         Deed(f"{_SCHEDULE}/pause", schedule_forms.pause, shown),
         Deed(f"{_SCHEDULE}/resume", schedule_forms.resume, shown),

@@ -103,7 +103,7 @@ def _facts(visit: Visit, run: Mapping[str, Any]) -> Markup:
         ("deadline", _known(run["deadline_at"], now)),
         (
             "backfill",
-            None if backfill is None else link(visit.link("runs", backfill=backfill), code(backfill)),
+            None if backfill is None else link(visit.link("backfills", backfill), code(backfill)),
         ),
         ("stream's version", None if run["stream_version"] is None else code(run["stream_version"])),
     )

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from headwater.control.ui.markup import Content, Markup, element
-from headwater.control.ui.parts import folded
-from headwater.control.ui.sheet import ONCE, Sheet, json_object
+from headwater.control.ui.parts import folded, link
+from headwater.control.ui.sheet import ONCE, Sheet, in_utc, json_object
 from headwater.control.ui.streams import MODES
 from headwater.control.ui.visit import Given, Visit
 
 _MODES: Final = (("", "as the schedule says"), *MODES)
+_TIMES: Final = frozenset({"cron", "crons", "interval", "once", "preset"})
 _FORCES: Final = (("", "as the schedule says"), ("yes", "yes: rebuild the table"), ("no", "no"))
 
 
@@ -18,6 +19,8 @@ def schedule_forms(visit: Visit, schedule: Mapping[str, Any]) -> Markup:
     state, forms = schedule["state"], list[Content]()
     if visit.may("run"):
         forms.append(_folded(visit, "run", "Run now …", _run_form(visit)))
+        if schedule["definition"].keys() & _TIMES:
+            forms.append(link(visit.here("backfill"), "Backfill …"))
     if visit.may("write"):
         if state in {"active", "paused"}:
             title = "Pause …" if state == "active" else "Pause anew …"
@@ -85,10 +88,7 @@ async def run(visit: Visit, given: Given) -> str:
 
 async def pause(visit: Visit, given: Given) -> str:
     """Let it rest, until it is resumed or a time of UTC."""
-    until = given.get("until", "").strip()
-    if until and "Z" not in until.upper() and "+" not in until:
-        until += "Z"
-    body = {"note": given.get("note") or None, "until": until or None}
+    body = {"note": given.get("note") or None, "until": in_utc(given.get("until", "")) or None}
     await visit.post("/schedules/{schedule}/pause", _at(visit), body)
     return _back(visit, "paused")
 

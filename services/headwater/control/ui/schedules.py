@@ -101,6 +101,7 @@ async def show_schedule(visit: Visit) -> View:
                 "Last runs",
                 run_table(visit, history["items"], "It has not run yet."),
                 element("p", link(visit.link("runs", schedule=name), "All its runs")),
+                element("p", link(visit.link("backfills", schedule=name), "Its backfills")),
             ),
             section("The last 30 days", _statistics(stats)),
             section("Since ever", tiles(schedule["counts"])),

@@ -172,25 +172,41 @@ def confirmed(visit: Visit, name: str, title: str, form: Markup) -> Markup:
     return form if is_asked else element("a", title, href=f"?ask={name}")
 
 
-def filters(visit: Visit, *fields: Markup) -> Markup:
-    """A form that only asks."""
-    return element("form", fields, element("button", "Filter", type="submit"), method="get",
-                   action=visit.here(), class_="line")  # fmt: skip
+def filters(visit: Visit, *fields: Markup, button: str = "Filter", at: str | None = None) -> Markup:
+    """A form that only asks; of this page, or of the one `at` an address."""
+    return element("form", fields, element("button", button, type="submit"), method="get",
+                   action=at or visit.here(), class_="line")  # fmt: skip
 
 
 def asked(
-    visit: Visit, name: str, label: str, options: Sequence[str] | None = None, *, size: int = 16
+    visit: Visit,
+    name: str,
+    label: str,
+    options: Sequence[str] | None = None,
+    *,
+    size: int = 16,
+    kind: str = "text",
+    value: str | None = None,
+    other: str = "any",
 ) -> Markup:
-    """A field of such a form: a text, or one of `options`."""
-    given, identifier = visit.query.get(name, ""), f"filter-{name}"
+    """A field of such a form: a text, or one of `options` or none of them (`other`)."""
+    given, identifier = value or visit.query.get(name, ""), f"filter-{name}"
     if options is None:
         example = "2026-11-30T06:00" if name in {"since", "until"} else None
-        control = element("input", name=name, id=identifier, value=given, size=size, placeholder=example)
+        control = element(
+            "input", type=kind, name=name, id=identifier, value=given, size=size, placeholder=example
+        )
     else:
-        shown = [element("option", "any", value="")]
+        shown = [element("option", other, value="")]
         shown += [element("option", word, value=word, selected=word == given) for word in options]
         control = element("select", shown, name=name, id=identifier)
     return element("div", element("label", label, for_=identifier), control, class_="field")
+
+
+def in_utc(written: str) -> str:
+    """The time in a field of local times, which has no zone: it means UTC."""
+    written = written.strip()
+    return f"{written}Z" if written and not {"Z", "z", "+"} & set(written) else written
 
 
 def json_object(given: Given, name: str) -> dict[str, Any]:

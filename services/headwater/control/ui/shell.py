@@ -50,6 +50,8 @@ DONE: Final[Mapping[str, str]] = {
     "resumed": "Resumed. What was due meanwhile is left out.",
     "reset": "Failures in a row are counted anew.",
     "replay": "It is done again from its original bytes.",
+    "backfill": "Asked for. This page tells how far it is.",
+    "backfill-cancelled": "Cancelled, with its runs that had not ended.",
     "replay-all": "Asked for. This page tells how far it is.",
     "replay-cancelled": "Cancelled. What was done stays.",
     "replayed": "It goes its way again.",
