@@ -199,3 +199,13 @@ def test_a_number_of_the_far_future_is_never_taken_where_the_format_is_one_of_ti
 @pytest.mark.parametrize("marks", [(5, 9876543210), ("5", "9876543210"), (1714521600, 253402300799)])
 def test_a_number_has_no_clock_where_the_format_is_none_of_time(form: str, marks: tuple[object, ...]) -> None:
     assert _field(format=form).highest(_records(*marks), NOW) == marks[-1]
+
+
+def test_a_cursor_that_is_no_whole_number_cannot_be_asked_for_as_one() -> None:
+    with pytest.raises(SourceError, match="is no whole number: see incremental.format, or reset the cursor"):
+        _field(format="integer").parameters("2024-05-01")
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800"])
+def test_a_text_that_no_row_can_hold_is_no_cursor(text: str) -> None:
+    assert _field().highest(_records(text, "a"), NOW) == "a"

@@ -189,3 +189,7 @@ def test_records_that_an_empty_answer_leaves_out_are_none_where_the_path_says_so
 def test_csv_whose_first_line_names_no_columns_is_an_error(body: bytes) -> None:
     with pytest.raises(SourceError, match="names no columns: every row has more"):
         _page(body, format="csv")
+
+
+def test_a_column_of_csv_has_no_nul_in_its_name() -> None:
+    assert _page(b"id\0,\0\n1,2\n", format="csv").records == [{"id": "1", "column_2": "2"}]

@@ -1,5 +1,7 @@
 """One tree of errors. Callers catch by what they can do about it; messages name the thing, the fault, the mend."""
 
+from headwater.model.storable import storable
+
 
 class HeadwaterError(Exception):
     """Something headwater could not do."""
@@ -37,6 +39,7 @@ class SourceError(HeadwaterError):
         restart: bool = False,
         sample: str | None = None,
     ) -> None:
+        message = storable(message)  # what an API says stands in it
         super().__init__(message)
         self.kind = kind
         self.message = message

@@ -6,6 +6,7 @@ from typing import Any
 from headwater.contracts.codec import dumps
 from headwater.contracts.messages import BatchReady
 from headwater.model.errors import ContractError
+from headwater.model.storable import storable
 from headwater.plugins.destinations import Loaded, Plan
 from headwater.plugins.destinations.planning import refusal
 from headwater.store.ledger import PageKey
@@ -30,11 +31,11 @@ def rejections_of(pages: Sequence[tuple[PageKey, BatchReady]], loaded: Loaded) -
         reasons.setdefault(place, []).append(row.reason)
         records[place] = row.record
     found: dict[PageKey, list[Kept]] = {
-        key: [(_SELECTED_OUT + item.position, item.reason, "") for item in batch.rejected]
+        key: [(_SELECTED_OUT + item.position, storable(item.reason), "") for item in batch.rejected]
         for key, batch in pages
     }
     for (number, index), why in sorted(reasons.items()):
-        reason = "; ".join(dict.fromkeys(why))[:_MAX_REASON]
+        reason = storable("; ".join(dict.fromkeys(why)))[:_MAX_REASON]
         found[pages[number][0]].append((index, reason, _shown(records[number, index])))
     return found
 

@@ -35,6 +35,12 @@ HIDDEN: Mapping[str, Case] = {
         "error:error_in_answer",
         ids=range(100),
     ),
+    "error_whose_text_no_row_can_hold": Case(
+        Behaviour(faults=(Fault(2, 200, 9, {}, '{"items": [], "error": "db\\u0000down \\ud800"}'),)),
+        OFFSET,
+        "error:error_in_answer",
+        ids=range(100),
+    ),
     "error_of_a_rate_limit_in_200": Case(
         Behaviour(faults=(Fault(2, 200, 1, {}, '{"ok": false, "error": "Rate limit exceeded"}'),)),
         OFFSET,

@@ -74,6 +74,13 @@ FOLLOWING: Mapping[str, Case] = {
         "error:path_unmatched",
         ids=(),
     ),
+    "cursor_no_row_can_hold": Case(
+        Behaviour(style="cursor", next="nul"),
+        CURSOR,
+        "error",
+        ids=range(100),
+        warnings=frozenset({"next_unusable"}),
+    ),
     "cursor_object": Case(
         Behaviour(style="cursor", next="object"),
         CURSOR,

@@ -191,6 +191,8 @@ def _cursor(start: int, form: str) -> Any:
         return start - (100 if form == "zero" else 0)
     if form == "object":
         return {"after": start}
+    if form == "nul":
+        return f"at\0{start}"
     return base64.urlsafe_b64encode(f"at {start}".encode()).decode()
 
 

@@ -10,6 +10,7 @@ from headwater.model.errors import SourceError
 from headwater.model.http import origin_of, parse_relative, parse_url, without_parameters
 from headwater.model.links import target_of
 from headwater.model.run import StopReason
+from headwater.model.storable import is_storable
 from headwater.plugins.expressions import MISSING, compile_path
 from headwater.plugins.paginators.base import (
     WARNING_CURSOR_ABSENT,
@@ -32,6 +33,7 @@ from headwater.plugins.paginators.base import (
 from headwater.plugins.paginators.counting import size_parameters
 
 _MAX_CURSOR_CHARACTERS = 8192
+_UNSTORABLE = re.compile(r"\\x00|\\ud[89a-f]")  # as `repr` shows NUL and halves of surrogate pairs
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NULLS = frozenset({"", "null", "none", "undefined"})
 
@@ -177,9 +179,14 @@ def loop(answer: Answer, progress: Progress) -> Next:
 def fits(cursor: Any, place: str) -> bool:
     """Whether `cursor` can be sent: a text or number, in a JSON body anything, in a header one line."""
     if isinstance(cursor, bool | dict | list):
-        return place == "json" and len(repr(cursor)) <= _MAX_CURSOR_CHARACTERS
+        shown = repr(cursor)  # in which what no message can hold is escaped
+        return place == "json" and len(shown) <= _MAX_CURSOR_CHARACTERS and not _UNSTORABLE.search(shown)
     text = str(cursor)
-    return len(text) <= _MAX_CURSOR_CHARACTERS and not (place == "header" and _CONTROL.search(text))
+    return (
+        is_storable(text)
+        and len(text) <= _MAX_CURSOR_CHARACTERS
+        and not (place == "header" and _CONTROL.search(text))
+    )
 
 
 def _absolute(found: Any, answer: Answer) -> URL:

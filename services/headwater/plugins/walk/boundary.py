@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from headwater.contracts.codec import dumps
+from headwater.model.storable import storable
 from headwater.plugins.expressions import Getter
 from headwater.plugins.walk.cursor import Mark, order_of
 
@@ -34,7 +35,7 @@ def boundary_at(
     """The boundary at `value`, which some of `marks`, those of `records`, are."""
     there = [record for record, mark in zip(records, marks, strict=True) if mark == value]
     found = [] if identity is None else [identity(record) for record in there]
-    ids = [str(one)[:_LONGEST_ID] for one in found if isinstance(one, str | int)]
+    ids = [storable(str(one))[:_LONGEST_ID] for one in found if isinstance(one, str | int)]
     seen = sorted({digest_of(record) for record in there}) if keeps_seen and len(there) <= MOST_SEEN else None
     return {"value": value, "id": max(ids, key=order_of, default=None), "seen": seen}
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from headwater.contracts.walking import Incremental
 from headwater.model.errors import SourceError
+from headwater.model.storable import is_storable
 from headwater.plugins.expressions import Getter, compile_path
 from headwater.plugins.instants import WRITERS, instant_of, instant_of_number, microseconds_of
 
@@ -58,7 +59,7 @@ def _highest_alike(marks: list[Mark]) -> Mark | None:
 
 def _is_mark(value: Any) -> bool:
     if isinstance(value, str):
-        return 0 < len(value) <= 1024
+        return 0 < len(value) <= 1024 and is_storable(value)
     if isinstance(value, bool):
         return False
     if isinstance(value, float | Decimal):
@@ -200,7 +201,7 @@ class CursorField:
     def _in_form(self, since: Mark, back: timedelta) -> Any:
         form = self._config.format
         if form == "integer":
-            return int(since)
+            return _whole(since)
         if form == "as_is" and (not back or not isinstance(since, str)):
             return since
         moment = _moment_of(since)
@@ -225,6 +226,14 @@ class CursorField:
             if order[0] == _NUMBER and _YEAR_5138 <= order[1] <= _YEAR_9999:
                 return True
         return moment is not None and moment > latest
+
+
+def _whole(since: Mark) -> int:
+    try:
+        return int(since)
+    except ValueError as error:
+        text = f"the cursor {since!r:.60} is no whole number: see incremental.format, or reset the cursor"
+        raise SourceError("cursor_unusable", text) from error
 
 
 def _moment_of(mark: Mark) -> datetime | None:

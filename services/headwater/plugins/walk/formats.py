@@ -97,7 +97,7 @@ def csv_rows(body: bytes, delimiter: str, known: tuple[str, ...] = ()) -> tuple[
         header = [name or f"column_{number}" for number, name in enumerate(first, 1)]
         if len(header) == len(known) and not {*header} & {*known}:
             return [_row(known, cells) for cells in (first, *reader) if cells], known
-        header = _each_once(header)
+        header = _each_once([name.replace("\0", "") or f"column_{n}" for n, name in enumerate(header, 1)])
         rows = [_row(header, cells) for cells in reader if cells]
         if rows and (len(rows) >= _ENOUGH or len(header) == 1) and {*map(type, rows)} == {Unreadable}:
             raise ContractError(

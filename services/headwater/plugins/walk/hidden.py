@@ -61,7 +61,7 @@ class HiddenErrors:
         )
         if name is not None:
             text = _shown(words_in(document) or document[name], secrets)
-            if speaks_of_limit(text.encode()):
+            if speaks_of_limit(text.encode("utf-8", "replace")):
                 raise SourceError("rate_limited", f"the API asks for fewer requests: {text}", retryable=True)
             raise SourceError(
                 "error_in_answer",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headwater.model.run import StopReason
+from headwater.model.storable import storable
 from headwater.plugins.walk.select import Rejected
 
 
@@ -37,3 +38,7 @@ class Page:
     resume_token: dict[str, Any] | None = None
     body: bytes | None = None
     is_plain: bool = False
+
+    def __post_init__(self) -> None:
+        if any(not text.isprintable() for text in self.warnings):  # names that an API uses stand in some
+            object.__setattr__(self, "warnings", tuple(map(storable, self.warnings)))
