@@ -263,6 +263,28 @@ async def test_the_cursor_of_a_parent_moves_only_when_its_walk_saw_everything(da
         assert await pairs(spine) == every(api)
 
 
+async def test_more_children_of_one_moment_than_a_limit_takes_are_all_read_and_none_twice(
+    database: str,
+) -> None:
+    incremental = {"field": "at", "param": "since", "order": "asc"}
+    async with FamilyApi(users=2, posts=2) as api, open_spine(database) as spine:
+        for user in ("1", "2"):
+            api.posts[user] = [
+                {"id": int(user) * 100 + n, "title": "p", "at": f"2024-01-0{1 + n // 7}T00:00:00Z"}
+                for n in range(12)
+            ]
+        destination = {"table": "posts", "mode": "append"}
+        limits = {"max_pages": 1}
+        await apply(spine, api, USERS, posts(incremental=incremental, limits=limits, destination=destination))
+        async with working(spine):
+            states = []
+            while "succeeded" not in states and len(states) < 20:
+                states.append((await run_once(spine))["state"])
+
+        assert states[-1] == "succeeded"
+        assert await pairs(spine) == every(api)
+
+
 async def test_a_cursor_that_was_reset_while_a_run_was_under_way_stays_so(database: str) -> None:
     async with FamilyApi(users=2, posts=1) as api, open_spine(database) as spine:
         await apply(spine, api, USERS, posts(incremental={"field": "at", "param": "since"}))

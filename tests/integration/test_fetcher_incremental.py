@@ -352,6 +352,35 @@ async def test_what_a_cut_walk_saw_beyond_its_cursor_is_not_loaded_again(databas
         assert set(states[:2]) == {"partial"}
 
 
+async def test_more_records_of_one_moment_than_a_limit_takes_are_all_read_and_none_twice(
+    database: str,
+) -> None:
+    async with Feed(0) as feed, open_spine(database) as spine:
+        feed.events = [{"id": number, "at": moment(number // 45)} for number in range(120)]
+        await spine.apply(feed.manifest(mode="append", order="asc", limits={"max_pages": 2}))
+        async with working(spine):
+            states = []
+            while "succeeded" not in states and len(states) < 20:
+                states.append((await run_once(spine))["state"])
+
+        assert await ids(spine) == list(range(120))
+        assert states[-1] == "succeeded"
+        assert await cursor(spine) == moment(2)
+
+
+async def test_records_at_the_cursor_that_are_too_many_to_be_known_again_are_told(database: str) -> None:
+    async with Feed(0) as feed, open_spine(database) as spine:
+        feed.events = [{"id": number, "at": moment(number // 201)} for number in range(202)]
+        await spine.apply(feed.manifest(mode="append"))
+        async with working(spine):
+            few = await run_once(spine)
+            feed.events = [{"id": number, "at": moment(1)} for number in range(201, 402)]
+            many = await run_once(spine)
+
+        assert few["warnings"] == []
+        assert [warning.partition(":")[0] for warning in many["warnings"]] == ["cursor_ties"]
+
+
 async def test_the_last_records_id_is_asked_for_where_the_api_goes_on_behind_it(database: str) -> None:
     async with Feed(5) as feed, open_spine(database) as spine:
         await spine.apply(feed.manifest(id_param="after_id"))

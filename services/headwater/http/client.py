@@ -265,7 +265,7 @@ def _header(headers: Pairs, name: str) -> str | None:
 
 async def _read(answer: aiohttp.ClientResponse, cap: int) -> bytes:
     """The body as it came over the wire, at most `cap` bytes of it."""
-    fault = SourceError("too_large", f"the answer's body is larger than {cap} bytes")
+    fault = SourceError("too_large", f"the answer's body is larger than {cap} bytes; ask for smaller pages")
     if (answer.content_length or 0) > cap:
         answer.close()
         raise fault

@@ -7,9 +7,10 @@ from typing import Any
 from headwater.contracts.source import StreamDefinition
 from headwater.contracts.walking import Incremental
 from headwater.model.run import StopReason
-from headwater.persister.slicing import CURSOR_CHANGED, Slices, may_move, slices_of_attempt
+from headwater.persister.slicing import CURSOR_CHANGED, Slices, many_alike, may_move, slices_of_attempt
 from headwater.plugins.paginators.base import WARNING_SHRANK
-from headwater.plugins.walk.boundary import joined, together
+from headwater.plugins.walk.boundary import joined, together, value_of
+from headwater.plugins.walk.cursor import order_of
 from headwater.plugins.walk.hidden import WARNING_GRAPHQL
 from headwater.plugins.walk.judge import WARNING_PART, WARNING_UNCHANGED
 from headwater.plugins.walk.parents import WARNING_PARENTS_REJECTED
@@ -82,22 +83,23 @@ async def move_cursor(
     """Move the stream's cursor in the transaction that ends the run; gives warnings.
 
     A complete walk moves it to the highest value seen, and never back, unless the table was rebuilt. One that a limit
-    ended moves it to the value below which everything was seen, where the stream's records ascend; elsewhere it stays,
-    and the next run goes on where this one ended. Somebody who set or reset the cursor meanwhile is right. Runs for a
-    window of time, those that load nothing, and those with records of which parts are missing, leave it alone.
+    ended moves it to the value below which everything was seen, where the stream's records ascend; elsewhere, and where
+    that is no further than it was, it stays, and the next run goes on where this one ended. Somebody who set or reset
+    the cursor meanwhile is right. Runs for a window of time, those that load nothing, and those with records of which
+    parts are missing, leave it alone.
     """
     rule = definition.stream.cursor_rule
     if rule is None or not may_move(run):
         return frozenset()
     of = (run["tenant"], run["source"], run["stream"])
     value = _value(rule, run, walks, is_complete=is_complete)
-    resume = None if is_complete or rule.order == "asc" else _resume(run, walks)
+    resume = None if is_complete else _resume(run, walks)
     if value is not None:
         is_right = await cursors.move(connection, of, value, run["id"], run["cursor_version"])
-    elif resume is not None:
-        is_right = await cursors.keep_resume(connection, of, resume, run["cursor_version"])
-    else:
+        return many_alike(definition, value) if is_right else frozenset({CURSOR_CHANGED})
+    if resume is None:
         return frozenset()
+    is_right = await cursors.keep_resume(connection, of, resume, run["cursor_version"])
     return frozenset() if is_right else frozenset({CURSOR_CHANGED})
 
 
@@ -111,7 +113,7 @@ async def move_parents(
     of = (run["tenant"], run["source"], run["stream"])
     if not await cursors.touch(connection, of, run["id"], run["cursor_version"]):
         return frozenset({CURSOR_CHANGED})
-    keeps_place = run["mode"] != "full" and rule.order != "asc"
+    keeps_place = run["mode"] != "full"
     await children.move_cursors(
         connection,
         run["id"],
@@ -133,8 +135,9 @@ def _value(
     if is_complete:
         seen += [walk["highest"] for walk in walks]
     elif rule.order == "asc" and len(walks) == 1 and walks[0]["stop_reason"] == StopReason.LIMIT:
-        if walks[0]["below"] is None:
-            return None
+        below = walks[0]["below"]
+        if below is None or (seen and order_of(value_of(below)) <= order_of(value_of(seen[0]))):
+            return None  # that would read the same again and again
         seen.append(_below(walks[0]))
     else:
         return None

@@ -6,7 +6,7 @@ from typing import Any
 
 from headwater.contracts.source import StreamDefinition
 from headwater.model.run import StopReason
-from headwater.plugins.walk.boundary import joined
+from headwater.plugins.walk.boundary import MOST_SEEN, joined
 from headwater.plugins.walk.hidden import WARNING_GRAPHQL
 from headwater.plugins.walk.slices import Gap, gaps_of, joined_gaps, kept, moment
 from headwater.plugins.walk.token import is_slice
@@ -14,6 +14,7 @@ from headwater.store import cursors, slices
 
 _SHOWN = 3  # gaps named in a message
 CURSOR_CHANGED = "cursor_changed_meanwhile"
+WARNING_MANY_ALIKE = "cursor_ties"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,18 @@ def may_move(run: Mapping[str, Any]) -> bool:
     return run["mode"] != "dry_run" and run["time_window"] is None and WARNING_GRAPHQL not in run["warnings"]
 
 
+def many_alike(definition: StreamDefinition, mark: Any) -> frozenset[str]:
+    """A warning where the next run cannot know the records at the cursor, which are mostly given to it again."""
+    destination, rule = definition.stream.destination, definition.stream.cursor_rule
+    is_added = destination is not None and destination.mode == "append" and rule is not None and rule.param
+    if not is_added or not isinstance(mark, Mapping) or mark["seen"] is not None:
+        return frozenset()
+    what = f"more than {MOST_SEEN} records have the cursor's value, and are not known when they come again"
+    mend = "use mode merge with a key, or a cursor field that tells them apart"
+    text = f"{WARNING_MANY_ALIKE}: {what}: the next run appends them once more; {mend}"
+    return frozenset({text})
+
+
 async def move_past_slices(
     connection: Any, definition: StreamDefinition, run: Mapping[str, Any], ended: Slices
 ) -> frozenset[str]:
@@ -116,17 +129,17 @@ async def move_past_slices(
         if highest is None:
             return frozenset()
         is_right = await cursors.move(connection, of, highest, run["id"], run["cursor_version"])
-    elif run["mode"] == "full":
+        return many_alike(definition, highest) if is_right else frozenset({CURSOR_CHANGED})
+    if run["mode"] == "full":
         return frozenset()
-    else:
-        first = moment(ended.gaps[0].start)
-        there = [walk["highest"] for walk in ended.walks if moment(walk["parent"]["to"]) <= first]
-        is_right = await cursors.keep_gaps(
-            connection,
-            of,
-            joined([*before, *there]),
-            kept(ended.gaps, highest),
-            run["id"],
-            run["cursor_version"],
-        )
+    first = moment(ended.gaps[0].start)
+    there = [walk["highest"] for walk in ended.walks if moment(walk["parent"]["to"]) <= first]
+    is_right = await cursors.keep_gaps(
+        connection,
+        of,
+        joined([*before, *there]),
+        kept(ended.gaps, highest),
+        run["id"],
+        run["cursor_version"],
+    )
     return frozenset() if is_right else frozenset({CURSOR_CHANGED})

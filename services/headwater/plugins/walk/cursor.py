@@ -39,7 +39,7 @@ def order_of(mark: Mark) -> tuple[int, Any]:
 
 def highest(values: Iterable[Any]) -> Mark | None:
     """The highest mark among `values`; null, MISSING, booleans, "" and objects are passed over."""
-    marks = [value for value in values if _is_mark(value)]
+    marks = [value for value in values if is_mark(value)]
     return _highest_alike(marks) or max(marks, key=order_of, default=None)
 
 
@@ -57,7 +57,8 @@ def _highest_alike(marks: list[Mark]) -> Mark | None:
     return top if instant_of(min(texts)) and instant_of(top) else None
 
 
-def _is_mark(value: Any) -> bool:
+def is_mark(value: Any) -> bool:
+    """Whether `value` can be a cursor."""
     if isinstance(value, str):
         return 0 < len(value) <= 1024 and is_storable(value)
     if isinstance(value, bool):
@@ -74,7 +75,7 @@ _DAY_FIRST = re.compile(
 
 def is_readable(value: Any, rule: Incremental, *, in_slices: bool) -> str | None:
     """What is wrong with a cursor of the value `value`, and the mend; None when it can be compared and asked for."""
-    if not _is_mark(value):
+    if not is_mark(value):
         return f"a {type(value).__name__} cannot be a cursor; name a field that holds a text or a number"
     shown = f"{str(value)[:40]!r}"
     if isinstance(value, str) and _DAY_FIRST.match(value) and instant_of(value) is None:
@@ -114,7 +115,7 @@ class CursorField:
         latest = now + timedelta(seconds=self._config.future_s)
         if top is None or not self._is_after(top, latest):
             return top
-        return highest(mark for mark in marks if _is_mark(mark) and not self._is_after(mark, latest))
+        return highest(mark for mark in marks if is_mark(mark) and not self._is_after(mark, latest))
 
     def below(self, records: Iterable[Any], top: Mark | None) -> Mark | None:
         """Where records ascend: the highest mark in `records` below `top`; None elsewhere, or when there is none."""
@@ -122,7 +123,7 @@ class CursorField:
             return None
         bound = order_of(top)
         marks = [self._field(record) for record in records]
-        return highest(mark for mark in marks if _is_mark(mark) and order_of(mark) < bound)
+        return highest(mark for mark in marks if is_mark(mark) and order_of(mark) < bound)
 
     def marks(self, records: Iterable[Any]) -> list[Any]:
         """What stands in the field of each record."""
@@ -154,7 +155,7 @@ class CursorField:
         """
         low, high = _on_time_line(start), _on_time_line(end)
         marks = [self._field(record) for record in records]
-        places = [_on_time_line(mark) if _is_mark(mark) else None for mark in marks]
+        places = [_on_time_line(mark) if is_mark(mark) else None for mark in marks]
         kept = [
             record
             for record, place in zip(records, places, strict=True)
@@ -190,7 +191,7 @@ class CursorField:
 
     def _is_older(self, record: Any, bound: tuple[int, Any]) -> bool:
         mark = self._field(record)
-        if not _is_mark(mark):
+        if not is_mark(mark):
             return False
         order = order_of(mark)
         return order[0] == bound[0] and order < bound

@@ -16,7 +16,7 @@ from headwater.plugins.expressions import MISSING, Getter, compile_path
 from headwater.plugins.paginators import Answer
 from headwater.plugins.paginators.base import count_of, truth_of
 from headwater.plugins.paginators.following import is_end
-from headwater.plugins.walk.cursor import is_readable
+from headwater.plugins.walk.cursor import is_mark, is_readable
 from headwater.plugins.walk.select import WARNING_SINGLE, Selected, no_object_kind
 
 WARNING_UNMATCHED = "path_unmatched"
@@ -162,7 +162,8 @@ class FirstPage:
             if len(records) < ENOUGH:
                 return (_in_records("incremental.field", path, records),)
             raise SourceError("path_unmatched", _in_records("incremental.field", path, records))
-        value = next((value for value in values if value is not MISSING and value not in (None, "")), None)
+        there = [value for value in values if value is not MISSING and value not in (None, "")]
+        value = next(filter(is_mark, there), there[0] if there else None)
         if value is None and len(records) >= ENOUGH:
             found = f"incremental.field {path!r} is null in the {len(records)} records of the first page"
             return (f"{found}, so that the cursor stays; name a field that all records have",)

@@ -67,21 +67,27 @@ SELECT count(*) FILTER (WHERE level = $4) AS own_count,
 -- name: move
 -- The cursor of each parent whose walk saw everything, and where the others go on. $4 tenant, $5 source, $6 stream,
 -- $7 level, $8 reasons of walks that were cut, $9 the version that a token to go on at is good for (null: none is
--- kept), $10 whether a walk that a limit cut has seen everything below its second highest value.
+-- kept), $10 whether a walk that a limit cut has seen everything below its second highest value; where that is no
+-- further than the cursor was it goes on as the others do.
 INSERT INTO parent_cursor AS c (tenant, source, stream, parent_key, parent, value, record_id, resume, synced_at, run_id)
 SELECT $4, $5, $6, w.parent_key, w.parent,
-       CASE WHEN w.is_cut AND NOT $10 THEN NULL
+       CASE WHEN w.goes_on THEN NULL
             WHEN jsonb_typeof(w.mark) = 'object' THEN w.mark -> 'value' ELSE w.mark END,
-       CASE WHEN jsonb_typeof(w.mark) = 'object' AND NOT (w.is_cut AND NOT $10) THEN w.mark ->> 'id' END,
-       CASE WHEN w.is_cut AND NOT $10 AND w.resume IS NOT NULL AND $9::text IS NOT NULL
+       CASE WHEN jsonb_typeof(w.mark) = 'object' AND NOT w.goes_on THEN w.mark ->> 'id' END,
+       CASE WHEN w.goes_on AND w.resume IS NOT NULL AND $9::text IS NOT NULL
             THEN jsonb_build_object('token', w.resume, 'highest', w.highest, 'stream_version', $9::text)
-            WHEN jsonb_typeof(w.mark) = 'object' AND NOT w.is_cut THEN jsonb_build_object('seen', w.mark -> 'seen') END,
+            WHEN jsonb_typeof(w.mark) = 'object' AND NOT w.is_cut THEN jsonb_build_object('seen', w.mark -> 'seen')
+            WHEN NOT w.goes_on AND jsonb_typeof(w.below -> 'seen') = 'array' AND jsonb_typeof(w.highest -> 'seen') = 'array'
+            THEN jsonb_build_object('seen', (w.below -> 'seen') || (w.highest -> 'seen')) END,
        clock_timestamp(), $2
-  FROM (SELECT *, stop_reason = ANY($8::text[]) AS is_cut,
-               CASE WHEN stop_reason = ANY($8::text[]) THEN below ELSE highest END AS mark FROM walk
-         WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND level = $7 AND parent_key IS NOT NULL) AS w
+  FROM (SELECT v.*, v.is_cut AND (NOT $10 OR v.below IS NULL OR p.value = CASE
+                   WHEN jsonb_typeof(v.below) = 'object' THEN v.below -> 'value' ELSE v.below END) IS TRUE AS goes_on
+          FROM (SELECT *, stop_reason = ANY($8::text[]) AS is_cut,
+                       CASE WHEN stop_reason = ANY($8::text[]) THEN below ELSE highest END AS mark FROM walk
+                 WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND level = $7 AND parent_key IS NOT NULL) AS v
+          LEFT JOIN parent_cursor AS p ON (p.tenant, p.source, p.stream, p.parent_key) = ($4, $5, $6, v.parent_key)) AS w
  WHERE NOT w.is_cut AND w.highest IS NOT NULL
-    OR w.is_cut AND w.stop_reason = 'limit' AND ($10 AND w.below IS NOT NULL OR NOT $10 AND w.resume IS NOT NULL)
+    OR w.is_cut AND w.stop_reason = 'limit' AND (NOT w.goes_on OR w.resume IS NOT NULL)
 ON CONFLICT (tenant, source, stream, parent_key) DO UPDATE
    SET parent = excluded.parent, value = coalesce(excluded.value, c.value),
        record_id = coalesce(excluded.record_id, c.record_id),
