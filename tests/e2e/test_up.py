@@ -96,6 +96,22 @@ def test_the_data_outlives_an_end_and_a_kill(children: Children):
     assert up.wait(20) == 0
 
 
+def test_a_database_that_is_killed_beneath_it_is_started_again(children: Children):
+    up = children.start("up").ready()
+    (database,) = [each for each in up.family() if each.ppid() == up.pid and "postgres" in each.name()]
+
+    database.kill()
+    up.line("is started again")
+    up.ready()
+
+    assert "the embedded database is back" in up.output
+    assert children.run("runs", "list").code == 0
+    family = up.family()
+    up.press_ctrl_c()
+    assert up.wait(20) == 0
+    _leaves_nothing(family)
+
+
 def _shows_no_key(up: Child) -> None:
     """The first key is shown at the first start, and never again."""
     assert "API key" not in up.output

@@ -15,6 +15,14 @@ async def test_a_fault_of_the_database_is_unavailable() -> None:
             raise asyncpg.InterfaceError("connection is closed")
 
 
+async def test_a_fault_is_told_in_one_line() -> None:
+    with pytest.raises(Unavailable) as caught:
+        async with faults_are_unavailable():
+            raise asyncpg.CannotConnectNowError("starting up\nDETAIL:  not yet consistent.")
+
+    assert str(caught.value).endswith("CannotConnectNowError: starting up DETAIL: not yet consistent.")
+
+
 async def test_a_fault_that_stands_in_for_a_cancellation_stays_one() -> None:
     started = asyncio.Event()
 

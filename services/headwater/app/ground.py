@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headwater.app.clock import SystemClock
+from headwater.app.keeping import kept
 from headwater.app.patience import until_there
 from headwater.bus.port import Bus
 from headwater.model.clock import Clock
@@ -67,6 +68,7 @@ async def find_means(settings: Settings, *, rabbitmq: bool = False) -> AsyncIter
             from headwater.app.private_rabbitmq import PrivateRabbit
 
             node = await stack.enter_async_context(PrivateRabbit(settings.data_dir / "rabbitmq"))
+            await stack.enter_async_context(kept(node, "the private RabbitMQ"))
             amqp, management = Secret.of(node.amqp_url), Secret.of(node.management_url)
             ui, password = node.ui_address, node.password_file
         if settings.database_url is not None:
@@ -86,6 +88,7 @@ async def find_means(settings: Settings, *, rabbitmq: bool = False) -> AsyncIter
         url = running_database(folder)
         if url is None:
             embedded = await stack.enter_async_context(EmbeddedPostgres(folder))
+            await stack.enter_async_context(kept(embedded, "the embedded database"))
             url = Secret.of(embedded.url)
         yield Means(url, amqp, management, data_folder_is_ours=True, ui_address=ui, password_file=password)
 

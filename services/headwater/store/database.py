@@ -65,7 +65,8 @@ async def faults_are_unavailable() -> AsyncIterator[None]:
     except _OURS as error:
         if _stands_for_cancellation(error):
             raise asyncio.CancelledError from error
-        raise Unavailable(f"the database is not at hand: {type(error).__name__}: {error}") from error
+        said = " ".join(str(error).split())  # PostgreSQL's details stand on lines of their own
+        raise Unavailable(f"the database is not at hand: {type(error).__name__}: {said}") from error
 
 
 def _stands_for_cancellation(error: BaseException) -> bool:
