@@ -381,6 +381,33 @@ async def test_records_at_the_cursor_that_are_too_many_to_be_known_again_are_tol
         assert [warning.partition(":")[0] for warning in many["warnings"]] == ["cursor_ties"]
 
 
+async def test_where_nothing_is_asked_for_by_what_is_known_is_not_added_again(database: str) -> None:
+    async with Feed(25) as feed, open_spine(database) as spine:
+        await spine.apply(feed.manifest(mode="append", param=None))
+        async with working(spine):
+            await run_once(spine)
+            feed.events += [{"id": number, "at": moment(number)} for number in range(25, 28)]
+            again = await run_once(spine)
+
+        assert (again["received"], again["inserted"], again["warnings"]) == (28, 3, [])
+        assert await ids(spine) == list(range(28))
+
+
+async def test_an_api_that_does_not_heed_the_cursor_is_told(database: str) -> None:
+    async with Feed(0) as feed, open_spine(database) as spine:
+        feed.events = [{"id": number, "at": f"2024-01-{1 + number:02}T00:00:00Z"} for number in range(12)]
+        await spine.apply(feed.manifest(param="sinse"))
+        async with working(spine):
+            first = await run_once(spine)
+            again = await run_once(spine)
+
+        assert (first["warnings"], again["unchanged"]) == ([], 12)
+        (warning,) = again["warnings"]
+        assert warning.startswith(
+            "cursor_unheeded: 10 of the 10 records of the first page are older than '2024-01-12"
+        )
+
+
 async def test_the_last_records_id_is_asked_for_where_the_api_goes_on_behind_it(database: str) -> None:
     async with Feed(5) as feed, open_spine(database) as spine:
         await spine.apply(feed.manifest(id_param="after_id"))

@@ -197,6 +197,17 @@ def test_what_is_compared_with_a_field_by_mistake_is_doubted(expression: str, sa
     assert says is None or says in found[0]
 
 
+def test_a_look_back_into_a_table_that_is_added_to_is_doubted() -> None:
+    text = (
+        HEAD
+        + "        incremental: {field: at, param: since, lookback_s: 60}\n        destination: {table: t}\n"
+    )
+
+    (doubt,) = doubts(*parse_manifest(text, "f.yml", {}))
+
+    assert "/incremental/lookback_s: what is asked for once more is added once more" in str(doubt)
+
+
 def test_a_list_is_not_called_short_because_its_items_are_wrong() -> None:
     text = "version: 1\nnotifications: [{name: n, events: [bogus], target: 'https://x.example.com'}]\n"
 

@@ -209,3 +209,22 @@ def test_a_cursor_that_is_no_whole_number_cannot_be_asked_for_as_one() -> None:
 @pytest.mark.parametrize("text", ["a\0b", "\ud800"])
 def test_a_text_that_no_row_can_hold_is_no_cursor(text: str) -> None:
     assert _field().highest(_records(text, "a"), NOW) == "a"
+
+
+@pytest.mark.parametrize(
+    ("form", "since", "older", "kept"),
+    [
+        ("as_is", "2024-05-01T01:00:00Z", "2024-04-30T23:59:59Z", ["2024-05-01T00:00:00Z", None, "x"]),
+        ("epoch_s", 1714525200, 1714521599, [1714521600, None, "x"]),
+        ("epoch_ms", 1714525200000, 1714521599999, [1714521600000, None, "x"]),
+        ("as_is", 9, 8, [9, None, "x"]),
+    ],
+)
+def test_what_is_older_than_the_cursor_and_its_look_back_is_left_out(
+    form: str, since: str | int, older: object, kept: list[object]
+) -> None:
+    field = _field(format=form, lookback_s=3600)
+
+    found = field.not_older(_records(older, *kept), since)
+
+    assert found == _records(*kept)

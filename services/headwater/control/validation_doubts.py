@@ -18,6 +18,7 @@ def in_doubt(manifest: Manifest, around: Surroundings) -> Iterator[Finding]:
     for i, source in enumerate(manifest.sources):
         for j, stream in enumerate(source.streams):
             yield from _alone(("sources", i, "streams", j, "pagination"), stream)
+            yield from _again(("sources", i, "streams", j, "incremental"), stream)
     for path, text in _conditions(manifest):
         doubt = None if text is None else doubt_in(text)
         if doubt is not None:
@@ -30,6 +31,14 @@ def in_doubt(manifest: Manifest, around: Surroundings) -> Iterator[Finding]:
             yield Finding(
                 (*path, "to"), what, "define it under `destinations`, or look with `headwater plan`"
             )
+
+
+def _again(path: Path, stream: Stream) -> Iterator[Finding]:
+    """Records that come again with each run, and are added again."""
+    rule, destination = stream.cursor_rule, stream.destination
+    if rule is not None and rule.lookback_s and destination is not None and destination.mode == "append":
+        what = "what is asked for once more is added once more, as the destination's mode is append"
+        yield Finding((*path, "lookback_s"), what, "use mode merge with a key, or leave it out")
 
 
 def _conditions(manifest: Manifest) -> Iterator[tuple[Path, str | None]]:

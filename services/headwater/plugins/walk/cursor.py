@@ -185,9 +185,20 @@ class CursorField:
             return None
         return [record for record in records if not self._is_older(record, bound)]
 
-    def _bound(self, since: Mark) -> tuple[int, Any]:
-        moment = self.since_at(since) if self._config.lookback_s and isinstance(since, str) else None
-        return order_of(since) if moment is None else (_INSTANT, microseconds_of(moment))
+    def not_older(self, records: list[Any], since: Mark, *, slack_s: float = 0.0) -> list[Any]:
+        """`records` without those that are older than `since`, look-back and `slack_s` taken off."""
+        bound = self._bound(since, slack_s)
+        return [record for record in records if not self._is_older(record, bound)]
+
+    def _bound(self, since: Mark, slack_s: float = 0.0) -> tuple[int, Any]:
+        kind, order = order_of(since)
+        back = self._lookback + timedelta(seconds=slack_s)
+        if kind == _INSTANT:
+            return kind, order - back // timedelta(microseconds=1)
+        if kind == _NUMBER and self._config.format in _OF_TIME:
+            unit = 1000 if abs(order) >= _YEAR_5138 else 1
+            return kind, order - Decimal(str(back.total_seconds())) * unit
+        return kind, order
 
     def _is_older(self, record: Any, bound: tuple[int, Any]) -> bool:
         mark = self._field(record)

@@ -9,12 +9,17 @@ from headwater.plugins.walk.boundary import boundary_at, digest_of, joined
 from headwater.plugins.walk.cursor import CursorField, order_of
 from headwater.plugins.walk.token import Token
 
+WARNING_UNHEEDED = "cursor_unheeded"
+ENOUGH = 5  # records that are older than asked for, before the API is taken not to heed it
+_DAY_S = 86_400.0  # cursors that are asked for by the day, in any zone
+
 
 class Marks:
     """The marks of one stream's records. `cursor` is None where it has none. Raises: ConfigError."""
 
     def __init__(self, stream: Stream) -> None:
         self.cursor = CursorField(stream.cursor_rule) if stream.cursor_rule else None
+        self._rule = stream.cursor_rule
         self._identity = _identity_of(stream)
         self._keeps_seen = stream.destination is not None and stream.destination.mode == "append"
 
@@ -39,9 +44,30 @@ class Marks:
                 found[0] = joined((found[0], known))
         return found[0], found[1]
 
+    def new(self, records: list[Any], told: Token) -> list[Any]:
+        """Those of `records` that were not loaded already, as far as that is known. Where nothing in the request asks
+        for what is new, and each record would be added once more, older ones than the cursor are not.
+        """
+        is_asked = self._rule is None or self._rule.param is not None
+        if self.cursor is not None and self._keeps_seen and not is_asked and told.since is not None:
+            records = self.cursor.not_older(records, told.since)
+        return _unseen(records, told)
 
-def unseen(records: list[Any], told: Token) -> list[Any]:
-    """Those of `records` that were not loaded already."""
+    def unheeded(self, records: list[Any], told: Token) -> tuple[str, ...]:
+        """A warning where most records of the first page are more than a day older than what was asked for."""
+        if self._rule is None or self._rule.param is None or self.cursor is None or told.since is None:
+            return ()
+        count = len(records) - len(self.cursor.not_older(records, told.since, slack_s=_DAY_S))
+        if count < ENOUGH or 2 * count <= len(records):
+            return ()
+        what = (
+            f"{count} of the {len(records)} records of the first page are older than {str(told.since)[:40]!r}"
+        )
+        mend = f"the API may know no {self._rule.param!r}: correct incremental.param, or leave it out"
+        return (f"{WARNING_UNHEEDED}: {what}, which was asked for; {mend}",)
+
+
+def _unseen(records: list[Any], told: Token) -> list[Any]:
     if not (told.seen or told.edge):
         return records
     seen = {*told.seen, *told.edge}

@@ -38,7 +38,7 @@ from headwater.plugins.walk.judge import (
     is_part,
     judge,
 )
-from headwater.plugins.walk.marks import Marks, unseen
+from headwater.plugins.walk.marks import Marks
 from headwater.plugins.walk.matching import FirstPage
 from headwater.plugins.walk.onward import Onward, has_lost_ties, resume_token, token_after
 from headwater.plugins.walk.page import Page
@@ -369,11 +369,13 @@ class Walk:
         if progress.number == 1 and selected.records:
             part = (WARNING_PART,) if self._is_one_page and is_part(response) else ()
             doubts = self._first_page.answer(answer, there.stop_reason) + part
-            doubts += self._first_page.records(selected.records)
+            doubts += self._first_page.records(selected.records) + self._marks.unheeded(
+                selected.records, told
+            )
         top, below = self._marks.of(records, told, now)
         return Page(
             number=progress.number,
-            records=unseen(records, told),
+            records=self._marks.new(records, told),
             received_count=selected.received_count,
             next_token=self._onward.token(told, following, progress, selected),
             stop_reason=following.stop_reason,
