@@ -4,12 +4,16 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from tests.support.walk_driver import definition
 
+from headwater.contracts.codec import dumps
 from headwater.contracts.walking import Incremental
 from headwater.model.errors import SourceError
+from headwater.model.http import Response
 from headwater.plugins.expressions import MISSING
 from headwater.plugins.instants import instant_of, instant_of_number
 from headwater.plugins.walk.cursor import CursorField, highest, order_of
+from headwater.plugins.walk.walk import Walk
 
 NOW = datetime(2024, 5, 1, 12, 0, tzinfo=UTC)
 
@@ -228,3 +232,20 @@ def test_what_is_older_than_the_cursor_and_its_look_back_is_left_out(
     found = field.not_older(_records(older, *kept), since)
 
     assert found == _records(*kept)
+
+
+@pytest.mark.parametrize(("last", "is_told"), [("2024-03-01T23:59:59Z", False), ("2024-03-02", True)])
+def test_a_slice_with_records_of_the_next_one_is_told_where_both_would_be_added(
+    last: str, is_told: bool
+) -> None:
+    pages = {"type": "window", "start": "2024-03-01", "step_s": 86_400, "start_param": "from"}
+    table = {"table": "t", "mode": "append"}
+    walk = Walk(
+        definition("https://a.example", pagination=pages, incremental={"field": "at"}, destination=table)
+    )
+    token = walk.slices(walk.first(None, NOW))[0].token
+    body = dumps({"items": [{"id": 1, "at": "2024-03-01"}, {"id": 2, "at": last}]})
+
+    page = walk.read(token, Response(200, (), body, "https://a.example/items"), NOW)
+
+    assert [text.partition(":")[0] for text in page.warnings] == (["slices_overlap"] if is_told else [])

@@ -190,6 +190,13 @@ class CursorField:
         bound = self._bound(since, slack_s)
         return [record for record in records if not self._is_older(record, bound)]
 
+    def is_any_from(self, records: list[Any], bound: Mark) -> bool:
+        """Whether one of `records` is at the instant `bound` or behind it."""
+        low = _on_time_line(bound)
+        marks = (self._field(record) for record in records)
+        places = (_on_time_line(mark) for mark in marks if is_mark(mark))
+        return any(place[0] == low[0] and place >= low for place in places)
+
     def _bound(self, since: Mark, slack_s: float = 0.0) -> tuple[int, Any]:
         kind, order = order_of(since)
         back = self._lookback + timedelta(seconds=slack_s)

@@ -10,6 +10,7 @@ from headwater.plugins.walk.cursor import CursorField, order_of
 from headwater.plugins.walk.token import Token
 
 WARNING_UNHEEDED = "cursor_unheeded"
+WARNING_OVERLAP = "slices_overlap"
 ENOUGH = 5  # records that are older than asked for, before the API is taken not to heed it
 _DAY_S = 86_400.0  # cursors that are asked for by the day, in any zone
 
@@ -65,6 +66,21 @@ class Marks:
         )
         mend = f"the API may know no {self._rule.param!r}: correct incremental.param, or leave it out"
         return (f"{WARNING_UNHEEDED}: {what}, which was asked for; {mend}",)
+
+    def overlaps(self, records: list[Any], told: Token) -> tuple[str, ...]:
+        """A warning where a slice of time has records of the next one, and both would be added."""
+        end = None if self.cursor is None or not self._keeps_seen else told.place.get("to")
+        if self.cursor is None or end is None:
+            return ()
+        is_last = (
+            datetime.fromisoformat(end).timestamp() >= told.began_s - 1
+        )  # what is behind now is another matter
+        if is_last or not self.cursor.is_any_from(records, end):
+            return ()
+        mend = "set pagination.end_before_s (86400 where bounds are days), or use mode merge with a key"
+        return (
+            f"{WARNING_OVERLAP}: the API gives the end of a slice too, and the next one begins there; {mend}",
+        )
 
 
 def _unseen(records: list[Any], told: Token) -> list[Any]:

@@ -381,6 +381,7 @@ class Walk:
             stop_reason=following.stop_reason,
             warnings=selected.warnings
             + following.warnings
+            + self._marks.overlaps(selected.records, told)
             + self._onward.doubts(told, following, progress)
             + doubts,
             rejected=selected.rejected,
