@@ -1,6 +1,7 @@
 """The receiver's small parts: buckets, breaker, keys, senders, certificates, ledger."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -236,6 +237,34 @@ async def test_a_certificate_that_is_not_to_be_had_is_not_asked_for_again_at_onc
             await certificates.verifier(BY_CERTIFICATE, "https://certs.example/a.pem")
 
     assert count == 1
+
+
+async def test_a_certificate_that_is_late_is_there_for_who_sends_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("headwater.receiver.certificates.WAIT_S", 0.02)
+    urls: list[str] = []
+    is_there = asyncio.Event()
+
+    async def fetch(url: str) -> bytes:
+        urls.append(url)
+        await is_there.wait()
+        return pem()
+
+    certificates = Certificates(fetch, VirtualTime())
+    url = "https://certs.example/a.pem"
+
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="on its way"):
+            await certificates.verifier(BY_CERTIFICATE, url)
+    is_there.set()
+    async with asyncio.timeout(5):
+        while True:
+            with contextlib.suppress(Unavailable):
+                await certificates.verifier(BY_CERTIFICATE, url)
+                break
+
+    assert urls == [url]
 
 
 async def test_strangers_cannot_make_the_receiver_fetch_without_end() -> None:

@@ -19,6 +19,7 @@ MAX_KEPT = 64
 KEPT_S = 24 * 3600.0
 FAILED_S = 10.0
 FETCH_S = 3.0
+WAIT_S = 1.2  # for a fetch: an answer is due within 2 s, and who sends again finds the certificate
 FETCHES_PER_MINUTE = 30
 Fetch = Callable[[str], Awaitable[bytes]]
 
@@ -53,7 +54,10 @@ class Certificates:
             self._count()
             task = self._under_way[key] = asyncio.create_task(self._get(scheme, url), name="certificate")
             task.add_done_callback(lambda done: self._keep(key, done))
-        return await asyncio.shield(task)
+        await asyncio.wait({task}, timeout=WAIT_S)
+        if not task.done():
+            raise Unavailable("a signing certificate is on its way")
+        return task.result()
 
     def _count(self) -> None:
         now = self._clock.monotonic()
