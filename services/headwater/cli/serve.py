@@ -41,8 +41,10 @@ async def _serve(chosen: argparse.Namespace, names: Sequence[str]) -> int:
     _end_on_signals(ending)
     settings = read_settings()
     set_up_logs(settings.log_level, settings.log_format)
+    from headwater.app.descriptors import allow_connections  # noqa: PLC0415 - as below
     from headwater.app.run import Announcer, run_services  # noqa: PLC0415 - heavy: after what may be refused at once
 
+    allow_connections()
     is_up = chosen.command == "up"
     async with AsyncExitStack() as stack:
         demo = None
