@@ -276,7 +276,7 @@ async def test_pages_begin_together_as_they_would_alone(database: str) -> None:
         assert loop is not None
         assert (first.is_new, first.is_wanted, same.is_new, same.is_wanted) == (True, True, False, True)
         assert (third.is_new, third.is_wanted, third.ahead_count) == (False, True, 2)
-        assert (loop.is_wanted, loop.same_token_as) == (False, 3)
+        assert (loop.is_wanted, loop.is_undecided) == (False, True)  # a loop, if page 3 names it
         assert nowhere is None
 
 
@@ -337,3 +337,37 @@ async def test_a_page_that_begins_ahead_is_taken_up_only_while_what_was_said_of_
         assert again is not None
         assert (again.is_new, again.is_wanted) == (False, True)
         assert await spine.worker.fetchval("SELECT count(*) FROM page WHERE number = 4") == 0
+
+
+async def test_a_token_that_only_an_answer_that_does_not_count_names_again_is_no_loop(database: str) -> None:
+    async with open_spine(database) as spine:
+        walk = await Walk.of(spine)
+        async with working(spine, "persister", "timer"):
+            await walk.begin(1, 0)
+            assert (
+                await walk.begin(2, 4)
+            ).is_wanted  # the first answer gave four records, the second one two
+            early = await walk.begin(3, 4)  # which were followed by two more
+            await walk.batch(1, 0, 4, [1, 2, 3, 4])
+            await walk.batch(2, 4, 6, [5, 6])
+            await walk.taken()
+            late = await walk.begin(3, 4)
+
+            assert (early.is_undecided, early.same_token_as, early.is_wanted) == (True, None, False)
+            assert (late.is_undecided, late.same_token_as, late.is_wanted) == (False, None, False)
+            assert (await walk.begin(3, 6)).is_wanted
+
+
+async def test_a_token_that_the_page_before_names_again_is_a_loop(database: str) -> None:
+    async with open_spine(database) as spine:
+        walk = await Walk.of(spine)
+        async with working(spine, "persister", "timer"):
+            await walk.begin(1, 0)
+            await walk.begin(2, 4)
+            await walk.batch(1, 0, 4, [1, 2, 3, 4])
+            await walk.batch(2, 4, 0, [5, 6])
+            await walk.taken()
+
+            loop = await walk.begin(3, 0)
+
+            assert (loop.is_wanted, loop.is_undecided, loop.same_token_as) == (False, False, 1)

@@ -33,11 +33,11 @@ class Begun:
     `is_wanted`: fetch it. `is_settled`: it is in the table already; announce what follows and fetch nothing.
     `is_new`: it begins here; else it came again, or twice. `is_undecided`: the page before was fetched twice and told
     two successors; which one counts is known when it settles. `is_lost`: whoever came from the page before has the walk
-    no longer in hand, since another went on from there. `same_token_as`: an earlier page of the walk has this
-    very token: a loop. `ahead_count`: pages of the walk before this one that are not settled. `wait_s`: until the page
-    may be asked for, below 0 how long ago that was (None: it was never put off); `has_slot`: it waited for a slot of
-    the rate limit that it has. `refused_s`: since when its API puts it off (None: it does not), `refused_count` how
-    often. `pause_s`: the quiet that the API asked for.
+    no longer in hand, since another went on from there. `same_token_as`: an earlier page of the walk has this very
+    token, and the page before names it: a loop. `ahead_count`: pages of the walk before this one that are not settled.
+    `wait_s`: until the page may be asked for, below 0 how long ago that was (None: it was never put off); `has_slot`: it
+    waited for a slot of the rate limit that it has. `refused_s`: since when its API puts it off (None: it does not),
+    `refused_count` how often. `pause_s`: the quiet that the API asked for.
     """
 
     is_wanted: bool
@@ -94,14 +94,18 @@ async def _begun(connection: Any, page: Beginning, row: Mapping[str, Any] | None
     is_ours: bool | None = row["is_ours"]
     if is_wanted and not is_ours:
         is_ours = await _take_over(connection, page)
+    same_token_as: int | None = row["same_token_as"] if runs_now and not past else None
+    is_named: bool | None = True  # who has the walk in hand comes from the page that names this one
+    if same_token_as is not None and page.after is None:
+        is_named = await _is_named(connection, page)
     return Begun(
         is_wanted=is_wanted and bool(is_ours),
         is_new=row["is_new"],
         is_settled=runs_now and row["is_settled"],
-        is_undecided=is_wanted and is_ours is None,
+        is_undecided=(is_wanted and is_ours is None) or is_named is None,
         is_lost=False,
         next_token=row["next_token"],
-        same_token_as=row["same_token_as"] if runs_now and not past else None,
+        same_token_as=same_token_as if is_named else None,
         started_at=row["started_at"],
         is_parked=row["is_parked"],
         ahead_count=key.number - 1 - (row["settled_count"] or 0),
@@ -167,6 +171,15 @@ async def _take_over(connection: Any, page: Beginning) -> bool | None:
         await connection.execute(_Q["forget_after"], *key.values)
         taken = await connection.fetchval(_Q["take_over"], *key.values, page.tenant, digest, page.holder)
         return taken is not None
+
+
+async def _is_named(connection: Any, page: Beginning) -> bool | None:
+    """Whether the page before names this one, whose token is an earlier page's: then it is a loop. None: not yet known.
+
+    Else it is the word of an answer that does not count, which the walk came by on another way.
+    """
+    row = await connection.fetchrow(_Q["rivals"], *page.key.values)
+    return row["next_digest"] == page.digest if row["is_decided"] else None
 
 
 async def is_any_open_before(connection: Any, key: PageKey) -> bool:
