@@ -35,8 +35,8 @@ class Begun:
     two successors; which one counts is known when it settles. `is_lost`: whoever came from the page before has the walk
     no longer in hand, since another went on from there. `same_token_as`: an earlier page of the walk has this very
     token, and the page before names it: a loop. `ahead_count`: pages of the walk before this one that are not settled.
-    `wait_s`: until the page may be asked for, below 0 how long ago that was (None: it was never put off); `has_slot`: it
-    waited for a slot of the rate limit that it has. `refused_s`: since when its API puts it off (None: it does not),
+    `wait_s`: until the page may be asked for, below 0 how long ago that was (None: it was never put off). `has_slot`:
+    it waited for a slot of the rate limit that it has. `refused_s`: since when its API puts it off (None: it does not),
     `refused_count` how often. `pause_s`: the quiet that the API asked for.
     """
 
