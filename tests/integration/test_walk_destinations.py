@@ -55,6 +55,7 @@ class Shop:
     def __init__(self, rows: Sequence[Any]) -> None:
         self.rows = list(rows)
         self.fails_from: int | None = None
+        self.fails_at: int | None = None
         self.waits_from: int | None = None
         self.is_asked, self.may_answer = asyncio.Event(), asyncio.Event()
 
@@ -68,6 +69,8 @@ class Shop:
         offset, limit = int(request.query["offset"]), int(request.query["limit"])
         if self.fails_from is not None and offset >= self.fails_from:
             return web.Response(status=400, text="no")
+        if offset == self.fails_at:
+            return web.Response(status=400, text="not this one")
         if self.waits_from is not None and offset >= self.waits_from:
             self.is_asked.set()
             await self.may_answer.wait()
@@ -385,6 +388,24 @@ async def test_rows_have_the_fields_that_were_asked_for_and_a_record_that_cannot
         }
         (kept,) = await spine.fetch("SELECT reason FROM rejected_record")
         assert kept["reason"] == "field 'price': 'a lot' is no decimal"
+
+
+async def test_rows_of_a_page_that_is_passed_over_are_not_taken_for_deleted(database: str) -> None:
+    shop = Shop([row(number) for number in range(6)])
+    manifest = MANIFEST.replace(
+        "records: {{path: items}}", "records: {{path: items}}\n        errors: {{status: {{'400': skip}}}}"
+    )
+    async with TestServer(shop.app()) as server, open_spine(database) as spine:
+        destination = "{table: things, mode: merge, key: id, delete_missing: 1}"
+        await spine.apply(manifest.format(base=server.make_url("/"), destination=destination, max_pages=9))
+        async with working(spine):
+            await run(spine)
+            shop.fails_at = 2
+            passed = await run(spine)
+
+        assert (passed["state"], passed["received"]) == ("succeeded", 4)
+        assert passed["warnings"] == ["deletions_held_back", "pages_skipped"]
+        assert len(await spine.rows_of("things", "id")) == 6
 
 
 async def test_a_decimal_is_numeric_and_a_text_stays_text_whatever_their_values_look_like(

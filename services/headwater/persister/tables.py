@@ -16,7 +16,7 @@ from headwater.persister.rejections import WITHOUT_KEY
 from headwater.plugins.destinations import Closed, Mode, PostgresDestination
 from headwater.plugins.destinations.removal import HELD_BACK
 from headwater.plugins.destinations.role import as_loader
-from headwater.plugins.walk.skipping import WARNING_REFUSED
+from headwater.plugins.walk.skipping import WARNING_PAGES, WARNING_REFUSED
 from headwater.store import staging
 from headwater.store.database import Database
 from headwater.store.staging import Manner
@@ -25,7 +25,9 @@ logger = logging.getLogger("headwater.persister")
 REPLACEMENT_HELD_BACK = "replacement_held_back"
 LOOK_S = 5.0  # between two looks for what ended attempts left
 _AT_ONCE = 20
-_HOLDING = frozenset({WITHOUT_KEY, WARNING_REFUSED})  # warnings which say that what did not come may be there
+_HOLDING = frozenset(
+    {WITHOUT_KEY, WARNING_REFUSED, WARNING_PAGES}
+)  # warnings which say that what did not come may be there
 
 
 class RunTables:

@@ -7,6 +7,7 @@ from headwater.app.hostile.behaviour import Behaviour, Fault
 from headwater.app.hostile.case import (
     CUT,
     OFFSET,
+    PAGE,
     Case,
 )
 
@@ -118,6 +119,14 @@ HIDDEN: Mapping[str, Case] = {
         ids=range(100),
         errors={"status": {"500": "fail"}},
         requests=2,
+    ),
+    "status_500_means_skip": Case(
+        Behaviour(style="page", faults=(Fault(2, 500, 9),)),
+        PAGE,
+        "empty_page",
+        ids=(*range(100), *range(200, 230)),
+        errors={"status": {"500": "skip"}},
+        warnings=frozenset({"pages_skipped"}),
     ),
     "status_416_means_end": Case(
         Behaviour(count=200, faults=(Fault(3, 416, 9),)),

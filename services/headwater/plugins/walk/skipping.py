@@ -14,8 +14,14 @@ from headwater.plugins.walk.token import Token
 
 WARNING_SKIPPED: Final = "parents_skipped"
 WARNING_REFUSED: Final = "parents_refused"  # passed over, although they are not said to be gone
+WARNING_PAGES: Final = "pages_skipped"
 _GONE = frozenset({404, 410})
 _MOST_NAMED, _LONGEST = 3, 60
+
+
+def doubt_of_skipped(status: int) -> tuple[str, ...]:
+    """A warning for a page that `errors.status` passes over, unless its status says that nothing is there."""
+    return () if status in _GONE else (WARNING_PAGES,)
 
 
 class Skipping:

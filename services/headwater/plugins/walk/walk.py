@@ -48,7 +48,7 @@ from headwater.plugins.walk.reading import Reader
 from headwater.plugins.walk.request import Requester
 from headwater.plugins.walk.rows import Rows
 from headwater.plugins.walk.select import NOTHING, Selected
-from headwater.plugins.walk.skipping import Skipping
+from headwater.plugins.walk.skipping import Skipping, doubt_of_skipped
 from headwater.plugins.walk.slices import Gap, Slice, slices_of
 from headwater.plugins.walk.templates import Values
 from headwater.plugins.walk.token import Token
@@ -365,7 +365,7 @@ class Walk:
         progress = advanced(told.progress, answer, self._paginator.facts)
         there, new = self._onward.following(told, answer, progress, selected)
         following, records = self._onward.limited(there, new, told, progress, now)
-        doubts = has_lost_ties(told, selected)
+        doubts = doubt_of_skipped(response.status) if is_skipped else has_lost_ties(told, selected)
         if progress.number == 1 and selected.records:
             part = (WARNING_PART,) if self._is_one_page and is_part(response) else ()
             doubts = self._first_page.answer(answer, there.stop_reason) + part
