@@ -94,6 +94,16 @@ async def test_a_dry_run_counts_and_writes_nothing(office: Office):
     assert (await office.get("/backfills")).json["items"] == []
 
 
+async def test_to_count_does_not_wait_for_a_schedule_that_fires_nor_keep_it_from_firing(office: Office):
+    async with office.worker.transaction() as connection:
+        await connection.fetchrow("SELECT 1 FROM schedule WHERE name = 'both' FOR NO KEY UPDATE")
+
+        counted = await office.post("/schedules/both/backfill", {**WEEK, "dry_run": True})
+        made = await office.post("/schedules/both/backfill", WEEK)
+
+    assert (counted.status, made.status) == (200, 202), (counted.body, made.body)
+
+
 async def test_boundaries_are_run_one_after_another_with_their_windows(office: Office):
     made = await office.post("/schedules/daily/backfill", {**WEEK, "parameters": {"b": 2}})
     assert made.status == 202, made.body

@@ -52,6 +52,20 @@ def test_validate_tells_what_is_likely_not_meant_and_how_to_mend_it(
     assert [one["pointer"] for one in as_json["warnings"]] == ["/sources/0/streams/0/pagination/parallel"]
 
 
+def test_validate_warns_of_the_minimum_interval_since_only_the_tenant_knows_its_own(
+    tmp_path: Path, run: Callable[..., Told]
+) -> None:
+    manifest = tmp_path / "often.yml"
+    manifest.write_text("version: 1\nschedules: [{name: often, streams: [shop.orders], interval: 2s}]\n")
+
+    told = run("validate", str(manifest))
+    refused = run("apply", str(manifest))
+
+    assert told.code == 0, told.output
+    assert "2s apart; a tenant's minimum is 1m unless it says otherwise" in told.output
+    assert refused.code == 2
+
+
 def test_what_is_planned_is_applied_and_what_is_exported_changes_nothing(
     tmp_path: Path, run: Callable[..., Told]
 ) -> None:

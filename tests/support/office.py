@@ -18,7 +18,7 @@ from headwater.control.service import Control
 from headwater.model.secret import Secret
 from headwater.store import config
 from headwater.store.bell import Bell
-from headwater.store.database import Database
+from headwater.store.database import API_WAIT_S, Database
 from headwater.store.keyring import Keyring
 from headwater.telemetry.metrics import Metrics
 
@@ -120,7 +120,7 @@ async def open_office(
     """Control behind HTTP on a free port; with `works` it also drains dead letters and serves the AMQP door."""
     async with AsyncExitStack() as stack:
         worker = Database(Secret.of(url), "headwater_worker", size=4)
-        api = Database(Secret.of(url), "headwater_api", size=4)
+        api = Database(Secret.of(url), "headwater_api", size=4, wait_s=API_WAIT_S)
         for pool in (worker, api):
             await pool.open()
             stack.push_async_callback(pool.close)

@@ -430,3 +430,20 @@ def test_a_timer_that_was_stopped_trusts_the_clock() -> None:
     # stopped between the answer and the look at its own clock
     assert guard.hold_s(NOW + timedelta(seconds=1), 61.0) == 0.0
     assert guard.hold_s(NOW + timedelta(seconds=62), 62.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [
+        ("2026-12-05..2026-12-01", "ends before it begins"),
+        ({"from": "2026-12-05", "to": "2026-12-01"}, "ends before it begins"),
+        ({"cron": "61 * * * *", "zone": "UTC"}, "Extra inputs"),
+        ({"calendar": "No Name"}, "lower"),
+    ],
+)
+def test_a_fault_of_an_exclusion_is_told_of_the_form_that_it_has_and_of_no_other(item: Any, words: str):
+    with pytest.raises(ValidationError) as refused:
+        Schedule.model_validate({"name": "s", "streams": ["a.b"], "cron": "0 9 * * *", "exclude": [item]})
+
+    told = refused.value.errors()
+    assert len(told) == 1

@@ -6,7 +6,8 @@ import asyncpg
 import pytest
 
 from headwater.model.errors import Unavailable
-from headwater.store.database import faults_are_unavailable
+from headwater.store.database import _SERVER_SETTINGS, API_WAIT_S, faults_are_unavailable
+from headwater.timer.herds import LEAD_S
 
 
 async def test_a_fault_of_the_database_is_unavailable() -> None:
@@ -46,3 +47,10 @@ async def test_a_fault_of_content_passes() -> None:
     with pytest.raises(asyncpg.UniqueViolationError):
         async with faults_are_unavailable():
             raise asyncpg.UniqueViolationError("taken")
+
+
+def test_who_waits_for_a_herd_is_given_the_time_for_it() -> None:
+    """A change waits for the herd's lock on a connection of the API, and others for such a connection."""
+    lock_s = int(_SERVER_SETTINGS["lock_timeout"]) / 1000
+
+    assert LEAD_S < lock_s < API_WAIT_S

@@ -162,3 +162,22 @@ def test_what_several_schedules_share_is_written_out_in_each() -> None:
     made = manifest_of(jobs, notes, source="x", base_url="https://x.org", tenant="default", applies=False)
 
     assert "&id" not in as_yaml(made, [])
+
+
+FILLED_IN = r"""0 3 * * * wget -qO- "https://z.example.com/at/$(date +\%s)"
+0 4 * * * curl -H "X-Day: ${DAY}" https://z.example.com/b
+0 5 * * * curl 'https://z.example.com/c?$filter=new'
+"""
+
+
+def test_what_a_shell_fills_in_is_told_and_not_enabled_by_itself() -> None:
+    jobs, notes = read_crontab(FILLED_IN, timezone="UTC", has_users=None)
+    made = manifest_of(
+        jobs, notes, source="imported", base_url="https://x.org", tenant="default", applies=True
+    )
+
+    assert [each.get("enabled", True) for each in made["schedules"]] == [False, False, True]
+    told = {note.line: note.text for note in notes}
+    assert "`$(…` is filled in by a shell" in told[1]
+    assert "`${…` is filled in by a shell" in told[2]
+    assert 3 not in told

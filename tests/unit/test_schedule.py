@@ -372,6 +372,7 @@ def test_other_timetables_are_described_in_plain_words():
         ({"crons": ["0 2 29 2 *"]}, "29 February comes in leap years only"),
         ({"crons": ["0 2 31 * *"]}, "months without day 31 are left out"),
         ({"crons": ["0 0 * * *"]}, "`H H * * *` spreads them"),
+        ({"crons": ["0 0 0 1 6 ? 2030"]}, "`0 H H 1 6 ? 2030` spreads them"),
         ({"crons": ["*/7 * * * *"]}, "use interval 7m"),
         ({"crons": ["0 */5 * * *"]}, "use interval 5h"),
         ({"crons": ["0 2 */2 * *"]}, "begins again on the 1st"),

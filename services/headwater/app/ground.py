@@ -17,7 +17,7 @@ from headwater.model.clock import Clock
 from headwater.model.secret import Secret
 from headwater.settings import Settings
 from headwater.store.bell import Bell
-from headwater.store.database import Database
+from headwater.store.database import ACQUIRE_TIMEOUT_S, API_WAIT_S, Database
 from headwater.store.keyring import Keyring, key_from_file
 from headwater.store.migrate import is_current, migrate
 from headwater.telemetry.metrics import Metrics
@@ -152,8 +152,12 @@ async def open_ground(settings: Settings, means: Means, metrics: Metrics) -> Asy
     url = means.database_url
     async with AsyncExitStack() as stack:
         pools = []
-        for role, size in (("headwater_worker", 10), ("headwater_api", 4), ("headwater_worker", 4)):
-            pool = Database(url, role, size=size)
+        for role, size, wait_s in (
+            ("headwater_worker", 10, ACQUIRE_TIMEOUT_S),
+            ("headwater_api", 4, API_WAIT_S),
+            ("headwater_worker", 4, ACQUIRE_TIMEOUT_S),
+        ):
+            pool = Database(url, role, size=size, wait_s=wait_s)
             await until_there(
                 "the database",
                 pool.open,

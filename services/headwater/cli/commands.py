@@ -19,7 +19,7 @@ from headwater.cli.resource_parsers import RESOURCES
 from headwater.contracts.json_text import manifest_as_yaml
 from headwater.contracts.manifest import Manifest
 from headwater.contracts.manifest_text import Document, parse_manifest
-from headwater.contracts.problem import ManifestError
+from headwater.contracts.problem import ManifestError, Problem
 from headwater.control.finding import Surroundings
 from headwater.control.validation import MINIMUM_INTERVAL_S, check, doubts
 from headwater.model.errors import ConfigError
@@ -44,17 +44,24 @@ async def _execute(chosen: argparse.Namespace) -> int:
     return await _COMMANDS[chosen.command](chosen, settings)
 
 
-def _checked(
-    chosen: argparse.Namespace, minimum_interval_s: float = MINIMUM_INTERVAL_S
-) -> tuple[Manifest, Document]:
-    """The manifest of a command. Raises: ManifestError with everything that is wrong with it."""
+def _checked(chosen: argparse.Namespace) -> tuple[Manifest, Document]:
+    """The manifest of a command. Raises: ManifestError with everything that is wrong with it.
+
+    How often schedules may be due is the tenant's to say, and asked where its configuration is at hand.
+    """
     text = manifest_as_yaml(read_text(chosen.file, "manifest"))
     manifest, document = parse_manifest(text, chosen.file, os.environ)
-    around = Surroundings(has_broker=has_broker(read_settings()), minimum_interval_s=minimum_interval_s)
-    problems = check(manifest, document, around)
+    problems = _problems(manifest, document, minimum_interval_s=0)
     if problems:
         raise ManifestError(problems)
     return manifest, document
+
+
+def _problems(manifest: Manifest, document: Document, minimum_interval_s: float) -> list[Problem]:
+    around = Surroundings(
+        has_broker=has_broker(read_settings()), minimum_interval_s=minimum_interval_s, knows_minimum=False
+    )
+    return check(manifest, document, around)
 
 
 async def _validate(chosen: argparse.Namespace, _: Settings) -> int:
@@ -66,7 +73,8 @@ async def _validate(chosen: argparse.Namespace, _: Settings) -> int:
         print_json({"valid": False, "errors": [looking.problem(item) for item in error.problems]})
         return Exit.USAGE
     streams = sum(len(source.streams) for source in manifest.sources)
-    warnings = doubts(manifest, document)
+    too_often = _problems(manifest, document, MINIMUM_INTERVAL_S)  # all else was found to be right
+    warnings = [*too_often, *doubts(manifest, document)]
     if chosen.json:
         print_json({"valid": True, "errors": [], "warnings": [looking.problem(item) for item in warnings]})
     else:
@@ -78,12 +86,11 @@ async def _validate(chosen: argparse.Namespace, _: Settings) -> int:
 
 
 async def _apply(chosen: argparse.Namespace, settings: Settings) -> int:
-    # the tenant's own minimum is asked for where its configuration is at hand
-    return await configuring.apply(chosen, settings, _checked(chosen, minimum_interval_s=0))
+    return await configuring.apply(chosen, settings, _checked(chosen))
 
 
 async def _plan(chosen: argparse.Namespace, settings: Settings) -> int:
-    return await configuring.plan(chosen, settings, _checked(chosen, minimum_interval_s=0))
+    return await configuring.plan(chosen, settings, _checked(chosen))
 
 
 async def _export(chosen: argparse.Namespace, settings: Settings) -> int:

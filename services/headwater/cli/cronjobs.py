@@ -94,7 +94,7 @@ def _job(line: int, document: Mapping[str, Any], timezone: str | None, notes: li
     _take_policies(line, name, spec, words, notes)
     command = _command(spec)
     return Foreign(
-        line, name, words, " ".join(command) or "its container", request_of(command) if command else None
+        line, name, words, " ".join(command) or "container", request_of(command) if command else None
     )
 
 

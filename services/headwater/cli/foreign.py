@@ -18,6 +18,7 @@ _VALUE_OPTIONS = {
 }  # fmt: skip
 _SECRET_HEADER = re.compile(r"authorization|api-?key|token|secret|cookie", re.IGNORECASE)
 _OPERATORS = ("|", "&&", ";", "||")
+_FILLED_IN = re.compile(r"\$\(|`|\$\{|\$[A-Z_][A-Z0-9_]*")  # `$filter` and the like are names of parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,12 @@ class Note:
 
 @dataclass(slots=True)
 class Web:
-    """The web request that a command makes."""
+    """The web request that a command makes. `is_whole`: no part of it is filled in by a shell."""
 
     base_url: str
     request: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    is_whole: bool = True
 
 
 @dataclass(slots=True)
@@ -133,8 +135,13 @@ def _web(urls: list[str], given: Mapping[str, list[str]], notes: list[str]) -> W
     if "secret" in given:
         notes.append("the user and password are not taken: give them in the source's `auth`")
     _take_body(request, bodies, notes)
+    filled_in = _FILLED_IN.search(" ".join((urls[0], *given.get("header", []), *bodies)))
+    if filled_in:
+        notes.append(
+            f"`{filled_in[0]}…` is filled in by a shell, which is not asked here: write a {{parameters.…}} there"
+        )
     port = f":{parts.port}" if parts.port else ""
-    return Web(f"{parts.scheme}://{parts.hostname}{port}", request, notes)
+    return Web(f"{parts.scheme}://{parts.hostname}{port}", request, notes, is_whole=filled_in is None)
 
 
 def _take_body(request: dict[str, Any], bodies: list[str], notes: list[str]) -> None:
@@ -155,8 +162,8 @@ def manifest_of(
 ) -> dict[str, Any]:
     """The manifest of the schedules, with the notes that it gives rise to added to `notes`.
 
-    What is no web request becomes a stream of `source` that has to be pointed somewhere; it is disabled when the
-    manifest is to be applied at once.
+    What is no web request becomes a stream of `source` that has to be pointed somewhere. It is disabled when the
+    manifest is to be applied at once, and so is a request that a shell has a part in.
     """
     sources: dict[str, dict[str, Any]] = {}
     schedules = []
@@ -173,11 +180,12 @@ def manifest_of(
             )
             where = sources.setdefault(source, {"name": source, "base_url": base_url, "streams": []})
             where["streams"].append({"name": name, "request": {"path": f"/{name}"}})
-            words.update({"enabled": False} if applies else {})
         else:
             notes += [Note(job.line, f"{name}: {text}") for text in job.web.notes]
             where = _source_of(sources, job.web.base_url)
             where["streams"].append({"name": name, "request": job.web.request})
+        if applies and (job.web is None or not job.web.is_whole):
+            words["enabled"] = False
         schedules.append({"name": name, "streams": [f"{where['name']}.{name}"], **words})
     return {"version": 1, "tenant": tenant, "sources": list(sources.values()), "schedules": schedules}
 

@@ -105,7 +105,23 @@ class ExcludedCalendar(Closed):
     calendar: Name
 
 
-Exclusion = DateRange | ExcludedCron | ExcludedCalendar | dt.date
+def _form_of_exclusion(value: object) -> str:
+    """Which of its forms a written exclusion has: faults are told of that one alone."""
+    if isinstance(value, dt.date):
+        return "day"
+    given = value if isinstance(value, Mapping) else {}
+    if isinstance(value, ExcludedCron) or "cron" in given:
+        return "cron"
+    return "calendar" if isinstance(value, ExcludedCalendar) or "calendar" in given else "range"
+
+
+Exclusion = Annotated[
+    Annotated[DateRange, Tag("range")]
+    | Annotated[ExcludedCron, Tag("cron")]
+    | Annotated[ExcludedCalendar, Tag("calendar")]
+    | Annotated[dt.date, Tag("day")],
+    Discriminator(_form_of_exclusion),
+]
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 

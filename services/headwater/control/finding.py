@@ -42,12 +42,14 @@ class Surroundings:
     `after` its schedules with those that they follow, `with_cursor` its streams that have a cursor,
     `destinations` and `calendars` those of the database by name, `stored` the
     definitions of schedules as they are now. `has_broker`: whether headwater has a RabbitMQ of its own.
+    `knows_minimum`: whether `minimum_interval_s` is the tenant's, or that of one that says nothing.
     """
 
     streams: frozenset[str] | None = None
     secrets: frozenset[str] | None = None
     notifications: frozenset[str] | None = None
     minimum_interval_s: float = field(default=60.0)
+    knows_minimum: bool = True
     after: Mapping[str, Sequence[str]] | None = None
     with_cursor: frozenset[str] = frozenset()
     destinations: Mapping[str, NamedDestination] | None = None

@@ -94,7 +94,10 @@ def _times(
         return
     if gap_s is not None and gap_s < around.minimum_interval_s:
         least = short_text(int(around.minimum_interval_s))
-        what = f"two due times are {short_text(int(gap_s))} apart; this tenant's minimum is {least}"
+        minimum = f"this tenant's minimum is {least}"
+        if not around.knows_minimum:
+            minimum = f"a tenant's minimum is {least} unless it says otherwise"
+        what = f"two due times are {short_text(int(gap_s))} apart; {minimum}"
         yield Finding((*path, *_first_given(schedule)), what, f"leave at least {least} between them")
 
 

@@ -56,7 +56,8 @@ def _about_days(cron: CronExpression) -> Iterator[str]:
 def _about_times(cron: CronExpression) -> Iterator[str]:
     at_midnight = (cron.hours, cron.minutes, cron.seconds) == ((0,), (0,), (0,))
     if at_midnight and not cron.is_hashed:
-        spread = " ".join(("H", "H", *cron.items[3:6]))
+        years = cron.items[6:] if cron.field_count == 7 else ()
+        spread = " ".join((*(("0",) if years else ()), "H", "H", *cron.items[3:6], *years))
         yield f"`{cron.text}`: midnight is when most schedules run; `{spread}` spreads them over the day."
     for field, index in _UNEVEN:
         if (step := _uneven_step(field, cron.items[index])) and field is DAY_OF_MONTH:

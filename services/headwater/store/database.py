@@ -18,6 +18,9 @@ from headwater.model.secret import Secret
 COMMAND_TIMEOUT_S = 10
 CONNECT_TIMEOUT_S = 5
 ACQUIRE_TIMEOUT_S = 2
+API_WAIT_S = (
+    6  # > `lock_timeout`: changes of schedules that wait for a herd may have every connection of the API
+)
 WORKER = "headwater_worker"
 _SERVER_SETTINGS = {
     "application_name": "headwater",
@@ -98,9 +101,10 @@ async def _as_it_was(_: asyncpg.Connection) -> None:
 
 
 class Database:
-    """A pool of connections under one role."""
+    """A pool of connections under one role. `wait_s`: how long at most for one of them while all are in use."""
 
-    def __init__(self, url: Secret, role: str, *, size: int = 8) -> None:
+    def __init__(self, url: Secret, role: str, *, size: int = 8, wait_s: float = ACQUIRE_TIMEOUT_S) -> None:
+        self._wait_s = wait_s
         self._url = url
         self._settings = {**_SERVER_SETTINGS, "role": role} | (_PLANNED_ONCE if role == WORKER else {})
         self._size = size
@@ -143,7 +147,7 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
         """A connection of the pool. Raises: Unavailable for faults of the database, here and in the body."""
-        async with faults_are_unavailable(), self.pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+        async with faults_are_unavailable(), self.pool.acquire(timeout=self._wait_s) as connection:
             yield connection
 
     @asynccontextmanager

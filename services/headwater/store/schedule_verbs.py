@@ -32,6 +32,11 @@ async def lock(connection: Any, tenant: str, name: str) -> Row | None:
     return await connection.fetchrow(_Q["lock"], tenant, name)  # type: ignore[no-any-return]
 
 
+async def read(connection: Any, tenant: str, name: str) -> Row | None:
+    """As `lock`, while others may change it."""
+    return await connection.fetchrow(_Q["read"], tenant, name)  # type: ignore[no-any-return]
+
+
 async def set_state(connection: Any, tenant: str, name: str, new: State) -> None:
     await connection.execute(
         _Q["set_state"], tenant, name, new.state, new.reason, new.next_at, new.is_enabled, new.paused_by,

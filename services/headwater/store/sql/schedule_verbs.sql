@@ -4,6 +4,12 @@ SELECT name, definition, state, state_reason, next_at, paused_until, calendars,
        clock_timestamp() AS now
   FROM schedule WHERE tenant = $1 AND name = $2 FOR NO KEY UPDATE
 
+-- name: read
+-- As lock, without the lock.
+SELECT name, definition, state, state_reason, next_at, paused_until, calendars,
+       clock_timestamp() AS now
+  FROM schedule WHERE tenant = $1 AND name = $2
+
 -- name: set_state
 -- $3 state, $4 why, $5 when it is due next, $6 whether it is enabled, $7 who paused it, $8 until when.
 UPDATE schedule
