@@ -10,14 +10,23 @@ import pytest
 from tests.support.life import Life, open_life
 
 from headwater.bus.port import Message
+from headwater.model.errors import Unavailable
 from headwater.store import schedules
+from headwater.timer import herds
 from headwater.timer.announce import Announcer, Letters
-from headwater.timer.fire import AHEAD_S
+from headwater.timer.fire import AHEAD_S, BATCH
 from headwater.timer.herds import HERD, Herds, dealt
 
 LEAD_S = 1.2  # more than so many take, less than a test's patience
 DEFINITION = (
     '{"name": "", "streams": ["far.s1"], "cron": "0 0 * * *", "timezone": "UTC", "overlap": {"allow": 1000}}'
+)
+
+ALL_LOCKED = (
+    "SELECT count(*) AS n FROM (SELECT 1 FROM schedule FOR UPDATE SKIP LOCKED) AS free HAVING count(*) = 0"
+)
+HOLDERS = (
+    "SELECT DISTINCT pid FROM pg_locks WHERE relation = 'schedule'::regclass AND mode = 'RowExclusiveLock'"
 )
 
 
@@ -99,8 +108,7 @@ async def test_nobody_sees_a_run_of_a_herd_long_before_it_is_due_and_a_change_wa
     pause = "UPDATE schedule SET state = 'paused', next_at = NULL WHERE name = 'h7' RETURNING clock_timestamp() AS at, last_due_at"
 
     firing = asyncio.create_task(hand.fire(due_at, LEAD_S))
-    locked = "SELECT count(*) AS n FROM (SELECT 1 FROM schedule FOR UPDATE SKIP LOCKED) AS free HAVING count(*) = 0"
-    await life.spine.until(locked)
+    await life.spine.until(ALL_LOCKED)
     seen = await life.spine.fetch("SELECT 1 FROM run")
     paused = await life.spine.row(pause)
     await firing
@@ -124,6 +132,37 @@ async def test_two_hands_share_a_herd(life: Life):
     assert (counts["runs"], counts["in_time"]) == (4 * HERD, 4 * HERD)
     assert sum(fired for fired, _ in one.told + other.told) == 4 * HERD
     assert (await life.spine.bus.depth())["headwater.run.due"] == 4 * HERD
+
+
+async def test_a_hand_whose_connection_is_cut_takes_neither_the_other_one_nor_the_timer_with_it(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(herds, "FIRST_S", 2.0)  # they hold it long enough to be found at it
+    count = BATCH + HERD
+    due_at = await _herd(life, count, due_s=3.0)
+    hand = Hand(life)
+    hand.herds.expect(due_at, 3.0)
+
+    firing = asyncio.create_task(hand.herds.step(hand.stop))
+    await life.spine.until(f"SELECT count(*) AS n FROM ({HOLDERS}) AS holder HAVING count(*) = 2")
+    await _cut_one_of_two(life)
+
+    with pytest.raises(Unavailable):
+        await firing
+    ((fired, _),) = hand.told
+    assert 0 < fired < count
+    assert (await life.spine.bus.depth())["headwater.run.due"] == fired
+    async with life.spine.worker.transaction() as connection:
+        assert len(await schedules.claim_due(connection, count)) == count - fired
+
+
+async def _cut_one_of_two(life: Life) -> None:
+    """End the connection of one of the hands that hold schedules."""
+    connection = await asyncpg.connect(life.spine.url, server_settings={"search_path": "headwater"})
+    try:
+        await connection.execute(f"SELECT pg_terminate_backend(pid) FROM ({HOLDERS} LIMIT 1) AS holder")
+    finally:
+        await connection.close()
 
 
 async def test_a_hand_that_has_to_stop_does_not_wait_for_a_herd(life: Life):

@@ -12,6 +12,7 @@ from itertools import zip_longest
 from typing import Any
 
 from headwater.bus.port import Message
+from headwater.model.errors import Unavailable
 from headwater.store import schedules, starts
 from headwater.store.bell import wait_any
 from headwater.store.database import Database
@@ -85,22 +86,34 @@ class Herds:
 
     async def _fire(self, coming: _Coming) -> None:
         fired: list[_Fired] = []
+        faults: list[Unavailable] = []
         async with asyncio.TaskGroup() as hands:
             for _ in range(HANDS):
-                hands.create_task(self._hand(coming, fired), name="timer.fire_herd.hand")
+                hands.create_task(self._hand(coming, fired, faults), name="timer.fire_herd.hand")
         letters = dealt([each.letters for each in fired])
         await wake_at(coming.at)
         await self._announcer.hand_over_all(letters)
         self._announced(sum(each.look.fired for each in fired), any(each.look.is_waiting for each in fired))
+        if faults:
+            raise faults[0]
 
-    async def _hand(self, coming: _Coming, fired: list[_Fired]) -> None:
-        """One of those that fire: while one thinks, the other one waits for the database. Adds what is committed."""
-        async with self._database.transaction() as connection:
-            own = [
-                _Fired(look, self._announcer.write(look.going)) async for look in _looks(connection, coming)
-            ]
-            await nap_until(coming.at - AHEAD_S)
-        fired += own
+    async def _hand(self, coming: _Coming, fired: list[_Fired], faults: list[Unavailable]) -> None:
+        """One of those that fire: while one thinks, the other one waits for the database.
+
+        Adds what is committed, or the fault that kept it from that: what it held is fired when it is due, and what the
+        other one has is announced.
+        """
+        try:
+            async with self._database.transaction() as connection:
+                own = [
+                    _Fired(look, self._announcer.write(look.going))
+                    async for look in _looks(connection, coming)
+                ]
+                await nap_until(coming.at - AHEAD_S)
+        except Unavailable as error:
+            faults.append(error)
+        else:
+            fired += own
 
 
 async def _looks(connection: Any, coming: _Coming) -> AsyncIterator[Look]:
