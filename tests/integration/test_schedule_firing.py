@@ -116,6 +116,8 @@ async def test_a_run_is_made_only_when_its_condition_is_true(
     (run,) = await fire(spine, text)
 
     assert (run["state"], run["skip_reason"]) == (("queued" if reason is None else "skipped"), reason)
+    why = (run["error_kind"], "abs()" in (run["error_message"] or ""))
+    assert why == (("condition", True) if reason == "condition_failed" else (None, False))
 
 
 async def test_a_condition_sees_the_last_run_of_its_schedule_and_stream(spine: Spine) -> None:

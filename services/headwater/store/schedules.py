@@ -184,6 +184,14 @@ async def park(connection: Any, waiting: Sequence[tuple[UUID, datetime, str]]) -
         await connection.execute(_Q["park"], times, list(ids), list(moments), list(reasons))
 
 
+async def tell_faults(connection: Any, faults: Sequence[tuple[UUID, str]]) -> None:
+    """Why the conditions of these runs could not be asked."""
+    if faults:
+        ids, messages = zip(*faults, strict=True)
+        times = [time_of(run_id) for run_id in ids]
+        await connection.execute(_Q["tell_faults"], times, list(ids), list(messages))
+
+
 async def recall(connection: Any, name: str) -> Any:
     """What timers remember under `name`; None when they do not."""
     return await connection.fetchval(_Q["recall"], name)

@@ -8,7 +8,7 @@ from headwater.contracts.schedules import Schedule
 from headwater.store import runs, schedules
 from headwater.store.runs import NewRun
 from headwater.timer.conditions import judged
-from headwater.timer.terms import begun, terms_of, waits
+from headwater.timer.terms import begun, faults, terms_of, waits
 
 _draw = random.random  # jitter needs no secrets
 
@@ -25,4 +25,5 @@ async def insert_on_terms(connection: Any, schedule: Schedule, new: Sequence[New
     if not made:
         return 0, 0
     await schedules.park(connection, waits(started))
+    await schedules.tell_faults(connection, faults(started))
     return made, made - len(await runs.skipped_of(connection, [each.run.id for each in started]))

@@ -44,7 +44,8 @@ def _judge(started: Started, last: Mapping[str, Any] | None) -> Started:
         wanted = is_true(condition(document))
     except SourceError as error:
         logger.warning("schedule %s/%s: its condition cannot be asked: %s", run.tenant, run.schedule, error)
-        return replace(started, run=replace(run, skip_reason=FAILED), begin_at=None, waits_for=None)
+        skipped = replace(run, skip_reason=FAILED)
+        return replace(started, run=skipped, begin_at=None, waits_for=None, fault=str(error)[:1000])
     if wanted:
         return started
     return replace(started, run=replace(run, skip_reason=FALSE), begin_at=None, waits_for=None)

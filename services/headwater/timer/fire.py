@@ -23,7 +23,7 @@ from headwater.store.schedules import Advance
 from headwater.store.starts import Start, kind_of, start_of
 from headwater.timer.conditions import judged
 from headwater.timer.planning import Fired, counted, fire, plan_of
-from headwater.timer.terms import Started
+from headwater.timer.terms import Started, faults
 from headwater.timer.turns import Turns
 
 logger = logging.getLogger("headwater.timer")
@@ -194,6 +194,7 @@ async def _fire(connection: Any, rows: Sequence[Row], since: datetime | None = N
         may_go = may_go and place == 0  # later due times wait for the first, or for as many as may go at once
         going += await starts.start_many(connection, side_by_side, now, since, may_go=may_go)
         count += len(side_by_side)
+    await schedules.tell_faults(connection, faults(started))
     if any(one.left is not None for one in fired):
         advances = await _without_overlaps(connection, fired, started, advances)
     await schedules.advance(connection, advances)

@@ -31,12 +31,16 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A run to be. It waits until `begin_at` for `waits_for` (None: it goes at once)."""
+    """A run to be. It waits until `begin_at` for `waits_for` (None: it goes at once).
+
+    `fault`: why its condition cannot be asked.
+    """
 
     run: NewRun
     terms: Terms
     begin_at: datetime | None = None
     waits_for: str | None = None
+    fault: str | None = None
 
     def but_for(self, skipped: Container[UUID]) -> "Started":
         """The same, known to be skipped where its run is one of these."""
@@ -67,6 +71,11 @@ def begun(
         begin += timedelta(seconds=shift_s)
         waits_for = waits_for or "jitter"
     return Started(run, terms, begin, waits_for) if waits_for and begin > now else Started(run, terms)
+
+
+def faults(started: Sequence[Started]) -> list[tuple[UUID, str]]:
+    """Those whose conditions cannot be asked: id, why."""
+    return [(each.run.id, each.fault) for each in started if each.fault is not None]
 
 
 def waits(started: Sequence[Started]) -> list[tuple[UUID, datetime, str]]:

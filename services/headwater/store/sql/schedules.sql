@@ -139,6 +139,12 @@ UPDATE run r SET parked_until = d.until, waits_for = d.waits_for
   FROM unnest($1::timestamptz[], $2::uuid[], $3::timestamptz[], $4::text[]) AS d (due_at, id, until, waits_for)
  WHERE r.due_at = d.due_at AND r.id = d.id AND r.state = 'queued' AND r.admitted_at IS NULL
 
+-- name: tell_faults
+-- Why the conditions of skipped runs could not be asked ($3), side by side.
+UPDATE run r SET error_kind = 'condition', error_message = d.message
+  FROM unnest($1::timestamptz[], $2::uuid[], $3::text[]) AS d (due_at, id, message)
+ WHERE r.due_at = d.due_at AND r.id = d.id AND r.state = 'skipped' AND r.skip_reason = 'condition_failed'
+
 -- name: recall
 -- What timers remember under a name.
 SELECT value FROM timer_memory WHERE name = $1
