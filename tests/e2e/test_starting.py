@@ -92,6 +92,19 @@ def test_a_broker_that_is_not_there_ends_a_service_with_5_and_a_clear_line(child
     assert "Traceback" not in ended.output
 
 
+def test_a_database_without_migrations_is_told_of_as_such_and_not_as_away(
+    children: Children, bare_database: str
+):
+    ended = children.run(
+        "run", "timer", HEADWATER_DATABASE_URL=bare_database, HEADWATER_START_TIMEOUT_S="1", timeout_s=15
+    )
+
+    assert ended.code == 5
+    assert "run `headwater db migrate`" in ended.lines[-1]
+    assert "did not answer" not in ended.lines[-1]
+    assert "HEADWATER_DATABASE_URL" not in ended.lines[-1]
+
+
 async def test_services_wait_for_a_late_database_and_its_migrations(
     children: Children, killable_postgres: EmbeddedPostgres
 ):

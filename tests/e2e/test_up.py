@@ -1,6 +1,8 @@
 """`headwater up`: everything in one process with a database of its own, ended, killed and started again."""
 
 import json
+import os
+import re
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +12,10 @@ import pytest
 from tests.support.amqp import manage
 from tests.support.fleet import Fleet
 from tests.support.flights import Flights, sum_of_table
-from tests.support.processes import Child, Children, alive, until
+from tests.support.processes import HEADWATER, Child, Children, alive, until
 from tests.support.rabbitmq import require_binaries
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -31,8 +35,19 @@ def _runs(children: Children) -> list[dict[str, object]]:
     return found
 
 
+def _flat(text: str) -> str:
+    """Without what differs from start to start: numbers, and how many blanks stand before them."""
+    return re.sub(r" +", " ", re.sub(r"\d+", "0", text))
+
+
+def _readme_lines() -> list[str]:
+    """The lines of the README's example of `make up`, as patterns: `…` stands for whatever is left out."""
+    block = next(part for part in README.split("```") if part.startswith("\nheadwater "))
+    return [f"^{re.escape(line).replace('…', '.*')}" for line in _flat(block).splitlines() if line]
+
+
 def test_the_demo_ends_with_rows_in_tables_and_ctrl_c_leaves_nothing_behind(children: Children):
-    up = children.start("up", "--demo")
+    up = children.start("up", "--demo", PATH=os.defpath)
     up.line("Ctrl-C ends it", timeout_s=60)
     family = up.family()
 
@@ -42,7 +57,9 @@ def test_the_demo_ends_with_rows_in_tables_and_ctrl_c_leaves_nothing_behind(chil
     assert "hw_default.payments: 20 rows" in up.output
     assert "21 answered 202, 1 answered 401" in up.output
     assert "duplicates marked: 1" in up.output
+    assert f"export PATH={HEADWATER.parent}:$PATH" in up.output
     assert "Traceback" not in up.output
+    assert [line for line in _readme_lines() if not re.search(line, _flat(up.output), re.MULTILINE)] == []
     assert len(family) > 1  # the database is a process of its own
 
     up.press_ctrl_c()
@@ -62,6 +79,7 @@ def test_with_rabbitmq_the_demo_runs_over_a_node_of_its_own_that_ends_with_it(ch
     password = Path(up.line("management UI").rpartition(" in ")[2]).read_text().strip()
 
     assert "RabbitMQ" in up.line("  bus  ")
+    assert ", user headwater, password in " in up.line("management UI")
     assert "hw_default.orders: 2000 rows" in up.output
     assert "hw_default.payments: 20 rows" in up.output
     queues = {queue["name"] for queue in manage(f"http://headwater:{password}@{address[7:]}", "queues")}
@@ -102,9 +120,9 @@ def test_a_database_that_is_killed_beneath_it_is_started_again(children: Childre
 
     database.kill()
     up.line("is started again")
+    up.line("the embedded database is back")
     up.ready()
 
-    assert "the embedded database is back" in up.output
     assert children.run("runs", "list").code == 0
     family = up.family()
     up.press_ctrl_c()
@@ -115,6 +133,18 @@ def test_a_database_that_is_killed_beneath_it_is_started_again(children: Childre
 def _shows_no_key(up: Child) -> None:
     """The first key is shown at the first start, and never again."""
     assert "API key" not in up.output
+
+
+def test_a_second_start_on_the_folder_says_whose_database_it_is(children: Children):
+    up = children.start("up").ready()
+
+    second = children.run("up", HEADWATER_BIND=up.address.removeprefix("http://"))
+
+    assert f"of the headwater that runs already (process {up.pid})" in second.output
+    assert second.code == 2
+    assert "is taken" in second.output
+    up.press_ctrl_c()
+    assert up.wait(20) == 0
 
 
 def test_the_first_key_opens_the_api(children: Children):

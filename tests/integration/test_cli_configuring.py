@@ -117,6 +117,7 @@ def test_what_is_configured_is_looked_at_and_removed(tmp_path: Path, run: Callab
     removed = run("streams", "delete", "shop.orders", "--cascade")
     gone = run("streams", "show", "shop.orders")
     tenant = run("tenants", "create", "acme", "--minimum-interval-s", "5")
+    keyless = run("keys", "list", "--tenant", "acme")
     made = run("keys", "create", "--scope", "read", "--tenant", "acme", "--json")
     dead = run("dead", "list")
 
@@ -126,6 +127,7 @@ def test_what_is_configured_is_looked_at_and_removed(tmp_path: Path, run: Callab
     assert (used.code, "schedule nightly" in used.output) == (4, True)
     assert (removed.code, gone.code) == (0, 3)
     assert tenant.code == 0, tenant.output
+    assert "headwater keys create" in keyless.output
     assert json.loads(made.output)["tenant"] == "acme"
     assert "no dead letters" in dead.output
 

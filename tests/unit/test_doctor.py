@@ -36,3 +36,12 @@ async def test_a_receiver_on_every_address_asks_for_the_one_that_senders_use(
     asks = "set HEADWATER_PUBLIC_URL" in told["public url"]
     assert says in told["public url"]
     assert asks == says.startswith("set")
+
+
+async def test_a_node_of_this_machine_is_told_of(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "rabbitmq").mkdir()
+
+    await examine(argparse.Namespace(json=True), read_settings({"HEADWATER_DATA_DIR": str(tmp_path)}))
+
+    told = {check["check"]: check["said"] for check in json.loads(capsys.readouterr().out)}
+    assert f"the node in {tmp_path / 'rabbitmq'}" in told["broker"]

@@ -21,6 +21,11 @@ IN_STREAM = [
     ("paginaton: {type: offset}", "7:9", "is not known here; did you mean `pagination`?"),
     ("graphql: {query: '{a}'}", "7:9", "has no place here; it belongs in `request`; look at the indentation"),
     ("request: {pagination: {type: link}}", "7:19", "it belongs in `sources[].streams[]`"),
+    (
+        "pagination: {type: link, cursor_param: after}",
+        "7:48",
+        "has no place here; it belongs to another `type` of `pagination`; see the reference for what this one takes",
+    ),
     ("path: data", "7:15", "it belongs in `records` or in `request`"),
     (
         "request: {params: {a: {b: 1}}}",

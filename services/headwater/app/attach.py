@@ -24,6 +24,14 @@ def running_database(folder: Path) -> Secret | None:
     return Secret.of(f"postgresql://{USER}@/{quote(DATABASE, safe='')}?{place}")
 
 
+def holder_of(folder: Path) -> str:
+    """The process id that holds the folder, as its lock tells it."""
+    try:
+        return (folder / "lock").read_text(encoding="ascii").strip() or "unknown"
+    except (OSError, ValueError):
+        return "unknown"
+
+
 def _is_held(lock: Path) -> bool:
     try:
         handle = os.open(lock, os.O_RDWR | os.O_CLOEXEC)

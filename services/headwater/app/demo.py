@@ -6,9 +6,12 @@ import hashlib
 import hmac
 import os
 import secrets
+import shutil
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
 
@@ -30,6 +33,12 @@ PAYMENTS = 20
 _STEP_S = 0.05  # between two looks at what is going on
 _TIME_S = 45.0  # the demo gives up telling after this; the services go on
 _FINAL = ("succeeded", "partial", "failed", "cancelled", "skipped")
+
+
+def missing_from_path(program: str, path: str) -> str | None:
+    """The folder of `program` where a shell with this `path` would not find it; None where it would."""
+    name = Path(program).name
+    return None if shutil.which(name, path=path) else str(Path(program).absolute().parent)
 
 
 class DemoError(HeadwaterError):
@@ -183,6 +192,8 @@ class Demo:
         self._say("\nnext, in another terminal:")
         if ground.means.data_folder_is_ours:
             self._say(f"      export HEADWATER_DATA_DIR={ground.settings.data_dir}")
+        if (missing := missing_from_path(sys.argv[0], os.environ.get("PATH", ""))) is not None:
+            self._say(f"      export PATH={missing}:$PATH")
         self._say("      headwater runs list            # orders are fetched again each minute")
         self._say("      headwater deliveries list      # what the webhooks brought")
         self._say("      headwater apply your.yml       # your own sources and endpoints; see examples/")

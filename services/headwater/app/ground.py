@@ -11,7 +11,7 @@ from pathlib import Path
 
 from headwater.app.clock import SystemClock
 from headwater.app.keeping import kept
-from headwater.app.patience import until_there
+from headwater.app.patience import Unreachable, until_there
 from headwater.bus.port import Bus
 from headwater.model.clock import Clock
 from headwater.model.secret import Secret
@@ -19,7 +19,7 @@ from headwater.settings import Settings
 from headwater.store.bell import Bell
 from headwater.store.database import ACQUIRE_TIMEOUT_S, API_WAIT_S, Database
 from headwater.store.keyring import Keyring, key_from_file
-from headwater.store.migrate import is_current, migrate
+from headwater.store.migrate import NotMigrated, is_current, migrate
 from headwater.telemetry.metrics import Metrics
 
 logger = logging.getLogger("headwater.app")
@@ -31,7 +31,10 @@ _BROKER_MEND = "check HEADWATER_AMQP_URL, or unset it for the embedded bus"
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """Where database and broker are; `management_url` only where RabbitMQ's management is at hand."""
+    """Where database and broker are; `management_url` only where RabbitMQ's management is at hand.
+
+    `held_by` is the process that runs the embedded database, where that is not ours.
+    """
 
     database_url: Secret
     amqp_url: Secret | None
@@ -39,6 +42,7 @@ class Means:
     data_folder_is_ours: bool
     ui_address: str | None = None
     password_file: Path | None = None
+    held_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +85,25 @@ async def find_means(settings: Settings, *, rabbitmq: bool = False) -> AsyncIter
                 password_file=password,
             )
             return
-        from headwater.app.attach import running_database
+        from headwater.app.attach import holder_of, running_database
         from headwater.app.embedded import EmbeddedPostgres
 
         folder = settings.data_dir / "postgres"
         url = running_database(folder)
+        held_by = None if url is None else holder_of(folder)
         if url is None:
             embedded = await stack.enter_async_context(EmbeddedPostgres(folder))
             await stack.enter_async_context(kept(embedded, "the embedded database"))
             url = Secret.of(embedded.url)
-        yield Means(url, amqp, management, data_folder_is_ours=True, ui_address=ui, password_file=password)
+        yield Means(
+            url,
+            amqp,
+            management,
+            data_folder_is_ours=True,
+            ui_address=ui,
+            password_file=password,
+            held_by=held_by,
+        )
 
 
 def has_broker(settings: Settings) -> bool | None:
@@ -127,9 +140,17 @@ async def prepare_database(settings: Settings, means: Means, *, may_migrate: boo
         await is_current(means.database_url.text())
         return []
 
-    return await until_there(
-        "the database", attempt, timeout_s=settings.start_timeout_s, clock=SystemClock(), mend=_DATABASE_MEND
-    )
+    wait_s = settings.start_timeout_s
+    try:
+        return await until_there(
+            "the database", attempt, timeout_s=wait_s, clock=SystemClock(), mend=_DATABASE_MEND
+        )
+    except Unreachable as error:
+        if isinstance(error.__cause__, NotMigrated):
+            raise Unreachable(
+                f"the database is there, but after {wait_s:g} s {error.__cause__}"
+            ) from error.__cause__
+        raise
 
 
 async def prepare_broker(settings: Settings, amqp_url: Secret) -> None:

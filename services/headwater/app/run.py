@@ -35,12 +35,17 @@ class Announcer:
         where = (
             "embedded PostgreSQL" if means.data_folder_is_ours else "PostgreSQL from HEADWATER_DATABASE_URL"
         )
+        if means.held_by is not None:
+            where += f" of the headwater that runs already (process {means.held_by})"
         bus = "embedded bus (in PostgreSQL)" if means.amqp_url is None else "RabbitMQ"
         news = f", {len(applied)} migration{'s' if len(applied) != 1 else ''} applied" if applied else ""
         self.say(f"  database   {where}{news}")
         self.say(f"  bus        {bus}")
         if means.ui_address is not None:
-            self.say(f"             management UI {means.ui_address}, password in {means.password_file}")
+            from headwater.app.private_rabbitmq import USER  # noqa: PLC0415 - only beside a node of ours
+
+            place = f"{means.ui_address}, user {USER}, password in {means.password_file}"
+            self.say(f"             management UI {place}")
 
     def login(self, address: str, user: str, file: Path) -> None:
         self.say(f"             AMQP {address}, user {user}, password in {file}")
@@ -58,7 +63,7 @@ class Announcer:
 
     def key(self, key: str) -> None:
         self.say("")
-        self.say(f"  first API key (shown this once): {key}")
+        self.say(f"  first API key (for the web UI and the API, shown this once): {key}")
         self.say("")
 
 

@@ -90,6 +90,9 @@ async def _database(settings: Settings) -> str:
 
 async def _broker(settings: Settings) -> str:
     if settings.amqp_url is None:
+        node = settings.data_dir / "rabbitmq"
+        if node.exists():
+            return f"embedded bus; with `up --rabbitmq` the node in {node}, whose addresses `up` tells"
         try:
             find_programs()
         except HeadwaterError:

@@ -36,7 +36,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 _AGAIN = frozenset({408, 425, 429, *range(500, 600)})
-_KEY_MEND = "set HEADWATER_API_KEY, or name a file with --key-file"
+_KEY_MEND = "set HEADWATER_API_KEY, or name a file with --key-file; `headwater keys create` makes one"
 
 
 class _Away(HeadwaterError):

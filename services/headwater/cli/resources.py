@@ -139,10 +139,16 @@ async def _delete_tenant(chosen: argparse.Namespace, counter: Counter) -> int:
     return _done(chosen, f"tenant {chosen.name} takes nothing new; the removal goes on where control runs")
 
 
+_NO_KEYS = (
+    "this tenant has no keys of its own (the first key is of no tenant, and opens every one); "
+    "make one with `headwater keys create --name NAME --scope read`"
+)
+
+
 async def _list_keys(chosen: argparse.Namespace, counter: Counter) -> int:
     items = await counter.listed(keys.Key, keys.list_keys, given(ListQuery, limit=chosen.limit))
     columns = ("id", "tenant", "name", "scopes", "created_at", "expires_at", "revoked_at")
-    return show_list(chosen, columns, items, empty="no keys")
+    return show_list(chosen, columns, items, empty=_NO_KEYS)
 
 
 async def _create_key(chosen: argparse.Namespace, counter: Counter) -> int:

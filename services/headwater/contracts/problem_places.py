@@ -21,6 +21,8 @@ def belongs(path: Path, root: type[BaseModel]) -> str:
     if not nearest:
         return ""
     best = _distance(here, nearest[0])
+    if best == 0:  # known at this very place, to a sibling of a union
+        return f"to another `type` of `{here[-1]}`" if here else "to another `type`"
     shown = [_shown(here, place) for place in nearest if _distance(here, place) == best]
     return " or ".join(shown[:_MOST])
 

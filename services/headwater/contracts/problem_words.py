@@ -99,6 +99,8 @@ def words(item: Any, path: Path, root: type[BaseModel]) -> tuple[str, str]:
         name = str(path[-1]) if path else ""
         if name in _keys(root):
             place = belongs(path, root) or "elsewhere, see the reference"
+            if place.startswith("to "):
+                return "has no place here", f"it belongs {place}; see the reference for what this one takes"
             return "has no place here", f"it belongs {place}; look at the indentation"
         close = _closest(name, _keys(root))
         mend = f"did you mean `{close}`?" if close else "remove it, or check its spelling in the reference"

@@ -56,11 +56,15 @@ async def migrate(url: str) -> list[str]:
         return await _migrate(url)
 
 
+class NotMigrated(Unavailable):
+    """The database answers, and lacks migrations."""
+
+
 async def is_current(url: str) -> None:
-    """Returns when the database has every migration. Raises: Unavailable when some are missing, or it is away."""
+    """Returns when the database has every migration. Raises: NotMigrated; Unavailable when it is away."""
     _, missing = await status(url)
     if missing:
-        raise Unavailable(
+        raise NotMigrated(
             f"it lacks {len(missing)} migrations, {missing[0]} first; run `headwater db migrate`"
         )
 
