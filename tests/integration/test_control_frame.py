@@ -4,6 +4,7 @@ import asyncio
 import io
 import re
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 from tests.support.office import ADMIN, MANIFEST, Office, open_office
@@ -376,3 +377,17 @@ async def test_two_bodies_at_once_do_not_mix(office: Office) -> None:
 
     shown = await asyncio.gather(*(office.get(f"/runs/{answer.json['id']}") for answer in answers))
     assert [run.json["parameters"]["n"] for run in shown] == list(range(10))
+
+
+async def test_that_every_connection_is_in_use_for_a_moment_is_no_reason_to_send_nobody_here(
+    office: Office,
+) -> None:
+    async with AsyncExitStack() as held:
+        for _ in range(office.api.pool.get_max_size()):
+            await held.enter_async_context(office.api.connection())
+        asked = asyncio.create_task(office.control.ready())
+
+        await asyncio.wait([asked], timeout=1)
+
+        assert asked.done()
+        assert asked.result() is None

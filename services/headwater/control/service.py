@@ -79,8 +79,14 @@ class Control:
         ]
 
     async def ready(self) -> str | None:
-        """None when requests can be answered, else what is missing."""
+        """None when requests can be answered, else what is missing.
+
+        Who waits for a herd has a connection for some seconds: that none is left for a moment is no outage, and whether
+        the database answers is asked of the process as well.
+        """
         try:
+            if self._desk.database.is_all_in_use:
+                return None
             await self._desk.database.check()
         except Unavailable as error:
             return str(error)

@@ -144,6 +144,11 @@ class Database:
             raise Unavailable("the database is not open")
         return self._pool
 
+    @property
+    def is_all_in_use(self) -> bool:
+        """Whether one who asks for a connection waits for others to give one back."""
+        return self.pool.get_idle_size() == 0 and self.pool.get_size() == self.pool.get_max_size()
+
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
         """A connection of the pool. Raises: Unavailable for faults of the database, here and in the body."""
