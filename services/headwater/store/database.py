@@ -147,7 +147,7 @@ class Database:
     @property
     def is_all_in_use(self) -> bool:
         """Whether one who asks for a connection waits for others to give one back."""
-        return self.pool.get_idle_size() == 0 and self.pool.get_size() == self.pool.get_max_size()
+        return bool(self.pool.get_idle_size() == 0 and self.pool.get_size() == self.pool.get_max_size())
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
