@@ -73,3 +73,15 @@ def test_a_destination_that_only_a_database_may_know_is_told() -> None:
     assert pointer == "/sources/0/streams/0/destination/to"
     assert "whether there is a destination lake cannot be told without the database" in told
     assert warnings(text, Surroundings(destinations={})) == []  # there it is an error of its own
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "10.1.2.3", "[::1]"])
+def test_an_address_that_is_not_public_asks_for_leave(host: str) -> None:
+    text = MANIFEST.replace("PAGES", "type: link").replace("https://api.example.com", f"http://{host}:8000")
+    leave = "    network: {allow: ['127.0.0.0/8', '10.0.0.0/8', '::1/128']}\n    streams:"
+
+    [(pointer, told)] = warnings(text)
+
+    assert pointer == "/sources/0/base_url"
+    assert "allow it: network: {allow: [" in told
+    assert warnings(text.replace("    streams:", leave)) == []

@@ -1,13 +1,17 @@
 """What a manifest may well be wrong in although it can be applied: told by `validate` as warnings."""
 
 from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address, ip_network
+from urllib.parse import urlsplit
 
 from headwater.contracts.destinations import OWN
 from headwater.contracts.manifest import Manifest
 from headwater.contracts.pagination import OffsetPagination, Paged, PagePagination
-from headwater.contracts.source import Stream
+from headwater.contracts.source import Source, Stream
 from headwater.control.finding import Finding, Path, Surroundings
 from headwater.control.validation_sources import destinations_of
+from headwater.http.addresses import is_allowed, parse_ranges
+from headwater.model.networks import address_in
 from headwater.plugins.expression_advice import doubt_in
 
 _TOTALS = ("total", "total_header", "total_pages", "total_pages_header")
@@ -16,6 +20,7 @@ _TOTALS = ("total", "total_header", "total_pages", "total_pages_header")
 def in_doubt(manifest: Manifest, around: Surroundings) -> Iterator[Finding]:
     """Parts that are likely not what was meant, and what cannot be told from here."""
     for i, source in enumerate(manifest.sources):
+        yield from _unreachable(("sources", i, "base_url"), source)
         for j, stream in enumerate(source.streams):
             yield from _alone(("sources", i, "streams", j, "pagination"), stream)
             yield from _again(("sources", i, "streams", j, "incremental"), stream)
@@ -31,6 +36,20 @@ def in_doubt(manifest: Manifest, around: Surroundings) -> Iterator[Finding]:
             yield Finding(
                 (*path, "to"), what, "define it under `destinations`, or look with `headwater plan`"
             )
+
+
+def _unreachable(path: Path, source: Source) -> Iterator[Finding]:
+    """An address that is not public and has no leave; what a name leads to is known when it is asked."""
+    host = urlsplit(source.base_url).hostname or ""
+    address = address_in("127.0.0.1" if host == "localhost" else host)
+    if address is not None and not is_allowed(address, parse_ranges(source.network.allow)):
+        yield Finding(
+            path, f"{host} is not public, and runs will not reach it", f"allow it: {_leave_for(address)}"
+        )
+
+
+def _leave_for(address: IPv4Address | IPv6Address) -> str:
+    return f'network: {{allow: ["{ip_network(address)}"]}}'
 
 
 def _again(path: Path, stream: Stream) -> Iterator[Finding]:
