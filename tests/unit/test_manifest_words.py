@@ -24,8 +24,14 @@ IN_STREAM = [
     (
         "pagination: {type: link, cursor_param: after}",
         "7:48",
-        "has no place here; it belongs to another `type` of `pagination`; see the reference for what this one takes",
+        "has no place here; it belongs to another `type` of `pagination`; type link takes ",
     ),
+    (
+        "pagination: {type: cursor, cursor_pth: next}",
+        "7:48",
+        "did you mean `cursor_path`?; type cursor takes ",
+    ),
+    ("pagination: {type: none, param: page}", "7:41", "is not known here; type none takes "),
     ("path: data", "7:15", "it belongs in `records` or in `request`"),
     (
         "request: {params: {a: {b: 1}}}",

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from headwater.contracts.durations import seconds_of
-from headwater.contracts.problem_places import belongs
+from headwater.contracts.problem_places import belongs, keys_of_type
 from headwater.model.schedule_error import ScheduleError
 
 Path = tuple[str | int, ...]
@@ -96,15 +96,7 @@ def words(item: Any, path: Path, root: type[BaseModel]) -> tuple[str, str]:
     """What and mend for one error of pydantic's, for the value at `path` of a document of the model `root`."""
     kind, context = item["type"], item.get("ctx") or {}
     if kind == "extra_forbidden":
-        name = str(path[-1]) if path else ""
-        if name in _keys(root):
-            place = belongs(path, root) or "elsewhere, see the reference"
-            if place.startswith("to "):
-                return "has no place here", f"it belongs {place}; see the reference for what this one takes"
-            return "has no place here", f"it belongs {place}; look at the indentation"
-        close = _closest(name, _keys(root))
-        mend = f"did you mean `{close}`?" if close else "remove it, or check its spelling in the reference"
-        return "is not known here", mend
+        return _unknown_key(item, path, root)
     if kind == "missing":
         return "is missing", "add it"
     given = _given(item.get("input"), path)
@@ -125,6 +117,25 @@ def words(item: Any, path: Path, root: type[BaseModel]) -> tuple[str, str]:
         return KINDS[kind] + given, _mend_of_kind(item.get("input"), kind, str(path[-1]) if path else "")
     what = item["msg"].removeprefix("Value error, ")
     return what[:1].lower() + what[1:] + given if given else what, ""
+
+
+def _unknown_key(item: Any, path: Path, root: type[BaseModel]) -> tuple[str, str]:
+    name = str(path[-1]) if path else ""
+    typed = keys_of_type(path, item["loc"][:-1], root) if path else None
+    takes = "" if typed is None else f"type {typed[0]} takes {', '.join(typed[1]) or 'nothing else'}"
+    places = belongs(path, root) if path else None
+    if places is not None and (places.distance <= 1 or not takes):
+        more = takes if places.distance == 0 else "look at the indentation"
+        return "has no place here", f"it belongs {places.words}; {more or 'see the reference'}"
+    close = _closest(name, typed[1] if typed else _keys(root))
+    mend = (
+        f"did you mean `{close}`?"
+        if close
+        else ""
+        if takes
+        else "remove it, or check its spelling in the reference"
+    )
+    return "is not known here", "; ".join(filter(None, (mend, takes)))
 
 
 def _beyond(kind: str, context: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from headwater.contracts.auth import Auth, SessionAuth
 from headwater.contracts.codec import dumps
@@ -93,8 +94,9 @@ async def _source(connection: Any, keyring: Keyring, tenant: str, source: Source
     sealed = source.model_copy(update={"auth": auth})
     definition = sealed.model_dump(mode="json", by_alias=True, exclude={"streams"})
     await config.put_source(connection, tenant, source.name, definition)
+    known = await config.versions_of(connection, tenant, source.name)
     for stream in source.streams:
-        await _stream(connection, tenant, sealed, stream)
+        await _stream(connection, tenant, sealed, stream, known)
         applied.streams.append(f"{source.name}.{stream.name}")
     await config.delete_streams_except(
         connection, tenant, source.name, [stream.name for stream in source.streams]
@@ -102,10 +104,14 @@ async def _source(connection: Any, keyring: Keyring, tenant: str, source: Source
     applied.sources.append(source.name)
 
 
-async def _stream(connection: Any, tenant: str, source: Source, stream: Stream) -> None:
+async def _stream(
+    connection: Any, tenant: str, source: Source, stream: Stream, known: Mapping[str, UUID]
+) -> None:
+    """Write the stream, unless it is at this version already: a source may have thousands of which one is changed."""
     plain = pinned(tenant, source, stream).model_dump(mode="json", by_alias=True)
     version = derive_key_id("stream_version", tenant, source.name, stream.name, dumps(plain))
-    await config.put_stream(connection, tenant, source.name, stream.name, version, plain)
+    if known.get(stream.name) != version:
+        await config.put_stream(connection, tenant, source.name, stream.name, version, plain)
 
 
 async def _sealed_auth(connection: Any, keyring: Keyring, tenant: str, source: str, auth: Auth) -> Auth:

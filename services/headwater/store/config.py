@@ -149,6 +149,12 @@ async def put_stream(
     return _changed(await connection.execute(_Q["put_stream"], tenant, source, stream, version))
 
 
+async def versions_of(connection: Any, tenant: str, source: str) -> dict[str, UUID]:
+    """The version at which each stream of a source is, by name."""
+    rows = await connection.fetch(_Q["versions_of"], tenant, source)
+    return {row["name"]: row["version_id"] for row in rows}
+
+
 async def delete_streams_except(connection: Any, tenant: str, source: str, names: Sequence[str]) -> list[str]:
     """Remove the source's streams that are not among `names`; their versions stay for the runs pinned to them."""
     return [

@@ -21,7 +21,7 @@ from headwater.timer.fire import AHEAD_S, BATCH, Look, fire_ahead, nap_until, wa
 
 HERD = 200  # fewer are fired within AHEAD_S
 HANDS = 2
-MOST = 25_000  # of each hand: held in memory, and announced within a few seconds
+MOST = 40_000  # of each hand: held in memory, and announced within a few seconds
 LEAD_S = 4.0  # a change of a schedule waits so long at most, less than `lock_timeout`
 FIRST_S = 0.3  # what the first batch takes, on a machine that slept
 EACH_S = 0.0001  # what one more takes

@@ -65,6 +65,10 @@ INSERT INTO stream (tenant, source, name, version_id) VALUES ($1, $2, $3, $4)
 ON CONFLICT (tenant, source, name) DO UPDATE SET version_id = excluded.version_id, updated_at = clock_timestamp()
  WHERE stream.version_id IS DISTINCT FROM excluded.version_id
 
+-- name: versions_of
+-- The version at which each stream of a source is.
+SELECT name, version_id FROM stream WHERE tenant = $1 AND source = $2
+
 -- name: has_stream
 SELECT 1 FROM stream WHERE tenant = $1 AND source = $2 AND name = $3
 
