@@ -49,6 +49,11 @@ def keys_of_type(
     return next(((tag, types[tag]) for tag in reversed(tags) if isinstance(tag, str) and tag in types), None)
 
 
+def keys(root: type[BaseModel]) -> Sequence[str]:
+    """Every key that a document of this model may have, anywhere in it."""
+    return tuple(_places(root))
+
+
 def _here(path: Path) -> _Place:
     return tuple("[]" if isinstance(part, int) else part for part in path[:-1])
 

@@ -3,13 +3,12 @@
 import difflib
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
 
 from headwater.contracts.durations import seconds_of
-from headwater.contracts.problem_places import belongs, keys_of_type
+from headwater.contracts.problem_places import belongs, keys, keys_of_type
 from headwater.model.schedule_error import ScheduleError
 
 Path = tuple[str | int, ...]
@@ -127,7 +126,7 @@ def _unknown_key(item: Any, path: Path, root: type[BaseModel]) -> tuple[str, str
     if places is not None and (places.distance <= 1 or not takes):
         more = takes if places.distance == 0 else "look at the indentation"
         return "has no place here", f"it belongs {places.words}; {more or 'see the reference'}"
-    close = _closest(name, typed[1] if typed else _keys(root))
+    close = _closest(name, typed[1] if typed else keys(root))
     mend = (
         f"did you mean `{close}`?"
         if close
@@ -205,11 +204,3 @@ def _given(value: Any, path: Path) -> str:
 
 def _closest(text: str, known: Sequence[str]) -> str | None:
     return next(iter(difflib.get_close_matches(text, known, n=1, cutoff=0.75)), None)
-
-
-@cache
-def _keys(root: type[BaseModel]) -> tuple[str, ...]:
-    """Every key that a document of this model may have, anywhere in it."""
-    schema = root.model_json_schema()
-    parts = [schema, *schema.get("$defs", {}).values()]
-    return tuple(sorted({name for part in parts for name in part.get("properties", {})}))

@@ -94,9 +94,10 @@ class Firing:
             if due_s > 0:
                 at = asyncio.get_running_loop().time() + due_s
                 since = await starts.open_since(connection, next_at)
-                coming = await schedules.claim_ahead(connection, next_at, since)
-                if may_go and (ahead := await fire_ahead(connection, coming, since, AHEAD)):
-                    return replace(ahead, due_s=0.0, at=at)
+                if may_go:
+                    coming = await schedules.claim_ahead(connection, next_at, since)
+                    if ahead := await fire_ahead(connection, coming, since, AHEAD):
+                        return replace(ahead, due_s=0.0, at=at)
                 rows = await self._at_its_time(connection, at)
         if not rows:
             return Look(0, 0.0)
