@@ -177,7 +177,7 @@ async def wake_at(moment: float) -> None:
     """Wait until `moment` of the loop's clock, awake at the end."""
     clock = asyncio.get_running_loop().time
     await nap_until(moment - AWAKE_S)
-    while clock() < moment:  # noqa: ASYNC110
+    while clock() < moment:  # noqa: ASYNC110 - as above, without sleep
         await asyncio.sleep(0)
 
 
