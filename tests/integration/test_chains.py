@@ -126,11 +126,11 @@ async def test_all_of_waits_for_every_one_and_starts_once(life: Life):
     await _ends(life, "a", S, ago_s=3)
     await _ends(life, "a", S, ago_s=2)
     assert await life.of_schedule("c") == []
-    await _ends(life, "b", S)
+    await _ends(life, "b", S, ago_s=1)
 
     (run,) = await life.of_schedule("c")
     assert set(run["parameters"]["upstream"]) == {"a", "b"}
-    await _ends(life, "b", S, ago_s=1)
+    await _ends(life, "b", S)
     assert len(await life.of_schedule("c")) == 1  # a has not ended again since
 
 
