@@ -146,6 +146,29 @@ async def test_a_parent_that_is_refused_is_passed_over_where_that_is_wanted_and_
         assert {user for user, _ in await pairs(spine)} == {1, 3}
 
 
+async def test_a_replacement_waits_where_a_parent_was_refused_and_goes_through_where_it_is_gone(
+    database: str,
+) -> None:
+    async with FamilyApi(users=3) as api, open_spine(database) as spine:
+        parent = {"skip_on_status": [403, 404, 410]}
+        destination = {"table": "posts", "mode": "replace"}
+        await apply(spine, api, USERS, posts(parent=parent, destination=destination))
+        async with working(spine):
+            await run_once(spine)
+            before = every(api)
+            api.status = {"/users/2/posts": 403}
+            refused = await run_once(spine)
+            rows = await pairs(spine)
+            api.status = {"/users/2/posts": 404}
+            gone = await run_once(spine)
+
+        assert (refused["state"], refused["skipped"]) == ("partial", 1)
+        assert refused["warnings"] == ["parents_refused", "parents_skipped", "replacement_held_back"]
+        assert rows == before
+        assert (gone["state"], gone["warnings"]) == ("succeeded", ["parents_skipped"])
+        assert {user for user, _ in await pairs(spine)} == {1, 3}
+
+
 async def test_no_more_walks_than_wanted_are_under_way_at_once(database: str) -> None:
     met = asyncio.Barrier(2)
 

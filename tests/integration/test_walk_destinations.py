@@ -408,6 +408,39 @@ async def test_rows_of_a_page_that_is_passed_over_are_not_taken_for_deleted(data
         assert len(await spine.rows_of("things", "id")) == 6
 
 
+@pytest.mark.parametrize("is_forced", [False, True])
+async def test_a_replacement_waits_where_a_page_was_passed_over_and_no_cursor_goes_past_what_was_left_out(
+    database: str, is_forced: bool
+) -> None:
+    at = "2024-01-0{}T00:00:00Z"
+    shop = Shop([row(number, at=at.format(1)) for number in range(6)])
+    passing = "records: {{path: items}}\n        errors: {{status: {{'400': skip}}}}"
+    destination = "{table: things, mode: replace}"
+    options: dict[str, Any] = {}
+    if is_forced:
+        destination = "{table: things, mode: merge, key: id}\n        incremental: {field: at, param: since}"
+        options = {"mode": "full", "force": True}
+    async with TestServer(shop.app()) as server, open_spine(database) as spine:
+        manifest = MANIFEST.replace("records: {{path: items}}", passing)
+        await spine.apply(manifest.format(base=server.make_url("/"), destination=destination, max_pages=9))
+        async with working(spine):
+            await run(spine)
+            shop.rows = [row(number, at=at.format(2)) for number in range(6)]
+            shop.fails_at = 2
+            held = await run(spine, **options)
+            cursor = await spine.row("SELECT value #>> '{}' AS value FROM stream_cursor")
+            shop.fails_at = None
+            whole = await run(spine, **options)
+
+        assert (held["state"], held["received"]) == ("partial", 4)
+        assert held["warnings"] == ["pages_skipped", "replacement_held_back"]
+        assert (cursor and cursor["value"]) == (at.format(1) if is_forced else None)
+        assert (whole["state"], whole["warnings"]) == ("succeeded", [])
+        rows = await spine.rows_of("things", "id")
+        assert len(rows) == 6
+        assert {str(one["at"])[:10] for one in rows} == {"2024-01-02"}
+
+
 async def test_a_decimal_is_numeric_and_a_text_stays_text_whatever_their_values_look_like(
     database: str,
 ) -> None:

@@ -12,7 +12,8 @@ from headwater.model.run import RunState
 from headwater.persister.definitions import Definitions
 from headwater.persister.progress import end_of, move_cursor, move_parents
 from headwater.persister.slicing import move_past_slices
-from headwater.persister.tables import RunTables
+from headwater.persister.tables import REPLACEMENT_HELD_BACK, RunTables
+from headwater.plugins.walk.judge import WARNING_UNCHANGED
 from headwater.store import completion, ledger, runs
 from headwater.store.bell import Bell
 from headwater.store.database import Database
@@ -74,7 +75,11 @@ class RunCloser:
             )
             return
         closed = await self._tables.close(connection, run, saw_all=end.saw_all)
-        if definition.lineage:
+        is_dropped = REPLACEMENT_HELD_BACK in closed.warnings  # what it read is in no table
+        is_complete = is_complete and (not is_dropped or WARNING_UNCHANGED in run["warnings"])
+        if is_dropped:
+            moved: frozenset[str] = frozenset()
+        elif definition.lineage:
             moved = await move_parents(connection, definition, run)
         elif end.slices is not None:
             moved = await move_past_slices(connection, definition, run, end.slices)

@@ -25,9 +25,8 @@ logger = logging.getLogger("headwater.persister")
 REPLACEMENT_HELD_BACK = "replacement_held_back"
 LOOK_S = 5.0  # between two looks for what ended attempts left
 _AT_ONCE = 20
-_HOLDING = frozenset(
-    {WITHOUT_KEY, WARNING_REFUSED, WARNING_PAGES}
-)  # warnings which say that what did not come may be there
+_PASSED_OVER = frozenset({WARNING_REFUSED, WARNING_PAGES})  # what did not come may still be there
+_HOLDING = _PASSED_OVER | {WITHOUT_KEY}
 
 
 class RunTables:
@@ -50,7 +49,8 @@ class RunTables:
         """Bring the table to what the run found, in the transaction that ends it; nothing for most modes.
 
         A walk that was cut, that went on where another one was cut, or that had a window did not see everything: then
-        nothing is replaced and nothing deleted (`saw_all`). `run` is its row.
+        nothing is replaced and nothing deleted (`saw_all`); neither where pages or parents were passed over that are
+        not said to be gone. `run` is its row.
 
         Raises: Later, Unavailable, DestinationError.
         """
@@ -59,7 +59,7 @@ class RunTables:
         if table is None or not table.is_by_run:
             return Closed()
         if table.mode is Mode.REPLACE:
-            if not saw_all:
+            if not saw_all or _PASSED_OVER & {*run["warnings"]}:
                 return Closed(warnings=frozenset({REPLACEMENT_HELD_BACK}))
         elif not saw_all or _HOLDING & {*run["warnings"]}:
             return Closed(warnings=frozenset({HELD_BACK}))
