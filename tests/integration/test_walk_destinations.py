@@ -57,6 +57,7 @@ class Shop:
         self.fails_from: int | None = None
         self.fails_at: int | None = None
         self.waits_from: int | None = None
+        self.written: str | None = None  # the first page, to the letter
         self.is_asked, self.may_answer = asyncio.Event(), asyncio.Event()
 
     def app(self) -> web.Application:
@@ -71,6 +72,8 @@ class Shop:
             return web.Response(status=400, text="no")
         if offset == self.fails_at:
             return web.Response(status=400, text="not this one")
+        if self.written is not None:
+            return web.Response(text=self.written if offset == 0 else '{"items": []}')
         if self.waits_from is not None and offset >= self.waits_from:
             self.is_asked.set()
             await self.may_answer.wait()
@@ -474,6 +477,35 @@ async def test_a_decimal_is_numeric_and_a_text_stays_text_whatever_their_values_
             (Decimal("1.5"), "2024-05-01"),
             (Decimal(12345678901234567890), "2024-05-03"),
         ]
+
+
+@pytest.mark.parametrize("size", [1, 2 * 1024 * 1024])
+async def test_a_decimal_keeps_the_zeros_it_was_written_with(database: str, size: int) -> None:
+    shop = Shop([])
+    one = '{"id": 1, "price": 1.50, "text": "0.10", "more": {"vat": 19.0, "long": 0.123456789012345678}}'
+    two = '{"id": 2, "price": 20, "text": "7", "more": {"vat": 7.25, "note": "%s"}}' % ("x" * size)  # noqa: UP031 - braces stand in it
+    shop.written = f'{{"items": [{one}, {two}]}}'
+    fields = """
+        fields:
+          id: {{type: integer}}
+          price: {{type: decimal}}
+          text: {{type: decimal}}
+          more: more
+          all: {{path: "sum([price, more.vat])", type: decimal}}"""
+    manifest = MANIFEST.replace("records: {{path: items}}", "records: {{path: items}}" + fields)
+    async with TestServer(shop.app()) as server, open_spine(database) as spine:
+        destination = "{table: things, mode: merge, key: id}"
+        await spine.apply(manifest.format(base=server.make_url("/"), destination=destination, max_pages=9))
+        async with working(spine):
+            ended = await run(spine)
+        rows = await spine.rows_of("things", "id")
+
+    assert (ended["state"], ended["warnings"]) == ("succeeded", [])
+    assert [(str(row["price"]), str(row["text"]), str(row["all"])) for row in rows] == [
+        ("1.50", "0.10", "20.50"),
+        ("20", "7", "27.25"),
+    ]
+    assert rows[0]["more"] == {"vat": 19.0, "long": Decimal("0.123456789012345678")}
 
 
 async def test_a_stream_without_records_and_destination_makes_its_call_and_keeps_a_masked_sample(

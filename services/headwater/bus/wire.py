@@ -10,7 +10,7 @@ from headwater.contracts.base import Closed
 from headwater.contracts.codec import dumps, is_plain_json, loads, written
 from headwater.model.errors import ContractError, Reject
 
-NUMBERS_HEADER, PLAIN = "numbers", "plain"
+NUMBERS_HEADER, PLAIN, PADDED = "numbers", "plain", "padded"
 Typed = TypeVar("Typed", bound=Closed)
 
 
@@ -22,11 +22,13 @@ def to_message(
     exchange: str = "headwater",
     parts: Mapping[str, bytes] | None = None,
     is_plain: bool = False,
+    keeps_scale: bool = False,
 ) -> Message:
     """The message that carries `document`; its class names the routing key.
 
     `parts` are fields that are written as JSON already; they stand in place of the document's own. `is_plain`: they are
-    known to be plain (`is_plain_json`). The message says when all of it is, so that whoever reads it need not look.
+    known to be plain (`is_plain_json`). The message says when all of it is, so that whoever reads it need not look;
+    and with `keeps_scale` that zeros behind a point are to be kept.
     """
     kind: str = document.type  # type: ignore[attr-defined]  # every message class has it
     fields = document.model_dump(mode="python")
@@ -35,6 +37,8 @@ def to_message(
         dumps({name: fields[name] for name in fields.keys() - (parts or {}).keys()})
     ):
         headers[NUMBERS_HEADER] = PLAIN
+    elif keeps_scale:
+        headers[NUMBERS_HEADER] = PADDED
     fields |= {name: written(part) for name, part in (parts or {}).items()}
     return Message(kind, str(identifier), dumps(fields), headers, exchange=exchange)
 
@@ -42,8 +46,9 @@ def to_message(
 def from_message(kind: type[Typed], message: Message) -> Typed:
     """The document in `message`. Raises: Reject, with the place, when it is not one."""
     try:
-        is_plain = True if message.headers.get(NUMBERS_HEADER) == PLAIN else None
-        return kind.model_validate(loads(message.body, is_plain=is_plain))
+        numbers = message.headers.get(NUMBERS_HEADER)
+        is_plain = True if numbers == PLAIN else None
+        return kind.model_validate(loads(message.body, is_plain=is_plain, keeps_scale=numbers == PADDED))
     except ContractError as error:
         raise Reject(f"{message.type}: {error}") from error
     except ValidationError as error:

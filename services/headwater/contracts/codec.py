@@ -6,6 +6,7 @@ occurs is therefore read by the standard library into int and Decimal, and writt
 
 import json
 import math
+import re
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -22,6 +23,7 @@ _LONG_NUMBER = b"0" * 17
 _STRIDE = 4
 _LONG_IN_STRIDES = b"0" * (len(_LONG_NUMBER) // _STRIDE)
 _BOM = b"\xef\xbb\xbf"
+_PADDED = re.compile(rb"\.[0-9]*0[\s,}\]]")
 
 
 def _integer(text: str) -> int | Decimal:
@@ -36,26 +38,38 @@ def _decimal(text: str) -> float | Decimal:
     return number if len(digits) < len(_LONG_NUMBER) and math.isfinite(number) else Decimal(text)
 
 
-def loads(body: bytes, *, is_plain: bool | None = None) -> Any:
+def _padded(text: str) -> float | Decimal:
+    return Decimal(text) if text.endswith("0") and "." in text else _decimal(text)
+
+
+def loads(body: bytes, *, is_plain: bool | None = None, keeps_scale: bool = False) -> Any:
     """The JSON document in `body` (UTF-8, a BOM is passed over). Numbers that a float or 64 bits cannot hold come
     as Decimal; `is_plain` says that there are none, as `is_plain_json` has found (None: it is to be looked for).
+    With `keeps_scale` so do those that end in zeros behind the point (`1.50`), which takes longer.
 
     Raises: ContractError, with the place, when it is not JSON.
     """
     body = body.removeprefix(_BOM)
-    if is_plain_json(body) if is_plain is None else is_plain:
+    keeps_scale = keeps_scale and is_padded(body)
+    if not keeps_scale and (is_plain_json(body) if is_plain is None else is_plain):
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError:
             pass  # the slow way decides: it takes lone surrogates, and says where the fault is
     try:
-        return json.loads(body, parse_float=_decimal, parse_int=_integer, parse_constant=_refuse)
+        parse_float = _padded if keeps_scale else _decimal
+        return json.loads(body, parse_float=parse_float, parse_int=_integer, parse_constant=_refuse)
     except UnicodeDecodeError as error:
         raise ContractError(f"not JSON: byte {error.start + 1} is not UTF-8") from error
     except RecursionError as error:
         raise ContractError("not JSON: it is nested too deeply") from error
     except ValueError as error:
         raise ContractError(f"not JSON: {error}") from error
+
+
+def is_padded(body: bytes) -> bool:
+    """Whether a number in `body` may end in zeros behind the point."""
+    return _PADDED.search(body) is not None
 
 
 def is_plain_json(body: bytes) -> bool:

@@ -30,6 +30,7 @@ from headwater.model.errors import ConfigError, Later, Reject, SecretError, Sour
 from headwater.model.http import Response, origin_of
 from headwater.model.ids import derive_id, time_of
 from headwater.plugins.auth import ACCESS_TOKEN
+from headwater.plugins.mapping import keeps_scale
 from headwater.plugins.secret_text import Secrets
 from headwater.plugins.walk.page import Page
 from headwater.plugins.walk.token import is_slice, token_digest
@@ -311,7 +312,9 @@ class Pages:
             time_of(due.run_id), "batch.ready", due.run_id, due.attempt, due.walk, due.number
         )
         parts = {"records": body} if payload_id is None else {}
-        return to_message(batch, identity, due.tenant, parts=parts, is_plain=page.is_plain and bool(parts))
+        is_plain = page.is_plain and bool(parts)
+        scaled = keeps_scale(turn.definition.stream.fields)
+        return to_message(batch, identity, due.tenant, parts=parts, is_plain=is_plain, keeps_scale=scaled)
 
 
 def _beginning(due: PageDue, hand: Hand) -> Beginning:

@@ -8,6 +8,7 @@ from headwater.contracts.messages import BatchReady
 from headwater.contracts.source import StreamDefinition
 from headwater.model.errors import ContractError, Reject
 from headwater.persister.items import HAND_BYTES
+from headwater.plugins.mapping import keeps_scale
 from headwater.store import payloads
 from headwater.store.database import Database
 from headwater.store.ledger import PageKey
@@ -37,20 +38,20 @@ async def in_parts(database: Database, work: Sequence[Work]) -> list[Sequence[Wo
 async def records_of(database: Database, work: Iterable[Work]) -> dict[PageKey, list[Any]]:
     """The records of each page. A reference that leads nowhere is a page that settled, or a lost body."""
     found: dict[PageKey, list[Any]] = {}
-    for key, batch, _ in work:
+    for key, batch, definition in work:
         if batch.payload_id is None:
             found[key] = batch.records or []
             continue
         async with database.connection() as connection:
             body = await payloads.get(connection, batch.payload_id)
         if body is not None:
-            found[key] = _list_in(body)
+            found[key] = _list_in(body, keeps_scale(definition.stream.fields))
     return found
 
 
-def _list_in(body: bytes) -> list[Any]:
+def _list_in(body: bytes, is_scaled: bool) -> list[Any]:
     try:
-        found = loads(body)
+        found = loads(body, keeps_scale=is_scaled)
     except ContractError as error:
         raise Reject(f"the body of a page is no JSON: {error}") from error
     if not isinstance(found, list):

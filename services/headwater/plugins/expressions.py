@@ -40,9 +40,24 @@ class _Functions(functions.Functions):  # type: ignore[misc]  # the library has 
     def _func_to_string(self, value: Any) -> Any:
         return value if isinstance(value, str) else dumps(value).decode()
 
+    @functions.signature({"types": ["array-number"]})  # type: ignore[untyped-decorator]
+    def _func_sum(self, values: Any) -> Any:
+        return sum(_alike(values))
+
+    @functions.signature({"types": ["array-number"]})  # type: ignore[untyped-decorator]
+    def _func_avg(self, values: Any) -> Any:
+        return sum(_alike(values)) / len(values) if values else None
+
     @functions.signature({"types": []})  # type: ignore[untyped-decorator]
     def _func_type(self, value: Any) -> Any:
         return "number" if isinstance(value, Decimal) else super()._func_type(value)
+
+
+def _alike(values: Sequence[Any]) -> Sequence[Any]:
+    """Numbers that can be added: a float beside a Decimal becomes one, to the digits that it is written with."""
+    if Decimal not in map(type, values):
+        return values
+    return [Decimal(repr(value)) if isinstance(value, float) else value for value in values]
 
 
 def _with_decimal(names: Sequence[str]) -> list[str]:

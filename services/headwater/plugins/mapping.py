@@ -36,6 +36,11 @@ def kinds_of(fields: Sequence[RecordField]) -> Kinds:
     return tuple((rule.name, _KINDS[rule.type]) for rule in fields if rule.type in _KINDS and not rule.mask)
 
 
+def keeps_scale(fields: Sequence[RecordField]) -> bool:
+    """Whether zeros behind a point are to be kept: a decimal is the same number digit for digit."""
+    return any(rule.type == "decimal" for rule in fields)
+
+
 @dataclass(frozen=True, slots=True)
 class Mapped:
     """The rows of a page's records, and those that have none: their index among the records, and why."""

@@ -43,10 +43,12 @@ def document_of(
     secrets: tuple[Secret, ...] = (),
     records: Records = _PLAIN,
     columns: tuple[str, ...] = (),
+    *,
+    keeps_scale: bool = False,
 ) -> Document:
     """The document in the answer's body; its content is None for an answer that has none by its status.
 
-    `columns` are those of CSV that an earlier page of the walk had.
+    `columns` are those of CSV that an earlier page of the walk had; `keeps_scale`: see `loads`.
     What the Content-Type says is not believed: APIs label JSON as text/plain and UTF-8 as latin-1.
     Raises: SourceError `undecodable`, with a masked sample, when it is not in `records.format` (an empty body is
     in none but JSON lines and CSV). One that ends in the middle may be whole when it is asked for again: retryable.
@@ -54,7 +56,7 @@ def document_of(
     if response.status in NO_CONTENT:
         return Document(None)
     try:
-        return _read(response, records, columns)
+        return _read(response, records, columns, keeps_scale=keeps_scale)
     except ContractError as error:
         sample = sample_of(response.body, secrets)
         what = "empty" if not response.body.strip() else _no_document(error, records)
@@ -78,15 +80,15 @@ def _no_document(error: ContractError, records: Records) -> str:
     return f"not {name}" if is_plain else f"not {name} ({why})"
 
 
-def _read(response: Response, records: Records, columns: tuple[str, ...]) -> Document:
+def _read(response: Response, records: Records, columns: tuple[str, ...], *, keeps_scale: bool) -> Document:
     content_type = response.header("content-type") or ""
     match records.format:
         case "json":
             text = utf8(response.body, content_type)
             is_plain = is_plain_json(text)
-            return Document(loads(text, is_plain=is_plain), is_plain)
+            return Document(loads(text, is_plain=is_plain, keeps_scale=keeps_scale), is_plain)
         case "ndjson":
-            return Document(json_lines(utf8(response.body, content_type)))
+            return Document(json_lines(utf8(response.body, content_type), keeps_scale=keeps_scale))
         case "csv":
             text = utf8(response.body, content_type).removeprefix(codecs.BOM_UTF8)
             rows, found = csv_rows(text, records.delimiter, columns)

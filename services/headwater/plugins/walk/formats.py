@@ -40,8 +40,8 @@ class Unreadable:
         self.reason = reason
 
 
-def json_lines(body: bytes) -> list[Any]:
-    """The documents of newline-delimited JSON; a line that is none becomes Unreadable.
+def json_lines(body: bytes, *, keeps_scale: bool = False) -> list[Any]:
+    """The documents of newline-delimited JSON; a line that is none becomes Unreadable. `keeps_scale`: see `loads`.
 
     Raises: ContractError when no line at all is JSON, or each is a list; CutError when the last one has no end.
     """
@@ -53,7 +53,7 @@ def json_lines(body: bytes) -> list[Any]:
             continue
         last = None
         try:
-            found.append(loads(text))
+            found.append(loads(text, keeps_scale=keeps_scale))
         except ContractError as error:
             last = error
             found.append(Unreadable(str(error)[:120]))

@@ -9,6 +9,7 @@ from headwater.contracts.walking import Records
 from headwater.model.errors import SourceError
 from headwater.model.http import Response
 from headwater.plugins.expressions import compile_path
+from headwater.plugins.mapping import keeps_scale
 from headwater.plugins.secret_text import Secrets
 from headwater.plugins.walk.body import document_of
 from headwater.plugins.walk.hidden import WARNING_GRAPHQL, HiddenErrors
@@ -34,6 +35,7 @@ class Reader:
         )
         self._hidden_errors = HiddenErrors(stream)
         self._first_page = first_page
+        self._keeps_scale = keeps_scale(stream.fields)
 
     def read(self, response: Response, now: datetime, secrets: Secrets, told: Token) -> tuple[Any, Selected]:
         """The document and its records, for the page at `told`. Raises: SourceError.
@@ -56,7 +58,9 @@ class Reader:
         """The document and its records. A stream that asks for none may be answered with anything."""
         if not (self._has_records or self._needs_document):
             return None, NOTHING
-        found = document_of(response, tuple(secrets.values()), self._form, told.columns)
+        found = document_of(
+            response, tuple(secrets.values()), self._form, told.columns, keeps_scale=self._keeps_scale
+        )
         document = found.content
         fault = self._hidden_errors.check(document, secrets)
         if not self._has_records:
