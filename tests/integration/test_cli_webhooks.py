@@ -220,3 +220,9 @@ def test_a_forwarded_request_is_written_byte_for_byte_without_what_belongs_to_th
     ]  # fmt: skip
     with pytest.raises(ConfigError):
         target_of("http://h\u00e9/")
+
+
+def test_a_token_of_the_query_that_was_not_kept_is_not_forwarded_as_stars() -> None:
+    written = request_bytes(target_of("http://127.0.0.1:80/p"), "POST", "a=1&token=***&b=", [], b"", "id-1")
+
+    assert written.startswith(b"POST /p?a=1&b= HTTP/1.1\r\n")

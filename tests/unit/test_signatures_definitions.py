@@ -16,7 +16,7 @@ from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret
 from headwater.plugins.signatures.compile import compile_scheme
 from headwater.plugins.signatures.facts import certificate_url, delivery_id, event_type
-from headwater.plugins.signatures.keys import check_secrets, load_key
+from headwater.plugins.signatures.keys import check_secrets, load_keys
 from headwater.plugins.signatures.presets import preset, preset_names, preset_row
 from headwater.plugins.signatures.reasons import REASONS
 from headwater.plugins.signatures.request import SignedRequest
@@ -84,6 +84,18 @@ def test_a_header_alone_defines_hmac_sha256_over_the_body_in_hex():
         ({"signature": {"header": "X"}, "kind": "ed25519", "hash": "md5"}, ("hash", "md5")),
         ({"signature": {"header": "X"}, "body_hash": {"query_param": "h"}}, ("body_hash", "{url}")),
         ({"signature": {"header": "X"}, "delivery_id": "cookie:id"}, ("delivery_id", "header:NAME")),
+        ({"signature": {"header": "X", "query_param": "q"}}, ("signature.query_param", "one of them")),
+        ({"signature": {"query_param": "q", "multi": ","}}, ("signature.multi", "one signature")),
+        (
+            {"signature": {"query_param": "q", "format": "kv", "sig_key": "v"}},
+            ("signature.query_param", "plain or jwt"),
+        ),
+        ({"signature": {"query_param": "q"}, "signed": "{url}{body}"}, ("signed", "{url_no_query}")),
+        ({"signature": {"header": "X", "aud": "a"}}, ("signature.aud", "jwt-")),
+        (
+            {"signature": {"header": "X"}, "kind": "token", "key": {"encoding": "jwk"}},
+            ("key.encoding", "utf8"),
+        ),
     ],
 )
 def test_a_definition_that_cannot_hold_is_refused_with_place_and_mend(definition, said):
@@ -503,6 +515,6 @@ def test_a_key_in_pem_may_stand_on_one_line_as_environment_files_hold_it() -> No
     )
 
     for text in (pem, pem.replace("\n", "\\n"), pem.replace("\n", "\r\n")):
-        key = load_key(scheme, Secret.of(text))
+        (key,) = load_keys(scheme, Secret.of(text))
         assert isinstance(key, Ed25519PublicKey)
         assert key.public_bytes_raw() == private.public_key().public_bytes_raw()

@@ -64,7 +64,9 @@ def request_bytes(
     target: Target, method: str, query: str, headers: Sequence[Sequence[str]], body: bytes, delivery: str
 ) -> bytes:
     """The request. The target's query wins over the sender's; what belongs to the connection is set anew."""
-    query = target.query or query
+    query = target.query or "&".join(
+        field for field in query.split("&") if field.partition("=")[2] != _HIDDEN
+    )
     place = target.path + (f"?{query}" if query else "")
     lines = [f"{method} {place} HTTP/1.1", f"Host: {target.authority}"]
     for name, value in headers:

@@ -41,7 +41,12 @@ Place = Annotated[str, Field(max_length=256), AfterValidator(_place)]
 class KeyDefinition(Closed):
     """How the text of a secret becomes a key. `strip_prefix` is taken off where it stands."""
 
-    encoding: Literal["utf8", "base64", "hex", "pem"] = "utf8"
+    encoding: Literal["utf8", "base64", "hex", "pem", "jwk"] = Field(
+        default="utf8",
+        description=(
+            "`jwk`: a JSON Web Key or a set of them. Schemes of public keys read these, and PEM, whatever stands here."
+        ),
+    )
     type: Note | None = Field(
         default=None, description="A note on the key's form; `kind` decides how it is read."
     )
@@ -59,6 +64,10 @@ class SignatureDefinition(Closed):
     """Where the signature is and how it is written."""
 
     header: HeaderName | None = None
+    query_param: Mark | None = Field(
+        default=None,
+        description="The query parameter that holds it, instead of a header. A token's value is not kept.",
+    )
     format: Literal["plain", "kv", "body", "jwt"] = "plain"
     encoding: Encoding = "hex"
     prefix: Annotated[str, StringConstraints(max_length=64)] = ""
@@ -75,6 +84,9 @@ class SignatureDefinition(Closed):
         default=None, description="The claim of a JWT that holds the hash of the body."
     )
     iss: Mark | None = None
+    aud: Annotated[str, StringConstraints(min_length=1, max_length=512)] | None = Field(
+        default=None, description="The audience that a JWT must be for."
+    )
 
 
 class TimestampDefinition(Closed):
@@ -113,6 +125,7 @@ class SchemeDefinition(Closed):
         "jwt-hs256",
         "jwt-rs256",
         "jwt-es256",
+        "jwt-eddsa",
     ] = "hmac"
     hash: (
         Annotated[

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
+import orjson
 from pydantic import Field, model_validator
 
 from headwater.contracts.base import Closed
@@ -19,7 +20,7 @@ from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
 from headwater.model.errors import ConfigError, SecretError
 from headwater.model.secret import Secret
 from headwater.plugins.secret_text import names_in
-from headwater.plugins.signatures.keys import load_key
+from headwater.plugins.signatures.keys import load_keys
 from headwater.plugins.signatures.scheme import Scheme
 from headwater.plugins.webhooks.schemes import handshake_of, learns, needs_secret, scheme_of, windows
 from headwater.store import config, endpoints
@@ -62,7 +63,7 @@ class Rotation(Closed):
     """
 
     secret: (
-        Annotated[str, Field(min_length=1, max_length=16_384, json_schema_extra={"x-secret": True})] | None
+        Annotated[str, Field(min_length=1, max_length=65_536, json_schema_extra={"x-secret": True})] | None
     ) = None
     overlap_s: Annotated[int, Field(ge=0, le=366 * _DAY_S)] | None = _DAY_S
     not_before: Instant | None = None
@@ -158,6 +159,8 @@ def _made(scheme: Scheme) -> str:
             "/secret", f"is missing: scheme {scheme.name} takes a key that its provider publishes"
         )
     raw = os.urandom(32)
+    if definition.key.encoding == "jwk":
+        return orjson.dumps({"kty": "oct", "k": base64.urlsafe_b64encode(raw).decode().rstrip("=")}).decode()
     if definition.key.encoding == "hex":
         text = raw.hex()
     elif definition.key.encoding == "base64":
@@ -171,7 +174,7 @@ def _check(scheme: Scheme, text: str) -> None:
     if names_in(text):
         return
     try:
-        load_key(scheme, Secret.of(text))
+        load_keys(scheme, Secret.of(text))
     except (ConfigError, SecretError) as error:
         raise invalid_at("/secret", str(error)) from error
 

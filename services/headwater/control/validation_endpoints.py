@@ -12,7 +12,7 @@ from headwater.control.validation_sources import twice, unknown_fields, wrong_ex
 from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret
 from headwater.plugins.secret_text import names_in
-from headwater.plugins.signatures.keys import load_key
+from headwater.plugins.signatures.keys import load_keys
 from headwater.plugins.signatures.scheme import Scheme
 from headwater.plugins.webhooks.effects import compile_effects
 from headwater.plugins.webhooks.schemes import handshake_of, needs_secret, scheme_of
@@ -91,7 +91,7 @@ def _secrets(path: Path, endpoint: Endpoint, scheme: Scheme, *, is_needed: bool)
         if names_in(text):
             continue  # it is judged when it is opened
         try:
-            load_key(scheme, Secret.of(text), index + 1)
+            load_keys(scheme, Secret.of(text), index + 1)
         except ConfigError as error:
             yield Finding(place, *split_sentence(str(error)))
 

@@ -17,6 +17,7 @@ from headwater.plugins.secret_text import names_in
 from headwater.plugins.signatures.handshake import Handshake
 from headwater.plugins.signatures.keys import check_secrets
 from headwater.plugins.signatures.scheme import Scheme
+from headwater.plugins.signatures.shield import Shield, shield_of
 from headwater.plugins.webhooks.facts import Facts, compile_facts
 from headwater.plugins.webhooks.schemes import handshake_of, learns, scheme_of, windows
 from headwater.receiver.bucket import Bucket
@@ -26,8 +27,6 @@ from headwater.store.endpoints import handshake_secret_name
 
 DEFAULT_TOLERANCE_S = 300.0
 _ID = "{delivery_id}"
-# What authorises a sender; of schemes with a token its own header as well, since that is the secret itself.
-SHIELDED_HEADERS = frozenset({b"authorization", b"proxy-authorization", b"cookie"})
 _SERVERS_OWN = frozenset({"connection", "content-length", "date", "server", "transfer-encoding"})
 
 
@@ -62,7 +61,7 @@ class Address:
 
     `is_awaiting`: its provider is to hand a secret over. `by_certificate`: requests name their signing certificate,
     and the operator has pinned none. `answer_head` is the beginning of the answer to an accepted delivery on the short
-    way, None where deliveries cannot go that way. The values of `shielded` headers (lower case) are not kept.
+    way, None where deliveries cannot go that way. What `shield` covers is not kept.
     """
 
     tenant: str
@@ -81,7 +80,7 @@ class Address:
     by_certificate: bool
     answer_head: bytes | None
     delivery_ids: KeyIds
-    shielded: frozenset[bytes]
+    shield: Shield
 
     @property
     def name(self) -> str:
@@ -120,7 +119,13 @@ def address_of(
     if not (is_awaiting or by_certificate):
         check_secrets(scheme, [each.secret for each in named])
     success = _success(endpoint)
-    may_be_prompt = "POST" in endpoint.methods and not by_certificate and endpoint.order_by is None
+    shield = shield_of(scheme)
+    may_be_prompt = (
+        "POST" in endpoint.methods
+        and not by_certificate
+        and endpoint.order_by is None
+        and shield.parameter is None
+    )
     return Address(
         tenant=tenant,
         endpoint=endpoint,
@@ -138,8 +143,7 @@ def address_of(
         by_certificate=by_certificate,
         answer_head=success.head() if may_be_prompt else None,
         delivery_ids=KeyIds("delivery", tenant, endpoint.name),
-        shielded=SHIELDED_HEADERS
-        | (frozenset(scheme.signature.headers) if scheme.kind == "token" else set()),
+        shield=shield,
     )
 
 

@@ -11,6 +11,7 @@ from headwater.contracts import webhook
 from headwater.contracts.webhook import Receipt
 from headwater.model.ids import derive_id, derive_key_id, moment_id, to_millisecond
 from headwater.plugins.signatures.request import SignedRequest
+from headwater.plugins.signatures.shield import STARS
 from headwater.plugins.signatures.verify import Verdict
 from headwater.plugins.webhooks.facts import Known
 from headwater.receiver.address import Address
@@ -49,7 +50,7 @@ def receipt_of(
         method=request.method,
         url=request.url[:_URL_CHARACTERS].encode("utf-8", "replace").decode("utf-8").replace("\0", "?"),
         remote=remote,
-        headers=_headers(request, address.shielded),
+        headers=_headers(request, address.shield.headers),
         body=request.body,
         verification=_verification(address, verdict, secret_index),
         type=known.type,
@@ -61,7 +62,7 @@ def receipt_of(
 def _headers(request: SignedRequest, shielded: AbstractSet[bytes]) -> list[list[str]]:
     """Names and values in wire order. What authorises a caller is kept as stars."""
     return [
-        [name.decode("latin-1"), "***" if name.lower() in shielded else value.decode("latin-1")]
+        [name.decode("latin-1"), STARS if name.lower() in shielded else value.decode("latin-1")]
         for name, value in request.headers
     ]
 
@@ -98,7 +99,7 @@ def prompt_message(
         receipt_id if key is None else address.delivery_ids.text(key),
         now,
         (request.method, url if len(url) <= _URL_CHARACTERS else url[:_URL_CHARACTERS], remote),
-        _plain_headers(request, address.shielded),
+        _plain_headers(request, address.shield.headers),
         _verification(address, verdict, secret_index),
         (key, address.endpoint.dedupe.window_s, known.type),
     )

@@ -231,6 +231,7 @@ class Intake:
     ) -> tuple[web.Response, str]:
         address, keys, verdict = verified.address, verified.keys, verified.verdict
         place = verdict.secret_index or 0
+        signed = address.shield.without_parameter(signed)
         known = address.facts.read(signed)
         receipt = receipt_of(
             address,

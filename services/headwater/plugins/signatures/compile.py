@@ -18,7 +18,8 @@ from headwater.plugins.signatures.template import Template, compile_template
 
 _SEPARATORS = (",", " ", ";", "|")
 _NO_TEXT = Template((), frozenset())
-_UNSIGNED_KINDS = ("token", "jwt-hs256", "jwt-rs256", "jwt-es256")  # they sign no template
+_UNSIGNED_KINDS = ("token", "jwt-hs256", "jwt-rs256", "jwt-es256", "jwt-eddsa")  # they sign no template
+_URL_FIELDS = ("url", "query", "twilio")  # what holds the query
 
 
 def compile_scheme(definition: Mapping[str, Any]) -> Scheme:
@@ -42,7 +43,8 @@ def _sentence(fault: Mapping[str, Any]) -> str:
 def compile_definition(definition: SchemeDefinition) -> Scheme:
     """The scheme of a definition that was read already. Raises ConfigError."""
     template = _template(definition)
-    form = _signature_form(definition)
+    _check_key(definition)
+    form = _signature_form(definition, template)
     time = _time_form(definition, template)
     advice = definition.timestamp.recommended_tolerance_s if definition.timestamp else None
     return Scheme(
@@ -83,6 +85,13 @@ def _template(definition: SchemeDefinition) -> Template:
     return template
 
 
+def _check_key(definition: SchemeDefinition) -> None:
+    if definition.key.encoding == "jwk" and definition.kind in ("hash", "token"):
+        raise ConfigError(f"key.encoding: kind {definition.kind} takes a text, not a JSON Web Key; give utf8")
+    if definition.signature.aud is not None and not definition.kind.startswith("jwt-"):
+        raise ConfigError("signature.aud: goes with kinds jwt-… only; remove it")
+
+
 def _hash(definition: SchemeDefinition, template: Template) -> str:
     name = definition.hash or "sha256"
     if name == HASH_BY_VERSION and not template.uses("sns"):
@@ -94,15 +103,18 @@ def _hash(definition: SchemeDefinition, template: Template) -> str:
     return name
 
 
-def _signature_form(definition: SchemeDefinition) -> SignatureForm:
+def _signature_form(definition: SchemeDefinition, template: Template) -> SignatureForm:
     form = definition.signature
     _check_form(definition.kind, form)
+    if form.query_param is not None:
+        _check_parameter(form, template)
     header = (form.header or "").lower()
     names = (header, *(name.lower() for name in form.alt_headers)) if header else ()
     numbered = re.sub(r"[0-9]+\Z", "", header) if form.multi == "numbered-header" else None
     return SignatureForm(
         format=form.format,
         headers=tuple(name.encode("ascii") for name in names),
+        parameter=None if form.query_param is None else form.query_param.encode("utf-8"),
         numbered=numbered.encode("ascii") if numbered else None,
         repeatable=form.multi == "repeat-header",
         multi=form.multi.encode("ascii") if form.multi in _SEPARATORS else None,
@@ -121,8 +133,8 @@ def _signature_form(definition: SchemeDefinition) -> SignatureForm:
 def _check_form(kind: str, form: SignatureDefinition) -> None:
     faults = (
         (
-            form.format != "body" and not form.header,
-            "signature.header: is missing; name the signature's header",
+            form.format != "body" and not form.header and not form.query_param,
+            "signature.header: is missing; name the signature's header, or its `query_param`",
         ),
         (form.format == "body" and not form.field, "signature.field: is missing; name the body's field"),
         (form.format == "kv" and not form.sig_key, "signature.sig_key: is missing; name the signature's key"),
@@ -153,6 +165,24 @@ def _check_form(kind: str, form: SignatureDefinition) -> None:
         (
             form.encoding == "utf8" and kind != "token",
             "signature.encoding: utf8 goes with kind token only; give hex, base64 or base64url",
+        ),
+    )
+    for wrong, message in faults:
+        if wrong:
+            raise ConfigError(message)
+
+
+def _check_parameter(form: SignatureDefinition, template: Template) -> None:
+    faults = (
+        (form.header is not None, "signature.query_param: stands instead of a header; give one of them"),
+        (
+            form.format not in ("plain", "jwt"),
+            f"signature.query_param: does not go with format {form.format}; give plain or jwt",
+        ),
+        (form.multi is not None, "signature.multi: a query parameter holds one signature; remove it"),
+        (
+            template.uses(*_URL_FIELDS),
+            "signed: the query holds the signature, which cannot sign itself; use {url_no_query} or {path}",
         ),
     )
     for wrong, message in faults:
@@ -205,7 +235,7 @@ def _body_hash(definition: SchemeDefinition, template: Template) -> BodyHash | N
     form = definition.body_hash
     if form is None:
         return None
-    if not template.uses("url", "query", "twilio"):
+    if not template.uses(*_URL_FIELDS):
         raise ConfigError(
             "body_hash: its parameter is in the URL, so the URL must be signed; add {url} to `signed`"
         )

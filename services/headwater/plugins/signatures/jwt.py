@@ -18,7 +18,12 @@ from headwater.plugins.signatures.reasons import Refused
 
 Claims = Mapping[str, Any]
 
-_ALGORITHMS: Final[Mapping[str, str]] = {"jwt-hs256": "HS256", "jwt-rs256": "RS256", "jwt-es256": "ES256"}
+_ALGORITHMS: Final[Mapping[str, str]] = {
+    "jwt-hs256": "HS256",
+    "jwt-rs256": "RS256",
+    "jwt-es256": "ES256",
+    "jwt-eddsa": "EdDSA",  # RFC 8037 §3.1
+}
 
 
 def _is_signed(kind: str, key: Key, signature: bytes, message: bytes) -> bool:

@@ -36,22 +36,27 @@ def _decoded(text: bytes, form: KeyDefinition) -> bytes:
 
 _PUBLIC: Final[Mapping[str, str]] = {
     "ed25519": "an Ed25519 public key",
+    "jwt-eddsa": "an Ed25519 public key",
     "ecdsa-p256": "a P-256 public key",
     "jwt-es256": "a P-256 public key",
     "rsa-pkcs1v15": "an RSA public key or certificate of at least 1024 bits",
     "jwt-rs256": "an RSA public key or certificate of at least 1024 bits",
 }
-_ENCODED: Final = {"utf8": "text", "hex": "hex", "base64": "base64", "pem": "PEM"}
+_ENCODED: Final = {"utf8": "text", "hex": "hex", "base64": "base64", "pem": "PEM", "jwk": "a JSON Web Key"}
+_JSON = re.compile(rb"\s*\{")
 _BLANK = re.compile(rb"\s*")
 
 
-def load_key(scheme: Scheme, secret: Secret, number: int = 1) -> Key:
-    """The key of one secret. Raises ConfigError for an empty or unusable one, by its `number`."""
+def load_keys(scheme: Scheme, secret: Secret, number: int = 1) -> tuple[Key, ...]:
+    """The keys of one secret: one, or those of a set. Raises ConfigError for an unusable one, by its `number`."""
     text = secret.reveal()
     place = f"secret {number} of scheme {scheme.name}"
     if _BLANK.fullmatch(text):
         raise ConfigError(f"{place} is empty; give the secret that the provider shows for this webhook")
     form = scheme.definition.key
+    kind = _PUBLIC.get(scheme.kind)
+    if form.encoding == "jwk" or (kind is not None and _JSON.match(text)):
+        return _from_jwk(scheme, text, place)
     try:
         raw = _decoded(text, form)
     except ValueError:
@@ -62,17 +67,25 @@ def load_key(scheme: Scheme, secret: Secret, number: int = 1) -> Key:
         raise ConfigError(f"{place} is empty behind its prefix; give the whole secret")
     if _is_basic(scheme) and b":" not in raw:
         raise ConfigError(f"{place} must be user:password")
-    kind = _PUBLIC.get(scheme.kind)
     if kind is None:
-        return raw
+        return (raw,)
     from headwater.plugins.signatures import public_keys  # noqa: PLC0415 - heavy: where such a key is
 
     if raw.startswith(b"-----BEGIN "):
         raw = raw.replace(rb"\n", b"\n")  # as environment files hold lines; PEM itself has no such character
     try:
-        return public_keys.load(scheme.kind, raw)
+        return (public_keys.load(scheme.kind, raw),)
     except ValueError:
         raise ConfigError(f"{place} is not {kind}; give the public key that the provider publishes") from None
+
+
+def _from_jwk(scheme: Scheme, text: bytes, place: str) -> tuple[Key, ...]:
+    from headwater.plugins.signatures import jwk  # noqa: PLC0415 - read where such a key is
+
+    try:
+        return jwk.read(scheme.kind, text)
+    except jwk.UnusableError as error:
+        raise ConfigError(f"{place} {error}") from None
 
 
 def _is_basic(scheme: Scheme) -> bool:
@@ -84,4 +97,4 @@ def check_secrets(scheme: Scheme, secrets: Sequence[Secret]) -> None:
     if not secrets:
         raise ConfigError(f"scheme {scheme.name} needs a secret; give at least one under `secrets`")
     for number, secret in enumerate(secrets, 1):
-        load_key(scheme, secret, number)
+        load_keys(scheme, secret, number)

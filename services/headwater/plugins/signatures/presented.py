@@ -1,16 +1,24 @@
 """The signatures a request presents, read from where the scheme says and decoded strictly."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from headwater.plugins.signatures import documents
 from headwater.plugins.signatures.reasons import Refused
-from headwater.plugins.signatures.request import SignedRequest, header_values, single_header
+from headwater.plugins.signatures.request import (
+    SignedRequest,
+    header_values,
+    single_header,
+    single_parameter,
+)
 from headwater.plugins.signatures.scheme import SignatureForm
 
 MAX_SIGNATURES = 20  # rotation shows two or three; each costs a public-key operation
 MAX_NUMBERED = 100  # DocuSign numbers its keys 1 to 100
 MAX_TEXT = 16_384  # bytes of one signature's text
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 @dataclass(slots=True)  # not frozen, which would double the time that making one takes
@@ -26,13 +34,20 @@ def presented(form: SignatureForm, request: SignedRequest) -> Presented:
     if form.is_single:
         text = without_prefix(form, single_header(request, form.headers[0]))
         return Presented(_decoded(form, [text]))
-    values = _values(form, request)
+    values = _values(form, request) if form.parameter is None else _spelled(form.parameter, request)
     if form.format == "kv":
         return _key_values(form, values[0])
     texts = [text for value in values for text in _split(form, value)]
     if not texts:
         raise Refused("malformed")
     return Presented(_decoded(form, texts))
+
+
+def presented_text(form: SignatureForm, request: SignedRequest) -> bytes:
+    """The one text of a form that has one, a token's, without its prefix. Raises Refused."""
+    if form.parameter is None:
+        return without_prefix(form, single_header(request, form.headers[0]))
+    return without_prefix(form, _spelled(form.parameter, request)[-1])
 
 
 def presented_in(form: SignatureForm, document: Any) -> Presented:
@@ -57,6 +72,15 @@ def _values(form: SignatureForm, request: SignedRequest) -> list[bytes]:
     if not found:
         raise Refused("header_missing", form.headers[0].decode("ascii"))
     return found
+
+
+def _spelled(name: bytes, request: SignedRequest) -> list[bytes]:
+    """What a query parameter may say: many senders write a plus as it is, where forms write a blank so."""
+    text = single_parameter(request, name)
+    if _BAD_ESCAPE.search(text):
+        raise Refused("encoding")
+    plain = unquote_to_bytes(text)
+    return [plain] if "+" not in text else [unquote_to_bytes(text.replace("+", " ")), plain]
 
 
 def _numbered(beginning: bytes, request: SignedRequest) -> list[bytes]:

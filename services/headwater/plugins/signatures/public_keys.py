@@ -3,14 +3,19 @@
 A module of its own because it brings a library of seven megabytes: it is imported for the first scheme that needs it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDSA,
+    SECP256R1,
+    EllipticCurvePublicKey,
+    EllipticCurvePublicNumbers,
+)
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA384, SHA512, HashAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
@@ -53,6 +58,17 @@ def load(kind: str, raw: bytes) -> PublicKey:
         raise ValueError("not a key of that kind") from error
 
 
+def load_numbers(kind: str, numbers: Sequence[bytes]) -> PublicKey:
+    """The key of a scheme of this kind, from its numbers: an Ed25519 point, x and y of P-256, or n and e of RSA.
+
+    Raises: ValueError when they are none of that kind.
+    """
+    try:
+        return _FROM_NUMBERS[kind](*numbers)
+    except (TypeError, UnsupportedAlgorithm, OverflowError) as error:
+        raise ValueError("not a key of that kind") from error
+
+
 def is_made_with(kind: str, key: object, signature: bytes, message: bytes, hash_name: str) -> bool:
     """Whether `signature` over `message` was made with the other half of `key`. Raises: TypeError for another key."""
     try:
@@ -80,6 +96,19 @@ def _ed25519(raw: bytes) -> Ed25519PublicKey:
     return found
 
 
+def _ed25519_point(x: bytes) -> Ed25519PublicKey:
+    if len(x) != ED25519_BYTES:
+        raise ValueError("not a point of Ed25519")
+    return _ed25519(x)
+
+
+def _p256_point(x: bytes, y: bytes) -> EllipticCurvePublicKey:
+    if len(x) != _COORDINATE or len(y) != _COORDINATE:  # RFC 7518 §6.2.1.2: the full size
+        raise ValueError("not a point of P-256")
+    numbers = EllipticCurvePublicNumbers(int.from_bytes(x, "big"), int.from_bytes(y, "big"), SECP256R1())
+    return numbers.public_key()
+
+
 def _p256(raw: bytes) -> EllipticCurvePublicKey:
     found = _any_key(raw)
     if not isinstance(found, EllipticCurvePublicKey) or not isinstance(found.curve, SECP256R1):
@@ -87,8 +116,15 @@ def _p256(raw: bytes) -> EllipticCurvePublicKey:
     return found
 
 
+def _rsa_numbers(n: bytes, e: bytes) -> RSAPublicKey:
+    return _long_enough(RSAPublicNumbers(int.from_bytes(e, "big"), int.from_bytes(n, "big")).public_key())
+
+
 def _rsa(raw: bytes) -> RSAPublicKey:
-    found = _any_key(raw)
+    return _long_enough(_any_key(raw))
+
+
+def _long_enough(found: object) -> RSAPublicKey:
     if not isinstance(found, RSAPublicKey) or found.key_size < RSA_BITS:
         raise ValueError("not RSA, or too short")
     return found
@@ -127,6 +163,15 @@ _LOADERS: Final[Mapping[str, Callable[[bytes], PublicKey]]] = {
     "jwt-es256": _p256,
     "rsa-pkcs1v15": _rsa,
     "jwt-rs256": _rsa,
+    "jwt-eddsa": _ed25519,
+}
+_FROM_NUMBERS: Final[Mapping[str, Callable[..., PublicKey]]] = {
+    "ed25519": _ed25519_point,
+    "jwt-eddsa": _ed25519_point,
+    "ecdsa-p256": _p256_point,
+    "jwt-es256": _p256_point,
+    "rsa-pkcs1v15": _rsa_numbers,
+    "jwt-rs256": _rsa_numbers,
 }
 _CHECKS: Final[Mapping[str, Callable[[object, bytes, bytes, str], None]]] = {
     "ed25519": _check_ed25519,
@@ -134,4 +179,5 @@ _CHECKS: Final[Mapping[str, Callable[[object, bytes, bytes, str], None]]] = {
     "jwt-es256": _check_es256,
     "rsa-pkcs1v15": _check_rsa,
     "jwt-rs256": _check_rsa,
+    "jwt-eddsa": _check_ed25519,
 }

@@ -7,6 +7,8 @@ REASONS: Final = {
     "no_secret": "The endpoint has no usable secret.",
     "header_missing": "A header of the scheme is missing.",
     "header_duplicated": "A header of the scheme came more than once.",
+    "parameter_missing": "The query parameter of the scheme is missing.",
+    "parameter_duplicated": "The query parameter of the scheme came more than once.",
     "malformed": "The signature is not written in the scheme's form.",
     "encoding": "The signature is not in the scheme's encoding.",
     "timestamp_missing": "The scheme's time is missing.",
@@ -19,6 +21,7 @@ REASONS: Final = {
     "context_missing": "The scheme signs a value that the endpoint is not configured with.",
     "topic_mismatch": "The signature is right, but for another topic than the configured one.",
     "issuer_mismatch": "The token is right, but from another issuer.",
+    "audience_mismatch": "The token is right, but for another audience.",
     "mismatch": "The signature does not belong to this request under any active secret.",
     "fault": "Verification failed in itself; the request counts as not valid.",
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes
 
 from headwater.plugins.signatures.reasons import Refused
 
@@ -47,3 +48,23 @@ def single_header(request: SignedRequest, name: bytes) -> bytes:
     if value is None:
         raise Refused("header_missing", name.decode("ascii"))
     return value
+
+
+def query_of(url: str) -> tuple[str, str]:
+    """The URL up to its question mark, and the query as it was written."""
+    before, _, query = url.partition("?")
+    return before, query
+
+
+def parameter_name(field: str) -> bytes:
+    """The name of one field of a query, decoded."""
+    return unquote_to_bytes(field.partition("=")[0].replace("+", " "))
+
+
+def single_parameter(request: SignedRequest, name: bytes) -> str:
+    """The value of a query parameter that must be there exactly once, as it was written."""
+    found = [field for field in query_of(request.url)[1].split("&") if parameter_name(field) == name]
+    if len(found) != 1:
+        reason = "parameter_duplicated" if found else "parameter_missing"
+        raise Refused(reason, name.decode("utf-8"))
+    return found[0].partition("=")[2]

@@ -21,10 +21,11 @@ class Place:
 
 @dataclass(frozen=True)  # without slots, which a cached property needs not to be there
 class SignatureForm:
-    """Where signatures are (`headers` in lower case, tried in order) and how one is read."""
+    """Where signatures are (`headers` in lower case, in this order, or the query's `parameter`) and how one is read."""
 
     format: str
     headers: tuple[bytes, ...]
+    parameter: bytes | None
     numbered: bytes | None  # the beginning of numbered headers
     repeatable: bool
     multi: bytes | None  # what separates several signatures in one value

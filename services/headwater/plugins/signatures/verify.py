@@ -19,12 +19,12 @@ from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret
 from headwater.plugins.signatures import canonical, documents
 from headwater.plugins.signatures.jwt import Claims, claim_time, open_token
-from headwater.plugins.signatures.keys import Key, load_key
+from headwater.plugins.signatures.keys import Key, load_keys
 from headwater.plugins.signatures.material import Material
-from headwater.plugins.signatures.presented import Presented, presented, presented_in, without_prefix
+from headwater.plugins.signatures.presented import Presented, presented, presented_in, presented_text
 from headwater.plugins.signatures.proofs import PROOFS, Keys, digest_matches, token_matches
 from headwater.plugins.signatures.reasons import Refused
-from headwater.plugins.signatures.request import SignedRequest, optional_header, single_header
+from headwater.plugins.signatures.request import SignedRequest, optional_header
 from headwater.plugins.signatures.scheme import BodyHash, Place, Scheme
 from headwater.plugins.signatures.timestamps import outside_window, read_timestamp
 
@@ -69,10 +69,10 @@ class Verifier:
 
 def bind(scheme: Scheme, secrets: Sequence[Secret]) -> Verifier:
     """The scheme with its keys. Unusable secrets are passed over; `check_secrets` refuses them."""
-    keys = []
+    keys: list[tuple[int, Key]] = []
     for index, secret in enumerate(secrets):
         try:
-            keys.append((index, load_key(scheme, secret)))
+            keys += [(index, key) for key in load_keys(scheme, secret)]
         except ConfigError:
             continue
     return Verifier(scheme, tuple(keys))
@@ -252,18 +252,23 @@ def _check_topic(document: Any, context: Mapping[str, str]) -> None:
 
 def _by_jwt(scheme: Scheme, keys: Keys, request: SignedRequest) -> _Match:
     form = scheme.signature
-    index, claims = open_token(
-        scheme.kind, keys, without_prefix(form, single_header(request, form.headers[0]))
-    )
+    index, claims = open_token(scheme.kind, keys, presented_text(form, request))
     wanted = scheme.definition.signature
     if wanted.iss is not None and claims.get("iss") != wanted.iss:
         raise Refused("issuer_mismatch")
+    if wanted.aud is not None and not _is_for(wanted.aud, claims.get("aud")):
+        raise Refused("audience_mismatch")
     if wanted.claim is not None:
         said = claims.get(wanted.claim)
         if not isinstance(said, str):
             raise Refused("body_hash_missing", wanted.claim)
         _check_hash(scheme.hash, request.body, said.encode("utf-8"), form.decode)
     return _Match(index, _claimed_stamp(scheme, claims), claim_time(claims, "nbf"), claim_time(claims, "exp"))
+
+
+def _is_for(audience: str, said: Any) -> bool:
+    """RFC 7519 §4.1.3: the claim is a text or a list of them."""
+    return audience == said or (isinstance(said, list) and audience in said)
 
 
 def _claimed_stamp(scheme: Scheme, claims: Claims) -> float | None:

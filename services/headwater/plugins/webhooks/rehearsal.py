@@ -13,6 +13,7 @@ from headwater.model.topics import routing_key
 from headwater.plugins.secret_text import Secrets
 from headwater.plugins.signatures.handshakes import handshake_for
 from headwater.plugins.signatures.request import SignedRequest
+from headwater.plugins.signatures.shield import shield_of
 from headwater.plugins.signatures.verify import Verdict, verify
 from headwater.plugins.webhooks.effects import NO_KEYS, Judgement, compile_effects, judge
 from headwater.plugins.webhooks.facts import Known, compile_facts
@@ -97,7 +98,9 @@ def rehearse(
     """
     scheme = scheme_of(endpoint)
     verdict = judged(endpoint, secrets, request, at)
-    known = compile_facts(endpoint, scheme).read(request)
+    shield = shield_of(scheme)
+    known = compile_facts(endpoint, scheme).read(shield.without_parameter(request))
+    kept = shield.kept(request)
     receipt = Receipt(
         id=UUID(int=0),
         receipt_id=UUID(int=0),
@@ -105,9 +108,9 @@ def rehearse(
         tenant=tenant,
         endpoint=endpoint.name,
         method=request.method,
-        url=request.url,
+        url=kept.url,
         remote=None,
-        headers=[[name.decode("latin-1"), value.decode("latin-1")] for name, value in request.headers],
+        headers=[[name.decode("latin-1"), value.decode("latin-1")] for name, value in kept.headers],
         body=request.body,
         verification={},
         type=known.type,
