@@ -28,6 +28,7 @@ from headwater.plugins.signatures.request import SignedRequest
 URL = "https://hooks.example.com/in/default/orders?source=a%20b"
 BODY = '{"id":"evt_1","type":"order.paid","name":"Ünïcode ✓","amount":1250}'.encode()
 CONTEXT = {"webhook_id": "WH-42"}
+SIGNED_HEADERS = b"content-type accept"
 
 
 @dataclass(frozen=True)
@@ -226,6 +227,9 @@ def _signed_bytes(row: dict, request: SignedRequest, timestamp: str, secret: Sec
                 for key in argument.split("."):
                     found_value = found_value[key]
                 return str(found_value).encode()
+            case "signed_headers":
+                names = SIGNED_HEADERS.decode().split(" ")
+                return b".".join([SIGNED_HEADERS, *(headers[name] for name in names)])
             case "twilio":
                 pairs = sorted(set(urllib.parse.parse_qsl(request.body.decode(), keep_blank_values=True)))
                 return (request.url + "".join(a + b for a, b in pairs)).encode()
@@ -331,5 +335,6 @@ def send(
         return sent(None, json.dumps(document).encode())
     if form.get("format") == "kv":
         blank = " " if row["id"] == "workos" else ""
-        return sent(f"{form['ts_key']}={timestamp}{form['sep']}{blank}{form['sig_key']}={text}")
+        named = f"{form['headers_key']}={SIGNED_HEADERS.decode()}," if "headers_key" in form else ""
+        return sent(f"{form['ts_key']}={timestamp}{form['sep']}{blank}{named}{form['sig_key']}={text}")
     return sent(form.get("prefix", "") + text)

@@ -91,6 +91,7 @@ def test_a_header_alone_defines_hmac_sha256_over_the_body_in_hex():
             ("signature.query_param", "plain or jwt"),
         ),
         ({"signature": {"query_param": "q"}, "signed": "{url}{body}"}, ("signed", "{url_no_query}")),
+        ({"signature": {"header": "X"}, "signed": "{signed_headers}{body}"}, ("signed", "headers_key")),
         ({"signature": {"header": "X", "aud": "a"}}, ("signature.aud", "jwt-")),
         (
             {"signature": {"header": "X"}, "kind": "token", "key": {"encoding": "jwk"}},
@@ -518,3 +519,28 @@ def test_a_key_in_pem_may_stand_on_one_line_as_environment_files_hold_it() -> No
         (key,) = load_keys(scheme, Secret.of(text))
         assert isinstance(key, Ed25519PublicKey)
         assert key.public_bytes_raw() == private.public_key().public_bytes_raw()
+
+
+@pytest.mark.parametrize(
+    ("told", "headers", "reason"),
+    [
+        ("h=a b", [("A", "1"), ("b", "2")], "ok"),
+        ("h=a b", [("A", "1"), ("b", "3")], "mismatch"),
+        ("h=b a", [("A", "1"), ("b", "2")], "mismatch"),
+        ("h=a b", [("A", "1")], "header_missing"),
+        ("h=a b", [("A", "1"), ("b", "2"), ("B", "2")], "header_duplicated"),
+        ("h=a b,h=a b", [("A", "1"), ("b", "2")], "malformed"),
+        ("h=", [("A", "1"), ("b", "2")], "malformed"),
+        ("x=1", [("A", "1"), ("b", "2")], "malformed"),
+        ("h=" + " ".join(["a"] * 51), [("A", "1")], "malformed"),
+        ("h=a  b", [("A", "1"), ("b", "2")], "header_missing"),
+    ],
+)
+def test_headers_that_the_signature_names_are_signed_with_their_names(told, headers, reason):
+    definition = {
+        "signature": {"header": "X-Sig", "format": "kv", "sig_key": "v1", "headers_key": "h"},
+        "signed": "{signed_headers}.{body}",
+    }
+    value = f"{told},v1={mac(b'a b.1.2.{}').hex()}"
+
+    assert judge(definition, request_with(("X-Sig", value), *headers)).reason == reason

@@ -57,7 +57,7 @@ def header_of(request, name):
 
 
 def test_there_are_presets_for_all_known_providers():
-    assert len(preset_names()) == 96
+    assert len(preset_names()) == 98
     assert {"hmac_sha256", "github", "stripe", "standard_webhooks", "aws_sns", "paypal"} <= set(
         preset_names()
     )

@@ -79,6 +79,9 @@ class SignatureDefinition(Closed):
     sep: Literal[",", ";", " ", "&", "|"] = ","
     ts_key: Mark | None = None
     sig_key: Mark | None = None
+    headers_key: Mark | None = Field(
+        default=None, description="The key that names the signed headers, for `{signed_headers}`."
+    )
     field: FieldPath | None = None
     claim: Mark | None = Field(
         default=None, description="The claim of a JWT that holds the hash of the body."
@@ -140,7 +143,7 @@ class SchemeDefinition(Closed):
         default=None,
         description=(
             "Template of the signed bytes: {body} {url} {url_no_query} {path} {query} {method} {timestamp} "
-            "{secret} {header:NAME} {context:NAME} {json:PATH} {body_crc32_dec} {body_sha256_hex} "
+            "{secret} {header:NAME} {context:NAME} {json:PATH} {signed_headers} {body_crc32_dec} {body_sha256_hex} "
             "{twilio:} {sns:} {adyen:FIELDS}; the last three are forms of their own. Without it: {body}."
         ),
     )

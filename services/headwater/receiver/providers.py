@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 64 * 1024  # of an answer
 CONNECTIONS = 16
-CONFIRM_S = 2.0  # providers wait for 3 s and more
+CONFIRM_S = 5.0  # nobody waits for it so long; an answer is told how it ended
 
 
 class Providers:

@@ -14,6 +14,7 @@ from headwater.model.clock import Clock
 from headwater.model.errors import Unavailable
 from headwater.model.secret import Secret
 from headwater.receiver.certificates import Certificates
+from headwater.receiver.confirmations import Confirmations
 from headwater.receiver.endpoints import RELOAD_S, Endpoints
 from headwater.receiver.ledger import Ledger
 from headwater.receiver.prompt import PromptIntake
@@ -74,13 +75,14 @@ class Receiver:
         self._endpoints = Endpoints(database, keyring, clock, self._ledger, place.max_snapshot_age_s)
         self._safekeeping = Safekeeping(bus, spool, bell, clock)
         self._certificates = Certificates(self._providers.certificate, clock)
+        self._confirmations = Confirmations(self._providers.confirm, clock)
         senders = Senders(place.bound_url, place.public_url, place.trusted_proxies)
         budget = Budget()
         self._intake = Intake(
             self._endpoints,
             senders,
             self._safekeeping,
-            Handshakes(database, keyring, self._providers),
+            Handshakes(database, keyring, self._confirmations),
             self._certificates,
             self._ledger,
             clock,
@@ -127,6 +129,7 @@ class Receiver:
                 await self._safekeeping.close()
         finally:
             await self._certificates.close()
+            await self._confirmations.close()
             await self._providers.close()
 
     async def _keep_fresh(self, stop: asyncio.Event, changed: asyncio.Event) -> None:

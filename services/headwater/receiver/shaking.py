@@ -11,8 +11,8 @@ from headwater.plugins.signatures.handshake import HandshakeAnswer
 from headwater.plugins.signatures.handshakes import handshake_for
 from headwater.plugins.signatures.request import SignedRequest
 from headwater.receiver.address import Address
+from headwater.receiver.confirmations import Confirmations
 from headwater.receiver.keys import ActiveKeys
-from headwater.receiver.providers import Providers
 from headwater.receiver.refused import Refused, unavailable
 from headwater.receiver.stragglers import Stragglers
 from headwater.store import endpoints
@@ -27,10 +27,10 @@ MAX_LATE = 8  # secrets on their way into a database that does not answer
 class Handshakes:
     """Answers them."""
 
-    def __init__(self, database: Database, keyring: Keyring, providers: Providers) -> None:
+    def __init__(self, database: Database, keyring: Keyring, confirmations: Confirmations) -> None:
         self._database = database
         self._keyring = keyring
-        self._providers = providers
+        self._confirmations = confirmations
         self._stragglers = Stragglers(MAX_LATE)
 
     async def answer(
@@ -71,7 +71,7 @@ class Handshakes:
             logger.info("endpoint %s/%s has the secret of its provider", address.tenant, address.name)
         if answer.fetch_url is not None:
             try:
-                await self._providers.confirm(answer.fetch_url)
+                await self._confirmations.confirm(answer.fetch_url)
             except SourceError as error:
                 logger.warning(
                     "the subscription of %s/%s could not be confirmed: %s",

@@ -72,12 +72,16 @@ def _template(definition: SchemeDefinition) -> Template:
             raise ConfigError(f"signed: kind {definition.kind} signs no text of the request; remove `signed`")
         return _NO_TEXT
     template = compile_template("{body}" if text is None else text)
-    if not template.fields - {"secret", "timestamp"}:
+    if not template.fields - {"secret", "timestamp", "signed_headers"}:
         raise ConfigError("signed: covers nothing of the request; add {body}")
     if definition.kind == "hash" and not template.uses("secret"):
         raise ConfigError("signed: anybody can compute a plain hash; add {secret}, or use kind hmac")
     if definition.kind != "hash" and template.uses("secret"):
         raise ConfigError(f"signed: kind {definition.kind} uses the secret as its key; remove {{secret}}")
+    if template.uses("signed_headers") and (
+        definition.signature.format != "kv" or definition.signature.headers_key is None
+    ):
+        raise ConfigError("signed: {signed_headers} goes with format kv and needs signature.headers_key")
     if template.uses("timestamp") and definition.timestamp is None:
         raise ConfigError(
             "timestamp: {timestamp} is signed; say where it is, for example {from: header:X-Timestamp}"
@@ -125,6 +129,7 @@ def _signature_form(definition: SchemeDefinition, template: Template) -> Signatu
         separator=form.sep.encode("ascii"),
         time_key=(form.ts_key or "").encode("utf-8"),
         signature_key=(form.sig_key or "").encode("utf-8"),
+        headers_key=(form.headers_key or "").encode("utf-8"),
         several_keys=form.multi == "repeat-key",
         field=documents.read_path(form.field) if form.field else (),
     )

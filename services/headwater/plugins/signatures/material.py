@@ -17,3 +17,4 @@ class Material:
     timestamp: bytes = b""
     document: Any = None
     secret: bytes = b""
+    header_names: bytes | None = None

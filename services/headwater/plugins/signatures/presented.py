@@ -23,10 +23,13 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 @dataclass(slots=True)  # not frozen, which would double the time that making one takes
 class Presented:
-    """Decoded signatures, at least one; `timestamp` is the time's text if it stands beside them."""
+    """Decoded signatures, at least one; `timestamp` is the time's text if it stands beside them, `header_names` the
+    signed headers'.
+    """
 
     signatures: tuple[bytes, ...]
     timestamp: bytes | None = None
+    header_names: bytes | None = None
 
 
 def presented(form: SignatureForm, request: SignedRequest) -> Presented:
@@ -127,6 +130,7 @@ def _split(form: SignatureForm, value: bytes) -> list[bytes]:
 def _key_values(form: SignatureForm, value: bytes) -> Presented:
     """`t=…,v1=…,v1=…`: one time, one or more signatures; other keys are passed over."""
     timestamps: list[bytes] = []
+    names: list[bytes] = []
     texts: list[bytes] = []
     for item in without_prefix(form, value).split(form.separator):
         key, equals, text = item.strip(b" \t").partition(b"=")
@@ -136,9 +140,13 @@ def _key_values(form: SignatureForm, value: bytes) -> Presented:
             texts.append(text)
         elif key == form.time_key:
             timestamps.append(text)
-    if not texts or len(timestamps) > 1 or (len(texts) > 1 and not form.several_keys):
+        elif key == form.headers_key:
+            names.append(text)
+    if not texts or len(timestamps) > 1 or len(names) > 1 or (len(texts) > 1 and not form.several_keys):
         raise Refused("malformed")
-    return Presented(_decoded(form, texts), timestamps[0] if timestamps else None)
+    return Presented(
+        _decoded(form, texts), timestamps[0] if timestamps else None, names[0] if names else None
+    )
 
 
 def _decoded(form: SignatureForm, texts: list[bytes]) -> tuple[bytes, ...]:

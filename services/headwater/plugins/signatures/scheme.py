@@ -36,6 +36,7 @@ class SignatureForm:
     separator: bytes
     time_key: bytes
     signature_key: bytes
+    headers_key: bytes
     several_keys: bool
     field: Path
 

@@ -16,6 +16,7 @@ from headwater.plugins.signatures.request import single_header
 
 Part = Callable[[Material], bytes]
 
+MAX_SIGNED_HEADERS = 50
 _FIELD = re.compile(r"\{\{|\}\}|\{([a-z0-9_]+)(?::([^{}]*))?\}|[{}]")
 
 
@@ -85,6 +86,17 @@ def _sns(material: Material) -> bytes:
     return canonical.sns_text(material.document)
 
 
+def _signed_headers(material: Material) -> bytes:
+    """Hook0: the names as the signature tells them, and the values of these headers, joined by dots."""
+    names = material.header_names
+    if not names:
+        raise Refused("malformed", "signed headers")
+    told = names.split(b" ")
+    if len(told) > MAX_SIGNED_HEADERS:
+        raise Refused("malformed", "signed headers")
+    return b".".join([names, *(single_header(material.request, name.lower()) for name in told)])
+
+
 _PLAIN: Final[Mapping[str, Part]] = {
     "body": _body,
     "timestamp": _timestamp,
@@ -94,6 +106,7 @@ _PLAIN: Final[Mapping[str, Part]] = {
     "url_no_query": _url_no_query,
     "path": _path,
     "query": _query,
+    "signed_headers": _signed_headers,
     "body_crc32_dec": _body_crc32,
     "body_sha256_hex": _body_sha256,
 }

@@ -155,7 +155,7 @@ def _match(
 ) -> _Match:
     text = _time_text(scheme, request, shown, document)
     stamp_s = read_timestamp(text, scheme.time.unit) if scheme.time is not None and text is not None else None
-    material = Material(request, request.url, context, text or b"", document)
+    material = Material(request, request.url, context, text or b"", document, header_names=shown.header_names)
     index = _signing_secret(scheme, keys, material, shown.signatures)
     if index is None:
         raise Refused("mismatch", _as_sent_to(request.url) if scheme.template.uses(*_URLS) else "")
