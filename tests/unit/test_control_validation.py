@@ -111,6 +111,8 @@ def test_a_good_manifest_has_no_problems() -> None:
         ("path: /orders", "path: 'https://elsewhere.example/x'", "/sources/0/streams/0/request/path", "names a host"),
         ("path: /orders", "path: '/orders/{id}'", "/sources/0/streams/0/request/path", "nothing fills {id}"),
         ("cursor_path: meta.next", "cursor_path: meta.next, in: json", "/sources/0/streams/0/pagination", "JSON body"),
+        ("cursor_path: meta.next", "cursor_path: '@odata.nextLink'", "/sources/0/streams/0/pagination/cursor_path", "JMESPath"),
+        ("path: /orders, headers: {Accept: application/json}}\n        pagination: {type: cursor, cursor_path: meta.next}", "path: /orders, method: POST, json: {filter: a}}\n        pagination: {type: cursor, cursor_path: meta.next, cursor_param: filter.after, in: json}", "/sources/0/streams/0/pagination/cursor_param", "leads nowhere in the body"),
         ("path: /orders", "path: /orders, params: {since: 1}", "/sources/0/streams/0/request/params/since", "from the second run on"),
         ("{path: /orders, headers: {Accept: application/json}}\n        pagination: {type: cursor, cursor_path: meta.next}", "{path: /orders, params: {page: 1}}\n        pagination: {type: page}", "/sources/0/streams/0/request/params/page", "on every page"),
         ("{type: cursor, cursor_path: meta.next}", "{type: page, page_param: since}", "/sources/0/streams/0/incremental/param", "sets 'since' too"),

@@ -104,6 +104,21 @@ def test_what_is_not_in_its_format_is_an_error(body: bytes, form: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "kind", "said"),
+    [
+        (b'{"id": 1}\n{"id": 2}\n', "application/json", "records.format: ndjson"),
+        (b'<?xml version="1.0"?><a/>', "text/plain", "records.format: xml"),
+        (b"<a/>", "application/xml", "records.format: xml"),
+        (b"id,name\n1,a\n", "text/csv", "records.format: csv"),
+        (b"<html></html>", "text/html", "it begins: <html></html>"),
+    ],
+)
+def test_the_format_that_an_answer_has_likelier_is_named(body: bytes, kind: str, said: str) -> None:
+    with pytest.raises(SourceError, match=said):
+        document_of(Response(200, (("Content-Type", kind),), body, "https://api.example"))
+
+
+@pytest.mark.parametrize(
     ("parts", "said"),
     [
         ({"pagination": {"type": "offset", "in": "json"}}, "request.method: POST"),

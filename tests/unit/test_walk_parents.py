@@ -10,6 +10,7 @@ from headwater.contracts.pinning import pinned
 from headwater.control.export import lean
 from headwater.control.validation import check
 from headwater.plugins.walk.family import Family
+from headwater.plugins.walk.parents import ParentColumns
 
 USERS = {"name": "users", "request": {"path": "users"}, "records": {"path": "items"}}
 POSTS: dict[str, Any] = {
@@ -135,6 +136,18 @@ def test_more_parents_above_one_another_than_can_be_are_told() -> None:
 
     assert found[0] == "/sources/0/streams/4/parent/stream"
     assert "more than 3" in found[1]
+
+
+@pytest.mark.parametrize(("own", "is_told"), [("r1", True), (1, False), ("1", False)])
+def test_a_field_of_its_own_that_include_takes_the_place_of_is_told(own: object, is_told: bool) -> None:
+    posts = POSTS | {"parent": {"stream": "users", "include": ["id"]}}
+    manifest, _ = parse_manifest(text_of(USERS, posts), "test.yml", {})
+    columns = ParentColumns(manifest.sources[0].streams[1])
+
+    told = columns.hidden([{"id": 7}, {"id": 8, "parent_id": own}], {"id": 1})
+
+    assert bool(told) is is_told
+    assert not told or "include: {users_id: id}" in told[0]
 
 
 def test_the_key_of_a_parent_is_that_of_its_request() -> None:

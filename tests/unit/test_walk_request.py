@@ -264,6 +264,17 @@ def test_a_post_that_pages_in_its_body_has_one_from_the_first_page_on() -> None:
     assert walk.request(walk.first(None, NOW)).body == b"{}"
 
 
+def test_a_parameter_in_the_body_reaches_into_lists_that_are_there() -> None:
+    rule = {"field": "at", "param": "groups.0.filters.1.value", "in": "json"}
+    asked = {"method": "POST", "json": {"groups": [{"filters": [{"name": "a"}, {"name": "at", "value": 0}]}]}}
+    walk = _walk(request=asked, incremental=rule)
+
+    first, later = (json.loads(walk.request(walk.first(since, NOW)).body or b"") for since in (None, "2024"))
+
+    assert first == asked["json"]
+    assert later == {"groups": [{"filters": [{"name": "a"}, {"name": "at", "value": "2024"}]}]}
+
+
 @pytest.mark.parametrize("pages", [{"type": "offset"}, {"type": "next_url", "next_path": "next"}])
 def test_a_cursor_goes_into_the_body_or_a_header_on_every_page(pages: dict[str, Any]) -> None:
     rule = {"field": "at", "param": "filter.since", "in": "json"}

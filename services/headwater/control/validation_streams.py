@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Iterator
+from copy import deepcopy
 from datetime import UTC, datetime
+from typing import Any
 
-from headwater.contracts.pagination import WindowPagination
+from headwater.contracts.pagination import Pagination, WindowPagination
 from headwater.contracts.source import Stream
 from headwater.control.finding import Finding, Path
 from headwater.model.errors import ConfigError, SourceError
 from headwater.plugins.paginators import Begin, paginator_for
 from headwater.plugins.paginators.base import Parameter
 from headwater.plugins.walk.cursor import CursorField
-from headwater.plugins.walk.request import names_in_path
+from headwater.plugins.walk.request import names_in_path, put
 
 _ROWS = frozenset({"csv", "ndjson"})
 _IN_BODY = ("cursor_path", "next_path", "page_info", "total", "total_pages", "has_more")
@@ -21,6 +23,16 @@ _INSTEAD = {
     "total": "give total_header, or leave it out",
     "total_pages": "give total_pages_header, or leave it out",
 }
+_OF_PAGES = (
+    "offset_param",
+    "page_param",
+    "cursor_param",
+    "key_param",
+    "size_param",
+    "start_param",
+    "end_param",
+)
+_OF_CURSOR = ("param", "end_param", "id_param")
 _MOST_SLICES = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -37,6 +49,7 @@ def parts_that_clash(path: Path, stream: Stream) -> Iterator[Finding]:
     yield from _cursor(path, stream)
     yield from _format(path, stream)
     yield from _variables(path, stream)
+    yield from _bodies(path, stream)
     if stream.pagination.type == "window":
         yield from _slices((*path, "pagination"), stream.pagination)
 
@@ -119,6 +132,35 @@ def _variables(path: Path, stream: Stream) -> Iterator[Finding]:
             f"has no variable ${pages.cursor_param}, by which pages are asked for",
             f"declare it and pass it on: query(${pages.cursor_param}: String) {{ …(after: ${pages.cursor_param}) … }}",
         )
+
+
+def _bodies(path: Path, stream: Stream) -> Iterator[Finding]:
+    """Parameters that have no place in the JSON body; some are sent from the second page or run on only."""
+    pages, here = stream.pagination, (*path, "pagination")
+    request, rule = stream.request, stream.incremental
+    body: dict[str, Any] = dict(request.body or {})
+    if request.graphql is not None:
+        body = {"query": request.graphql.query, "variables": request.graphql.variables}
+    named = [((*here, name), getattr(pages, name, None)) for name in _OF_PAGES if _is_in_body(pages)]
+    if pages.type == "window" and _is_in_body(pages.pages):
+        named += [((*here, "pages", name), getattr(pages.pages, name, None)) for name in _OF_PAGES]
+    if rule is not None and rule.place == "json":
+        named += [((*path, "incremental", name), getattr(rule, name)) for name in _OF_CURSOR]
+    for place, name in named:
+        if name is None:
+            continue
+        try:
+            put(deepcopy(body), name.split("."), "")
+        except SourceError as error:
+            what = f"{name!r} leads nowhere in the body: {error.message.removeprefix('request.json: ')}"
+            mend = (
+                "dots lead into objects and numbers into lists (filters.0.value): correct it, or request.json"
+            )
+            yield Finding(place, what, mend)
+
+
+def _is_in_body(pages: Pagination) -> bool:
+    return getattr(pages, "place", None) == "json" and pages.type != "graphql_relay"
 
 
 def _slices(path: Path, pagination: WindowPagination) -> Iterator[Finding]:

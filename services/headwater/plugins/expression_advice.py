@@ -17,6 +17,7 @@ _SINGLE_EQUALS = re.compile(r"(?<![=!<>])=(?!=)")
 _ODD_NAME = re.compile(
     r"""(?:^|[.\s(,{[!&|])([A-Za-z_@][A-Za-z0-9_]*(?:[-:/][A-Za-z0-9_]+)+|[0-9]+[A-Za-z_][A-Za-z0-9_]*)"""
 )
+_AT_NAME = re.compile(r"@[A-Za-z_][A-Za-z0-9_.]*")  # of OData
 
 
 def mend_of(expression: str) -> str:
@@ -25,6 +26,8 @@ def mend_of(expression: str) -> str:
         return "that is JSONPath; JMESPath begins with the name itself: leave out `$.`"
     if (odd := _ODD_NAME.search(expression)) is not None:
         return f"put names of other characters in double quotes within the expression: '\"{odd[1]}\"'"
+    if (at := _AT_NAME.search(expression)) is not None:
+        return f"put names of other characters in double quotes within the expression: '\"{at[0]}\"'"
     if _SINGLE_EQUALS.search(expression):
         return "compare by =="
     if _LITERAL.search(expression):

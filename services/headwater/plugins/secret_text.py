@@ -1,7 +1,10 @@
 """Texts that may hold `${secret:NAME}`: found, filled in at run time, and masked in what people see."""
 
+import html
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import quote, quote_plus
 
 from headwater.contracts.codec import dumps
 from headwater.model.errors import SecretError
@@ -12,6 +15,8 @@ _REFERENCE = re.compile(r"\$\{secret:([^}\s]{1,200})\}")
 SOUNDS_SECRET = re.compile(r"auth|pass|secret|token|api.?key|credential|pin$", re.IGNORECASE)
 _MASK = "***"
 _SHORTEST_MASKED = 4  # shorter values would star out half of every text
+_IN_HEADER = re.compile(r"[A-Za-z]{1,32} (\S{8,})")  # behind the word of its scheme
+_HEX = re.compile(r"%[0-9A-F]{2}")
 
 Secrets = Mapping[str, Secret]
 
@@ -40,9 +45,30 @@ def filled_json(body: bytes, secrets: Secrets) -> Secret:
 
 
 def masked(text: str, secrets: Iterable[Secret]) -> str:
-    """`text` with every value of `secrets` starred out."""
-    for secret in secrets:
-        value = secret.reveal().decode("utf-8", "replace")
-        if len(value) >= _SHORTEST_MASKED:
-            text = text.replace(value, _MASK)
+    """`text` with every value of `secrets` starred out, also as URLs, JSON and HTML write it."""
+    shown = {form for secret in secrets for form in _forms_of(secret.reveal().decode("utf-8", "replace"))}
+    for form in sorted(shown, key=len, reverse=True):
+        text = text.replace(form, _MASK)
     return text
+
+
+def _forms_of(value: str) -> Iterator[str]:
+    """The ways in which an API that repeats what it was sent may write `value`."""
+    header = _IN_HEADER.fullmatch(value)
+    for plain in (value, header[1]) if header else (value,):
+        if len(plain) < _SHORTEST_MASKED:
+            continue
+        yield plain
+        if plain.isalnum() and plain.isascii():
+            continue
+        for quoted in (
+            quote(plain, safe="", errors="replace"),
+            quote_plus(plain, errors="replace"),
+            quote(plain, errors="replace"),
+        ):
+            yield quoted
+            yield _HEX.sub(lambda match: match[0].lower(), quoted)
+        yield json.dumps(plain)[1:-1]
+        yield json.dumps(plain, ensure_ascii=False)[1:-1]
+        yield html.escape(plain)
+        yield html.escape(plain, quote=False)

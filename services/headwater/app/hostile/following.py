@@ -131,6 +131,9 @@ FOLLOWING: Mapping[str, Case] = {
     ),
     "next_url_plain": Case(Behaviour(style="next_url"), NEXT_URL, "cursor_end", requests=3),
     "next_url_relative": Case(Behaviour(style="next_url", next="relative"), NEXT_URL, "cursor_end"),
+    "next_url_templated": Case(
+        Behaviour(style="next_url", next="templated"), NEXT_URL, "cursor_end", requests=3
+    ),
     "next_url_empty_end": Case(Behaviour(style="next_url", next="empty"), NEXT_URL, "cursor_end"),
     "next_url_self": Case(
         Behaviour(style="next_url", next="self"), NEXT_URL, "loop", ids=range(200), warnings=LOOP
@@ -180,6 +183,14 @@ KEYED: Mapping[str, Case] = {
         RELAY | {"page_info": "data.items.pageInfo"},
         "error:path_unmatched",
         ids=(),
+        records=EDGES,
+        request=GRAPHQL,
+    ),
+    "graphql_error_that_is_no_list": Case(
+        Behaviour(style="relay", faults=(Fault(2, 200, 9, {}, '{"errors": {"message": "no"}}'),)),
+        RELAY,
+        "error:graphql_error",
+        ids=range(100),
         records=EDGES,
         request=GRAPHQL,
     ),

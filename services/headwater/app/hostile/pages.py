@@ -162,6 +162,8 @@ class Pages:
         match self.behaviour.next:
             case "relative":
                 return f"?{query}"
+            case "templated":  # as HAL has it (RFC 6570)
+                return f"{self.base}?{query}{{&size,sort*}}"
             case "foreign":
                 return f"{self.behaviour.other}/items?{query}"
         return f"{self.base}?{query}"

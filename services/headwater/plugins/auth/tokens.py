@@ -178,10 +178,12 @@ def _document(response: Response) -> Any:
 
 
 def _reason(document: Any) -> str:
-    """The error code of RFC 6749 §5.2, where it is one of those known."""
+    """The error code of RFC 6749 §5.2 or of a large provider, where it is one of those known."""
     error = document.get("error") if isinstance(document, dict) else None
     known = {
         "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type",
-        "invalid_scope",
+        "invalid_scope", "access_denied", "temporarily_unavailable", "server_error", "expired_token", "invalid_token",
+        "bad_verification_code", "incorrect_client_credentials", "bad_refresh_token", "invalid_refresh_token",
+        "invalid_auth", "token_expired", "token_revoked",
     }  # fmt: skip
     return f" ({error})" if error in known else ""

@@ -35,6 +35,7 @@ from headwater.plugins.paginators.counting import size_parameters
 _MAX_CURSOR_CHARACTERS = 8192
 _UNSTORABLE = re.compile(r"\\x00|\\ud[89a-f]")  # as `repr` shows NUL and halves of surrogate pairs
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_TEMPLATED = re.compile(r"\{[?&][A-Za-z0-9_.,*%:-]*\}")  # RFC 6570, as HAL's links have it
 _NULLS = frozenset({"", "null", "none", "undefined"})
 
 
@@ -198,7 +199,8 @@ def _absolute(found: Any, answer: Answer) -> URL:
     if not isinstance(found, str):
         raise ValueError("no text")  # noqa: TRY004 - the API's value, not a caller's mistake
     base = parse_url(answer.url)
-    target = parse_url(str(base.join(parse_relative(found.strip())))).with_fragment(None)
+    text = _TEMPLATED.sub("", found.strip())  # variables that are not given expand to nothing
+    target = parse_url(str(base.join(parse_relative(text)))).with_fragment(None)
     home = parse_url(answer.base_url)
     if home.scheme == "https" and target.scheme == "http" and target.host == home.host and target.port == 80:
         target = URL(f"https://{home.raw_authority}{target.raw_path_qs}", encoded=True)

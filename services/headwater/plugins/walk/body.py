@@ -24,6 +24,7 @@ _SAYING = ("message", "error_description", "detail", "title", "error", "reason",
 _CHARSET = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
 _MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
           (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
+_LINES = re.compile(rb"\{[^\n]*\}[ \t\r]*\n\s*\{")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
@@ -64,11 +65,23 @@ def document_of(
         raise SourceError(
             "undecodable",
             f"the answer (status {response.status}, {response.header('content-type') or 'no type'!s:.60}) is {what}"
-            + (", and ends in the middle" if is_cut else "")
+            + (", and ends in the middle" if is_cut else _likely(response, records))
             + (f"; it begins: {sample}" if sample else ""),
             retryable=is_cut,
             sample=sample,
         ) from error
+
+
+def _likely(response: Response, records: Records) -> str:
+    """What format the answer has likelier, for people who did not say which."""
+    if records.format != "json":
+        return ""
+    head, kind = response.body[:_MOST_READ].lstrip(), (response.header("content-type") or "").lower()
+    if _LINES.match(head):
+        return ": it has a document on each line, set records.format: ndjson"
+    if head.startswith(b"<?xml") or (head.startswith(b"<") and "xml" in kind and "html" not in kind):
+        return ": set records.format: xml"
+    return ": set records.format: csv" if "csv" in kind else ""
 
 
 def _no_document(error: ContractError, records: Records) -> str:

@@ -111,15 +111,18 @@ def cost_wait_s(document: Any) -> float:
 
 def _graphql_error(document: Any, secrets: Secrets) -> SourceError | None:
     errors = _inner(document, "errors")
+    errors = [errors] if errors and isinstance(errors, dict | str) else errors  # of servers of one's own
     if not isinstance(errors, list) or not errors:
         return None
     codes = " ".join(_code(error) for error in errors[:20])
-    text = _shown("; ".join(str(_inner(error, "message")) for error in errors[:3]), secrets)
+    said = (error if isinstance(error, str) else str(_inner(error, "message")) for error in errors[:3])
+    text = _shown("; ".join(said), secrets)
     if any(word in codes for word in _LIMITED):
         wait_s = cost_wait_s(document) or None
         return SourceError("rate_limited", f"the API throttles: {text}", retryable=True, delay_s=wait_s)
     passing = any(word in codes for word in _PASSING)
-    has_data = bool(_inner(document, "data")) and not passing
+    data = _inner(document, "data")
+    has_data = isinstance(data, dict) and any(data.values()) and not passing
     mend = "; graphql.partial: keep keeps what came with it" if has_data else ""
     return SourceError("graphql_error", f"the query failed: {text}{mend}", retryable=passing)
 

@@ -15,6 +15,8 @@ from headwater.plugins.walk.select import Rejected
 from headwater.plugins.walk.templates import PARAMETERS, Values, expressions_of
 
 PARENT = "_parent"  # what the parent is called in paths of its children
+_LOOKED_AT = 100  # records of a page
+WARNING_INCLUDE = "include_hides"
 WARNING_PARENTS_REJECTED = "parents_rejected"
 MAX_BYTES = 16 * 1024  # of one parent's values: they travel with each page of its child
 _REASON = 200
@@ -155,6 +157,7 @@ class ParentColumns:
 
     def __init__(self, stream: Stream) -> None:
         assert stream.parent is not None
+        self._stream = stream.parent.stream
         self._include = [(field.name, field.path) for field in stream.parent.include]
         named = {rule.name for rule in stream.fields}
         self._hides_parent = PARENT not in named
@@ -169,6 +172,26 @@ class ParentColumns:
             return records
         shown = view_of(parent)
         return [{**record, PARENT: shown} for record in records]
+
+    def hidden(self, records: Sequence[Any], parent: Values) -> tuple[str, ...]:
+        """A warning where what is included takes the place of what the records have there, which is another value."""
+        names = [
+            name
+            for name, path in self._include
+            if any(
+                str(record.get(name, parent.get(path))) != str(parent.get(path))
+                for record in records[:_LOOKED_AT]
+            )
+        ]
+        if not names:
+            return ()
+        named = ", ".join(map(repr, names[:3]))
+        path = next(path for name, path in self._include if name == names[0])
+        word = re.sub(r"[^A-Za-z0-9]+", "_", f"{self._stream}_{path}")
+        mend = f"name it otherwise: include: {{{word}: {path}}}"
+        return (
+            f"{WARNING_INCLUDE}: the records have {named} of their own, and include puts the parent's there; {mend}",
+        )
 
     def after(self, rows: list[Any], parent: Values) -> list[Any]:
         """The rows with what they include."""

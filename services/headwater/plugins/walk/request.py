@@ -1,7 +1,7 @@
 """From a stream's definition and a place to the request: what is public, and what is secret beside it."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime
@@ -132,7 +132,7 @@ class Requester:
                     in_path[name] = value
                 case _:
                     document = {} if document is None else document
-                    _put(document, name.split("."), value)
+                    put(document, name.split("."), value)
         body = None if document is None else dumps(document)
         url = self._url(_filled(parts.path, in_path), query)
         return HttpRequest(self._method, url, _with_json(headers, body), body, Credentials(self.origin))
@@ -199,13 +199,28 @@ def _filled(path: str, params: Mapping[str, Any]) -> str:
     return _TEMPLATE.sub(value_of, path)
 
 
-def _put(document: dict[str, Any], names: list[str], value: Any) -> None:
-    for name in names[:-1]:
-        inner = document.setdefault(name, {})
-        if not isinstance(inner, dict):
-            raise SourceError("bad_request", f"request.json: {name!r} is no object, nothing can be put in it")
-        document = inner
-    document[names[-1]] = value
+def put(document: Any, names: Sequence[str], value: Any) -> None:
+    """Put `value` where `names` lead to in `document`; a number is a place in a list that is there.
+
+    Raises: SourceError `bad_request` when they lead nowhere.
+    """
+    for name, following in zip(names, [*names[1:], None], strict=True):
+        if isinstance(document, list):
+            if not (name.isdigit() and int(name) < len(document)):
+                raise SourceError(
+                    "bad_request", f"request.json: there is no {name!r} in a list of {len(document)}"
+                )
+            place: Any = int(name)
+        elif isinstance(document, dict):
+            place = name
+            if following is not None:
+                document.setdefault(name, {})
+        else:
+            raise SourceError("bad_request", f"request.json: what {name!r} is to be put in is no object")
+        if following is None:
+            document[place] = value
+        else:
+            document = document[place]
 
 
 def query_text(params: Mapping[str, Any]) -> str:

@@ -49,7 +49,10 @@ class Rows:
         if self._gather is not None and self._fits is not None:
             return _gathered(page, self._gather, self._fits, parent)
         if self._columns is not None and parent is not None:
-            page = replace(page, records=self._columns.after(page.records, parent))
+            hidden = self._columns.hidden(page.records, parent) if page.number == 1 else ()
+            page = replace(
+                page, records=self._columns.after(page.records, parent), warnings=page.warnings + hidden
+            )
         if page.number > 1:
             return page
         return replace(page, warnings=page.warnings + self._first_page.rows(page.records))

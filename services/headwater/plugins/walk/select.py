@@ -17,6 +17,8 @@ _SAMPLE_CHARACTERS = 120
 _NO_OBJECT = "not an object but "
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+")
 
+_NAME_OR_PLAIN = re.compile(rf"[A-Za-z_][A-Za-z0-9_]*|{_PLAIN.pattern}")
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
@@ -66,7 +68,8 @@ def select_records(
         return Selected([], warnings=(f"path_unmatched: {lack}",))
     if found is MISSING:
         text = f"records.path {label!r} leads to nothing in the answer{_hint(document)}"
-        if label is not None and _PLAIN.fullmatch(label):
+        has_lists = isinstance(document, dict) and any(isinstance(one, list) for one in document.values())
+        if label is not None and (_PLAIN if has_lists else _NAME_OR_PLAIN).fullmatch(label):
             text += f"; where an answer without records leaves it out, write '{label} || `[]`'"
         raise SourceError("records_missing", text)
     if found is None or found == {}:
