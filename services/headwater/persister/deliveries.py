@@ -183,6 +183,7 @@ class DeliveryLoader:
 
     async def _store(self, work: _Work, planned: Sequence[tuple[Plan, Rows]]) -> _Done:
         hand, final = work.hand, list(work.judged)
+        lost: Counter[int] = Counter()
         async with self._database.transaction() as connection:
             await _hold_order(connection, hand)
             fresh = [item.receipt for item in hand.items if item.replay is None]
@@ -196,7 +197,7 @@ class DeliveryLoader:
                     places = sorted(here)
                     batches = [rows[place] for place in places]
                     loaded = await load(connection, self._destination, plan, batches)
-                    _note_rejected(final, places, batches, loaded, plan.table.name)
+                    _note_rejected(final, lost, places, batches, loaded, plan.table.name)
             done = _Done([(item, final[place]) for place, item in items.items()], len(chosen.duplicates))
             sent = (
                 {place: item for place, item in items.items() if final[place].state == DONE}
@@ -324,26 +325,30 @@ def _by_table(items: Sequence[Item], judged: Sequence[Judgement]) -> list[tuple[
 
 def _note_rejected(
     judged: list[Judgement],
+    lost: Counter[int],
     places: Sequence[int],
     batches: Sequence[Batch],
     loaded: Loaded,
     table: str,
 ) -> None:
-    """A delivery none of whose records could be a row is dead; one that lost some says so."""
-    counts = Counter(row.batch for row in loaded.rejected)
+    """A delivery none of whose records could be a row is dead; one that lost some says so.
+
+    `lost` counts the records that could not, by delivery, over all tables.
+    """
+    rows: dict[int, dict[int, bool]] = defaultdict(dict)  # by record, whether all of it is lost
     reasons: dict[int, str] = {}
     for row in loaded.rejected:
+        rows[row.batch][row.index] = rows[row.batch].get(row.index, False) or not row.is_element
         reasons.setdefault(row.batch, row.reason)
-    for index, count in counts.items():
+    for index, told in rows.items():
         place = places[index]
         judgement = judged[place]
-        total = len(batches[index].records)
-        is_dead = count == total and len(judgement.loads) == 1
-        note = (
-            reasons[index]
-            if is_dead
-            else f"{count} of {total} records for {table} rejected: {reasons[index]}"
-        )
+        lost[place] += sum(told.values())
+        is_dead = lost[place] == sum(len(load.records) for load in judgement.loads)
+        note = reasons[index]
+        if not (is_dead and len(judgement.loads) == 1):
+            how = "rejected" if any(told.values()) else "without some elements"
+            note = f"{len(told)} of {len(batches[index].records)} records for {table} {how}: {note}"
         both = note if judgement.reason is None else f"{judgement.reason}; {note}"
         state = DEAD if is_dead else judgement.state
         judged[place] = Judgement(

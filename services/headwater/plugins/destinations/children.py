@@ -90,7 +90,8 @@ class Brood:
     def blamed(self, field: str, rejected: Rejected) -> Rejected:
         """An element's rejection as one of its parent's."""
         number, index = self.origins[rejected.batch][rejected.index]
-        return Rejected(number, index, f"an element of {field!r}: {rejected.reason}", rejected.record)
+        reason = f"an element of {field!r}: {rejected.reason}"
+        return Rejected(number, index, reason, rejected.record, is_element=True)
 
 
 def brood_of(table: Table, field: str, batches: Sequence[Batch], chosen: Collection[Place] | None) -> Brood:

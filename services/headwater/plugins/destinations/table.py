@@ -156,12 +156,16 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A record that could not be a row. `batch` is its batch's index in the load, `index` its own in that batch."""
+    """A record that could not be a row. `batch` is its batch's index in the load, `index` its own in that batch.
+
+    `is_element`: the record is a row, and one of its elements could not be a row of the table of these.
+    """
 
     batch: int
     index: int
     reason: str
     record: Any
+    is_element: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -262,8 +262,8 @@ def _judged_by_body(
             load, faults = _load(way, request, keys)
             notes += faults
             loads.append(load)
-    if len(loads) == 1 and not loads[0].records and loads[0].rejected_count:
-        raise _FaultError(notes[-1])
+    if any(load.rejected_count for load in loads) and not any(load.records for load in loads):
+        raise _FaultError("; ".join(notes))
     runs = [
         _started(number, way, request) for number, way in enumerate(effects.starts) if _applies(way, request)
     ]
