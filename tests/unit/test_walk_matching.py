@@ -116,6 +116,53 @@ def test_what_is_there_or_not_needed_is_no_fault(
     assert read({"items": ROWS, **document}, number, **stream).warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("beside", "said"),
+    [
+        ({"has_more": True}, "has_more says that there is more"),
+        ({"meta": {"hasNextPage": "true"}}, "meta.hasNextPage says that there is more"),
+        ({"paging": {"next": {"after": "7"}}}, "paging.next.after names a next page"),
+        ({"@odata.nextLink": "/more"}, "@odata.nextLink names a next page"),
+        ({"nextPageToken": "x"}, "nextPageToken names a next page"),
+        ({"totalSize": "6"}, "totalSize says that there are 6 records"),
+        ({"has_more": False, "next": None, "total": 5}, None),
+        ({"next": "", "links": {"next": None, "self": "/b"}, "total_count": 2}, None),
+        ({"next_update": "2024-01-01", "has_more_info": True}, None),
+    ],
+)
+def test_an_answer_that_says_of_more_pages_than_are_read_is_told(
+    beside: dict[str, Any], said: str | None
+) -> None:
+    page = read({"items": ROWS, **beside}, pagination={"type": "none"})
+
+    assert [one.startswith(f"more_pages: {said}, and without") for one in page.warnings] == [True] * bool(
+        said
+    )
+
+
+def test_an_answer_that_is_the_record_says_nothing_of_pages() -> None:
+    page = read({"id": 1, "total": 500, "next": "/b"}, pagination={"type": "none"}, records={})
+
+    assert page.warnings == ()
+
+
+def test_a_link_header_says_of_more_pages_too() -> None:
+    walk = Walk(definition("https://api.example.com", pagination={"type": "none"}))
+    headers = (("Link", '</items?page=2>; rel="next"'),)
+
+    page = walk.read(walk.first(None, NOW), Response(200, headers, dumps({"items": ROWS}), URL), NOW)
+
+    assert page.warnings[0].startswith("more_pages: the Link header names a next page")
+
+
+def test_a_key_that_is_a_path_is_mended_by_a_field() -> None:
+    rows = [{"meta": {"id": number}} for number in range(5)]
+    destination = {"table": "t", "mode": "merge", "key": "meta.id"}
+
+    with pytest.raises(SourceError, match=r"fields: \{meta_id: meta.id\} and rest: keep, and write meta_id"):
+        read({"items": rows}, destination=destination)
+
+
 def test_a_cursor_that_is_missing_although_there_is_more_is_told() -> None:
     page = read(
         {"items": ROWS, "meta": {"next_cursor": None}, "more": True}, pagination=CURSOR | {"has_more": "more"}

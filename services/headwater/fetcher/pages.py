@@ -328,6 +328,8 @@ def _batch(turn: Turn, page: Page, response: Response, now: datetime, payload_id
     is_guarded = turn.definition.stream.pagination.type in _GUARDED or (
         due.number == 1 and is_slice(due.token)
     )
+    # planned pages come in any order: which of them are alike is seen when all are there
+    is_guarded = is_guarded or (bool(due.token.get("planned")) and bool(page.records))
     return BatchReady(
         run_id=due.run_id,
         attempt=due.attempt,

@@ -1,7 +1,8 @@
 """Pages of one walk with equal records: the API leads in a circle, whatever its tokens say (DESIGN.md §7).
 
 The page that came last in the walk is the loop: the walk ends there, unless the API itself said that the page is its
-last. Of equal pages one is loaded; only loads at the very same time may not see one another.
+last. Of equal pages one is loaded; only loads at the very same time may not see one another. Planned pages, which come
+in any order, are compared when the run closes (`progress.py`).
 """
 
 from collections import defaultdict
@@ -37,7 +38,11 @@ class Loops:
 
 async def find_loops(connection: Any, work: Sequence[Work]) -> Loops:
     """Which pages of `work` repeat pages that have settled, or one another."""
-    digests = [(key, bytes.fromhex(batch.content_digest)) for key, batch, _ in work if batch.content_digest]
+    digests = [
+        (key, bytes.fromhex(batch.content_digest))
+        for key, batch, _ in work
+        if batch.content_digest and not batch.token.get("planned")
+    ]
     if not digests:
         return Loops()
     settled = await ledger.same_content(connection, digests)

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from headwater.contracts.pagination import OffsetPagination, PagePagination, WindowPagination
 from headwater.contracts.source import StreamDefinition
 from headwater.contracts.walking import Incremental
 from headwater.model.run import StopReason
 from headwater.persister.slicing import CURSOR_CHANGED, Slices, many_alike, may_move, slices_of_attempt
-from headwater.plugins.paginators.base import WARNING_SHRANK
+from headwater.plugins.paginators.base import WARNING_LOOP, WARNING_SHRANK
 from headwater.plugins.walk.boundary import joined, together, value_of
 from headwater.plugins.walk.cursor import order_of
 from headwater.plugins.walk.hidden import WARNING_GRAPHQL
@@ -54,6 +55,12 @@ async def end_of(connection: Any, definition: StreamDefinition, run: Mapping[str
         reasons = [StopReason(walk["stop_reason"]) for walk in walks]
         cut, first, new = next((one for one in reasons if not one.is_complete), None), reasons[-1], set()
         is_whole = is_whole and all(_is_whole(walk) for walk in walks)
+    if (
+        cut is None
+        and _is_planned(definition)
+        and await completion.planned_alike(connection, run["id"], run["attempt"])
+    ):
+        cut, new = StopReason.LOOP, {*new, WARNING_LOOP}
     marks = INCOMPLETE & {*run["warnings"], *new}
     is_complete = cut is None and not marks
     reason = cut or (StopReason.LIMIT if "limit_reached" in marks else first)
@@ -62,8 +69,15 @@ async def end_of(connection: Any, definition: StreamDefinition, run: Mapping[str
         new = {ALL_ABSENT}  # likelier a wrong path than a time without anything
         return End(first, False, False, frozenset(new), walks, ended)
     if ended is not None and await slices.are_alike(connection, run["id"], run["attempt"]):
-        new = {ALIKE}
+        new = {*new, ALIKE}
     return End(reason, is_complete, is_complete and is_whole, frozenset(new), walks, ended)
+
+
+def _is_planned(definition: StreamDefinition) -> bool:
+    """Whether pages may have been asked for side by side."""
+    pagination = definition.stream.pagination
+    pages = pagination.pages if isinstance(pagination, WindowPagination) else pagination
+    return isinstance(pages, OffsetPagination | PagePagination) and pages.parallel > 1
 
 
 def _is_whole(walk: Mapping[str, Any]) -> bool:

@@ -104,6 +104,11 @@ async def walks(connection: Any, run_id: UUID, attempt: int) -> Sequence[Mapping
     return await connection.fetch(_Q["walks"], time_of(run_id), run_id, attempt)  # type: ignore[no-any-return]
 
 
+async def planned_alike(connection: Any, run_id: UUID, attempt: int) -> bool:
+    """Whether pages of one walk, all of which are planned, hold the very same records."""
+    return bool(await connection.fetchval(_Q["planned_alike"], time_of(run_id), run_id, attempt))
+
+
 async def chain_break(connection: Any, run_id: UUID, attempt: int) -> tuple[int, int] | None:
     """(walk, page) of the first page whose token is not what its predecessor announced; None when the chain holds."""
     row = await connection.fetchrow(_Q["chain_breaks"], time_of(run_id), run_id, attempt)

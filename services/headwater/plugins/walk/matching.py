@@ -17,6 +17,7 @@ from headwater.plugins.paginators import Answer
 from headwater.plugins.paginators.base import count_of, truth_of
 from headwater.plugins.paginators.following import is_end
 from headwater.plugins.walk.cursor import is_mark, is_readable
+from headwater.plugins.walk.furthermore import more_pages
 from headwater.plugins.walk.select import WARNING_SINGLE, Selected, no_object_kind
 
 WARNING_UNMATCHED = "path_unmatched"
@@ -47,6 +48,7 @@ class FirstPage:
             path = getattr(pages, name, None)
             if path is not None:
                 self._paths[name] = (path, compile_path(path))
+        self._has_envelope = stream.records is not None and stream.records.path is not None
         self._fields = () if is_gathering else stream.fields
         self._getters = [
             (index, rule.path, compile_path(rule.path))
@@ -78,6 +80,8 @@ class FirstPage:
         ]
         if reason is StopReason.CURSOR_END:
             found += self._pointers(document)
+        if self._pages.type == "none":
+            found += more_pages(answer, has_envelope=self._has_envelope)
         if reason is StopReason.ERROR:
             self._check_objects(document)
         if (
@@ -257,6 +261,12 @@ def _in_records(place: str, path: str, records: Sequence[Any]) -> str:
 
 def _in_rows(place: str, name: str, rows: Sequence[Any]) -> str:
     first = rows[0] if isinstance(rows[0], dict) else {}
+    if "." in name and compile_path(_path(name.split(".")))(first) is not MISSING:
+        word = re.sub(r"[^A-Za-z0-9]+", "_", name)
+        return (
+            f"{place} {name!r} is no field of a row, but a path; make it one by fields: {{{word}: {name}}} and rest: "
+            f"keep, and write {word} here"
+        )
     close = difflib.get_close_matches(name, [str(key) for key in first], 1, 0.6)
     mend = f"write {close[0]}" if close else "correct the name"
     return f"{place} {name!r} is in no record of the first page (fields there: {_names(first)}); {mend}"

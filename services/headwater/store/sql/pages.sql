@@ -216,6 +216,12 @@ SELECT CASE WHEN EXISTS (SELECT 1 FROM walk w
 SELECT number, first_token, last_number, stop_reason, highest, below, resume FROM walk
  WHERE run_at = $1 AND run_id = $2 AND attempt = $3 ORDER BY number
 
+-- name: planned_alike
+-- Whether pages of one walk that were asked for in any order hold the very same records.
+SELECT EXISTS (SELECT 1 FROM page
+                WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND content_digest IS NOT NULL AND settled_at IS NOT NULL
+                GROUP BY walk, content_digest HAVING count(*) > 1)
+
 -- name: chain_breaks
 -- Pages whose token is not what their predecessor announced, and pages beyond the end that brought records. The pages are
 -- read once, in order.
