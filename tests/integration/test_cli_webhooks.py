@@ -94,6 +94,7 @@ async def test_commands_show_what_the_api_shows_and_end_with_their_codes(
     assert [each["name"] for each in listed] == ["orders"]
     for words, wanted in (
         (("deliveries", "show", "nonsense"), Exit.USAGE), (("deliveries", "replay"), Exit.USAGE),
+        (("deliveries", "replay", "01a22de7-0000-8000-8000-000000000000"), Exit.NOT_FOUND),
         (("deliveries", "list", "--limit", "0"), Exit.USAGE), (("deliveries", "list", "--since", "soon"), Exit.USAGE),
         (("endpoints", "show", "none"), Exit.NOT_FOUND), (("endpoints", "list", "--tenant", "none"), Exit.NOT_FOUND),
         (("secrets", "retire", "orders", "0"), Exit.CONFLICT), (("presets", "show", "none"), Exit.NOT_FOUND),

@@ -7,6 +7,7 @@ from typing import Any
 
 from headwater.cli.asking import Counter, Verb, form_of, given, moment, show, show_list
 from headwater.cli.exits import Exit
+from headwater.cli.faults import NotFound
 from headwater.control import deliveries, refusals, replays
 from headwater.control.paging import ListQuery
 
@@ -106,6 +107,10 @@ async def _replay(chosen: argparse.Namespace, counter: Counter) -> int:
         dry_run=chosen.dry_run or None,
     )
     asked = await counter.shown(replays.Asked, replays.replay_deliveries, body=wanted)
+    if chosen.ids and not asked["by_state"]:
+        raise NotFound(
+            "There are no such deliveries that are settled; `headwater deliveries list` shows their ids"
+        )
     await counter.ring()
     if not chosen.wait or asked["id"] is None:
         return show(chosen, asked)
