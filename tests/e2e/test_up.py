@@ -86,10 +86,19 @@ def test_with_rabbitmq_the_demo_runs_over_a_node_of_its_own_that_ends_with_it(ch
     assert {"headwater.webhook.received", "headwater.page.due", "headwater.dead"} <= queues
     assert password not in up.output
     assert "Traceback" not in up.output
+    for command, said in (
+        (("topology", "check"), "the topology is in place"),
+        (("doctor",), f"run by process {up.pid}: reachable, topology in place"),
+        (("run", "timer", "--once"), "bus        RabbitMQ"),
+    ):
+        asked = children.run(*command)
+        assert (asked.code, said in asked.output) == (0, True), asked.output
 
     up.press_ctrl_c()
 
     assert up.wait(40) == 0
+    without = children.run("topology", "check")
+    assert (without.code, "no `headwater up --rabbitmq` runs on" in without.output) == (2, True)
     _leaves_nothing(family)
 
 

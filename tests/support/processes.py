@@ -233,7 +233,8 @@ class Children:
             for name, value in os.environ.items()
             if not name.startswith(("HEADWATER_", "PYTEST_"))
         }
-        self.environment = kept | {"HEADWATER_DATA_DIR": str(folder / "data")} | environment
+        own = {"HEADWATER_DATA_DIR": str(folder / "data"), "XDG_STATE_HOME": str(folder / "state")}
+        self.environment = kept | own | environment
         self._all: list[Child] = []
         self._watch = Watch()
 

@@ -1,19 +1,49 @@
-"""Finding the embedded database of another headwater process that runs on the same data folder."""
+"""The servers of another headwater on the same data folder, and which other folders have one that runs."""
 
+import asyncio
 import fcntl
+import hashlib
+import json
+import logging
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from headwater.app.embedded import DATABASE, USER
 from headwater.model.secret import Secret
 
+logger = logging.getLogger("headwater.app")
 _PORT_LINE, _SOCKET_LINE = 3, 4  # of postmaster.pid, counted from 0
+_LOOK_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """The addresses of a private RabbitMQ that runs, passwords included."""
+
+    amqp_url: Secret
+    management_url: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A headwater that runs on another data folder of this user."""
+
+    folder: Path
+    process: str
+
+
+def is_set_up(data_dir: Path) -> bool:
+    """Whether there is an embedded database in the data folder, running or not."""
+    return (data_dir / "postgres/data/PG_VERSION").exists()
 
 
 def running_database(folder: Path) -> Secret | None:
     """The address of the server that another process runs in `folder`; None when nobody holds the folder."""
-    if not _is_held(folder / "lock"):
+    if not is_held(folder):
         return None
     try:
         lines = (folder / "data" / "postmaster.pid").read_text(encoding="utf-8").splitlines()
@@ -24,6 +54,42 @@ def running_database(folder: Path) -> Secret | None:
     return Secret.of(f"postgresql://{USER}@/{quote(DATABASE, safe='')}?{place}")
 
 
+async def until_it_runs(folder: Path, timeout_s: float) -> Secret | None:
+    """The same, once the process that holds the folder has started its server; None when nobody holds it any more, or
+    the server is not there after `timeout_s`.
+    """
+    if is_held(folder) and running_database(folder) is None:
+        logger.warning("%s: process %s is starting or ending; waiting for it", folder, holder_of(folder))
+    try:
+        async with asyncio.timeout(timeout_s):
+            while is_held(folder):
+                if (url := running_database(folder)) is not None:
+                    return url
+                await asyncio.sleep(_LOOK_S)
+    except TimeoutError:
+        logger.info("the process that holds %s has no database after %g s", folder, timeout_s)
+    return None
+
+
+def running_broker(data_dir: Path) -> Broker | None:
+    """The private RabbitMQ that another process runs in the data folder; None where there is none."""
+    folder = data_dir / "rabbitmq"
+    if not is_held(folder):
+        return None
+    from headwater.app.private_rabbitmq import USER as BROKER_USER  # noqa: PLC0415 - heavy: only beside such a node
+
+    try:
+        ports = json.loads((folder / "ports.json").read_text(encoding="ascii"))
+        login = f"{BROKER_USER}:{(folder / 'password').read_text(encoding='utf-8').strip()}"
+        amqp, management = int(ports["amqp"]), int(ports["management"])
+    except (OSError, ValueError, KeyError):
+        return None  # it is just starting for the first time
+    return Broker(
+        Secret.of(f"amqp://{login}@127.0.0.1:{amqp}/%2F"),
+        Secret.of(f"http://{login}@127.0.0.1:{management}"),
+    )
+
+
 def holder_of(folder: Path) -> str:
     """The process id that holds the folder, as its lock tells it."""
     try:
@@ -32,9 +98,10 @@ def holder_of(folder: Path) -> str:
         return "unknown"
 
 
-def _is_held(lock: Path) -> bool:
+def is_held(folder: Path) -> bool:
+    """Whether a process runs a server in `folder`."""
     try:
-        handle = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+        handle = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return False
     try:
@@ -44,3 +111,50 @@ def _is_held(lock: Path) -> bool:
     finally:
         os.close(handle)
     return False
+
+
+@contextmanager
+def told_of(data_dir: Path, environment: Mapping[str, str] | None = None) -> Iterator[None]:
+    """While open, commands that look at another folder can tell people of this one.
+
+    It is a help and no more: where the note cannot be written, headwater runs all the same, and the log says so.
+    """
+    note = _notes(environment) / hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
+    try:
+        note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        note.write_bytes(os.fsencode(data_dir))
+    except OSError as error:
+        logger.info("no note of %s is left for commands: %s", data_dir, error)
+    try:
+        yield
+    finally:
+        _forget(note)
+
+
+def running_elsewhere(data_dir: Path, environment: Mapping[str, str] | None = None) -> list[Elsewhere]:
+    """What runs on other folders than `data_dir`; notes that killed processes left are removed."""
+    found = []
+    place = _notes(environment)
+    for note in sorted(place.iterdir()) if place.is_dir() else ():
+        try:
+            folder = Path(os.fsdecode(note.read_bytes()))
+        except OSError:
+            continue  # it ended while we looked
+        if not is_held(folder / "postgres"):
+            _forget(note)
+        elif folder != data_dir:
+            found.append(Elsewhere(folder, holder_of(folder / "postgres")))
+    return found
+
+
+def _notes(environment: Mapping[str, str] | None) -> Path:
+    env = os.environ if environment is None else environment
+    base = env.get("XDG_STATE_HOME") or str(Path(env.get("HOME") or "~").expanduser() / ".local/state")
+    return Path(base) / "headwater" / "running"
+
+
+def _forget(note: Path) -> None:
+    try:
+        note.unlink(missing_ok=True)
+    except OSError as error:
+        logger.info("the note %s cannot be removed: %s", note, error)

@@ -63,7 +63,9 @@ class Ground:
 
 @asynccontextmanager
 async def find_means(settings: Settings, *, rabbitmq: bool = False) -> AsyncIterator[Means]:
-    """The database and broker that the settings name, or private ones that live as long as the context."""
+    """The database and broker that the settings name, those of a headwater that runs on the same data folder, or
+    private ones that live as long as the context. Raises: ConfigError.
+    """
     async with AsyncExitStack() as stack:
         amqp, management = settings.amqp_url, settings.management_url
         ui: str | None = None
@@ -85,12 +87,15 @@ async def find_means(settings: Settings, *, rabbitmq: bool = False) -> AsyncIter
                 password_file=password,
             )
             return
-        from headwater.app.attach import holder_of, running_database
+        from headwater.app.attach import holder_of, running_broker, until_it_runs
         from headwater.app.embedded import EmbeddedPostgres
 
         folder = settings.data_dir / "postgres"
-        url = running_database(folder)
+        url = await until_it_runs(folder, settings.start_timeout_s)
         held_by = None if url is None else holder_of(folder)
+        broker = None if held_by is None or amqp is not None else running_broker(settings.data_dir)
+        if broker is not None:
+            amqp, management = broker.amqp_url, management or broker.management_url
         if url is None:
             embedded = await stack.enter_async_context(EmbeddedPostgres(folder))
             await stack.enter_async_context(kept(embedded, "the embedded database"))
@@ -131,8 +136,14 @@ def keyring_for(settings: Settings, means: Means) -> Keyring:
     return Keyring.of(key_from_file(file))
 
 
-async def prepare_database(settings: Settings, means: Means, *, may_migrate: bool) -> list[str]:
-    """Wait for the database; bring it to this version, or wait until somebody has. Gives what was applied."""
+async def prepare_database(
+    settings: Settings, means: Means, *, may_migrate: bool, wait_s: float | None = None
+) -> list[str]:
+    """Wait for the database; bring it to this version, or wait until somebody has. Gives what was applied.
+
+    `wait_s`: for how long, where it is not the settings' `start_timeout_s`; 0 asks once.
+    Raises: Unreachable, MigrationError, ConfigError.
+    """
 
     async def attempt() -> list[str]:
         if may_migrate:
@@ -140,16 +151,16 @@ async def prepare_database(settings: Settings, means: Means, *, may_migrate: boo
         await is_current(means.database_url.text())
         return []
 
-    wait_s = settings.start_timeout_s
+    if wait_s is None:
+        wait_s = settings.start_timeout_s
     try:
         return await until_there(
             "the database", attempt, timeout_s=wait_s, clock=SystemClock(), mend=_DATABASE_MEND
         )
     except Unreachable as error:
         if isinstance(error.__cause__, NotMigrated):
-            raise Unreachable(
-                f"the database is there, but after {wait_s:g} s {error.__cause__}"
-            ) from error.__cause__
+            still = f"after {wait_s:g} s " if wait_s else ""
+            raise Unreachable(f"the database is there, but {still}{error.__cause__}") from error.__cause__
         raise
 
 

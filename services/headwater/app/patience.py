@@ -22,7 +22,9 @@ class Unreachable(HeadwaterError):
 async def until_there(
     what: str, attempt: Callable[[], Awaitable[T]], *, timeout_s: float, clock: Clock, mend: str
 ) -> T:
-    """What `attempt` gives, tried again while it raises Unavailable. Raises: Unreachable after `timeout_s`."""
+    """What `attempt` gives, tried again while it raises Unavailable. Raises: Unreachable after `timeout_s`; with 0 it
+    is tried once.
+    """
     started = clock.monotonic()
     pause_s = _FIRST_S
     while True:
@@ -31,9 +33,8 @@ async def until_there(
         except Unavailable as error:
             left_s = timeout_s - (clock.monotonic() - started)
             if left_s <= 0:
-                raise Unreachable(
-                    f"{what} did not answer within {timeout_s:g} s ({error}); {mend}"
-                ) from error
+                within = f" within {timeout_s:g} s" if timeout_s else ""
+                raise Unreachable(f"{what} did not answer{within} ({error}); {mend}") from error
             logger.warning("%s is not there yet (%s); trying for another %.0f s", what, error, left_s)
             await asyncio.sleep(min(pause_s, left_s))
             pause_s = min(pause_s * 2, _LONGEST_S)

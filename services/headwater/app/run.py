@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Protocol
 
@@ -31,7 +31,7 @@ class Announcer:
     def __init__(self, say: Callable[[str], None]) -> None:
         self.say = say
 
-    def database(self, means: Means, applied: Sequence[str]) -> None:
+    def database(self, means: Means, applied: Sequence[str], data_dir: Path) -> None:
         where = (
             "embedded PostgreSQL" if means.data_folder_is_ours else "PostgreSQL from HEADWATER_DATABASE_URL"
         )
@@ -40,6 +40,8 @@ class Announcer:
         bus = "embedded bus (in PostgreSQL)" if means.amqp_url is None else "RabbitMQ"
         news = f", {len(applied)} migration{'s' if len(applied) != 1 else ''} applied" if applied else ""
         self.say(f"  database   {where}{news}")
+        if means.data_folder_is_ours:
+            self.say(f"  data       {data_dir}")
         self.say(f"  bus        {bus}")
         if means.ui_address is not None:
             from headwater.app.private_rabbitmq import USER  # noqa: PLC0415 - only beside a node of ours
@@ -86,12 +88,20 @@ async def run_services(
 ) -> int:
     """Run the named services until `ending`, which also ends waiting for what is late; gives the exit code."""
     metrics = Metrics()
-    async with unless(ending) as is_up, find_means(settings, rabbitmq=rabbitmq) as means:
+    async with (
+        unless(ending) as is_up,
+        find_means(settings, rabbitmq=rabbitmq) as means,
+        AsyncExitStack() as stack,
+    ):
         may = may_migrate or means.data_folder_is_ours
         applied = await prepare_database(settings, means, may_migrate=may)
+        if means.data_folder_is_ours and means.held_by is None:
+            from headwater.app.attach import told_of  # noqa: PLC0415 - only with servers of our own
+
+            stack.enter_context(told_of(settings.data_dir))
         if may_migrate and means.amqp_url is not None:
             await prepare_broker(settings, means.amqp_url)
-        announcer.database(means, applied)
+        announcer.database(means, applied, settings.data_dir)
         if (
             means.management_url is not None
             and means.password_file is not None

@@ -15,13 +15,13 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel, ValidationError
 
 from headwater.app.clock import SystemClock
-from headwater.app.ground import find_means, keyring_for, open_bus, prepare_database
+from headwater.app.ground import keyring_for, open_bus
 from headwater.app.services import keep_of, office_of
 from headwater.bus.memory import MemoryBus
 from headwater.bus.port import Bus
 from headwater.cli.exits import Exit
 from headwater.cli.faults import Conflict, NotFound
-from headwater.cli.opening import asker
+from headwater.cli.opening import asker, open_means
 from headwater.cli.printing import print_fields, print_json, print_table, print_yaml, yaml_text
 from headwater.contracts.base import Closed
 from headwater.contracts.codec import dumps
@@ -99,8 +99,7 @@ async def open_counter(
     `with_bus`: the real bus, for those who look at its queues.
     """
     async with AsyncExitStack() as stack:
-        means = await stack.enter_async_context(find_means(settings))
-        await prepare_database(settings, means, may_migrate=means.data_folder_is_ours)
+        means = await stack.enter_async_context(open_means(settings))
         pools = []
         for role in ("headwater_api", "headwater_worker"):
             pool = Database(means.database_url, role, size=2)

@@ -12,7 +12,7 @@ from headwater.app.services import keep_of
 from headwater.cli import configuring, looking
 from headwater.cli.exits import Exit
 from headwater.cli.faults import run_and_report
-from headwater.cli.opening import open_api
+from headwater.cli.opening import choose_folder, open_api, open_means
 from headwater.cli.printing import print_fields, print_json, print_table
 from headwater.cli.reading import read_text
 from headwater.cli.resource_parsers import RESOURCES
@@ -187,29 +187,38 @@ async def _import(chosen: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _topology(chosen: argparse.Namespace, settings: Settings) -> int:
-    if settings.amqp_url is None:
-        raise ConfigError("HEADWATER_AMQP_URL is not set: the embedded bus needs no topology")
-    from headwater.bus.rabbitmq import apply_topology, check_topology  # noqa: PLC0415 - only this command needs it
+    from headwater.app.attach import running_broker  # noqa: PLC0415 - only this command needs it
+    from headwater.bus.rabbitmq import apply_topology, check_topology  # noqa: PLC0415 - as above
 
+    running = running_broker(settings.data_dir)
+    url = settings.amqp_url or (None if running is None else running.amqp_url)
+    if url is None:
+        raise ConfigError(
+            f"HEADWATER_AMQP_URL is not set, and no `headwater up --rabbitmq` runs on {settings.data_dir}: "
+            "the embedded bus needs no topology"
+        )
     work = apply_topology if chosen.verb == "apply" else check_topology
-    await work(settings.amqp_url)
+    await work(url)
     print("the topology is applied" if chosen.verb == "apply" else "the topology is in place")
     return Exit.OK
 
 
 async def _db(chosen: argparse.Namespace, settings: Settings) -> int:
+    if chosen.verb == "cleanup":
+        async with open_means(settings) as means:
+            await _clean_up(chosen, settings, means.database_url)
+        return Exit.OK
+    choose_folder(settings, sets_up=chosen.verb == "migrate")
     async with find_means(settings) as means:
         if chosen.verb == "migrate":
             applied = await prepare_database(settings, means, may_migrate=True)
             print("\n".join(f"applied {name}" for name in applied) or "the database is up to date")
-        elif chosen.verb == "status":
+        else:
             have, missing = await status(means.database_url.text())
             print(
                 "\n".join([*(f"applied  {name}" for name in have), *(f"missing  {name}" for name in missing)])
             )
             return Exit.FAILURE if missing else Exit.OK
-        else:
-            await _clean_up(chosen, settings, means.database_url)
     return Exit.OK
 
 

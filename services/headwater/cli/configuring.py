@@ -28,7 +28,7 @@ async def apply(chosen: argparse.Namespace, settings: Settings, read: tuple[Mani
     """Write the manifest, all or nothing."""
     manifest, document = read
     async with AsyncExitStack() as stack:
-        means, api = await open_api(settings, stack)
+        means, api = await open_api(settings, stack, sets_up=True)
         keyring = keyring_for(settings, means)
         async with api.as_tenant(manifest.tenant, admin=True, actor=asker().actor) as connection:
             await config.ensure_tenant(connection, manifest.tenant)

@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Awaitable, Callable
 
+from headwater.app.attach import holder_of, is_set_up, running_broker, running_database, running_elsewhere
 from headwater.app.embedded import EmbeddedPostgres
 from headwater.app.ground import Means, keyring_for
 from headwater.app.private_rabbitmq import find_programs
@@ -82,14 +83,26 @@ async def _public_url(settings: Settings) -> str:
 
 
 async def _database(settings: Settings) -> str:
-    if settings.database_url is None:
-        return f"embedded: {EmbeddedPostgres(settings.data_dir / 'postgres').describe()}"
-    await is_current(settings.database_url.text())
-    return "reachable, schema up to date"
+    if settings.database_url is not None:
+        await is_current(settings.database_url.text())
+        return "reachable, schema up to date"
+    folder = settings.data_dir / "postgres"
+    running = running_database(folder)
+    if running is not None:
+        await is_current(running.text())
+        return f"embedded, run by process {holder_of(folder)}: reachable, schema up to date"
+    state = "does not run" if is_set_up(settings.data_dir) else "nothing is set up yet"
+    others = [
+        f"; process {other.process} runs headwater on {other.folder}: `export HEADWATER_DATA_DIR={other.folder}`"
+        for other in running_elsewhere(settings.data_dir)
+    ]
+    return f"embedded, {state}: {EmbeddedPostgres(folder).describe()}{''.join(others)}"
 
 
 async def _broker(settings: Settings) -> str:
-    if settings.amqp_url is None:
+    running = running_broker(settings.data_dir)
+    url = settings.amqp_url or (None if running is None else running.amqp_url)
+    if url is None:
         node = settings.data_dir / "rabbitmq"
         if node.exists():
             return f"embedded bus; with `up --rabbitmq` the node in {node}, whose addresses `up` tells"
@@ -100,5 +113,10 @@ async def _broker(settings: Settings) -> str:
         return "embedded bus; `up --rabbitmq` can run a node of this machine"
     from headwater.bus.rabbitmq import check_topology  # noqa: PLC0415 - heavy, and only here
 
-    await check_topology(settings.amqp_url)
-    return "reachable, topology in place"
+    await check_topology(url)
+    whose = (
+        ""
+        if settings.amqp_url is not None
+        else f"run by process {holder_of(settings.data_dir / 'rabbitmq')}: "
+    )
+    return f"{whose}reachable, topology in place"

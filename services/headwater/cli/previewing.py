@@ -7,9 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from headwater.app.clock import SystemClock
-from headwater.app.ground import find_means, keyring_for, prepare_database
+from headwater.app.ground import keyring_for
 from headwater.cli.exits import Exit
 from headwater.cli.faults import NotFound
+from headwater.cli.opening import open_means
 from headwater.cli.printing import print_fields, print_json, print_table
 from headwater.contracts.codec import dumps
 from headwater.contracts.manifest import Manifest
@@ -56,8 +57,7 @@ async def _with_secrets(
     if given is not None and not _names(given):
         return given, {}
     async with AsyncExitStack() as stack:
-        means = await stack.enter_async_context(find_means(settings))
-        await prepare_database(settings, means, may_migrate=means.data_folder_is_ours)
+        means = await stack.enter_async_context(open_means(settings))
         worker = Database(means.database_url, "headwater_worker", size=1)
         await worker.open()
         stack.push_async_callback(worker.close)

@@ -38,6 +38,7 @@ class Settings:
     data_dir: Path
     start_timeout_s: float
     public_url_is_set: bool = False
+    data_dir_is_set: bool = False
     trusted_proxies: tuple[str, ...] = ()
     snapshot_max_age_s: float = 86_400.0
     smtp_url: Secret | None = None
@@ -156,6 +157,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         data_dir=data_dir(env),
         start_timeout_s=_seconds("HEADWATER_START_TIMEOUT_S", env.get("HEADWATER_START_TIMEOUT_S") or "60"),
         public_url_is_set=bool(env.get("HEADWATER_PUBLIC_URL")),
+        data_dir_is_set=bool(env.get("HEADWATER_DATA_DIR")),
         trusted_proxies=_ranges("HEADWATER_TRUSTED_PROXIES", env.get("HEADWATER_TRUSTED_PROXIES") or ""),
         snapshot_max_age_s=_seconds(
             "HEADWATER_SNAPSHOT_MAX_AGE_S", env.get("HEADWATER_SNAPSHOT_MAX_AGE_S") or "86400"

@@ -64,9 +64,12 @@ async def is_current(url: str) -> None:
     """Returns when the database has every migration. Raises: NotMigrated; Unavailable when it is away."""
     _, missing = await status(url)
     if missing:
-        raise NotMigrated(
-            f"it lacks {len(missing)} migrations, {missing[0]} first; run `headwater db migrate`"
+        those = (
+            f"migration {missing[0]}"
+            if len(missing) == 1
+            else f"{len(missing)} migrations, {missing[0]} first"
         )
+        raise NotMigrated(f"it lacks {those}; run `headwater db migrate`")
 
 
 async def status(url: str) -> tuple[list[str], list[str]]:
