@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import yaml
 
 from headwater.cli.cronjobs import read_cronjobs
@@ -9,6 +10,7 @@ from headwater.cli.crontab import read_crontab
 from headwater.cli.foreign import manifest_of
 from headwater.cli.importing import as_yaml
 from headwater.contracts.manifest import Manifest
+from headwater.model.errors import ConfigError
 
 CRONTAB = r"""# m h dom mon dow command
 SHELL=/bin/bash
@@ -181,3 +183,26 @@ def test_what_a_shell_fills_in_is_told_and_not_enabled_by_itself() -> None:
     assert "`$(…` is filled in by a shell" in told[1]
     assert "`${…` is filled in by a shell" in told[2]
     assert 3 not in told
+
+
+@pytest.mark.parametrize(
+    ("template", "line"),
+    [
+        ("kind: CronJob\nmetadata:\n  name: {{ .Release.Name }}-sync\n", 3),
+        ("{{- if .Values.sync.enabled }}\nkind: CronJob\n{{- end }}\n", 1),
+        ('kind: CronJob\nmetadata: {name: a}\nspec: {schedule: "{{ .Values.schedule }}"}\n', 1),
+        ('kind: CronJob\nspec: {schedule: "0 2 * * *", timeZone: "{{ .Values.zone }}"}\n', 1),
+    ],
+)
+def test_a_helm_template_is_called_one_with_the_way_to_render_it(template: str, line: int) -> None:
+    with pytest.raises(ConfigError, match=rf"line {line}: this is a Helm template \(.*helm template RELEASE"):
+        read_cronjobs(template, timezone=None)
+
+
+def test_braces_in_a_command_are_no_template() -> None:
+    command = """[docker, ps, --format, "{{.Names}}"]"""
+    jobs, _ = read_cronjobs(
+        CRONJOB.replace('[curl, "https://api.example.com/hello"]', command), timezone=None
+    )
+
+    assert jobs[0].command == "docker ps --format {{.Names}}"

@@ -15,6 +15,7 @@ from headwater.model.schedule import ScheduleError, find_zone, short_text
 _OVERLAPS: Mapping[str, Any] = {"Forbid": "skip", "Replace": "cancel_other", "Allow": {"allow": 100}}
 _ZONED = re.compile(r"^(?:CRON_)?TZ=(\S+)\s+(.*)$")
 _LEAST_WINDOW_S = 60
+_TEMPLATE = re.compile(r"\{\{[^\n]*?(?:\}\}|$)", re.MULTILINE)
 
 
 def read_cronjobs(text: str, *, timezone: str | None) -> tuple[list[Foreign], list[Note]]:
@@ -37,6 +38,8 @@ def _documents(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
         read = list(_read(text))
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
+        if template := _TEMPLATE.search(text):
+            raise _unrendered(text.count("\n", 0, template.start()) + 1, template[0]) from error
         where = f"line {mark.line + 1}: " if mark is not None else ""
         raise ConfigError(f"{where}this is not YAML; check indentation and colons there") from error
     for node, value in read:
@@ -50,6 +53,13 @@ def _documents(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
                     yield place.start_mark.line + 1 if place else line, {"kind": "CronJob", **item}
         else:
             yield line, value
+
+
+def _unrendered(line: int, template: str) -> ConfigError:
+    return ConfigError(
+        f"line {line}: this is a Helm template ({template[:60]}), which says nothing before it is rendered: "
+        "`helm template RELEASE CHART | headwater import cronjob -`"
+    )
 
 
 def _read(text: str) -> Iterator[tuple[yaml.Node, Any]]:
@@ -72,6 +82,9 @@ def _job(line: int, document: Mapping[str, Any], timezone: str | None, notes: li
         notes.append(Note(line, f"{name} was not taken: it has no `spec.schedule`"))
         return None
     text, zone = spec["schedule"].strip(), spec.get("timeZone") or timezone
+    for told in (text, str(zone or "")):
+        if template := _TEMPLATE.search(told):  # in quotes it is YAML
+            raise _unrendered(line, template[0])
     if prefixed := _ZONED.match(text):
         zone, text = prefixed[1], prefixed[2]
     text = " ".join(
