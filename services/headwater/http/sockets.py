@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from aiohappyeyeballs import start_connection
 
 from headwater.http.addresses import guarded_sockets, is_refusal, parse_ranges
+from headwater.model.errors import ConfigError
 
 
 async def open_socket(host: str, port: int, allow: Sequence[str] | None, timeout_s: float) -> socket.socket:
     """Connect to `host`. `allow`: private ranges that may be reached, None: all of them.
 
-    Raises: OSError, with a text for people; TimeoutError.
+    Raises: ConfigError where it leads to an address that is not allowed; OSError, with a text for people; TimeoutError.
     """
     async with asyncio.timeout(timeout_s):
         loop = asyncio.get_running_loop()
@@ -25,7 +26,7 @@ async def open_socket(host: str, port: int, allow: Sequence[str] | None, timeout
             return await start_connection(found, happy_eyeballs_delay=0.25, socket_factory=guard)
         except OSError as error:
             if is_refusal(error):
-                raise OSError(
+                raise ConfigError(
                     "it leads to an address that is not public: allow its range in network.allow"
                 ) from error
             raise

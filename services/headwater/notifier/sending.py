@@ -42,7 +42,7 @@ def next_state(result: Result, try_count: int) -> tuple[str, float]:
     """The state after an attempt, and for `waiting` the seconds until the next one. `try_count` begins with 1."""
     if result.outcome is Outcome.SENT:
         return "sent", 0.0
-    if result.outcome is Outcome.GONE or try_count >= len(RETRY_S):
+    if result.outcome is Outcome.GONE or result.is_final or try_count >= len(RETRY_S):
         return "dead", 0.0
     return "waiting", max(RETRY_S[try_count], min(result.wait_s or 0.0, LONGEST_WAIT_S))
 

@@ -37,13 +37,17 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one attempt. `error` and `answer` hold no secrets; `wait_s` is what the target asks for."""
+    """What became of one attempt. `error` and `answer` hold no secrets; `wait_s` is what the target asks for.
+
+    `is_final`: another attempt fails like this one, until somebody changes the configuration.
+    """
 
     outcome: Outcome
     status: int | None = None
     error: str | None = None
     answer: str | None = None
     wait_s: float | None = None
+    is_final: bool = False
 
 
 class Sender(Protocol):
@@ -73,7 +77,8 @@ class Office:
 
 PLAIN_OFFICE = Office()
 
-# A connected socket to (host, port), within seconds; to nothing private but the given ranges (None: anywhere).
+# A connected socket to (host, port), within seconds; to nothing private but the given ranges (None: anywhere), else it
+# raises ConfigError.
 Connect = Callable[[str, int, Sequence[str] | None, float], Awaitable[Any]]
 # Owes an event: topic, message id, body, tenant.
 Owe = Callable[[str, str, bytes, str], Awaitable[None]]

@@ -110,7 +110,10 @@ async def send(
     hidden = [url, *means.secrets.values(), *([server.password] if server.password else [])]
     try:
         async with asyncio.timeout(target.timeout_s):
-            sock = await means.connect(server.host, server.port, allow, target.timeout_s)
+            try:
+                sock = await means.connect(server.host, server.port, allow, target.timeout_s)
+            except ConfigError as error:
+                return Result(Outcome.FAILED, error=f"mail: {server.host}: {error}", is_final=True)
             return await _hand_in(server, sock, mail, tls)
     except TimeoutError:
         return Result(

@@ -16,6 +16,7 @@ _HINTS = {
     "redirect": "it answered with a redirect, which is not followed: give the final address",
     "bad_url": "the address cannot be read: give http:// or https://, a host and a path, and no user name",
 }
+_UNTIL_MENDED = frozenset({"refused_address", "bad_url"})  # nobody was asked, nor will be
 
 
 async def post(
@@ -44,7 +45,8 @@ async def post(
         )
     except SourceError as error:
         text = _HINTS.get(error.kind, error.message)
-        return Result(Outcome.FAILED, error=masked(f"{error.kind}: {text}", hidden))
+        is_final = error.kind in _UNTIL_MENDED
+        return Result(Outcome.FAILED, error=masked(f"{error.kind}: {text}", hidden), is_final=is_final)
     except (SecretError, UnicodeError) as error:
         return Result(Outcome.FAILED, error=f"secret: {error}")
     return _judged(response, means, hidden, is_gone)
