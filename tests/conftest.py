@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.support.postgres",
     "tests.support.rabbitmq",
     "tests.support.reports",
+    "tests.support.browsing",
     "tests.support.buses",
     "tests.support.flights",
 ]

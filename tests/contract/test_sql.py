@@ -97,7 +97,13 @@ async def test_what_belongs_to_a_tenant_says_so_and_goes_with_it(database: str) 
     finally:
         await connection.close()
 
-    assert [row["relname"] for row in rows] == ["ended_tenant", "schema_migration", "tenant", "timer_memory"]
+    assert [row["relname"] for row in rows] == [
+        "ended_session",  # goes with its key
+        "ended_tenant",
+        "schema_migration",
+        "tenant",
+        "timer_memory",
+    ]
 
 
 async def test_the_api_role_sees_only_the_tenant_it_names(database: str) -> None:

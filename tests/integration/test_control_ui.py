@@ -5,42 +5,26 @@ import base64
 import hashlib
 import logging
 import re
-from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import asyncpg
 import pytest
 from tests.support.browser import Browser, Shown
-from tests.support.office import ADMIN, MANIFEST, RING, Office, open_office
+from tests.support.office import ADMIN, RING, Office
 
 from headwater.app.clock import SystemClock
-from headwater.control.ui.session import new_session, seal
+from headwater.control.ui.session import LASTS, new_session, seal
 from headwater.model.run import RunState
 from headwater.model.secret import Secret
 from headwater.store import runs as store
+from headwater.store import sessions
 from headwater.store.keyring import Keyring
 from headwater.store.runs import Outcome
 
 TENANT = "/ui/tenants/default"
 STREAM = f"{TENANT}/streams/shop/orders"
 LOGIN = "/ui/login"
-
-
-@pytest.fixture
-async def office(database: str) -> AsyncIterator[Office]:
-    async with open_office(database) as opened:
-        applied = await opened.post(
-            "/config/import", data=MANIFEST, headers={"Content-Type": "application/yaml"}
-        )
-        assert applied.status == 200
-        yield opened
-
-
-@pytest.fixture
-async def browser(office: Office) -> Browser:
-    browser = Browser(office)
-    await browser.log_in()
-    return browser
 
 
 async def runs(office: Office) -> list[dict]:
@@ -266,6 +250,48 @@ async def test_the_cookie_is_sealed_and_for_this_site_alone(office: Office) -> N
     assert {"HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=43200"} <= set(cookie.split("; "))
     assert ADMIN[9:] not in cookie
     assert b"aaaa" not in base64.urlsafe_b64decode(browser.cookies["headwater"])
+
+
+async def test_logging_out_ends_the_session_of_every_copy_of_its_cookie(
+    office: Office, browser: Browser
+) -> None:
+    copy, other = Browser(office), Browser(office)
+    await other.log_in()
+    copy.cookies = dict(browser.cookies)
+    form = (await copy.go(STREAM)).form("start")
+
+    await browser.submit(await browser.go(STREAM), "logout")
+
+    assert (await copy.go(STREAM)).path.startswith(LOGIN)
+    assert (await copy.follow(await copy.send(form))).path.startswith(LOGIN)
+    assert await runs(office) == []
+    assert (await other.go(STREAM)).path == STREAM
+    await browser.log_in()
+    assert (await browser.go(STREAM)).path == STREAM
+
+
+async def test_ended_sessions_take_a_bounded_place_and_none_comes_back(
+    office: Office, browser: Browser, database: str
+) -> None:
+    begun = datetime.now(UTC) - timedelta(hours=1)
+
+    async with office.api.as_tenant(None) as connection:
+        for number in range(250):
+            at = begun + timedelta(seconds=number)
+            await sessions.end(connection, "admin", f"token {number}", at, at + LASTS)
+        over = [
+            await sessions.has_ended(connection, "admin", f"token {number}", begun - timedelta(hours=1))
+            for number in range(250)
+        ]
+        later = await sessions.has_ended(connection, "admin", "another", begun + timedelta(seconds=300))
+    owner = await asyncpg.connect(database)
+    kept = await owner.fetch("SELECT key_id, cardinality(digests) AS count FROM headwater.ended_session")
+    await owner.close()
+
+    assert [(row["key_id"], row["count"] <= 100) for row in kept] == [("admin", True)]
+    assert all(over)
+    assert not later
+    assert (await browser.go(STREAM)).path == STREAM
 
 
 async def test_logging_out_forgets_the_cookie(office: Office, browser: Browser) -> None:

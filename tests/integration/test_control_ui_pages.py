@@ -1,17 +1,15 @@
 """The pages of the web UI over what is really there: schedules, endpoints, deliveries, dead letters and the rest."""
 
 import re
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urljoin
 from uuid import UUID
 
-import pytest
 from tests.integration.test_control_deliveries import give_up, letters, receipt, store
 from tests.integration.test_control_notifications import planned
 from tests.support.browser import Browser, Shown
-from tests.support.office import MANIFEST, Office, open_office
+from tests.support.office import Office
 
 from headwater.bus.port import Message
 from headwater.contracts.codec import dumps
@@ -30,23 +28,6 @@ LISTS = (
     "", "/streams", "/runs", "/schedules", "/endpoints", "/deliveries", "/refusals", "/dead-letters", "/notifications",
     "/secrets", "/audit", "/replays", "/backfills",
 )  # fmt: skip
-
-
-@pytest.fixture
-async def office(database: str) -> AsyncIterator[Office]:
-    async with open_office(database, works=True) as opened:
-        applied = await opened.post(
-            "/config/import", data=MANIFEST, headers={"Content-Type": "application/yaml"}
-        )
-        assert applied.status == 200
-        yield opened
-
-
-@pytest.fixture
-async def browser(office: Office) -> Browser:
-    browser = Browser(office)
-    await browser.log_in()
-    return browser
 
 
 async def refuse(office: Office, detail: str) -> UUID:

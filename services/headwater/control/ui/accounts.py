@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from headwater.control.caller import identify
+from headwater.control.caller import KEY_FORM, identify
 from headwater.control.frame import API
 from headwater.control.paging import ListQuery
 from headwater.control.performing import document_of, perform
@@ -18,6 +18,7 @@ from headwater.control.ui.site import LoginNeeded, Site, is_ours
 from headwater.control.ui.visit import ROOT, Table, address
 from headwater.http.expecting import put_off
 from headwater.model.secret import Secret
+from headwater.store import sessions
 
 _MANY = 500
 _NO_COOKIE = "The form was open too long, or your browser keeps no cookies of this address: send it again"
@@ -79,10 +80,14 @@ class Accounts:
     async def _logout(self, request: web.Request) -> web.StreamResponse:
         site = self._site
         check_origin(request, site.desk.office.public_url)
-        session = site.jar.session(request, site.desk.clock.now())
-        if session is None:
+        now = site.desk.clock.now()
+        session = site.jar.session(request, now)
+        if session is None or session.key is None:
             raise LoginNeeded
         check_token(session, await read_form(site.reader, request))
+        if known := KEY_FORM.fullmatch(session.key.text()):
+            async with site.desk.database.as_tenant(None) as connection:
+                await sessions.end(connection, known[1], session.token, now, session.expires_at)
         response = moved(f"{ROOT}/login")
         site.jar.remove(response)
         return response

@@ -1,4 +1,4 @@
-"""The session: what the cookie holds, sealed by the key ring; nothing of it is stored here.
+"""The session: what the cookie holds, sealed by the key ring; nothing of it is stored but that it was ended.
 
 The seal binds it to this use (no sealed secret of a row opens as a session, nor the other way round), and its text
 cannot be read or changed by whoever carries it. The key in it is looked up at each request, as in the API.
@@ -32,6 +32,10 @@ class Session:
     key: Secret | None
     token: str
     expires_at: datetime
+
+    @property
+    def began_at(self) -> datetime:
+        return self.expires_at - (WAITS if self.key is None else LASTS)
 
     def has_token(self, given: str) -> bool:
         """Whether a form is of this session; in constant time."""

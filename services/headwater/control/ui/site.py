@@ -22,6 +22,7 @@ from headwater.control.ui.shell import alone, moved, refusal_view, refused, show
 from headwater.control.ui.visit import ROOT, Deed, Download, Failed, Page, Row, Show, Table, Visit
 from headwater.http.expecting import close_if_waiting, put_off
 from headwater.model.errors import ConfigError, ContractError, Unavailable
+from headwater.store import sessions
 
 logger = logging.getLogger("headwater.control")
 Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -94,11 +95,15 @@ class Site:
         if session is None or session.key is None:
             raise LoginNeeded
         try:
-            return await identify(self.desk.database, session.key.text(), tenant, "read"), session
+            acting = await identify(self.desk.database, session.key.text(), tenant, "read")
         except Refusal as refusal:
             if refusal.status == 401:
                 raise LoginNeeded from refusal
             raise
+        async with self.desk.database.as_tenant(acting.tenant) as connection:
+            if await sessions.has_ended(connection, acting.caller.key_id, session.token, session.began_at):
+                raise LoginNeeded
+        return acting, session
 
     async def visit(self, request: web.Request, *, is_deed: bool = False) -> Visit:
         """The request of somebody who is logged in. Raises: LoginNeeded, Refusal."""
