@@ -37,13 +37,25 @@ class Document:
             path = path[:-1]
         return self.places.get(path, (1, 1))
 
+    def place_of(self, pointer: str) -> tuple[int, int]:
+        """The same for an RFC 6901 pointer."""
+        path: Path = ()
+        for part in pointer.split("/")[1:]:
+            name = part.replace("~1", "/").replace("~0", "~")
+            index = int(name) if name.isascii() and name.isdigit() and len(name) < 9 else name
+            path = (*path, index if (*path, index) in self.places else name)
+        return self.place(path)
+
     def problem(self, path: Path, what: str, mend: str = "", part: Part | None = None) -> Problem:
         line, column = self.place(path)
         return Problem(pointer(path), what, mend, line, column, self.file, part)
 
 
-def read_document(text: str, file: str, environment: Mapping[str, str]) -> Document:
-    """The values of a YAML (or JSON) text with their places. Raises: ManifestError."""
+def read_document(text: str, file: str, environment: Mapping[str, str] | None) -> Document:
+    """The values of a YAML (or JSON) text with their places. `environment` None: this is no place to read it.
+
+    Raises: ManifestError.
+    """
     document = Document(file)
     if len(text.encode("utf-8", "surrogatepass")) > MAX_TEXT_BYTES:
         raise ManifestError([Problem("", f"is larger than {MAX_TEXT_BYTES} bytes", "split it", file=file)])
@@ -104,7 +116,7 @@ def _surprise(node: yaml.Node) -> tuple[str, str] | None:
 
 
 class _Builder:
-    def __init__(self, document: Document, environment: Mapping[str, str]) -> None:
+    def __init__(self, document: Document, environment: Mapping[str, str] | None) -> None:
         self._document = document
         self._environment = environment
         self._scalars = yaml.SafeLoader("")
@@ -187,13 +199,13 @@ class _Builder:
 
     def _filled(self, text: str, path: Path) -> str:
         def fill(match: re.Match[str]) -> str:
-            value = self._environment.get(match[1])
+            value = None if self._environment is None else self._environment.get(match[1])
             if value is None:
-                self.problems.append(
-                    self._document.problem(
-                        path, f"${{env:{match[1]}}} is not set", f"export {match[1]} before"
-                    )
-                )
+                what, mend = f"${{env:{match[1]}}} is not set", f"export {match[1]} before"
+                if self._environment is None:
+                    what = f"${{env:{match[1]}}} is of the environment of commands, which is not here"
+                    mend = "name a secret that is kept, ${secret:NAME}, or use `headwater apply`"
+                self.problems.append(self._document.problem(path, what, mend))
                 return ""
             return value
 
@@ -254,8 +266,8 @@ def _path_in(value: Any, loc: Sequence[str | int], *, is_missing: bool) -> Path:
     return tuple(path)
 
 
-def parse_manifest(text: str, file: str, environment: Mapping[str, str]) -> tuple[Manifest, Document]:
-    """The manifest in `text`. Raises: ManifestError with every problem at its place."""
+def parse_manifest(text: str, file: str, environment: Mapping[str, str] | None) -> tuple[Manifest, Document]:
+    """The manifest in `text`, as `read_document` reads it. Raises: ManifestError with every problem at its place."""
     document = read_document(text, file, environment)
     if not isinstance(document.value, dict):
         raise ManifestError([document.problem((), "is no mapping", "begin with `version: 1`")])

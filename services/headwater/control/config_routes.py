@@ -21,7 +21,6 @@ from headwater.control.validation import check, doubts, surroundings
 from headwater.model.errors import ContractError
 from headwater.store import config
 
-NO_ENVIRONMENT: Mapping[str, str] = {}  # `${env:…}` never reads the server's environment over HTTP
 Result = TypeVar("Result")
 
 
@@ -170,7 +169,7 @@ async def parsed(desk: Desk, call: Call[Any, Any], text: str, *, is_json: bool) 
     try:
         if is_json:
             text = await _off_the_loop(desk, json_as_yaml, text)
-        manifest, document = await _off_the_loop(desk, parse_manifest, text, "body", NO_ENVIRONMENT)
+        manifest, document = await _off_the_loop(desk, parse_manifest, text, "body", None)
     except ManifestError as error:
         raise _refused(error) from error
     except ContractError as error:

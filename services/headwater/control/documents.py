@@ -66,7 +66,7 @@ async def checked(
     await config.ensure_tenant(connection, tenant)
     try:
         async with desk.parsing:
-            manifest, parsed = await asyncio.to_thread(parse_manifest, text, "body", {})
+            manifest, parsed = await asyncio.to_thread(parse_manifest, text, "body", None)
         around = await surroundings(connection, tenant, manifest, has_broker=desk.has_broker)
         async with desk.parsing:
             problems = await asyncio.to_thread(check, manifest, parsed, around, desk.clock.now())

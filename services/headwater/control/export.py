@@ -65,5 +65,22 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
-def as_yaml(manifest: Mapping[str, Any]) -> bytes:
-    return yaml.safe_dump(dict(manifest), sort_keys=False, allow_unicode=True, width=100).encode("utf-8")
+def as_yaml(manifest: Mapping[str, Any] | list[Any], *, is_ascii: bool = False) -> bytes:
+    """A manifest, or a part of one, as YAML. Texts of several lines stand as such; `is_ascii` escapes all else."""
+    written = yaml.dump(manifest, Dumper=_Readable, sort_keys=False, allow_unicode=not is_ascii, width=100)
+    return str(written).encode("utf-8")
+
+
+class _Readable(yaml.SafeDumper):
+    """Writes what stands in several places in each of them, and texts of several lines by their lines."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - of the base class
+        return True
+
+
+def _text(dumper: _Readable, value: str) -> yaml.Node:
+    style = "|" if "\n" in value.rstrip("\n") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Readable.add_representer(str, _text)

@@ -47,6 +47,9 @@ async def show_endpoints(visit: Visit) -> View:
     body = text(
         (
             element("h1", "Endpoints"),
+            element("p", link(visit.link("new", "endpoints"), "New endpoint …"))
+            if visit.may("write")
+            else None,
             filters(visit, asked(visit, "q", "Name has")),
             table(("Endpoint", "State", "Senders post to", "Scheme", "Table", "Alarms"), rows, empty),
             pager(visit, found["next"]),
@@ -92,7 +95,11 @@ async def show_endpoint(visit: Visit) -> View:
                 element("p", link(visit.link("refusals", endpoint=name), "All its refusals")),
             ),
             section("Secrets", _secrets(visit, secrets["items"])),
-            section("Definition", folded("Show", json_block(endpoint["definition"]))),
+            section(
+                "Definition",
+                folded("Show", json_block(endpoint["definition"])),
+                element("p", link(visit.here("edit"), "Edit …")) if visit.may("write") else None,
+            ),
         )
     )
     return View(name, body, "endpoints")

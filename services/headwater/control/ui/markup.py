@@ -42,6 +42,11 @@ def text(content: Content) -> Markup:
     return text(str(content))
 
 
+def is_shown_as_it_is(content: str) -> bool:
+    """Whether a page shows the very characters of `content`, so that they come back from a form."""
+    return content.translate(_VISIBLE) == content
+
+
 def element(name: str, /, *content: Content, **attributes: Attribute) -> Markup:
     """An element. `class_` and `for_` lose their underscore, others become hyphens; None and False leave one out.
 

@@ -2,6 +2,7 @@
 
 from headwater.control.ui import (
     backfills,
+    configuration,
     dead_letters,
     deliveries,
     endpoints,
@@ -47,6 +48,7 @@ def page_rows() -> tuple[Row, ...]:
         Page("/notifications", notifications.show_notifications),
         Page(_SENT, notifications.show_sent),
         Deed(f"{_SENT}/redeliver", notifications.redeliver, notifications.show_sent),
+        *configuration.rows(),
         Page("/secrets", records.show_secrets),
         Page("/audit", records.show_audit),
     )

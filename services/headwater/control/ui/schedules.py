@@ -42,6 +42,9 @@ async def show_schedules(visit: Visit) -> View:
     body = text(
         (
             element("h1", "Schedules"),
+            element("p", link(visit.link("new", "schedules"), "New schedule …"))
+            if visit.may("write")
+            else None,
             filters(
                 visit,
                 asked(visit, "state", "State", STATES),
@@ -105,7 +108,11 @@ async def show_schedule(visit: Visit) -> View:
             ),
             section("The last 30 days", _statistics(stats)),
             section("Since ever", tiles(schedule["counts"])),
-            section("Definition", folded("Show", json_block(schedule["definition"]))),
+            section(
+                "Definition",
+                folded("Show", json_block(schedule["definition"])),
+                element("p", link(visit.here("edit"), "Edit …")) if visit.may("write") else None,
+            ),
         )
     )
     return View(name, body, "schedules")

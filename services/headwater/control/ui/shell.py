@@ -32,6 +32,7 @@ _TITLES: Final[Mapping[int, str]] = {
     403: "Not allowed",
     404: "Not found",
     409: "Not possible now",
+    412: "Changed meanwhile",
     413: "Too large",
     415: "Not readable",
     422: "Not valid",
@@ -56,6 +57,7 @@ DONE: Final[Mapping[str, str]] = {
     "replay-cancelled": "Cancelled. What was done stays.",
     "replayed": "It goes its way again.",
     "discarded": "Discarded.",
+    "applied": "Applied. Runs admitted from now on, and the next webhooks, follow it.",
     "redelivered": "It is sent again, under its own id.",
 }
 

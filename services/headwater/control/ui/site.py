@@ -19,7 +19,7 @@ from headwater.control.ui.parts import link, note
 from headwater.control.ui.session import Jar, Session
 from headwater.control.ui.sheet import ALERT
 from headwater.control.ui.shell import alone, moved, refusal_view, refused, shown
-from headwater.control.ui.visit import ROOT, Deed, Download, Failed, Page, Row, Show, Table, Visit
+from headwater.control.ui.visit import ROOT, Deed, Download, Failed, Page, Row, Show, Table, View, Visit
 from headwater.http.expecting import close_if_waiting, put_off
 from headwater.model.errors import ConfigError, ContractError, Unavailable
 from headwater.store import sessions
@@ -147,7 +147,8 @@ class Site:
             check_token(session, given)
             visit = await self.visit(request, is_deed=True)
             try:
-                return moved(await deed.do(visit, given))
+                done = await deed.do(visit, given)
+                return shown(visit, done) if isinstance(done, View) else moved(done)
             except Refusal as refusal:
                 failed = Failed(deed.name, given, refusal)
             except Unavailable as error:

@@ -40,10 +40,15 @@ async def show_streams(visit: Visit) -> View:
         streams = await visit.get("/sources/{source}/streams", {"source": name}, limit=_STREAMS)
         rows = [_row(visit, stream) for stream in streams["items"]]
         heads = ("Stream", "Table", "Mode", "Cursor", "Changed")
-        parts.append(section(name, _base(source), table(heads, rows, "This source has no streams yet.")))
+        parts.append(
+            section(name, _base(visit, source), table(heads, rows, "This source has no streams yet."))
+        )
     if not sources["items"]:
         parts.append(_none_yet())
-    return View("Streams", text((element("h1", "Streams"), parts, pager(visit, sources["next"]))), "streams")
+    new = element("p", link(visit.link("new", "sources"), "New source …")) if visit.may("write") else None
+    return View(
+        "Streams", text((element("h1", "Streams"), new, parts, pager(visit, sources["next"]))), "streams"
+    )
 
 
 def _none_yet() -> Markup:
@@ -53,8 +58,9 @@ def _none_yet() -> Markup:
     )  # fmt: skip
 
 
-def _base(source: Mapping[str, Any]) -> Markup:
-    return element("p", code(source["definition"].get("base_url", "")), class_="quiet")
+def _base(visit: Visit, source: Mapping[str, Any]) -> Markup:
+    edit = link(visit.link("sources", source["name"], "edit"), "Edit …") if visit.may("write") else None
+    return element("p", code(source["definition"].get("base_url", "")), " ", edit, class_="quiet")
 
 
 def _row(visit: Visit, stream: Mapping[str, Any]) -> list[Content]:
@@ -96,6 +102,9 @@ async def show_stream(visit: Visit) -> View:
                     ("version", code(stream["version"])), ("changed", moment(stream["updated_at"], visit.now))
                 ),
                 folded("Show", json_block(stream["definition"])),
+                element("p", link(visit.link("sources", at["source"], "edit"), "Edit its source …"))
+                if visit.may("write")
+                else None,
             ),
         )
     )

@@ -94,24 +94,45 @@ class Visit:
         route = self.table["POST", API + path]
         return document_of(route, await self._ask(route, at, body=body, key=key))
 
+    async def put(
+        self, path: str, /, at: Mapping[str, str], body: Mapping[str, Any], version: str
+    ) -> dict[str, Any]:
+        """What the API answers to PUT of `path`. Raises: Refusal; 412 where another state is there than `version`."""
+        route = self.table["PUT", API + path]
+        return document_of(route, await self._ask(route, at, body=body, headers={"If-Match": version}))
+
+    async def send_text(self, path: str, /, manifest: str) -> dict[str, Any]:
+        """What the API answers to POST of a manifest (JSON) to `path`. Raises: Refusal."""
+        route = self.table["POST", API + path]
+        headers = {"Content-Type": "application/json"}
+        return document_of(route, await self._ask(route, None, body=manifest, headers=headers))
+
+    async def version(self, path: str, /, at: Mapping[str, str]) -> str:
+        """The ETag of what is at `path`. Raises: Refusal."""
+        return (await self._ask(self.table["GET", API + path], at)).headers["ETag"]
+
     async def _ask(
         self,
         route: Route,
         at: Mapping[str, str] | None,
         *,
         query: Mapping[str, object] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | str | None = None,
         key: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Reply:
         given = [(name, str(value)) for name, value in (query or {}).items() if value not in (None, "")]
-        document, digest = (None, b"") if route.body is None else checked_body(route, dict(body or {}))
+        document: Any = body
+        digest = b""
+        if not isinstance(body, str):
+            document, digest = (None, b"") if route.body is None else checked_body(route, dict(body or {}))
         call = Call(
             caller=self.acting.caller,
             tenant=self.tenant,
             path=checked_path(at or {}),
             query=checked_query(route, given),
             body=document,
-            headers={},
+            headers=headers or {},
             key=None if key is None else hashlib.sha256(key.encode()).hexdigest(),
             digest=digest,
             names_tenant=True,
@@ -128,7 +149,7 @@ def address(tenant: str, *parts: object, **query: object) -> str:
 
 
 Show = Callable[[Visit], Awaitable[View]]
-Do = Callable[[Visit, Given], Awaitable[str]]
+Do = Callable[[Visit, Given], Awaitable[str | View]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +162,9 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """A row: what a form does. `do` gives the address that is shown then; `back` is the page of the form."""
+    """A row: what a form does. `do` gives the address that is shown then, or what is shown where nothing was done yet;
+    `back` is the page of the form.
+    """
 
     path: str
     do: Do
