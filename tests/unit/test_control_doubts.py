@@ -85,3 +85,31 @@ def test_an_address_that_is_not_public_asks_for_leave(host: str) -> None:
     assert pointer == "/sources/0/base_url"
     assert "allow it: network: {allow: [" in told
     assert warnings(text.replace("    streams:", leave)) == []
+
+
+@pytest.mark.parametrize("token", ["$SHOP_TOKEN", "{{ secrets.shop }}", "<your-token>", "${env:}"])
+def test_a_secret_that_only_a_shell_or_template_would_fill_in_is_told(token: str) -> None:
+    text = MANIFEST.replace("PAGES", "type: link").replace(
+        "    streams:", f"    auth: {{type: bearer, token: '{token}'}}\n    streams:"
+    )
+
+    [(pointer, told)] = warnings(text)
+
+    assert pointer == "/sources/0/auth/token"
+    assert "is taken as it stands; write ${env:" in told
+
+
+def test_names_that_only_a_database_may_know_are_told() -> None:
+    schedule = (
+        "{name: s, streams: [shop.orders], cron: '0 2 * * *', notify: [ops], exclude: [{calendar: feasts}]}"
+    )
+    text = f"{MANIFEST.replace('PAGES', 'type: link')}schedules: [{schedule}]\n"
+
+    told = dict(warnings(text))
+
+    assert set(told) == {"/schedules/0/notify/0", "/schedules/0/exclude/0"}
+    assert (
+        "whether there is a notification ops cannot be told without the database"
+        in told["/schedules/0/notify/0"]
+    )
+    assert warnings(text, Surroundings(notifications=frozenset(), calendars={})) == []

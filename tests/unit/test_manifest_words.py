@@ -75,6 +75,10 @@ IN_STREAM = [
     ("errors: {status: {4xx: retry}}", "7:32", "write a status such as 404"),
     ("incremental: {param: since}", "7:9", "is missing; add it"),
     ("incremental: {field: at, param: p, format: epoch_s, start: soon}", "7:68", "cannot be written"),
+    ("destination: {table: t, primary_key: id}", "7:46", "there are to, table, mode, key, "),
+    ("incremental: {field: at, format: unix}", "7:42", "did you mean epoch_s?"),
+    ("records: data", "7:18", "or in braces: path, "),
+    ("request: {path: /x, headers: {A: ${env:A}}}", "7:43", 'put it in quotes: "${env:NAME}"'),
     ("fields:", "7:16", "must be a list; give it a value, or remove it"),
 ]
 
@@ -115,6 +119,9 @@ def test_a_mistake_in_a_stream_is_told_at_its_place_with_its_mend(line: str, pla
             "version: 1\nschedules: [{name: x, streams: a.b, cron: 5}]\n",
             "must be a text (given: 5); put it in quotes",
         ),
+        ("version: 1\nendpoints: [{name: x, scheme: stripe, secret: y}]\n", "did you mean `secrets`?"),
+        ("version: 1\nschedules: [{name: x, streams: a.b, starts_at: 2026-13-01}]\n", "write a time such as"),
+        ("sources: []\n", "/version: is missing; begin with `version: 1`"),
         ("version: 1\ndestinations: nothing\n", "write it as a list: [nothing]"),
     ],
 )

@@ -62,7 +62,7 @@ def read_document(text: str, file: str, environment: Mapping[str, str] | None) -
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        raise ManifestError([_yaml_problem(error, file)]) from error
+        raise ManifestError([_yaml_problem(error, file, text)]) from error
     except RecursionError as error:
         raise ManifestError([Problem("", "is nested too deeply", "flatten it", file=file)]) from error
     if node is None:
@@ -78,7 +78,7 @@ def read_document(text: str, file: str, environment: Mapping[str, str] | None) -
     return document
 
 
-def _yaml_problem(error: yaml.YAMLError, file: str) -> Problem:
+def _yaml_problem(error: yaml.YAMLError, file: str, text: str) -> Problem:
     mark = getattr(error, "problem_mark", None)
     what = str(getattr(error, "problem", None) or error).splitlines()[0]
     line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
@@ -93,6 +93,8 @@ def _yaml_problem(error: yaml.YAMLError, file: str) -> Problem:
         mend = "put the value in quotes"
     elif what.startswith("expected <block end>"):
         mend = "bring its indentation in line with that of a key above"
+    elif mark is not None and text[max(mark.index - 1, 0) : mark.index + 1] == "${":
+        what, mend = "in braces and brackets, { and } are YAML's own", 'put it in quotes: "${env:NAME}"'
     elif context.startswith(("while parsing a flow", "while scanning a quoted")) and begun is not None:
         what += f", in what begins in line {begun.line + 1}, column {begun.column + 1}"
         mend = "close its brackets and quotes, and check its colons"
@@ -187,6 +189,8 @@ class _Builder:
         except (yaml.YAMLError, ValueError) as error:
             why = str(getattr(error, "problem", None) or error)
             fault = (f"cannot be read: {why}", "put it in quotes, and leave out tags (!)")
+            if node.tag.endswith(":timestamp"):
+                fault = (f"is no time: {why}", "write a time such as 2026-12-04T18:00:00Z")
             value = None
         if fault is not None:
             self.problems.append(self._document.problem(path, fault[0].format(value), fault[1]))

@@ -54,6 +54,13 @@ def keys(root: type[BaseModel]) -> Sequence[str]:
     return tuple(_places(root))
 
 
+def keys_of(place: Path, root: type[BaseModel]) -> Sequence[str]:
+    """The keys that the mapping at `place` may have; empty where these are of several forms."""
+    here = _here((*place, ""))
+    forms = [properties for at, properties in _mappings(root) if at == here]
+    return tuple(forms[0]) if len(forms) == 1 else ()
+
+
 def _here(path: Path) -> _Place:
     return tuple("[]" if isinstance(part, int) else part for part in path[:-1])
 

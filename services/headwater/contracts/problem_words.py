@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from headwater.contracts.durations import seconds_of
-from headwater.contracts.problem_places import belongs, keys, keys_of_type
+from headwater.contracts.problem_places import belongs, keys, keys_of, keys_of_type
 from headwater.model.schedule_error import ScheduleError
 
 Path = tuple[str | int, ...]
@@ -68,6 +68,7 @@ _BOUNDS: Mapping[str, tuple[str, str]] = {  # what is said, and the member of th
     "too_short": ("must have {} items or more", "min_length"),
     "too_long": ("must have {} items or fewer", "max_length"),
 }
+_MANY_KEYS = 30  # are no help in a line
 _FEW = 2  # letters that say nothing yet
 _SAME: Mapping[str, Sequence[str]] = {  # what others call it
     "upsert": ("merge",),
@@ -84,7 +85,12 @@ _SAME: Mapping[str, Sequence[str]] = {  # what others call it
     "bool": ("boolean",),
     "datetime": ("timestamp",),
     "object": ("json",),
+    "unix": ("epoch_s",),
+    "epoch": ("epoch_s",),
+    "iso8601": ("iso",),
+    "strict": ("freeze",),
 }
+_AS_MAPPING = "write its keys below it, or in braces"
 _TIME = "write a time such as 2026-12-04T18:00:00Z"
 OTHER_FORMS = frozenset(  # faults that say of a value that may be of several forms which one it does not have
     {"string_type", "model_type", "model_attributes_type", "dict_type", "tuple_type", "list_type"}
@@ -97,7 +103,7 @@ def words(item: Any, path: Path, root: type[BaseModel]) -> tuple[str, str]:
     if kind == "extra_forbidden":
         return _unknown_key(item, path, root)
     if kind == "missing":
-        return "is missing", "add it"
+        return "is missing", "begin with `version: 1`" if path == ("version",) else "add it"
     given = _given(item.get("input"), path)
     if kind == "union_tag_invalid":
         return _unknown_tag(context)
@@ -113,7 +119,8 @@ def words(item: Any, path: Path, root: type[BaseModel]) -> tuple[str, str]:
     if kind.startswith(("datetime_", "timezone_")):
         return f"is no time{given}", _TIME
     if kind in KINDS:
-        return KINDS[kind] + given, _mend_of_kind(item.get("input"), kind, str(path[-1]) if path else "")
+        mend = _mend_of_kind(item.get("input"), kind, str(path[-1]) if path else "")
+        return KINDS[kind] + given, f"{mend}{_which(path, root)}" if mend == _AS_MAPPING else mend
     what = item["msg"].removeprefix("Value error, ")
     return what[:1].lower() + what[1:] + given if given else what, ""
 
@@ -122,6 +129,9 @@ def _unknown_key(item: Any, path: Path, root: type[BaseModel]) -> tuple[str, str
     name = str(path[-1]) if path else ""
     typed = keys_of_type(path, item["loc"][:-1], root) if path else None
     takes = "" if typed is None else f"type {typed[0]} takes {', '.join(typed[1]) or 'nothing else'}"
+    near = keys_of(path[:-1], root) if path else ()
+    if not takes and (close := _closest(name, near)):
+        return "is not known here", f"did you mean `{close}`?"
     places = belongs(path, root) if path else None
     if places is not None and (places.distance <= 1 or not takes):
         more = takes if places.distance == 0 else "look at the indentation"
@@ -132,6 +142,8 @@ def _unknown_key(item: Any, path: Path, root: type[BaseModel]) -> tuple[str, str
         if close
         else ""
         if takes
+        else f"there are {', '.join(near)}"
+        if 0 < len(near) <= _MANY_KEYS
         else "remove it, or check its spelling in the reference"
     )
     return "is not known here", "; ".join(filter(None, (mend, takes)))
@@ -148,8 +160,10 @@ def _beyond(kind: str, context: Mapping[str, Any]) -> str:
 def _mend_of_kind(value: Any, kind: str, name: str) -> str:
     if value is None:
         return "give it a value, or remove it"
-    if kind in {"model_type", "model_attributes_type", "dict_type"} and isinstance(value, str | list):
-        return "write its keys below it, or in braces"
+    if kind in {"model_type", "model_attributes_type", "dict_type"} and isinstance(
+        value, str | int | float | list
+    ):
+        return _AS_MAPPING
     if kind.startswith(("int_", "float_")) and name.endswith(("_s", "_seconds")) and isinstance(value, str):
         return _in_seconds(value)
     if kind == "string_type" and isinstance(value, bool):
@@ -161,6 +175,12 @@ def _mend_of_kind(value: Any, kind: str, name: str) -> str:
     if kind in {"tuple_type", "list_type"} and isinstance(value, dict):
         return "begin each of its items with - and a blank"
     return ""
+
+
+def _which(path: Path, root: type[BaseModel]) -> str:
+    """The keys that a mapping may have, where they are few."""
+    found = keys_of(path, root)
+    return f": {', '.join(found)}" if 0 < len(found) <= _MANY_KEYS else ""
 
 
 def _in_seconds(text: str) -> str:

@@ -1,19 +1,25 @@
 """What a manifest may well be wrong in although it can be applied: told by `validate` as warnings."""
 
+import re
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_network
+from typing import Any
 from urllib.parse import urlsplit
 
 from headwater.contracts.destinations import OWN
 from headwater.contracts.manifest import Manifest
 from headwater.contracts.pagination import OffsetPagination, Paged, PagePagination
+from headwater.contracts.schedule_times import ExcludedCalendar
 from headwater.contracts.source import Source, Stream
 from headwater.control.finding import Finding, Path, Surroundings
-from headwater.control.validation_sources import destinations_of
+from headwater.control.validation_sources import destinations_of, texts_of
 from headwater.http.addresses import is_allowed, parse_ranges
 from headwater.model.networks import address_in
 from headwater.plugins.expression_advice import doubt_in
 
+_FILLED_ELSEWHERE = re.compile(
+    r"\$(?P<name>[A-Z_][A-Z0-9_]*)|\$\{env:[^}]*\}|\{\{.*\}\}|<[A-Za-z _-]+>|%[A-Z_][A-Z0-9_]*%"
+)
 _TOTALS = ("total", "total_header", "total_pages", "total_pages_header")
 
 
@@ -21,6 +27,7 @@ def in_doubt(manifest: Manifest, around: Surroundings) -> Iterator[Finding]:
     """Parts that are likely not what was meant, and what cannot be told from here."""
     for i, source in enumerate(manifest.sources):
         yield from _unreachable(("sources", i, "base_url"), source)
+        yield from _unfilled(("sources", i, "auth"), source.auth.model_dump(mode="json", by_alias=True))
         for j, stream in enumerate(source.streams):
             yield from _alone(("sources", i, "streams", j, "pagination"), stream)
             yield from _again(("sources", i, "streams", j, "incremental"), stream)
@@ -28,14 +35,42 @@ def in_doubt(manifest: Manifest, around: Surroundings) -> Iterator[Finding]:
         doubt = None if text is None else doubt_in(text)
         if doubt is not None:
             yield Finding(path, *doubt)
+    for i, endpoint in enumerate(manifest.endpoints):
+        shown = endpoint.model_dump(mode="json", by_alias=True, include={"secrets"})
+        yield from _unfilled(("endpoints", i), shown)
+    yield from _untold(manifest, around)
     if around.destinations is not None or manifest.destinations:
         return
     for path, _, destination in destinations_of(manifest):
         if destination.to != OWN:
-            what = f"whether there is a destination {destination.to} cannot be told without the database"
-            yield Finding(
-                (*path, "to"), what, "define it under `destinations`, or look with `headwater plan`"
-            )
+            yield _only_there((*path, "to"), "destination", destination.to, "destinations")
+
+
+def _unfilled(path: Path, shown: Any) -> Iterator[Finding]:
+    """What a shell or a template would fill in, where secrets stand: here nothing does."""
+    for place, text in texts_of(shown):
+        if looks := _FILLED_ELSEWHERE.fullmatch(text.strip()):
+            name = looks["name"] or "NAME"
+            yield Finding((*path, *place), f"{looks[0][:60]} is taken as it stands", f"write ${{env:{name}}}")
+
+
+def _untold(manifest: Manifest, around: Surroundings) -> Iterator[Finding]:
+    """Names of which only the database can say whether they are anybody's."""
+    rules = {rule.name for rule in manifest.notifications}
+    calendars = {calendar.name for calendar in manifest.calendars}
+    for i, schedule in enumerate(manifest.schedules):
+        for j, item in enumerate(schedule.notify if around.notifications is None else ()):
+            for name in {item} if isinstance(item, str) else {*item.to}:
+                if name not in rules:
+                    yield _only_there(("schedules", i, "notify", j), "notification", name, "notifications")
+        for j, left_out in enumerate(schedule.exclude if around.calendars is None else ()):
+            if isinstance(left_out, ExcludedCalendar) and left_out.calendar not in calendars:
+                yield _only_there(("schedules", i, "exclude", j), "calendar", left_out.calendar, "calendars")
+
+
+def _only_there(path: Path, noun: str, name: str, part: str) -> Finding:
+    what = f"whether there is a {noun} {name} cannot be told without the database"
+    return Finding(path, what, f"define it under `{part}`, or look with `headwater plan`")
 
 
 def _unreachable(path: Path, source: Source) -> Iterator[Finding]:
