@@ -121,6 +121,7 @@ def test_a_mistake_in_a_stream_is_told_at_its_place_with_its_mend(line: str, pla
         ),
         ("version: 1\nendpoints: [{name: x, scheme: stripe, secret: y}]\n", "did you mean `secrets`?"),
         ("version: 1\nschedules: [{name: x, streams: a.b, starts_at: 2026-13-01}]\n", "write a time such as"),
+        ("version: 1\nendpoints: [{name: x, scheme: stripe, secrets: whsec_1}]\n", "write it as a list: […]"),
         ("sources: []\n", "/version: is missing; begin with `version: 1`"),
         ("version: 1\ndestinations: nothing\n", "write it as a list: [nothing]"),
     ],

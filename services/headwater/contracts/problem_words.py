@@ -119,7 +119,7 @@ def words(item: Any, path: Path, root: type[BaseModel]) -> tuple[str, str]:
     if kind.startswith(("datetime_", "timezone_")):
         return f"is no time{given}", _TIME
     if kind in KINDS:
-        mend = _mend_of_kind(item.get("input"), kind, str(path[-1]) if path else "")
+        mend = _mend_of_kind(item.get("input"), kind, str(path[-1]) if path else "", may_show=bool(given))
         return KINDS[kind] + given, f"{mend}{_which(path, root)}" if mend == _AS_MAPPING else mend
     what = item["msg"].removeprefix("Value error, ")
     return what[:1].lower() + what[1:] + given if given else what, ""
@@ -157,7 +157,7 @@ def _beyond(kind: str, context: Mapping[str, Any]) -> str:
     return text.format(f"{bound:g}" if isinstance(bound, float) else bound)
 
 
-def _mend_of_kind(value: Any, kind: str, name: str) -> str:
+def _mend_of_kind(value: Any, kind: str, name: str, *, may_show: bool) -> str:
     if value is None:
         return "give it a value, or remove it"
     if kind in {"model_type", "model_attributes_type", "dict_type"} and isinstance(
@@ -171,7 +171,7 @@ def _mend_of_kind(value: Any, kind: str, name: str) -> str:
     if kind == "string_type" and isinstance(value, int | float):
         return "put it in quotes"
     if kind in {"tuple_type", "list_type"} and isinstance(value, str | int | float):
-        return f"write it as a list: [{str(value)[:_SHOWN_CHARACTERS]}]"
+        return f"write it as a list: [{str(value)[:_SHOWN_CHARACTERS] if may_show else '…'}]"
     if kind in {"tuple_type", "list_type"} and isinstance(value, dict):
         return "begin each of its items with - and a blank"
     return ""
