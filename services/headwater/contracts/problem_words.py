@@ -171,7 +171,8 @@ def _mend_of_kind(value: Any, kind: str, name: str, *, may_show: bool) -> str:
     if kind == "string_type" and isinstance(value, int | float):
         return "put it in quotes"
     if kind in {"tuple_type", "list_type"} and isinstance(value, str | int | float):
-        return f"write it as a list: [{str(value)[:_SHOWN_CHARACTERS] if may_show else '…'}]"
+        shown = str(value)[:_SHOWN_CHARACTERS] if may_show or not isinstance(value, str) else "…"
+        return f"write it as a list: [{shown}]"
     if kind in {"tuple_type", "list_type"} and isinstance(value, dict):
         return "begin each of its items with - and a blank"
     return ""
