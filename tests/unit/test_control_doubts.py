@@ -27,6 +27,22 @@ def warnings(text: str, around: Surroundings | None = None) -> list[tuple[str, s
 
 
 @pytest.mark.parametrize(
+    ("pages", "count"),
+    [
+        ("type: page, size: 50", 1),
+        ("type: cursor, cursor_path: next, size: 50", 1),
+        ("type: page, size: 50, size_param: per_page", 0),
+        ("type: offset, size: 50", 0),
+    ],
+)
+def test_a_size_that_nothing_asks_for_is_told(pages: str, count: int) -> None:
+    found = warnings(MANIFEST.replace("PAGES", pages))
+
+    assert [pointer for pointer, _ in found] == ["/sources/0/streams/0/pagination/size"] * count
+    assert all("size_param" in text for _, text in found)
+
+
+@pytest.mark.parametrize(
     ("pages", "words"),
     [
         ("type: cursor, cursor_path: next, parallel: 4", "page by offset or page"),

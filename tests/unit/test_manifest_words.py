@@ -39,6 +39,11 @@ IN_STREAM = [
         "must be a text, a whole number, a number, true or false or a list",
     ),
     ("request: {headers: {X-A: '1', x-a: '2'}}", "7:44", "x-a is given twice: headers know no upper case"),
+    (
+        "request: {params: {country: no}}",
+        "7:37",
+        "is False to YAML, whatever it says; write true or false, or put",
+    ),
     ("request: {params: {at: 9:30}}", "7:32", "is 570 to YAML, which counts it in sixties; put it in quotes"),
     ("request: {<<: 5}", "7:19", "takes over the keys of a mapping, and this is none; write <<: *NAME"),
     ("pagination: {type: offset, size: 0100}", "7:42", "is 64 to YAML, for which a leading 0 is octal"),

@@ -155,6 +155,41 @@ def test_a_link_header_says_of_more_pages_too() -> None:
     assert page.warnings[0].startswith("more_pages: the Link header names a next page")
 
 
+@pytest.mark.parametrize(
+    ("beside", "said"),
+    [
+        ({"error": {"message": "backend is slow"}}, "error says backend is slow"),
+        ({"success": False}, "success says False"),
+        ({"timed_out": True}, "timed_out says True"),
+        ({"incomplete_results": True}, "incomplete_results says True"),
+        ({"_shards": {"total": 5, "failed": 2}}, "_shards says"),
+        ({"error": None, "errors": [], "success": True, "timed_out": False, "_shards": {"failed": 0}}, None),
+    ],
+)
+def test_an_error_beside_records_is_told(beside: dict[str, Any], said: str | None) -> None:
+    page = read({"items": ROWS, **beside})
+
+    assert [f"error_beside_records: records came, and {said}" in one for one in page.warnings] == [
+        True
+    ] * bool(said)
+    assert len(page.records) == len(ROWS)
+
+
+def test_a_stream_that_says_what_an_error_is_knows_better() -> None:
+    assert read({"items": ROWS, "success": False}, errors={"if": "`false`"}).warnings == ()
+
+
+def test_a_filter_that_wants_no_record_of_the_first_page_is_told() -> None:
+    records = {"path": "items", "filter": "stauts == 'open'"}
+
+    first, second = (read({"items": ROWS}, number, records=records) for number in (1, 2))
+
+    assert first.warnings == (
+        "filter_unmatched: records.filter keeps none of the 5 records of the first page",
+    )
+    assert second.warnings == ()
+
+
 def test_a_key_that_is_a_path_is_mended_by_a_field() -> None:
     rows = [{"meta": {"id": number}} for number in range(5)]
     destination = {"table": "t", "mode": "merge", "key": "meta.id"}

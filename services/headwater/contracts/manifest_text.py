@@ -18,6 +18,10 @@ from headwater.contracts.problem_words import KINDS, OTHER_FORMS, one_of, words
 MAX_TEXT_BYTES = 5 * 1024 * 1024
 MAX_NODES = 500_000  # after aliases are followed, so that a few lines cannot unfold into gigabytes
 MAX_PROBLEMS = 100
+_WORDS = frozenset({"yes", "no", "on", "off", "y", "n"})
+_SENT = frozenset(
+    {"params", "json", "variables", "parameters", "constant", "default"}
+)  # values of requests, of rows
 _MERGE = "tag:yaml.org,2002:merge"
 _OCTAL = re.compile(r"[-+]?0[0-7_]+")
 _ENV = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -105,9 +109,11 @@ def _key(node: yaml.Node) -> str:
     return node.value if isinstance(node, yaml.ScalarNode) else "?"
 
 
-def _surprise(node: yaml.Node) -> tuple[str, str] | None:
-    """A number that YAML reads as another one than stands there, and the mend."""
+def _surprise(node: yaml.Node, path: Path) -> tuple[str, str] | None:
+    """What YAML reads as something else than stands there, and the mend: numbers, and words that are sent."""
     text = str(node.value)
+    if node.tag.endswith(":bool") and text.lower() in _WORDS and not _SENT.isdisjoint(path):
+        return "is {} to YAML, whatever it says", "write true or false, or put a text in quotes"
     if not node.tag.endswith((":int", ":float")):
         return None
     if _OCTAL.fullmatch(text):
@@ -183,7 +189,7 @@ class _Builder:
                     yield from self._inherited(other, path, (*above, other))
 
     def _scalar(self, node: yaml.Node, path: Path) -> Any:
-        fault = _surprise(node)
+        fault = _surprise(node, path)
         try:
             value = self._scalars.construct_object(node)
         except (yaml.YAMLError, ValueError) as error:

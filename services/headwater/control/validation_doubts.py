@@ -29,6 +29,7 @@ def in_doubt(manifest: Manifest, around: Surroundings) -> Iterator[Finding]:
         yield from _unreachable(("sources", i, "base_url"), source)
         yield from _unfilled(("sources", i, "auth"), source.auth.model_dump(mode="json", by_alias=True))
         for j, stream in enumerate(source.streams):
+            yield from _unsent(("sources", i, "streams", j, "pagination"), stream)
             yield from _alone(("sources", i, "streams", j, "pagination"), stream)
             yield from _again(("sources", i, "streams", j, "incremental"), stream)
     for path, text in _conditions(manifest):
@@ -114,6 +115,16 @@ def _conditions(manifest: Manifest) -> Iterator[tuple[Path, str | None]]:
             yield (*here, "starts", j, "when"), start.when
     for i, schedule in enumerate(manifest.schedules):
         yield ("schedules", i, "when"), schedule.when
+
+
+def _unsent(path: Path, stream: Stream) -> Iterator[Finding]:
+    """A size that no request asks for."""
+    pages = stream.pagination
+    if pages.type == "window":
+        pages, path = pages.pages, (*path, "pages")
+    if isinstance(pages, Paged) and "size" in pages.model_fields_set and not pages.size_param:
+        mend = "name the parameter that asks for it: size_param, or leave it out"
+        yield Finding((*path, "size"), "is sent by no parameter, and says nothing", mend)
 
 
 def _alone(path: Path, stream: Stream) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from headwater.persister.slicing import CURSOR_CHANGED, Slices, many_alike, may_
 from headwater.plugins.paginators.base import WARNING_LOOP, WARNING_SHRANK
 from headwater.plugins.walk.boundary import joined, together, value_of
 from headwater.plugins.walk.cursor import order_of
-from headwater.plugins.walk.hidden import WARNING_GRAPHQL
+from headwater.plugins.walk.hidden import WARNING_BESIDE, WARNING_GRAPHQL
 from headwater.plugins.walk.judge import WARNING_PART, WARNING_UNCHANGED
 from headwater.plugins.walk.parents import WARNING_PARENTS_REJECTED
 from headwater.store import children, completion, cursors, slices
@@ -24,7 +24,9 @@ INCOMPLETE = frozenset(
     {"total_not_met", "limit_reached", "cursor_absent", NONE_FOUND, WARNING_GRAPHQL, WARNING_PART}
 )  # warnings which say that there was more than came
 
-UNSEEN = frozenset({WARNING_PARENTS_REJECTED, WARNING_SHRANK, WARNING_UNCHANGED})  # not all was seen
+UNSEEN = frozenset(
+    {WARNING_PARENTS_REJECTED, WARNING_SHRANK, WARNING_UNCHANGED, WARNING_BESIDE}
+)  # not all was seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class End:
 
 async def end_of(connection: Any, definition: StreamDefinition, run: Mapping[str, Any]) -> End:
     """How the attempt of `run` ended, all of whose pages are settled."""
-    is_whole = run["time_window"] is None and not UNSEEN & {*run["warnings"]}
+    codes = {warning.partition(":")[0] for warning in run["warnings"]}
+    is_whole = run["time_window"] is None and not UNSEEN & codes
     if definition.lineage:
         told = await children.summary(connection, run["id"], run["attempt"], len(definition.lineage))
         # where not one of them is there any more, the path is likelier wrong than all parents gone

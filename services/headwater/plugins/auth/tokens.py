@@ -116,6 +116,8 @@ class SessionAuthenticator:
     def token_of(self, response: Response, _: HeldToken | None, now: datetime, /) -> HeldToken:
         document = _document(response)
         token = self._token(document)
+        if isinstance(token, int) and not isinstance(token, bool):
+            token = str(token)
         if not isinstance(token, str) or not 0 < len(token) <= _MAX_TOKEN_CHARACTERS:
             raise SourceError("token_failed", "the login's answer has no token at auth.token_path")
         life_s = _life_s(self._expires(document)) if self._expires else None

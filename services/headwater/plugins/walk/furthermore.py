@@ -48,7 +48,8 @@ def _said(answer: Answer, *, has_envelope: bool) -> str | None:
             return f"{'.'.join(path)} names a next page"
         if _MORE.fullmatch(path[-1]) and truth_of(value) is True:
             return f"{'.'.join(path)} says that there is more"
-        if _TOTAL.fullmatch(path[-1]) and (count_of(value) or 0) > answer.received_count:
+        is_total = _TOTAL.fullmatch(path[-1]) is not None and not path[0].startswith("_")  # `_shards.total`
+        if is_total and (count_of(value) or 0) > answer.received_count:
             return f"{'.'.join(path)} says that there are {count_of(value)} records"
     return None
 

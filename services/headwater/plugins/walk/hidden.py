@@ -17,6 +17,7 @@ _LIMITED = ("THROTTLED", "RATE_LIMIT", "TOO_MANY", "MAX_COST")
 _PASSING = ("INTERNAL", "TIMEOUT", "UNAVAILABLE")
 _MAX_COST = 1e9
 WARNING_GRAPHQL = "graphql_partial"
+WARNING_BESIDE = "error_beside_records"
 
 
 class HiddenErrors:
@@ -49,6 +50,19 @@ class HiddenErrors:
         if error is not None and (not self._keeps_partial or error.kind == "rate_limited"):
             raise error
         return error
+
+    def beside(self, document: Any, secrets: Secrets) -> tuple[str, ...]:
+        """A warning where `document`, which has records, has an error where most APIs say so, or says that parts are
+        missing, and the stream says nothing of errors.
+        """
+        if self._is_told or not isinstance(document, dict):
+            return ()
+        for name, is_error in _BESIDE.items():
+            if name in document and is_error(document[name]):
+                said = words_in({name: document[name]}) or str(document[name])
+                mend = "tell what is an error by errors.if, or that this is none by errors.if: '`false`'"
+                return (f"{WARNING_BESIDE}: records came, and {name} says {_shown(said, secrets)}; {mend}",)
+        return ()
 
     def check_empty(self, document: Any, secrets: Secrets) -> None:
         """Raises: SourceError `error_in_answer` when `document`, which has no records, has an error where most APIs say
@@ -95,6 +109,12 @@ _SIGNS: Mapping[str, Callable[[Any], bool]] = {
     "status": lambda value: (
         isinstance(value, str) and value.strip().lower() in {"error", "fail", "failed", "failure"}
     ),
+}
+_BESIDE: Mapping[str, Callable[[Any], bool]] = {
+    **_SIGNS,
+    "timed_out": lambda value: truth_of(value) is True,  # Elasticsearch
+    "incomplete_results": lambda value: truth_of(value) is True,  # GitHub
+    "_shards": lambda value: isinstance(value, dict) and bool(value.get("failed")),
 }
 
 

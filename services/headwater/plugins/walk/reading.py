@@ -75,7 +75,13 @@ class Reader:
             selected = NOTHING
         if fault is not None:
             selected = replace(selected, warnings=(*selected.warnings, WARNING_GRAPHQL))
+        elif selected.received_count and (beside := self._told_beside(document, secrets)):
+            selected = replace(selected, warnings=selected.warnings + beside)
         return document, replace(selected, is_plain=found.is_plain, columns=found.columns)
+
+    def _told_beside(self, document: Any, secrets: Secrets) -> tuple[str, ...]:
+        """What an answer with records says of errors, where it is not itself the record."""
+        return () if self._records is None else self._hidden_errors.beside(document, secrets)
 
     def _selected(self, document: Any, secrets: Secrets, fault: SourceError | None) -> Selected:
         """The records of `document`. Where there are none, an error that the answer tells of is why: `fault`, which

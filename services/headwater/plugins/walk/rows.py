@@ -43,9 +43,13 @@ class Rows:
             page = replace(page, records=self._columns.before(page.records, parent))
         if self._mapper.is_needed:
             mapped = self._mapper.apply(page.records, secrets)
+            doubt: tuple[str, ...] = ()
             if page.number == 1:
                 _check_fields(mapped, len(page.records))
+                doubt = _doubt_of_filter(mapped, len(page.records))
             page = _without(page, mapped.rows, [Rejected(*one) for one in mapped.rejected])
+            if doubt:
+                page = replace(page, warnings=page.warnings + doubt)
         if self._gather is not None and self._fits is not None:
             return _gathered(page, self._gather, self._fits, parent)
         if self._columns is not None and parent is not None:
@@ -64,6 +68,13 @@ def _check_fields(mapped: Mapped, count: int) -> None:
         why = mapped.rejected[0][1]
         text = f"not one of the {count} records of the first page can be a row: {why}; correct it in `fields`"
         raise SourceError("fields_unmatched", text)
+
+
+def _doubt_of_filter(mapped: Mapped, count: int) -> tuple[str, ...]:
+    """A warning where the filter wants not one of the first page's records: it may name what they do not have."""
+    if count < ENOUGH or mapped.rows or mapped.rejected:
+        return ()
+    return (f"filter_unmatched: records.filter keeps none of the {count} records of the first page",)
 
 
 def _gathered(page: Page, gather: ParentFields, fits: Callable[[Values], None], above: Values | None) -> Page:
