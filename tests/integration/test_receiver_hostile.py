@@ -54,7 +54,15 @@ CASES = {
     ),
     "a flood of headers": (
         HEAD + b"".join(b"X-%d: y\r\n" % n for n in range(5000)) + b"\r\n",
-        (b"HTTP/1.1 4", b"HTTP/1.0 4"),
+        (b"HTTP/1.1 431", b"HTTP/1.0 431"),
+    ),
+    "an address that is too long": (
+        b"POST /in/default/orders?" + b"a" * 17_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        (b"HTTP/1.1 431", b"HTTP/1.0 431"),
+    ),
+    "a header that is too long": (
+        HEAD + b"X-A: " + b"y" * 17_000 + b"\r\n\r\n",
+        (b"HTTP/1.1 431", b"HTTP/1.0 431"),
     ),
     "a header without an end": (
         HEAD + b"X-A: " + b"y" * 200_000 + b"\r\n\r\n",
@@ -64,7 +72,7 @@ CASES = {
         HEAD
         + b"".join(b"X-%d: %s\r\n" % (n, b"z" * 1000) for n in range(60))
         + b"Content-Length: 2\r\n\r\n{}",
-        (b"HTTP/1.1 431", b"HTTP/1.0 400"),
+        (b"HTTP/1.1 431", b"HTTP/1.0 431"),
     ),
     "a body that stalls": (HEAD + b"Content-Length: 10\r\n\r\n{", (b"HTTP/1.1 408",)),
     "an unsigned upgrade": (

@@ -26,6 +26,7 @@ MAX_CONNECTIONS = 10_000
 MAX_LINE_BYTES = 16 * 1024  # the request line: some providers sign long queries
 MAX_HEADER_BYTES = 16 * 1024  # one header
 MAX_HEADERS = 128
+_TOO_MANY = "Too many headers received"  # as the parser says it
 LINGER_S = 2.0  # a refused body is read on for so long, so that the sender sees the answer
 LINES_PER_S = 10  # about malformed requests
 VERSIONS = ((1, 0), (1, 1))
@@ -129,7 +130,7 @@ class _Connection(ShortConnection):
         """Answer what is no HTTP (400), or a handler's fault (500); one log line, without the request's bytes."""
         if status < 500:
             self._guard.tell_malformed(request.remote, exc)
-            title = "This is no HTTP request"
+            status, title = _malformed(exc)
         else:
             _tell_fault(request, exc)
             title = "Something went wrong here"
@@ -140,6 +141,15 @@ class _Connection(ShortConnection):
     def log_exception(self, *args: Any, **_: Any) -> None:
         """Whatever else the protocol meets is a line without a trace."""
         logger.warning("a connection ended early: %s", str(args[0])[:200] if args else "")
+
+
+def _malformed(fault: BaseException | None) -> tuple[int, str]:
+    """Status and title for what the parser does not take; heads beyond our limits are HTTP (RFC 6585 §5)."""
+    if isinstance(fault, http_exceptions.LineTooLong):
+        return 431, f"The address or a header is longer than {MAX_HEADER_BYTES // 1024} KiB"
+    if isinstance(fault, http_exceptions.BadHttpMessage) and fault.message == _TOO_MANY:
+        return 431, f"There are more than {MAX_HEADERS} headers"
+    return 400, "This is no HTTP request"
 
 
 def _tell_fault(request: web.BaseRequest, exc: BaseException | None) -> None:
@@ -178,7 +188,7 @@ class Guard:
         self._count(kind)
         self._lines += 1
         if self._lines <= LINES_PER_S:
-            logger.info("a request from %s is no HTTP: %s", remote, kind)
+            logger.info("a request from %s cannot be read: %s", remote, kind)
         else:
             self._silent += 1
 
@@ -201,7 +211,7 @@ class Guard:
                 self._count("slow_head")
                 connection.force_close()
             if self._silent:
-                logger.info("%d more requests were no HTTP", self._silent)
+                logger.info("%d more requests could not be read", self._silent)
             self._lines = self._silent = 0
 
 
