@@ -391,3 +391,63 @@ async def test_that_every_connection_is_in_use_for_a_moment_is_no_reason_to_send
 
         assert asked.done()
         assert asked.result() is None
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "says"),
+    [
+        ("/runs?limit=0", "limit", "must be 1 or more"),
+        ("/runs?limt=5", "limt", "is not known here; did you mean `limit`?"),
+        ("/runs?page=2", "page", "is not known here; there are limit, "),
+        ("/runs?state=done", "state", "must be 'queued', 'running'"),
+    ],
+)
+async def test_a_fault_of_a_parameter_is_told_in_words_of_ours_with_what_there_is(
+    office: Office, path: str, name: str, says: str
+) -> None:
+    answered = await office.get(path)
+
+    assert is_problem(answered, 422)
+    (fault,) = answered.json["errors"]
+    assert (fault["parameter"], fault["detail"][: len(says)]) == (name, says)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "pointer", "says"),
+    [
+        (
+            "/keys",
+            {"name": "k", "scopes": ["root"]},
+            "/scopes/0",
+            "must be 'read', 'run', 'write' or 'admin'",
+        ),
+        (
+            "/tenants",
+            {"name": "Bad Name"},
+            "/name",
+            "is not of the form that is needed; use lower-case letters",
+        ),
+        (
+            "/runs",
+            {"stream": "a.b", "parametrs": {}},
+            "/parametrs",
+            "is not known here; did you mean `parameters`?",
+        ),
+    ],
+)
+async def test_a_fault_of_a_body_is_told_once_and_in_words_of_ours(
+    office: Office, path: str, body: dict, pointer: str, says: str
+) -> None:
+    answered = await office.post(path, json=body)
+
+    assert is_problem(answered, 422)
+    (fault,) = answered.json["errors"]
+    assert (fault["pointer"], fault["detail"][: len(says)]) == (pointer, says)
+
+
+async def test_a_body_that_is_not_json_is_told_where_it_is_not(office: Office) -> None:
+    answered = await office.post("/runs", data='{"stream": }', headers={"Content-Type": "application/json"})
+
+    assert is_problem(answered, 400)
+    assert answered.json["detail"].startswith("The body is not JSON")
+    assert "line 1 column 12" in answered.json["detail"]

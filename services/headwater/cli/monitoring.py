@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 from headwater.cli.asking import Counter, form_of, open_counter
@@ -43,10 +44,12 @@ async def _look(chosen: argparse.Namespace, counter: Counter) -> int:
 def _show(found: dict[str, Any]) -> None:
     faults = [each for each in found["problems"] if each["severity"] == "error"]
     word = "nothing is wrong" if not faults else f"{len(faults)} things are wrong"
-    print(f"{found['tenant']}: {word if len(faults) != 1 else 'one thing is wrong'} ({found['checked_at']})")
+    print(
+        f"{found['tenant']}: {word if len(faults) != 1 else 'one thing is wrong'} ({_at(found['checked_at'])})"
+    )
     for each in found["problems"]:
         mark = "!" if each["severity"] == "error" else "-"
-        since = f" since {each['since']}" if each["since"] else ""
+        since = f" since {_at(each['since'])}" if each["since"] else ""
         print(f"{mark} {each['kind']}  {each['subject']}{since}\n    {each['what']}\n    {each['next']}")
     counts = found["counts"]
     rows = [
@@ -58,3 +61,7 @@ def _show(found: dict[str, Any]) -> None:
     rows.append(("queues", ", ".join(f"{name} {depth}" for name, depth in busy.items()) or "empty"))
     print()
     print_table(("", "of the last day"), rows, empty="")
+
+
+def _at(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

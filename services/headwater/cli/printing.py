@@ -36,7 +36,7 @@ def _plain(value: object) -> Any:
 
 
 def _cell(value: Any) -> str:
-    if value is None:
+    if value is None or value in ("", [], ()):
         return "-"
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S")
@@ -62,4 +62,4 @@ def print_fields(fields: Mapping[str, Any]) -> None:
     for name, value in fields.items():
         if isinstance(value, dict):
             value = "  ".join(f"{key}={number}" for key, number in value.items())  # noqa: PLW2901 - shown, not kept
-        print(f"{name.ljust(width)}  {_cell(value) if not isinstance(value, str) else value}")
+        print(f"{name.ljust(width)}  {value if value and isinstance(value, str) else _cell(value)}")

@@ -69,7 +69,7 @@ async def _list_streams(chosen: argparse.Namespace, counter: Counter) -> int:
         value = await counter.ask(
             streams.list_streams, path={"source": source}, query=given(ListQuery, limit=chosen.limit)
         )
-        items += [streams.Stream.model_validate(each).model_dump(mode="json") for each in value["items"]]
+        items += [streams.Stream.model_validate(each).model_dump() for each in value["items"]]
     items = items[: chosen.limit]
     if form_of(chosen) != "table":
         return show_list(chosen, (), items, empty="")

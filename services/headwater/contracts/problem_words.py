@@ -125,6 +125,30 @@ def words(item: Any, path: Path, root: type[BaseModel]) -> tuple[str, str]:
     return what[:1].lower() + what[1:] + given if given else what, ""
 
 
+def plain_words(item: Any, path: Path) -> str | None:
+    """One sentence for an error of pydantic's about the value at `path`, without the value; None where it has none of
+    ours.
+    """
+    kind, context = item["type"], item.get("ctx") or {}
+    if kind == "literal_error":
+        return _unknown_word({}, context, "")[0]
+    if kind in _BOUNDS:
+        return _beyond(kind, context)
+    if kind == "string_pattern_mismatch":
+        key = next((part for part in reversed(path) if part in _FORMS or part == "name"), None)
+        return f"is not of the form that is needed; {_FORMS.get(str(key), _NAME)}" if key else None
+    return None
+
+
+def unknown_word(name: str, known: Sequence[str]) -> str:
+    """What is said of a key that is not known where `known` are."""
+    close = _closest(name, known)
+    if close is not None:
+        return f"is not known here; did you mean `{close}`?"
+    shown = f"; there are {', '.join(known)}" if 0 < len(known) <= _MANY_KEYS else ""
+    return f"is not known here{shown}"
+
+
 def _unknown_key(item: Any, path: Path, root: type[BaseModel]) -> tuple[str, str]:
     name = str(path[-1]) if path else ""
     typed = keys_of_type(path, item["loc"][:-1], root) if path else None

@@ -173,7 +173,7 @@ async def parsed(desk: Desk, call: Call[Any, Any], text: str, *, is_json: bool) 
     except ManifestError as error:
         raise _refused(error) from error
     except ContractError as error:
-        raise unreadable("The body is not JSON") from error
+        raise unreadable(f"The body is {error}") from error
     except RecursionError as error:
         raise unreadable("The manifest is nested too deeply, or refers to itself") from error
     return _for_tenant(manifest, call), document

@@ -16,6 +16,7 @@ from headwater.control.problems import (
     body_faults,
     forbidden,
     invalid,
+    names_of,
     not_found,
     parameter_faults,
     with_causes,
@@ -76,7 +77,7 @@ def checked_query(route: Route, given: Sequence[tuple[str, str]]) -> Any:
     try:
         return route.query.model_validate(values)
     except ValidationError as error:
-        raise invalid("A parameter is not valid", parameter_faults(error)) from None
+        raise invalid("A parameter is not valid", parameter_faults(error, names_of(route.query))) from None
 
 
 def checked_body(route: Route, document: Any) -> tuple[Any, bytes]:
@@ -87,7 +88,7 @@ def checked_body(route: Route, document: Any) -> tuple[Any, bytes]:
     try:
         body = route.body.model_validate(document)
     except ValidationError as error:
-        faults = body_faults(error, document)
+        faults = body_faults(error, document, names_of(route.body))
         if not route.causes or not faults:
             raise invalid("The body is not valid", faults) from None
         told = with_causes(faults)

@@ -6,11 +6,11 @@ from types import MappingProxyType
 from typing import Any
 
 from aiohttp import web
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from headwater.contracts.codec import dumps
 from headwater.contracts.problem import Problem, pointer
-from headwater.contracts.problem_words import KINDS
+from headwater.contracts.problem_words import KINDS, plain_words, unknown_word
 from headwater.model.schedule import ScheduleError
 
 RETRY_AFTER_S = 5
@@ -103,18 +103,40 @@ def unavailable() -> Refusal:
     )
 
 
-def body_faults(error: ValidationError, value: Any) -> list[Fault]:
-    """The faults of a body, by their places in it."""
-    return [
-        {"pointer": pointer(path_in(value, item["loc"])), "detail": _sentence(item)}
-        for item in error.errors(include_url=False, include_input=False)[:MAX_FAULTS]
-    ]
+def body_faults(error: ValidationError, value: Any, known: Sequence[str] = ()) -> list[Fault]:
+    """The faults of a body, by their places in it. `known`: the keys that it may have."""
+    found: list[Fault] = []
+    for item in _told(error):
+        path = path_in(value, item["loc"])
+        found.append(
+            {"pointer": pointer(path), "detail": _sentence(item, path, known if len(path) == 1 else ())}
+        )
+    return found
 
 
-def parameter_faults(error: ValidationError) -> list[Fault]:
+def parameter_faults(error: ValidationError, known: Sequence[str] = ()) -> list[Fault]:
+    """The faults of a query; `known`: the parameters that there are."""
+    found: list[Fault] = []
+    for item in _told(error):
+        name = str(item["loc"][0]) if item["loc"] else ""
+        found.append({"parameter": name, "detail": _sentence(item, (name,), known)})
+    return found
+
+
+def names_of(model: type[BaseModel]) -> list[str]:
+    """What a document of this model may have, as it is written."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _told(error: ValidationError) -> list[Any]:
+    """The errors, without that of a list which is short because its items are wrong."""
+    items = error.errors(include_url=False, include_input=False)[:MAX_FAULTS]
+    wrong = [item["loc"] for item in items]
     return [
-        {"parameter": str(item["loc"][0]) if item["loc"] else "", "detail": _sentence(item)}
-        for item in error.errors(include_url=False, include_input=False)[:MAX_FAULTS]
+        item
+        for item in items
+        if item["type"] != "too_short"
+        or not any(len(loc) > len(item["loc"]) and loc[: len(item["loc"])] == item["loc"] for loc in wrong)
     ]
 
 
@@ -143,16 +165,16 @@ def with_causes(faults: Sequence[Fault]) -> list[Fault]:
     return told
 
 
-def _sentence(item: Any) -> str:
+def _sentence(item: Any, path: Sequence[str | int], known: Sequence[str]) -> str:
     if item["type"] == "extra_forbidden":
-        return "is not known here"
+        return unknown_word(str(path[-1]) if path else "", known)
     if item["type"] == "missing":
         return "is missing"
     if item["type"] in KINDS:
         return KINDS[item["type"]]
     if item["type"].startswith(("datetime_", "timezone_")):
         return "is no time; write one such as 2026-12-04T18:00:00Z"
-    return str(item["msg"]).removeprefix("Value error, ")
+    return plain_words(item, tuple(path)) or str(item["msg"]).removeprefix("Value error, ")
 
 
 def path_in(value: Any, loc: Sequence[str | int]) -> tuple[str | int, ...]:

@@ -82,8 +82,8 @@ def json_document(request: web.Request, body: bytes) -> Any:
     _check_type(request, _JSON, "send JSON as application/json")
     try:
         return codec.loads(body)
-    except ContractError:
-        raise unreadable("The body is not JSON") from None
+    except ContractError as error:
+        raise unreadable(f"The body is {error}") from None
 
 
 def manifest_text(request: web.Request, body: bytes) -> str:
