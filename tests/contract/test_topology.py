@@ -7,6 +7,7 @@ import pytest
 
 from headwater.bus.port import MAX_BODY_BYTES
 from headwater.bus.topology import (
+    BACK_EXCHANGE,
     DEAD_QUEUE,
     WAIT_PREFIX,
     WORK_EXCHANGE,
@@ -22,6 +23,7 @@ from headwater.settings.resources import resource
 TOPOLOGY = load_topology()
 DEFINITIONS = json.loads(definitions_path().read_bytes())
 TYPES = ["webhook.received", *(message.type for message in MESSAGES), "event.orders"]
+HANDED_IN = {"run.request", "event.orders"}  # by other programs, to an exchange of its own
 WORK_QUEUES = [name for name in TOPOLOGY.queues if not name.startswith(WAIT_PREFIX) and name != DEAD_QUEUE]
 
 # What each queue is there for. A queue that is missing here is nobody's.
@@ -54,7 +56,10 @@ SETTINGS_REMOVED_IN_4 = {
 
 @pytest.mark.parametrize("message_type", TYPES)
 def test_a_message_type_leads_to_exactly_one_queue(message_type):
-    assert len(TOPOLOGY.route(WORK_EXCHANGE, message_type)) == 1
+    door = "headwater.in" if message_type in HANDED_IN else WORK_EXCHANGE
+
+    assert len(TOPOLOGY.route(door, message_type)) == 1
+    assert TOPOLOGY.route(BACK_EXCHANGE, message_type) == TOPOLOGY.route(door, message_type)
 
 
 @pytest.mark.parametrize("queue", [*WORK_QUEUES, DEAD_QUEUE])
@@ -69,7 +74,7 @@ def test_a_message_that_waited_comes_back_to_its_queue(queue):
     for message_type in types:
         back = TOPOLOGY.return_key(queue, message_type)
 
-        assert TOPOLOGY.route(WORK_EXCHANGE, back) == (queue,)
+        assert TOPOLOGY.route(BACK_EXCHANGE, back) == (queue,)
 
 
 def test_no_binding_key_is_given_twice_on_one_exchange():
@@ -129,7 +134,7 @@ def test_every_step_of_the_backoff_is_a_delay_queue_that_leads_back(step):
 
     assert TOPOLOGY.wait_steps_s == RETRY_DELAYS_S
     assert queue.ttl_ms == step * 1000
-    assert queue.arguments["x-dead-letter-exchange"] == WORK_EXCHANGE
+    assert queue.arguments["x-dead-letter-exchange"] == BACK_EXCHANGE
     assert queue.arguments["x-dead-letter-strategy"] == "at-least-once"
     assert "x-dead-letter-routing-key" not in queue.arguments  # the original key is kept
     assert TOPOLOGY.exchanges[name] == "fanout"
