@@ -16,7 +16,7 @@ from headwater.store.keyring import Keyring
 from headwater.telemetry.metrics import Metrics
 
 DELIVERIES_AT_ONCE = 500  # in one transaction
-DELIVERIES_IN_HAND = 3 * DELIVERIES_AT_ONCE  # two batches are handled while a third fills
+DELIVERIES_IN_HAND = 4 * DELIVERIES_AT_ONCE  # three batches are handled while a fourth fills
 PAGES_AT_ONCE = 32  # in one transaction; more would be no faster, and each may be 1 MiB
 LINGER_S = 0.02
 
@@ -59,15 +59,15 @@ class Persister:
                 prefetch=DELIVERIES_IN_HAND,
                 batch=DELIVERIES_AT_ONCE,
                 linger_s=LINGER_S,
-                concurrency=2,
+                concurrency=3,
             ),
             consume(
                 "headwater.batch.ready",
                 self._pages.handle,
-                prefetch=3 * PAGES_AT_ONCE,
+                prefetch=4 * PAGES_AT_ONCE,
                 batch=PAGES_AT_ONCE,
                 linger_s=LINGER_S,
-                concurrency=2,
+                concurrency=3,
             ),
             consume("headwater.run.close", self._closer.handle, prefetch=16, concurrency=4),
         ):
