@@ -19,6 +19,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "services")]  # this file runs as a script
 from tools.message_examples import EXAMPLES  # noqa: E402
 
 import headwater  # noqa: E402
+from headwater.bus.topology import load_topology  # noqa: E402
 from headwater.contracts.manifest import Manifest  # noqa: E402
 from headwater.contracts.messages import MESSAGES  # noqa: E402
 from headwater.contracts.signatures import SchemeDefinition  # noqa: E402
@@ -142,7 +143,7 @@ def _channel(address: str, exchange: str, message: str, summary: str) -> dict[st
                 "is": "routingKey",
                 "exchange": {
                     "name": exchange,
-                    "type": "topic",
+                    "type": load_topology().exchanges[exchange],
                     "durable": True,
                     "autoDelete": False,
                     "vhost": "/",
