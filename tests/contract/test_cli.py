@@ -2,9 +2,13 @@
 
 import argparse
 from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
 
 from headwater.cli.commands import _COMMANDS
-from headwater.cli.main import parser
+from headwater.cli.main import main, parser
+from headwater.cli.printing import print_table
 
 
 def parsers(of: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
@@ -21,3 +25,22 @@ def test_every_command_has_help_and_something_that_does_it() -> None:
 
     assert all(each.format_help() for each in parsers(top))
     assert set(names) - set(_COMMANDS) == {"up", "run"}
+
+
+def test_without_a_command_all_commands_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    code = main([])
+
+    told = capsys.readouterr()
+    assert (code, told.out) == (2, "")
+    assert "bring a manifest into force" in told.err
+
+
+def test_a_table_has_times_of_one_form_and_a_mark_for_what_is_empty(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    at = datetime(2026, 11, 30, 6, 30, 1, 5, tzinfo=UTC)
+
+    print_table(("a", "b", "c", "d", "e"), [(at, at.isoformat(), "2026-11-30T06:30:01.5Z", "", [])], empty="")
+
+    row = capsys.readouterr().out.splitlines()[1]
+    assert row.split("  ") == [*["2026-11-30 06:30:01"] * 3, "-", "-"]

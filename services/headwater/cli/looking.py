@@ -144,9 +144,8 @@ async def _start_run(chosen: argparse.Namespace, api: Database) -> int:
             run_id = await start_run(connection, chosen.tenant, request, starter)
             await connection.execute("SELECT pg_notify($1, '')", WORK)
     except UnknownStreamError as error:
-        raise NotFound(
-            f"there is no stream {chosen.stream!r}; `headwater apply` a manifest that has it"
-        ) from error
+        mend = "`headwater apply` a manifest that has it" if "." in chosen.stream else "write source.stream"
+        raise NotFound(f"there is no stream {chosen.stream!r}; {mend}") from error
     except NotStartableError as error:
         option = {"window": "from"}.get(error.place, error.place.rpartition("/")[2])
         raise ConfigError(f"--{option}: {error}") from error

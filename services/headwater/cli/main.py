@@ -159,7 +159,11 @@ def _destinations(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code of one call: 0 ok, 1 failure, 2 usage, 3 not found, 4 conflict, 5 unreachable."""
-    chosen = parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if not given:
+        parser().print_help(sys.stderr)
+        return Exit.USAGE
+    chosen = parser().parse_args(given)
     try:
         if chosen.command in ("up", "run"):
             from headwater.cli.serve import serve  # noqa: PLC0415 - `--version` stays quick

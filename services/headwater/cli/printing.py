@@ -1,6 +1,7 @@
 """Tables and JSON on standard output."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -9,6 +10,9 @@ from typing import Any
 import yaml
 
 MAX_CELL = 60
+_MOMENT = re.compile(
+    r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)"
+)  # UTC, as all that tables show
 
 
 def print_json(value: Any) -> None:
@@ -40,6 +44,8 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, str) and (moment := _MOMENT.fullmatch(value)):
+        return f"{moment[1]} {moment[2]}"
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     text = "".join(character if character.isprintable() else "?" for character in text)
     return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
@@ -61,5 +67,6 @@ def print_fields(fields: Mapping[str, Any]) -> None:
     width = max(map(len, fields))
     for name, value in fields.items():
         if isinstance(value, dict):
-            value = "  ".join(f"{key}={number}" for key, number in value.items())  # noqa: PLW2901 - shown, not kept
+            said = {key: item for key, item in value.items() if item not in (None, "")}
+            value = "  ".join(f"{key}={item}" for key, item in said.items())  # noqa: PLW2901 - shown, not kept
         print(f"{name.ljust(width)}  {value if value and isinstance(value, str) else _cell(value)}")
