@@ -62,7 +62,8 @@ class _Api:
             ) as answer:  # fmt: skip
                 body = await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _Away(f"{self.address} does not answer: {type(error).__name__}") from error
+            mend = "another address is named by --api or HEADWATER_URL"
+            raise _Away(f"{self.address} does not answer ({type(error).__name__}; {mend})") from error
         if answer.status == 200:
             return json.loads(body)  # type: ignore[no-any-return]
         if answer.status >= 500 or answer.status == 429:

@@ -115,9 +115,9 @@ def plan_parts(change: Mapping[str, Any], doubts: Sequence[Fault], written: str,
     warnings = [element("li", _problem(fault, lines)) for fault in doubts]
     return text(
         (
-            element("h2", "Plan", id="plan", tabindex="-1"),
+            element("h2", "Plan"),
             note(said) if said else NOTHING,
-            element("p", element("b", change["name"]), " ", _ACTIONS[change["action"]], "."),
+            element("p", element("b", change["name"]), " ", _ACTIONS[change["action"]], ".", role="status"),
             _differences(change["differences"]),
             (element("h2", "Likely not meant so"), element("ol", warnings)) if warnings else NOTHING,
         )
