@@ -59,3 +59,12 @@ def test_the_receiver_holds_nothing_of_other_rooms_and_of_what_few_endpoints_nee
     }
 
     assert _held("receiver")["receiver"] & (others | of_few_endpoints) == set()
+
+
+def test_a_command_that_looks_holds_nothing_of_what_reads_and_checks_manifests() -> None:
+    program = "import sys, headwater.cli.commands, headwater.cli.looking; print(*sys.modules)"
+
+    held = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout
+
+    checks = {"headwater.control.validation", MANIFEST, FRAMEWORK, CRYPTOGRAPHY}
+    assert set(held.split()) & checks == set()

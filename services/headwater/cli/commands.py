@@ -1,27 +1,17 @@
 """The commands that do one thing and end."""
 
 import argparse
-import os
-import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 
-from headwater.app.ground import find_means, has_broker, prepare_database
+from headwater.app.ground import find_means, prepare_database
 from headwater.app.services import keep_of
-from headwater.cli import configuring, looking
 from headwater.cli.exits import Exit
 from headwater.cli.faults import run_and_report
 from headwater.cli.opening import choose_folder, open_api, open_means
 from headwater.cli.printing import print_fields, print_json, print_table
-from headwater.cli.reading import read_text
 from headwater.cli.resource_parsers import RESOURCES
-from headwater.contracts.json_text import manifest_as_yaml
-from headwater.contracts.manifest import Manifest
-from headwater.contracts.manifest_text import Document, parse_manifest
-from headwater.contracts.problem import ManifestError, Problem
-from headwater.control.finding import Surroundings
-from headwater.control.validation import MINIMUM_INTERVAL_S, check, doubts
 from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret
 from headwater.settings import Settings, read_settings
@@ -44,57 +34,10 @@ async def _execute(chosen: argparse.Namespace) -> int:
     return await _COMMANDS[chosen.command](chosen, settings)
 
 
-def _checked(chosen: argparse.Namespace) -> tuple[Manifest, Document]:
-    """The manifest of a command. Raises: ManifestError with everything that is wrong with it.
+async def _manifests(chosen: argparse.Namespace, settings: Settings) -> int:
+    from headwater.cli.manifests import MANIFEST_COMMANDS  # noqa: PLC0415 - the checks are half of all that is loaded
 
-    How often schedules may be due is the tenant's to say, and asked where its configuration is at hand.
-    """
-    text = manifest_as_yaml(read_text(chosen.file, "manifest"))
-    manifest, document = parse_manifest(text, chosen.file, os.environ)
-    problems = _problems(manifest, document, minimum_interval_s=0)
-    if problems:
-        raise ManifestError(problems)
-    return manifest, document
-
-
-def _problems(manifest: Manifest, document: Document, minimum_interval_s: float) -> list[Problem]:
-    around = Surroundings(
-        has_broker=has_broker(read_settings()), minimum_interval_s=minimum_interval_s, knows_minimum=False
-    )
-    return check(manifest, document, around)
-
-
-async def _validate(chosen: argparse.Namespace, _: Settings) -> int:
-    try:
-        manifest, document = _checked(chosen)
-    except ManifestError as error:
-        if not chosen.json:
-            raise
-        print_json({"valid": False, "errors": [looking.problem(item) for item in error.problems]})
-        return Exit.USAGE
-    streams = sum(len(source.streams) for source in manifest.sources)
-    too_often = _problems(manifest, document, MINIMUM_INTERVAL_S)  # all else was found to be right
-    warnings = [*too_often, *doubts(manifest, document)]
-    if chosen.json:
-        print_json({"valid": True, "errors": [], "warnings": [looking.problem(item) for item in warnings]})
-    else:
-        for item in warnings:
-            print(f"warning: {item}", file=sys.stderr)
-        counted = f"{len(manifest.sources)} sources, {streams} streams, {len(manifest.schedules)} schedules"
-        print(f"{chosen.file}: valid ({counted}, {len(manifest.endpoints)} endpoints)")
-    return Exit.OK
-
-
-async def _apply(chosen: argparse.Namespace, settings: Settings) -> int:
-    return await configuring.apply(chosen, settings, _checked(chosen))
-
-
-async def _plan(chosen: argparse.Namespace, settings: Settings) -> int:
-    return await configuring.plan(chosen, settings, _checked(chosen))
-
-
-async def _export(chosen: argparse.Namespace, settings: Settings) -> int:
-    return await configuring.export(chosen, settings)
+    return await MANIFEST_COMMANDS[chosen.command](chosen, settings)
 
 
 async def _life(chosen: argparse.Namespace, settings: Settings) -> int:
@@ -104,6 +47,8 @@ async def _life(chosen: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _runs(chosen: argparse.Namespace, settings: Settings) -> int:
+    from headwater.cli import looking  # noqa: PLC0415 - only these commands need it
+
     if chosen.verb not in looking.RUN_VERBS:
         return await _life(chosen, settings)
     async with AsyncExitStack() as stack:
@@ -161,8 +106,10 @@ async def _preview(chosen: argparse.Namespace, settings: Settings) -> int:
 
     manifest = None
     if chosen.manifest is not None:
+        from headwater.cli.manifests import checked  # noqa: PLC0415 - only where a manifest is given
+
         chosen.file = chosen.manifest
-        manifest, _ = _checked(chosen)
+        manifest, _ = checked(chosen)
     if is_about_times(chosen):
         return await preview_times(chosen, settings, manifest)
     if chosen.stream is None:
@@ -287,10 +234,7 @@ async def _config(chosen: argparse.Namespace, settings: Settings) -> int:
 
 
 _COMMANDS: dict[str, Command] = {
-    "validate": _validate,
-    "apply": _apply,
-    "plan": _plan,
-    "export": _export,
+    **dict.fromkeys(("validate", "apply", "plan", "export"), _manifests),
     "preview": _preview,
     "schedules": _schedules,
     "calendars": _schedules,
