@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from tests.support.fleet import Fleet, running_fleet
 from tests.support.ledgers import keep
-from tests.support.postgres import new_database
+from tests.support.postgres import SessionServer, new_database
 from tests.support.rabbitmq import Broker, purge
 from tests.support.senders import Books, Sender, standard_secret, until_stored
 
@@ -55,7 +55,7 @@ async def accepted(books: Books, more: int) -> None:
 @pytest.fixture
 def fleet(
     tmp_path_factory: pytest.TempPathFactory,
-    postgres_server: object,
+    postgres_server: SessionServer,
     migrated_template: str,
     rabbit_broker: Broker,
 ) -> Iterator[Fleet]:

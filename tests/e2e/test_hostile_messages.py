@@ -12,7 +12,7 @@ from tests.support.amqp import as_user, channel
 from tests.support.fleet import Fleet, running_fleet
 from tests.support.flights import Flights, sum_of_table
 from tests.support.kills import manifest, table_of
-from tests.support.postgres import new_database
+from tests.support.postgres import SessionServer, new_database
 from tests.support.rabbitmq import Broker, purge
 
 STREAM = "beside"
@@ -44,7 +44,7 @@ HOSTILE: list[tuple[str, str, bytes]] = [
 @pytest.fixture(scope="module")
 def fleet(
     tmp_path_factory: pytest.TempPathFactory,
-    postgres_server: object,
+    postgres_server: SessionServer,
     migrated_template: str,
     rabbit_broker: Broker,
     some_flights_url: str,

@@ -13,7 +13,7 @@ import pytest
 from tests.support.amqp import as_user, channel, manage, next_message, subscribe
 from tests.support.fleet import Fleet, running_fleet
 from tests.support.flights import Flights, sum_of_table
-from tests.support.postgres import new_database
+from tests.support.postgres import SessionServer, new_database
 from tests.support.rabbitmq import Broker, purge
 
 WALK_S = 90.0
@@ -71,7 +71,7 @@ def _cron_in_s(seconds: int) -> str:
 @pytest.fixture(scope="module")
 def fleet(
     tmp_path_factory: pytest.TempPathFactory,
-    postgres_server: object,
+    postgres_server: SessionServer,
     migrated_template: str,
     rabbit_broker: Broker,
     some_flights_url: str,

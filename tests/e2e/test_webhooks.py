@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 from tests.support.fleet import Fleet, running_fleet
-from tests.support.postgres import new_database
+from tests.support.postgres import SessionServer, new_database
 from tests.support.rabbitmq import Broker, purge
 from tests.support.senders import standard_headers, standard_secret, stripe_headers
 
@@ -54,7 +54,7 @@ class Answer:
 @pytest.fixture(scope="module")
 def fleet(
     tmp_path_factory: pytest.TempPathFactory,
-    postgres_server: object,
+    postgres_server: SessionServer,
     migrated_template: str,
     rabbit_broker: Broker,
 ) -> Iterator[Fleet]:

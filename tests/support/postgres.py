@@ -28,23 +28,38 @@ def _run(work: Coroutine[Any, Any, object]) -> object:
         loop.close()
 
 
-async def _execute(server: EmbeddedPostgres, statement: str) -> None:
-    connection = await asyncpg.connect(server.url, timeout=5, command_timeout=30)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
+class SessionServer(EmbeddedPostgres):
+    """A server that makes and drops databases over one connection: another one for each would cost a process."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, durable=False)
+        self._loop = asyncio.new_event_loop()
+        self._hand: asyncpg.Connection | None = None
+
+    def open(self) -> None:
+        self._loop.run_until_complete(self.start())
+        self._hand = self._loop.run_until_complete(asyncpg.connect(self.url, timeout=5, command_timeout=30))
+
+    def execute(self, statement: str) -> None:
+        assert self._hand is not None, "it is not open"
+        self._loop.run_until_complete(self._hand.execute(statement))
+
+    def close(self) -> None:
+        if self._hand is not None:
+            self._hand.terminate()
+        self._loop.run_until_complete(self.stop())
+        self._loop.close()
 
 
 @contextmanager
-def new_database(server: EmbeddedPostgres, template: str) -> Iterator[str]:
+def new_database(server: SessionServer, template: str) -> Iterator[str]:
     """The URL of a database like `template`, which is there as long as the context."""
     name = f"test_{uuid4().hex}"
-    _run(_execute(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"))
+    server.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     if template != "template1":  # rights on the database itself do not come with a template
-        _run(_execute(server, f"GRANT CREATE ON DATABASE {name} TO headwater_owner, headwater_loader"))
+        server.execute(f"GRANT CREATE ON DATABASE {name} TO headwater_owner, headwater_loader")
     yield server.url_of(name)
-    _run(_execute(server, f"DROP DATABASE {name} WITH (FORCE)"))
+    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @asynccontextmanager
@@ -61,37 +76,37 @@ async def own_server(*, like: Path | None = None, durable: bool = False) -> Asyn
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[EmbeddedPostgres]:
+def postgres_server() -> Iterator[SessionServer]:
     """The session's own server. Never kill it: ask for `killable_postgres`."""
     folder = new_folder("tests")
-    server = EmbeddedPostgres(folder, durable=False)
+    server = SessionServer(folder)
     try:
-        _run(server.start())
+        server.open()
         yield server
     finally:
-        _run(server.stop())
+        server.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def migrated_template(postgres_server: EmbeddedPostgres) -> str:
+def migrated_template(postgres_server: SessionServer) -> str:
     """The name of a database with every migration applied, to be copied."""
     from headwater.store.migrate import migrate
 
-    _run(_execute(postgres_server, f"CREATE DATABASE {TEMPLATE} STRATEGY file_copy"))
+    postgres_server.execute(f"CREATE DATABASE {TEMPLATE} STRATEGY file_copy")
     _run(migrate(postgres_server.url_of(TEMPLATE)))
     return TEMPLATE
 
 
 @pytest.fixture
-def database(postgres_server: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
+def database(postgres_server: SessionServer, migrated_template: str) -> Iterator[str]:
     """The URL of a fresh, migrated database for this test alone."""
     with new_database(postgres_server, migrated_template) as url:
         yield url
 
 
 @pytest.fixture
-def bare_database(postgres_server: EmbeddedPostgres) -> Iterator[str]:
+def bare_database(postgres_server: SessionServer) -> Iterator[str]:
     """The URL of a fresh, empty database for this test alone."""
     with new_database(postgres_server, "template1") as url:
         yield url
