@@ -5,10 +5,12 @@ import json
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,7 +135,7 @@ class Outcome:
 def run_in_processes(
     server: EmbeddedPostgres, seeds: range, *, workers: int = WORKERS, mutant: str | None = None
 ) -> Outcome:
-    """The seeds shared out over processes, each with a database of its own."""
+    """The seeds shared out over processes, each with a database of its own. A mutant is run until one catches it."""
     started = time.monotonic()
     with ExitStack() as stack:
         children = []
@@ -145,17 +147,29 @@ def run_in_processes(
             if mutant is not None:
                 command += ["--mutant", mutant]
             children.append(stack.enter_context(_child(command)))
-        texts = [child.communicate()[0] for child in children]
+        texts = _texts(children, may_stop=mutant is not None)
     reports = [
         json.loads(line.removeprefix(_PREFIX))
         for text in texts
-        for line in text.splitlines()
-        if line.startswith(_PREFIX)
+        for line in text.splitlines(keepends=True)
+        if line.startswith(_PREFIX) and line.endswith("\n")  # one that was stopped may leave half a line
     ]
     codes = [child.returncode for child in children]
-    if any(code not in (0, 1) for code in codes):
+    expected = {0, 1} if mutant is None or 1 not in codes else {0, 1, -signal.SIGKILL}
+    if not expected.issuperset(codes):
         raise RuntimeError(f"a process of the simulation ended with {codes}:\n" + "\n".join(texts)[-4000:])
     return Outcome(sorted(reports, key=lambda report: report["seed"]), time.monotonic() - started)
+
+
+def _texts(children: Sequence["subprocess.Popen[str]"], *, may_stop: bool) -> list[str]:
+    """What they printed, once they have ended; `may_stop`: the rest are stopped when one has found a fault."""
+    with ThreadPoolExecutor(len(children)) as pool:
+        told = [pool.submit(child.communicate) for child in children]
+        for _ in as_completed(told):
+            if may_stop and any(child.returncode == 1 for child in children):
+                for child in children:
+                    child.kill()
+        return [each.result()[0] for each in told]
 
 
 @contextmanager
