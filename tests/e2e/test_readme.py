@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from tests.support.places import own_folder
 from tests.support.processes import Child, Children, until
 from tests.support.senders import stripe_headers
 
@@ -67,8 +68,11 @@ def shop() -> Iterator[str]:
 
 
 @pytest.fixture
-def children(tmp_path: Path) -> Iterator[Children]:
-    with Children(tmp_path, SHOP_TOKEN="shop-token", STRIPE_SECRET=STRIPE) as children:
+def children() -> Iterator[Children]:
+    with (
+        own_folder("readme") as folder,
+        Children(folder, SHOP_TOKEN="shop-token", STRIPE_SECRET=STRIPE) as children,
+    ):
         yield children
 
 

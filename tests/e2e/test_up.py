@@ -5,6 +5,7 @@ import os
 import re
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -12,6 +13,7 @@ import pytest
 from tests.support.amqp import manage
 from tests.support.fleet import Fleet
 from tests.support.flights import Flights, sum_of_table
+from tests.support.places import own_folder
 from tests.support.processes import HEADWATER, Child, Children, alive, until
 from tests.support.rabbitmq import require_binaries
 
@@ -19,9 +21,28 @@ README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
-def children(tmp_path: Path) -> Iterator[Children]:
-    with Children(tmp_path) as children:
+def children() -> Iterator[Children]:
+    with own_folder("up") as folder, Children(folder) as children:
         yield children
+
+
+@dataclass(frozen=True)
+class Running:
+    """One `up` for the tests that leave it as it was."""
+
+    children: Children
+    up: Child
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Running]:
+    with own_folder("up") as folder, Children(folder) as children:
+        up = children.start("up").ready()
+        yield Running(children, up)
+        family = up.family()
+        up.press_ctrl_c()
+        assert up.wait(20) == 0
+        _leaves_nothing(family)
 
 
 def _leaves_nothing(family: list[psutil.Process]) -> None:
@@ -123,8 +144,8 @@ def test_the_data_outlives_an_end_and_a_kill(children: Children):
     assert up.wait(20) == 0
 
 
-def test_a_database_that_is_killed_beneath_it_is_started_again(children: Children):
-    up = children.start("up").ready()
+def test_a_database_that_is_killed_beneath_it_is_started_again(running: Running):
+    up = running.up
     (database,) = [each for each in up.family() if each.ppid() == up.pid and "postgres" in each.name()]
 
     database.kill()
@@ -132,11 +153,7 @@ def test_a_database_that_is_killed_beneath_it_is_started_again(children: Childre
     up.line("the embedded database is back")
     up.ready()
 
-    assert children.run("runs", "list").code == 0
-    family = up.family()
-    up.press_ctrl_c()
-    assert up.wait(20) == 0
-    _leaves_nothing(family)
+    assert running.children.run("runs", "list").code == 0
 
 
 def _shows_no_key(up: Child) -> None:
@@ -144,29 +161,22 @@ def _shows_no_key(up: Child) -> None:
     assert "API key" not in up.output
 
 
-def test_a_second_start_on_the_folder_says_whose_database_it_is(children: Children):
-    up = children.start("up").ready()
+def test_a_second_start_on_the_folder_says_whose_database_it_is(running: Running):
+    second = running.children.run("up", HEADWATER_BIND=running.up.address.removeprefix("http://"))
 
-    second = children.run("up", HEADWATER_BIND=up.address.removeprefix("http://"))
-
-    assert f"of the headwater that runs already (process {up.pid})" in second.output
+    assert f"of the headwater that runs already (process {running.up.pid})" in second.output
     assert second.code == 2
     assert "is taken" in second.output
-    up.press_ctrl_c()
-    assert up.wait(20) == 0
 
 
-def test_the_first_key_opens_the_api(children: Children):
-    up = children.start("up").ready()
-    key = up.line("first API key").rpartition(" ")[2]
+def test_the_first_key_opens_the_api(running: Running):
+    key = running.up.line("first API key").rpartition(" ")[2]
 
-    request = urllib.request.Request(f"{up.address}/api/v1/runs", headers={"X-API-Key": key})
+    request = urllib.request.Request(f"{running.up.address}/api/v1/runs", headers={"X-API-Key": key})
     with urllib.request.urlopen(request, timeout=10) as answer:
         listed = json.load(answer)
 
     assert listed == {"items": [], "next": None}
-    up.press_ctrl_c()
-    assert up.wait(20) == 0
 
 
 MANIFEST = """

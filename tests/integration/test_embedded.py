@@ -14,6 +14,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from tests.support.places import own_folder
 
 from headwater.app import postgres_binaries
 from headwater.app.embedded import EmbeddedPostgres
@@ -40,9 +41,8 @@ asyncio.run(main())
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """Not pytest's tmp_path, which other users cannot pass through."""
-    made = Path(tempfile.mkdtemp(prefix="headwater-test-"))
-    yield made / "pg"
-    shutil.rmtree(made, ignore_errors=True)
+    with own_folder("test") as made:
+        yield made / "pg"
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +53,10 @@ def made() -> Iterator[Path]:
         async with EmbeddedPostgres(place, durable=False):
             pass
 
-    place = Path(tempfile.mkdtemp(prefix="headwater-test-"))
-    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        runner.run(make(place))
-    yield place
-    shutil.rmtree(place, ignore_errors=True)
+    with own_folder("test") as place:
+        with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+            runner.run(make(place))
+        yield place
 
 
 @pytest.fixture

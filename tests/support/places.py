@@ -5,6 +5,8 @@ thousand small files, and nobody needs them after a crash of the machine.
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -28,3 +30,13 @@ def _free_memory_bytes() -> int:
 def new_folder(purpose: str) -> Path:
     """A fresh folder, to be removed by who asked for it."""
     return Path(tempfile.mkdtemp(prefix=f"headwater-{purpose}-", dir=_base()))
+
+
+@contextmanager
+def own_folder(purpose: str) -> Iterator[Path]:
+    """A fresh folder, there as long as the context."""
+    folder = new_folder(purpose)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
