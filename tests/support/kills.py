@@ -16,7 +16,7 @@ import asyncpg
 from tests.support.fleet import FINAL, SERVICES, Fleet, running_fleet
 from tests.support.flights import Flights, sum_of_table
 from tests.support.places import new_folder
-from tests.support.rabbitmq import SETTLING_S, end_at_once, require_binaries
+from tests.support.rabbitmq import SETTLING_S, end_at_once, private_node, require_binaries
 from tests.support.senders import Books, Sender, load, standard_secret, until_stored
 
 from headwater.app.embedded import EmbeddedPostgres
@@ -79,7 +79,7 @@ def open_ground(
     require_binaries()
     folder = new_folder("kills")
     shutil.copytree(migrated_folder, folder / "postgres")
-    postgres, rabbit = EmbeddedPostgres(folder / "postgres", durable=False), PrivateRabbit(folder / "rabbit")
+    postgres, rabbit = EmbeddedPostgres(folder / "postgres", durable=False), private_node(folder / "rabbit")
     try:
         asyncio.run(_start(postgres, rabbit))
         with running_fleet(folder / "fleet", postgres.url, rabbit.amqp_url) as fleet:

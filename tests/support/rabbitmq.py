@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pika
 import pytest
@@ -20,6 +21,7 @@ from headwater.bus.rabbitmq import apply_topology
 from headwater.bus.topology import load_topology
 from headwater.model.errors import ConfigError
 
+START_S = 240.0  # of a node, where others take the machine's cores: an Erlang machine starts with 6 s of work
 SETTLING_S = 2.0  # a quorum queue younger than this may lose confirmed messages when its broker is killed
 
 
@@ -28,6 +30,11 @@ def require_binaries() -> None:
         find_programs()
     except ConfigError as error:
         pytest.skip(f"{error} (for the tests: HEADWATER_TEST_AMQP_URL)")
+
+
+def private_node(folder: Path) -> PrivateRabbit:
+    """A node that has more time to start than a person would give it."""
+    return PrivateRabbit(folder, start_timeout_s=START_S)
 
 
 async def end_at_once(node: PrivateRabbit) -> None:
@@ -60,7 +67,7 @@ def rabbit_node() -> Iterator[PrivateRabbit]:
     """The session's own node. Never kill it: ask for `killable_rabbit`."""
     require_binaries()
     folder = new_folder("rabbit")
-    node = PrivateRabbit(folder)
+    node = private_node(folder)
     try:
         asyncio.run(node.start())
         yield node
@@ -101,7 +108,7 @@ async def killable_rabbit() -> AsyncIterator[PrivateRabbit]:
     """A node for this test alone, to `kill()` and `start()` again; its queues are old enough to be killed."""
     require_binaries()
     folder = new_folder("rabbit")
-    node = PrivateRabbit(folder)
+    node = private_node(folder)
     try:
         await node.start()
         await asyncio.sleep(SETTLING_S)
