@@ -1,6 +1,7 @@
 """How far a stream has been read: what each mode asks for, and where the cursor stands after each end of a walk."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
@@ -28,6 +29,7 @@ class Feed:
         self.events = [{"id": number, "at": moment(number)} for number in range(count)]
         self.order = order
         self.asked: list[dict[str, str]] = []
+        self.since: Callable[[str], str] = lambda text: text  # how it reads what it is asked for
         self.fail_on: int | None = None  # the position that is answered with 404
 
     async def __aenter__(self) -> Self:
@@ -45,7 +47,7 @@ class Feed:
         at = int(request.query.get("cursor") or 0)
         if at == self.fail_on:
             return web.json_response({}, status=404)
-        since = request.query.get("since", "")
+        since = self.since(request.query.get("since", ""))
         found = [event for event in self.events if event["at"] >= since]
         if self.order == "asc":
             found.sort(key=lambda event: (event["at"], event["id"]))
@@ -417,3 +419,28 @@ async def test_the_last_records_id_is_asked_for_where_the_api_goes_on_behind_it(
             await run_once(spine)
 
         assert feed.asked == [{"since": moment(4), "after_id": "4"}]
+
+
+@pytest.mark.parametrize("form", ["date", "epoch_s"])
+async def test_what_comes_again_since_the_request_is_coarser_than_the_cursor_is_not_added_again(
+    database: str, form: str
+) -> None:
+    step = timedelta(minutes=1) if form == "date" else timedelta(milliseconds=20)
+
+    def event(number: int) -> dict[str, Any]:
+        at = datetime(2024, 1, 1, 8, tzinfo=UTC) + number * step
+        return {"id": number, "at": at.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
+
+    async with Feed(0) as feed, open_spine(database) as spine:
+        feed.events = [event(number) for number in range(25)]
+        await spine.apply(feed.manifest(mode="append", format=form))
+        async with working(spine):
+            first = await run_once(spine)
+            feed.events += [event(number) for number in range(25, 28)]
+            if form == "epoch_s":
+                feed.since = lambda text: datetime.fromtimestamp(int(text), UTC).isoformat()[:19]
+            second, third = await run_once(spine), await run_once(spine)
+
+        assert [one["inserted"] for one in (first, second, third)] == [25, 3, 0]
+        assert second["received"] == 28
+        assert await ids(spine) == list(range(28))

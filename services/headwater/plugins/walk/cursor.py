@@ -19,6 +19,7 @@ Mark = str | int | float | Decimal
 _INSTANT, _NUMBER, _TEXT = 2, 1, 0  # kinds do not mix well; where they do, this is their order
 _SECONDS_FROM = 100_000_000  # 1973; smaller numbers are rather counts than instants
 _OF_TIME = frozenset({"iso", "date", "epoch_s", "epoch_ms"})  # formats that read a number as an instant
+_COARSE_S = {"date": 172_800.0, "epoch_s": 1.0, "epoch_ms": 0.001}  # a day, in whatever zone
 _YEAR_5138, _YEAR_9999 = 100_000_000_000, 253_402_300_799  # in seconds; between them stand ends of all time
 
 
@@ -189,6 +190,16 @@ class CursorField:
         """`records` without those that are older than `since`, look-back and `slack_s` taken off."""
         bound = self._bound(since, slack_s)
         return [record for record in records if not self._is_older(record, bound)]
+
+    def not_again(self, records: list[Any], since: Mark) -> list[Any]:
+        """`records` without those older than `since` that were asked for only because the format is coarser than it."""
+        slack_s = _COARSE_S.get(self._config.format, 0.0)
+        if not slack_s or self._lookback or since == self.start:
+            return records
+        bound, floor = self._bound(since), self._bound(since, slack_s)
+        return [
+            record for record in records if not self._is_older(record, bound) or self._is_older(record, floor)
+        ]
 
     def is_any_from(self, records: list[Any], bound: Mark) -> bool:
         """Whether one of `records` is at the instant `bound` or behind it."""

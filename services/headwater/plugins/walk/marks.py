@@ -46,12 +46,14 @@ class Marks:
         return found[0], found[1]
 
     def new(self, records: list[Any], told: Token) -> list[Any]:
-        """Those of `records` that were not loaded already, as far as that is known. Where nothing in the request asks
-        for what is new, and each record would be added once more, older ones than the cursor are not.
+        """Those of `records` that were not loaded already, as far as that is known. Where each record would be added
+        once more, those older than the cursor are not if nothing in the request asks for what is new, or if they come
+        again since it names the day or second of the cursor only.
         """
         is_asked = self._rule is None or self._rule.param is not None
-        if self.cursor is not None and self._keeps_seen and not is_asked and told.since is not None:
-            records = self.cursor.not_older(records, told.since)
+        if self.cursor is not None and self._keeps_seen and told.since is not None:
+            known = self.cursor.not_again if is_asked else self.cursor.not_older
+            records = known(records, told.since)
         return _unseen(records, told)
 
     def unheeded(self, records: list[Any], told: Token) -> tuple[str, ...]:
