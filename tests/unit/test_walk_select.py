@@ -2,6 +2,7 @@
 
 import json
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -119,6 +120,24 @@ def test_a_text_that_ends_in_the_middle_may_be_whole_when_it_is_asked_for_again(
         document_of(_response(body))
 
     assert (caught.value.kind, caught.value.retryable) == ("undecodable", True)
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "said", "unsaid"),
+    [
+        ({"data": {"items": [{"id": 1}]}}, "items", "(lists in it: data.items)", "||"),
+        ({"rows": [], "a": {"b": {"c": []}}}, "items", "(lists in it: rows, a.b.c)", "||"),
+        ({"kind": "list"}, "items", "write 'items || `[]`'", "lists in it"),
+    ],
+)
+def test_where_the_lists_are_is_told_where_a_path_leads_to_nothing(
+    document: dict[str, Any], path: str, said: str, unsaid: str
+) -> None:
+    with pytest.raises(SourceError) as caught:
+        select_records(document, compile_path(path), path, one_page=True)
+
+    assert said in caught.value.message
+    assert unsaid not in caught.value.message
 
 
 def test_the_sample_of_an_undecodable_body_is_short_plain_and_masked() -> None:

@@ -68,8 +68,7 @@ def select_records(
         return Selected([], warnings=(f"path_unmatched: {lack}",))
     if found is MISSING:
         text = f"records.path {label!r} leads to nothing in the answer{_hint(document)}"
-        has_lists = isinstance(document, dict) and any(isinstance(one, list) for one in document.values())
-        if label is not None and (_PLAIN if has_lists else _NAME_OR_PLAIN).fullmatch(label):
+        if label is not None and (_PLAIN if _lists_in(document) else _NAME_OR_PLAIN).fullmatch(label):
             text += f"; where an answer without records leaves it out, write '{label} || `[]`'"
         raise SourceError("records_missing", text)
     if found is None or found == {}:
@@ -102,9 +101,18 @@ def _hint(document: Any) -> str:
     """Where lists are in the document, for people who correct a path."""
     if not isinstance(document, dict):
         return ""
-    names = [name[:60] for name, value in document.items() if isinstance(value, list)][:5]
+    names = _lists_in(document)[:5]
     keys = [name[:60] for name in document][:8]
     return f" (lists in it: {', '.join(names)})" if names else f" (keys in it: {', '.join(keys)})"
+
+
+def _lists_in(document: Any, depth: int = 3) -> list[str]:
+    """The paths of the lists in the objects of a document, those nearer to its top first."""
+    if not isinstance(document, dict) or not depth:
+        return []
+    parts = list(document.items())[:100]
+    here = [name[:60] for name, value in parts if isinstance(value, list)]
+    return here + [f"{name[:60]}.{path}" for name, value in parts for path in _lists_in(value, depth - 1)]
 
 
 def _checked(found: list[Any], warnings: tuple[str, ...]) -> Selected:
