@@ -156,6 +156,35 @@ async def test_a_schedule_may_name_a_stream_that_the_database_has(office: Office
     ]
 
 
+@pytest.mark.parametrize(
+    ("destination", "said"),
+    [
+        ("{table: things, mode: replace}", "take the other's rows away"),
+        ("{table: things, mode: merge, key: name}", "in mode replace, here in mode merge by name"),
+        ("{table: others, mode: replace}", None),
+    ],
+)
+async def test_a_table_that_something_else_loads_is_told_whichever_file_that_is_in(
+    office: Office, destination: str, said: str | None
+) -> None:
+    source = "version: 1\nsources: [{name: %s, base_url: 'https://a.example.com', streams: [{name: all, destination: %s}]}]"
+    first = source % ("one", "{table: things, mode: replace}")
+    again = await office.post("/config/import", data=first.encode(), headers=YAML)
+    same = await office.post("/config/import", data=first.encode(), headers=YAML)
+
+    answered = await office.post(
+        "/config/import", data=(source % ("two", destination)).encode(), headers=YAML
+    )
+
+    assert (again.status, same.status) == (200, 200)
+    assert answered.status == (200 if said is None else 422)
+    if said is not None:
+        (error,) = answered.json["errors"]
+        assert error["pointer"] == "/sources/0/streams/0/destination"
+        assert said in error["what"]
+        assert "one.all" in error["what"]
+
+
 async def test_json_is_read_as_json(office: Office) -> None:
     document = yaml.safe_load(MANIFEST)
     document["schedules"][0]["description"] = "every night \U0001f319 \\ud83d"

@@ -190,6 +190,18 @@ def test_a_filter_that_wants_no_record_of_the_first_page_is_told() -> None:
     assert second.warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("versions", "count"), [(["9", "10"], 1), (["9", "b"], 0), ([9, 10], 0), ([None], 0)]
+)
+def test_numbers_as_texts_that_say_which_record_is_newer_are_told(versions: list[Any], count: int) -> None:
+    destination = {"table": "t", "mode": "merge", "key": "id", "order_by": "version"}
+    rows = [{"id": number, "version": version} for number, version in enumerate(versions)]
+
+    page = read({"items": rows}, destination=destination)
+
+    assert [one.startswith("order_by_text: ") for one in page.warnings] == [True] * count
+
+
 def test_a_key_that_is_a_path_is_mended_by_a_field() -> None:
     rows = [{"meta": {"id": number}} for number in range(5)]
     destination = {"table": "t", "mode": "merge", "key": "meta.id"}

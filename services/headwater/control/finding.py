@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headwater.contracts.calendars import Calendar
+from headwater.contracts.destination import Destination
 from headwater.contracts.destinations import NamedDestination
 from headwater.contracts.problem import Part
 
@@ -41,7 +42,8 @@ class Surroundings:
     `streams` are those of the database as `source.stream`, `secrets` and `notifications` the tenant's names,
     `after` its schedules with those that they follow, `with_cursor` its streams that have a cursor,
     `destinations` and `calendars` those of the database by name, `stored` the
-    definitions of schedules as they are now. `has_broker`: whether headwater has a RabbitMQ of its own.
+    definitions of schedules as they are now,
+    `loading` what loads the manifest's tables besides it. `has_broker`: whether headwater has a RabbitMQ of its own.
     `knows_minimum`: whether `minimum_interval_s` is the tenant's, or that of one that says nothing.
     """
 
@@ -56,6 +58,7 @@ class Surroundings:
     has_broker: bool | None = None
     calendars: Mapping[str, Calendar] | None = None
     stored: Mapping[str, Mapping[str, Any]] | None = None
+    loading: Sequence[tuple[str, Destination]] = ()
 
 
 def split_sentence(text: str, mend: str = "") -> tuple[str, str]:

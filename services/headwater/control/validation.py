@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from headwater.contracts.destination import Destination
 from headwater.contracts.destinations import NamedDestination
 from headwater.contracts.manifest import Manifest
 from headwater.contracts.manifest_text import MAX_PROBLEMS, Document
@@ -16,7 +17,7 @@ from headwater.control.validation_doubts import in_doubt
 from headwater.control.validation_endpoints import in_endpoints
 from headwater.control.validation_notifications import in_notifications
 from headwater.control.validation_schedules import in_calendars, in_schedules
-from headwater.control.validation_sources import in_sources, unknown_secrets
+from headwater.control.validation_sources import destinations_of, in_sources, unknown_secrets
 from headwater.store import calendars, catalogue, config, destinations, notifications, schedules
 
 MINIMUM_INTERVAL_S = 60
@@ -37,7 +38,7 @@ def check(
     if not found:
         found = [
             *in_destinations(manifest, around),
-            *in_sources(manifest),
+            *in_sources(manifest, around),
             *in_calendars(manifest),
             *in_schedules(manifest, around, moment),
             *in_endpoints(manifest),
@@ -98,10 +99,24 @@ async def surroundings(
         destinations=known,
         has_broker=has_broker,
         calendars=await calendars.definitions(connection, tenant),
+        loading=await _loading(connection, tenant, manifest),
         stored=await schedules.definitions(
             connection, tenant, [schedule.name for schedule in manifest.schedules] if manifest else []
         ),
     )
+
+
+async def _loading(connection: Any, tenant: str, manifest: Manifest | None) -> list[tuple[str, Destination]]:
+    """What loads the tables of the manifest besides what it defines."""
+    if manifest is None:
+        return []
+    tables = {each.table for _, _, each in destinations_of(manifest) if each.table is not None}
+    if not tables:
+        return []
+    sources = [source.name for source in manifest.sources]
+    endpoints = [endpoint.name for endpoint in manifest.endpoints]
+    rows = await catalogue.loading(connection, tenant, tables, sources, endpoints)
+    return [(holder, Destination.model_validate(destination)) for holder, destination in rows]
 
 
 def _unknown_streams(manifest: Manifest, around: Surroundings) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from headwater.contracts.manifest import Manifest
 from headwater.contracts.pagination import Pagination
 from headwater.contracts.pinning import pinned
 from headwater.contracts.source import Source, Stream
-from headwater.control.finding import Finding, Path, header_fault, split_sentence
+from headwater.control.finding import Finding, Path, Surroundings, header_fault, split_sentence
 from headwater.control.validation_parents import in_lineage
 from headwater.control.validation_streams import parts_that_clash
 from headwater.http.addresses import parse_ranges
@@ -28,12 +28,12 @@ _REFERENCE = re.compile(r"\$\{(?!env:|secret:[^}\s]{1,200}\})[^}]{0,200}\}")
 _EXPRESSIONS = ("cursor_path", "next_path", "total", "total_pages", "has_more", "key_path", "page_info")
 
 
-def in_sources(manifest: Manifest) -> Iterator[Finding]:
+def in_sources(manifest: Manifest, around: Surroundings) -> Iterator[Finding]:
     """What is wrong with the sources of the manifest and their streams."""
     yield from twice(("sources",), [source.name for source in manifest.sources], "source")
     for index, source in enumerate(manifest.sources):
         yield from _in_source(manifest.tenant, ("sources", index), source)
-    yield from _in_tables(manifest)
+    yield from _in_tables(manifest, around)
 
 
 def twice(path: Path, names: Iterable[str], what: str) -> Iterator[Finding]:
@@ -218,9 +218,11 @@ _SPOKEN_OF: tuple[tuple[str, Path], ...] = (
 _TOGETHER = ("mode", "key", "order_by", "contract", "soft_delete", "deleted_field", "children")
 
 
-def _in_tables(manifest: Manifest) -> Iterator[Finding]:
+def _in_tables(manifest: Manifest, around: Surroundings) -> Iterator[Finding]:
     """Two that write to one table must agree how, and none of them may stand for all of its rows."""
     first: dict[str, tuple[str, Destination]] = {}
+    for holder, held in around.loading:
+        first.setdefault(held.table or "", (holder, held))
     tables = {destination.table for _, _, destination in destinations_of(manifest)}
     for path, name, destination in destinations_of(manifest):
         if destination.table is None:

@@ -1,6 +1,6 @@
 """What the API lists: one page of rows in a fixed order, after the last one of the page before."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -69,6 +69,18 @@ async def stream_names(connection: Any, tenant: str) -> frozenset[str]:
 async def streams_with_cursor(connection: Any, tenant: str) -> frozenset[str]:
     """The streams of the tenant that have a cursor, as `source.stream`."""
     return frozenset(row["stream"] for row in await connection.fetch(_Q["streams_with_cursor"], tenant))
+
+
+async def loading(
+    connection: Any,
+    tenant: str,
+    tables: Collection[str],
+    sources: Collection[str],
+    endpoints: Collection[str],
+) -> list[tuple[str, Any]]:
+    """What loads these tables besides the streams of `sources` and `endpoints`: its name, and its destination."""
+    rows = await connection.fetch(_Q["loading"], tenant, sorted(tables), sorted(sources), sorted(endpoints))
+    return [(row["holder"], row["destination"]) for row in rows]
 
 
 async def schedules_after(connection: Any, tenant: str) -> dict[str, list[str]]:

@@ -208,11 +208,21 @@ class FirstPage:
         named += [("destination.children", name) for name in destination.children]
         if destination.order_by is not None:
             named.append(("destination.order_by", destination.order_by))
-        return tuple(
+        unmatched = tuple(
             f"{WARNING_UNMATCHED}: {_in_rows(place, name, rows)}"
             for place, name in named
             if not any(_has(row, name) for row in rows)
         )
+        return unmatched + _doubt_of_order(destination.order_by, rows)
+
+
+def _doubt_of_order(name: str | None, rows: Sequence[Any]) -> tuple[str, ...]:
+    """A warning where what says which record is newer are numbers as texts, of which 9 is behind 10."""
+    values = [row[name] for row in rows if name is not None and _has(row, name) and row[name] is not None]
+    if not values or not all(isinstance(value, str) and value.isdigit() for value in values):
+        return ()
+    mend = f"make it a number: fields: {{{name}: {{type: integer}}}} with rest: keep"
+    return (f"order_by_text: destination.order_by {name!r} is a text, and so '9' is newer than '10'; {mend}",)
 
 
 def _is_fact(value: Any) -> bool:

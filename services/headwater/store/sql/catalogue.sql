@@ -52,6 +52,24 @@ SELECT source || '.' || name AS stream FROM stream WHERE tenant = $1 ORDER BY 1
 SELECT s.source || '.' || s.name AS stream FROM stream s JOIN stream_version v ON v.id = s.version_id
  WHERE s.tenant = $1 AND v.definition #>> '{stream,incremental}' IS NOT NULL
 
+-- name: loading
+-- What else loads the tables $2: streams but those of the sources $3, endpoints but those named in $4.
+SELECT s.source || '.' || s.name AS holder, v.definition #> '{stream,destination}' AS destination
+  FROM stream s JOIN stream_version v ON v.id = s.version_id
+ WHERE s.tenant = $1 AND s.source <> ALL($3::text[])
+   AND v.definition #>> '{stream,destination,table}' = ANY($2::text[])
+UNION ALL
+SELECT 'endpoint ' || e.name, d.destination
+  FROM endpoint e
+ CROSS JOIN LATERAL (SELECT e.definition -> 'destination' AS destination
+                     UNION ALL
+                     SELECT t.part -> 'destination'
+                       FROM jsonb_array_elements(
+                            CASE jsonb_typeof(e.definition -> 'tables') WHEN 'array' THEN e.definition -> 'tables'
+                                                                        ELSE '[]' END) AS t (part)) AS d
+ WHERE e.tenant = $1 AND e.name <> ALL($4::text[]) AND d.destination ->> 'table' = ANY($2::text[])
+ ORDER BY 1
+
 -- name: schedules_after
 -- Every schedule with the names in its `after`.
 SELECT s.name, ARRAY(SELECT jsonb_array_elements_text(a.names)
