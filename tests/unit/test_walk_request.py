@@ -185,6 +185,24 @@ def test_a_next_url_that_repeats_the_key_does_not_carry_it_into_a_message() -> N
     assert {name: value.text() for name, value in again.credentials.query} == {"api_key": "t0ken-value"}
 
 
+@pytest.mark.parametrize("name", ["API_KEY", "access_token"])
+def test_a_next_url_that_repeats_the_key_by_another_name_does_not_carry_it_either(name: str) -> None:
+    walk = _walk(
+        source={"auth": {"type": "bearer", "token": "${secret:TOKEN}"}},
+        pagination={"type": "next_url", "next_path": "next"},
+    )
+    key = Secret.of("t0k&n value")
+    there = f"https://api.example/v1/items?page=2&{name}=t0k%26n+value&z=%41"
+    body = dumps({"items": [{"id": 1}], "next": there})
+
+    page = walk.read(
+        walk.first(None, NOW), _response(body), NOW, {}, hidden=[Secret.of("Bearer t0k&nvalue"), key]
+    )
+
+    assert page.next_token is not None
+    assert page.next_token["place"] == {"url": "https://api.example/v1/items?page=2&z=%41"}
+
+
 def test_a_next_url_on_another_host_is_not_followed_with_or_without_credentials() -> None:
     walk = _walk(pagination={"type": "next_url", "next_path": "next"})
     body = dumps({"items": [{"id": 1}], "next": "https://evil.example/items?page=2"})

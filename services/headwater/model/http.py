@@ -159,12 +159,17 @@ def parse_relative(text: str) -> URL:
     return URL(text, encoded=_PLAIN.fullmatch(text) is not None)
 
 
-def without_parameters(url: URL, names: AbstractSet[str]) -> URL:
-    """`url` without the query parameters in `names`; the others stay byte for byte."""
-    if not names or not url.raw_query_string:
+def without_parameters(url: URL, names: AbstractSet[str], values: AbstractSet[str] = frozenset()) -> URL:
+    """`url` without the query parameters in `names`, and those whose value is in `values`; the others stay byte for
+    byte.
+    """
+    if not (names or values) or not url.raw_query_string:
         return url
     kept = [
-        part for part in url.raw_query_string.split("&") if unquote_plus(part.partition("=")[0]) not in names
+        part
+        for part in url.raw_query_string.split("&")
+        if unquote_plus(part.partition("=")[0]) not in names
+        and unquote_plus(part.partition("=")[2]) not in values
     ]
     return url.with_query(None) if not kept else URL(_with_raw_query(url, "&".join(kept)), encoded=True)
 

@@ -15,6 +15,7 @@ _REFERENCE = re.compile(r"\$\{secret:([^}\s]{1,200})\}")
 SOUNDS_SECRET = re.compile(r"auth|pass|secret|token|api.?key|credential|pin$", re.IGNORECASE)
 _MASK = "***"
 _SHORTEST_MASKED = 4  # shorter values would star out half of every text
+_SHORTEST_TOLD = 8  # shorter values may well be those of other parameters
 _IN_HEADER = re.compile(r"[A-Za-z]{1,32} (\S{8,})")  # behind the word of its scheme
 _HEX = re.compile(r"%[0-9A-F]{2}")
 
@@ -50,6 +51,16 @@ def masked(text: str, secrets: Iterable[Secret]) -> str:
     for form in sorted(shown, key=len, reverse=True):
         text = text.replace(form, _MASK)
     return text
+
+
+def values_of(secrets: Iterable[Secret]) -> frozenset[str]:
+    """What `secrets` hold, also without the word of its scheme; values that are too short to be told are left out."""
+    found = set[str]()
+    for secret in secrets:
+        value = secret.reveal().decode("utf-8", "replace")
+        header = _IN_HEADER.fullmatch(value)
+        found.update(one for one in (value, header[1] if header else "") if len(one) >= _SHORTEST_TOLD)
+    return frozenset(found)
 
 
 def _forms_of(value: str) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from headwater.contracts.pagination import Paged
 from headwater.model.run import StopReason
+from headwater.model.secret import Secret
 from headwater.plugins.expressions import MISSING, Getter, compile_path
 
 Place = dict[str, Any]
@@ -68,7 +69,8 @@ class Answer:
 
     `url` is where it came from; `base_url` the source's. `headers` have lower-case names. `received_count` is
     the number of records on the page, `last_record` the last of them. `hidden_names` are query parameters
-    that carry secrets and must not be kept in a place. `is_skipped`: the stream passes over answers of this status.
+    that carry secrets and must not be kept in a place, nor may one whose value is one of `secrets`. `is_skipped`: the
+    stream passes over answers of this status.
     """
 
     url: str
@@ -79,6 +81,7 @@ class Answer:
     last_record: Any = None
     hidden_names: frozenset[str] = frozenset()
     is_skipped: bool = False
+    secrets: tuple[Secret, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

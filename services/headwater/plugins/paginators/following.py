@@ -31,6 +31,7 @@ from headwater.plugins.paginators.base import (
     is_short,
 )
 from headwater.plugins.paginators.counting import size_parameters
+from headwater.plugins.secret_text import values_of
 
 _MAX_CURSOR_CHARACTERS = 8192
 _UNSTORABLE = re.compile(r"\\x00|\\ud[89a-f]")  # as `repr` shows NUL and halves of surrogate pairs
@@ -204,4 +205,4 @@ def _absolute(found: Any, answer: Answer) -> URL:
     home = parse_url(answer.base_url)
     if home.scheme == "https" and target.scheme == "http" and target.host == home.host and target.port == 80:
         target = URL(f"https://{home.raw_authority}{target.raw_path_qs}", encoded=True)
-    return without_parameters(target, answer.hidden_names)
+    return without_parameters(target, answer.hidden_names, values_of(answer.secrets))

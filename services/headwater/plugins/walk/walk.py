@@ -274,7 +274,7 @@ class Walk:
                     return self._ended(told, response, now)
                 raise
         page = self._rows.of(
-            self._page(told, response, document, selected, now, is_skipped=verdict is Verdict.SKIP),
+            self._page(told, response, document, selected, now, shown, is_skipped=verdict is Verdict.SKIP),
             secrets,
             told.parent,
         )
@@ -349,6 +349,7 @@ class Walk:
         document: Any,
         selected: Selected,
         now: datetime,
+        shown: Secrets,
         *,
         is_skipped: bool,
     ) -> Page:
@@ -361,6 +362,7 @@ class Walk:
             last_record=selected.records[-1] if selected.records else None,
             hidden_names=self._requester.hidden_names,
             is_skipped=is_skipped,
+            secrets=tuple(shown.values()),
         )
         progress = advanced(told.progress, answer, self._paginator.facts)
         there, new = self._onward.following(told, answer, progress, selected)
