@@ -140,6 +140,24 @@ def test_an_answer_that_says_of_more_pages_than_are_read_is_told(
     )
 
 
+@pytest.mark.parametrize(
+    ("inner", "is_told"),
+    [
+        ({"nodes": [], "pageInfo": {"hasNextPage": True}}, True),
+        ({"object": "list", "data": [], "has_more": True}, True),
+        ({"nodes": [], "pageInfo": {"hasNextPage": False}}, False),
+        ({"data": [], "has_more": False}, False),
+        ([{"has_more": True}], False),
+    ],
+)
+def test_a_list_within_a_record_that_has_further_pages_is_told(inner: Any, is_told: bool) -> None:
+    rows = [ROWS[0], ROWS[1] | {"lines": inner}]
+
+    page = read({"items": rows})
+
+    assert [one.startswith("more_pages: lines of a record") for one in page.warnings] == [True] * is_told
+
+
 def test_an_answer_that_is_the_record_says_nothing_of_pages() -> None:
     page = read({"id": 1, "total": 500, "next": "/b"}, pagination={"type": "none"}, records={})
 

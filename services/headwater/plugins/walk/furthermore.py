@@ -1,7 +1,7 @@
 """Answers that say of further pages, to walks that know of none: nobody would notice that these are missing."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from headwater.model.links import target_of
@@ -18,6 +18,7 @@ _NEXT = re.compile(
     re.IGNORECASE,
 )
 _MORE = re.compile(r"(?:has|is)_?(?:more|next|next_?page|truncated)|more", re.IGNORECASE)
+_WITHIN = ("hasNextPage", "has_more", "hasMore")
 _TOTAL = re.compile(r"total_?(?:count|results|records|size|items|elements|hits)?", re.IGNORECASE)
 
 
@@ -30,6 +31,19 @@ def more_pages(answer: Answer, *, has_envelope: bool) -> tuple[str, ...]:
         return ()
     mend = "set pagination (headwater preview suggests one)"
     return (f"{WARNING_MORE}: {said}, and without pagination only this page is read; {mend}",)
+
+
+def more_within(records: Sequence[Any]) -> tuple[str, ...]:
+    """A warning where lists within the records have further pages (GraphQL's connections, Stripe's lists)."""
+    for record in records:
+        for name, value in record.items() if isinstance(record, dict) else ():
+            if not isinstance(value, dict):
+                continue
+            info = value["pageInfo"] if isinstance(value.get("pageInfo"), dict) else value
+            if any(truth_of(info.get(sign)) is True for sign in _WITHIN):
+                mend = "ask for more of it at once, or for all of it by a stream with a parent"
+                return (f"{WARNING_MORE}: {name} of a record has further pages, which are not read; {mend}",)
+    return ()
 
 
 def _said(answer: Answer, *, has_envelope: bool) -> str | None:

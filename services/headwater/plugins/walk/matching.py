@@ -17,7 +17,7 @@ from headwater.plugins.paginators import Answer
 from headwater.plugins.paginators.base import count_of, truth_of
 from headwater.plugins.paginators.following import is_end
 from headwater.plugins.walk.cursor import is_mark, is_readable
-from headwater.plugins.walk.furthermore import more_pages
+from headwater.plugins.walk.furthermore import more_pages, more_within
 from headwater.plugins.walk.select import WARNING_SINGLE, Selected, no_object_kind
 
 WARNING_UNMATCHED = "path_unmatched"
@@ -155,7 +155,7 @@ class FirstPage:
         ]
         if self._id is not None and all(self._id[1](record) is MISSING for record in records):
             found.append(_in_records("incremental.id", self._id[0], records))
-        return tuple(f"{WARNING_UNMATCHED}: {text}" for text in found)
+        return tuple(f"{WARNING_UNMATCHED}: {text}" for text in found) + more_within(records)
 
     def _check_cursor(self, records: Sequence[Any], path: str, getter: Getter) -> tuple[str, ...]:
         """A cursor that could never move, or never in the right order."""
