@@ -92,6 +92,27 @@ def test_a_tokens_value_is_not_kept_however_its_name_is_written(query, kept):
     assert shield.kept(request_to(query)).url == BASE + kept
 
 
+def test_headers_in_which_proxies_repeat_the_address_have_stars_too():
+    headers = (
+        (b"X-Forwarded-Uri", b"/in/default/orders?a=1&token=long+secret%21&b=2"),
+        (b"X-Original-Url", b"https://hooks.example/?token=long%20secret!"),
+        (b"X-Auth-Request", b"t=long secret!"),
+        (b"X-Count", b"1"),
+    )
+    shield = shield_of(compile_scheme(TOKEN))
+
+    kept = shield.kept(SignedRequest("POST", BASE + "?token=long+secret%21&a=1", headers, BODY))
+    short = shield.kept(SignedRequest("POST", BASE + "?token=1", ((b"X-Count", b"1"),), BODY))
+
+    assert [value for _, value in kept.headers] == [
+        b"/in/default/orders?a=1&token=***&b=2",
+        b"***",  # written in another way than it came
+        b"t=***",
+        b"1",
+    ]
+    assert short.headers == ((b"X-Count", b"1"),)
+
+
 def test_a_signature_is_kept_and_a_token_of_any_body_is_not():
     signature = compile_scheme({"signature": {"query_param": "sig"}, "signed": "{body}"})
     free = {"kind": "jwt-hs256", "signature": {"header": "X-Token", "format": "jwt"}}
