@@ -220,3 +220,19 @@ async def test_a_secret_handed_over_to_a_database_that_says_nothing_is_answered_
             async with asyncio.timeout(60):
                 while (await shaken(99))[0] == 503:
                     pass
+
+
+async def test_an_endpoints_rate_is_the_same_while_the_broker_does_not_confirm(database: str) -> None:
+    bus = FickleBus()
+    async with open_spine(database, bus) as spine:
+        await spine.apply(manifest(limits={"rate": {"requests": 10, "per_s": 600}}))
+
+        async with receiving(spine) as door:
+            bus.is_stuck = True
+            first = await asyncio.gather(
+                *(door.send(ORDERS, {"n": n}) for n in range(3))
+            )  # opens the breaker
+            rest = [(await door.send(ORDERS, {"n": n}))[0] for n in range(3, 12)]
+
+        assert [status for status, _, _ in first] == [202] * 3
+        assert rest == [202] * 7 + [429] * 2

@@ -20,3 +20,7 @@ class Bucket:
             return wait_s
         self._empty_at = due
         return 0.0
+
+    def give_back(self) -> None:
+        """Undo a `take` that gave 0: the request did not pass after all."""
+        self._empty_at -= self._step_s

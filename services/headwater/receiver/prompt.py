@@ -124,13 +124,13 @@ class PromptIntake:
         )
         if not verdict.valid:
             return False
-        if address.bucket is not None and address.bucket.take(started) > 0.0:
-            return False
         place = verdict.secret_index or 0
         is_kept = place < len(keys.secrets)
         if address.handshake is not None and _asks(
             address, signed, keys.secrets[place].secret if is_kept else keys.newest, is_verified=True
         ):
+            return False
+        if address.bucket is not None and address.bucket.take(started) > 0.0:
             return False
         message = prompt_message(
             address,
@@ -148,6 +148,8 @@ class PromptIntake:
         if self._offers.offer(message, visit):
             return True
         self._budget.free(len(body))
+        if address.bucket is not None:
+            address.bucket.give_back()  # the long way takes it again
         return False
 
     def _address(self, target: str) -> Address | None:
