@@ -143,7 +143,9 @@ async def test_endpoint(desk: Desk, call: Call[NoQuery, TestRequest]) -> Reply:
     secret = verdict.secret_index
     verification = {
         **told["verification"],
-        "detail": _resting(endpoint, known, request, at, verdict.reason) or verdict.detail,
+        "detail": _resting(endpoint, known, request, at, verdict.reason)
+        or verdict.detail
+        or _unfetched(endpoint, known),
         "explanation": explained(verdict.reason),
         "secret": places[secret] if secret is not None and secret < len(places) else None,
         "timestamp": verdict.timestamp_s,
@@ -160,6 +162,13 @@ async def test_endpoint(desk: Desk, call: Call[NoQuery, TestRequest]) -> Reply:
             "duplicate_of": None if held == call.body.delivery else held,
         }
     )
+
+
+def _unfetched(endpoint: Definition, known: Sequence["_Known"]) -> str:
+    """Tell that a receiver would fetch what verifies, which is not done here."""
+    if known or scheme_of(endpoint).definition.key.certificate_from is None:
+        return ""
+    return "the receiver fetches the certificate that a request names; to judge here, give it as the secret"
 
 
 def _answered(

@@ -18,6 +18,7 @@ _OTHER_REASONS: Mapping[str, str] = {
     "address": "The sender's address is not among those that the endpoint allows.",
     "compressed": "The body came compressed, or in an encoding that the endpoint does not take.",
     "confirmation": "The subscription could not be confirmed with its provider.",
+    "certificate": "The signing certificate that the request names could not be had from the provider.",
     "cut_body": "The body was cut or malformed.",
     "damaged_body": "The body is not what its encoding says, or unfolds to more than the endpoint takes.",
     "handshake": "The provider's handshake was refused.",
@@ -27,7 +28,8 @@ _OTHER_REASONS: Mapping[str, str] = {
     "slow_body": "The body did not arrive in time.",
     "transfer_coding": "The body came in a transfer coding that is not understood.",
     "too_large": "The body was larger than the endpoint takes.",
-    "unavailable": "Neither broker nor database took it, or too many bodies were under way.",
+    "memory": "The bodies under way in the process took all the memory that is for them.",
+    "unavailable": "Neither broker nor database took it.",
 }
 
 

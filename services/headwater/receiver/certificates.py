@@ -74,7 +74,7 @@ class Certificates:
             check_secrets(scheme, [secret])
         except (SourceError, TimeoutError, ConfigError, UnicodeDecodeError) as error:
             raise Unavailable(
-                f"a signing certificate could not be fetched: {type(error).__name__}"
+                f"a signing certificate could not be fetched: {str(error) or 'not within its time'}"
             ) from error
         return bind(scheme, [secret])
 

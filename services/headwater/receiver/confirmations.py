@@ -5,12 +5,14 @@ answered by how it ended.
 """
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 from headwater.model.clock import Clock
 from headwater.model.errors import Unavailable
 
+logger = logging.getLogger("headwater.receiver")
 MAX_UNDER_WAY = 16
 MAX_KEPT = 256
 KEPT_S = 3600.0  # SNS tries its slowest times within that
@@ -47,7 +49,11 @@ class Confirmations:
 
     def _keep(self, url: str, task: "asyncio.Task[None]") -> None:
         self._under_way.pop(url, None)
-        if task.cancelled() or task.exception() is not None:
+        if task.cancelled():
+            return
+        fault = task.exception()
+        if fault is not None:
+            logger.info("the visit that confirms a subscription ended: %s", fault)  # behind an answer, maybe
             return
         self._done[url] = self._clock.monotonic() + KEPT_S
         while len(self._done) > MAX_KEPT:

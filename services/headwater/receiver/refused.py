@@ -53,9 +53,13 @@ def too_large(cap: int, size: int) -> Refused:
     )
 
 
-def unavailable(reason: str = "unavailable") -> Refused:
+def unavailable(reason: str = "unavailable", detail: str = "") -> Refused:
     return Refused(
-        503, "Not accepted now; send it again", reason, headers={"Retry-After": str(RETRY_AFTER_S)}
+        503,
+        "Not accepted now; send it again",
+        reason,
+        detail=detail,
+        headers={"Retry-After": str(RETRY_AFTER_S)},
     )
 
 

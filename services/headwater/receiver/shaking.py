@@ -5,7 +5,7 @@ import logging
 from aiohttp import web
 from multidict import CIMultiDict
 
-from headwater.model.errors import SourceError
+from headwater.model.errors import SourceError, Unavailable
 from headwater.model.secret import Secret
 from headwater.plugins.signatures.handshake import HandshakeAnswer
 from headwater.plugins.signatures.handshakes import handshake_for
@@ -72,12 +72,9 @@ class Handshakes:
         if answer.fetch_url is not None:
             try:
                 await self._confirmations.confirm(answer.fetch_url)
-            except SourceError as error:
+            except (SourceError, Unavailable) as error:
                 logger.warning(
-                    "the subscription of %s/%s could not be confirmed: %s",
-                    address.tenant,
-                    address.name,
-                    error.kind,
+                    "the subscription of %s/%s is not confirmed: %s", address.tenant, address.name, error
                 )
                 raise unavailable("confirmation") from error
 

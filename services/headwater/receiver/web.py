@@ -219,8 +219,12 @@ class Intake:
         verifier = keys.verifier
         if address.by_certificate:
             url = certificate_url(address.scheme, request)
-            if url is not None:
+            if url is None:
+                return _Verified(address, keys, Verdict(valid=False, reason="certificate_elsewhere"))
+            try:
                 verifier = await self._certificates.verifier(address.scheme, url)
+            except Unavailable as error:
+                raise unavailable("certificate", str(error)) from error
         verdict = verifier.verify(
             request, at_s=at_s, tolerance_s=address.tolerance_s, context=address.endpoint.context
         )

@@ -5,6 +5,7 @@ from typing import Final
 REASONS: Final = {
     "ok": "The signature is valid.",
     "no_secret": "The endpoint has no usable secret.",
+    "certificate_elsewhere": "The request names no signing certificate at a host of the provider's.",
     "header_missing": "A header of the scheme is missing.",
     "header_duplicated": "A header of the scheme came more than once.",
     "parameter_missing": "The query parameter of the scheme is missing.",
@@ -26,7 +27,9 @@ REASONS: Final = {
     "fault": "Verification failed in itself; the request counts as not valid.",
 }
 
-UNDER_NO_SECRET: Final = frozenset({"mismatch", "no_secret"})  # another secret might have made it
+UNDER_NO_SECRET: Final = frozenset(
+    {"mismatch", "no_secret", "certificate_elsewhere"}
+)  # another secret might have made it
 
 
 def resting_detail(index: int) -> str:
