@@ -206,7 +206,7 @@ async def test_the_api_shows_a_preview_and_no_secret(database: str) -> None:
     assert applied.status == 200, applied.body
     assert (seen.status, seen.json["ended"]) == (200, "more")
     assert [one["received"] for one in seen.json["exchanges"]] == [3, 3]
-    assert seen.json["rows"][0]["said"] == "Bearer ***"
+    assert seen.json["rows"][0]["said"] == "***"
     assert "very-secret" not in seen.body.decode()
     assert (other.status, many.status, run_count) == (404, 422, 0)
 

@@ -158,6 +158,27 @@ def test_a_list_within_a_record_that_has_further_pages_is_told(inner: Any, is_to
     assert [one.startswith("more_pages: lines of a record") for one in page.warnings] == [True] * is_told
 
 
+@pytest.mark.parametrize(
+    ("keys", "is_told"),
+    [
+        ([1, 2, 2, 5], False),
+        ([5, 3, 1], False),
+        ([3, 1, 2], True),
+        (["9", "10", "11"], False),
+        (["2024-01-01T10:00:00+02:00", "2024-01-01T09:00:00Z", "2024-01-01T08:30:00Z"], True),
+        (["b", "A", "c"], False),
+        ([1, None, 2], False),
+        ([2, "2024-01-01", 1], False),
+    ],
+)
+def test_a_page_that_is_not_sorted_by_its_key_is_told(keys: list[Any], is_told: bool) -> None:
+    pages = {"type": "keyset", "key_path": "key", "key_param": "after"}
+
+    page = read({"items": [{"key": key} for key in keys]}, pagination=pages)
+
+    assert ("keyset_unsorted" in page.warnings) is is_told
+
+
 def test_an_answer_that_is_the_record_says_nothing_of_pages() -> None:
     page = read({"id": 1, "total": 500, "next": "/b"}, pagination={"type": "none"}, records={})
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from headwater.contracts.pagination import Paged, Pages
@@ -20,13 +21,15 @@ from headwater.plugins.paginators.base import (
     is_short,
 )
 from headwater.plugins.walk.boundary import MOST_SEEN, digest_of
-from headwater.plugins.walk.cursor import CursorField
+from headwater.plugins.walk.cursor import CursorField, is_mark, order_of
 from headwater.plugins.walk.plan import countable, planned_after_first, token_at
 from headwater.plugins.walk.select import Selected
 from headwater.plugins.walk.token import Token
 
 MOST_CUT = 2000  # digests of 8 bytes, in one token
 WARNING_TIES = "keyset_ties"
+WARNING_UNSORTED = "keyset_unsorted"
+_NUMBER, _INSTANT = 1, 2  # as `order_of` has them
 WARNING_ALONE = "parallel_unused"
 
 
@@ -113,6 +116,13 @@ class Onward:
         told = (progress.total, progress.total_pages, progress.last_count)
         return self.countable is None or self.countable.page_count(*told) is None
 
+    def of_key(self, told: Token, selected: Selected) -> tuple[str, ...]:
+        """Warnings about a walk that goes on from the last record's key."""
+        if self._key is None:
+            return ()
+        unsorted = _are_unsorted([self._key(record) for record in selected.records])
+        return has_lost_ties(told, selected) + ((WARNING_UNSORTED,) if unsorted else ())
+
     def token(
         self, told: Token, following: Next, progress: Progress, selected: Selected
     ) -> dict[str, Any] | None:
@@ -140,6 +150,15 @@ def _has_shrunk(before: Progress, progress: Progress) -> bool:
     """
     pairs = ((before.highest_total, progress.total), (before.highest_pages, progress.total_pages))
     return any(known is not None and told is not None and 0 < told < known for known, told in pairs)
+
+
+def _are_unsorted(keys: Sequence[Any]) -> bool:
+    """Whether numbers or instants go neither up nor down. Texts are left out: APIs have orders of their own there."""
+    orders = [order_of(key) for key in keys if is_mark(key)]
+    if {kind for kind, _ in orders} - {_NUMBER, _INSTANT} or len({kind for kind, _ in orders}) != 1:
+        return False
+    pairs = list(pairwise(orders))
+    return not (all(one <= other for one, other in pairs) or all(one >= other for one, other in pairs))
 
 
 def has_lost_ties(told: Token, selected: Selected) -> tuple[str, ...]:

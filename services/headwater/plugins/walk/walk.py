@@ -40,7 +40,7 @@ from headwater.plugins.walk.judge import (
 )
 from headwater.plugins.walk.marks import Marks
 from headwater.plugins.walk.matching import FirstPage
-from headwater.plugins.walk.onward import Onward, has_lost_ties, resume_token, token_after
+from headwater.plugins.walk.onward import Onward, resume_token, token_after
 from headwater.plugins.walk.page import Page
 from headwater.plugins.walk.parents import ParentFields
 from headwater.plugins.walk.plan import token_at
@@ -367,10 +367,10 @@ class Walk:
         progress = advanced(told.progress, answer, self._paginator.facts)
         there, new = self._onward.following(told, answer, progress, selected)
         following, records = self._onward.limited(there, new, told, progress, now)
-        doubts = doubt_of_skipped(response.status) if is_skipped else has_lost_ties(told, selected)
+        doubts = doubt_of_skipped(response.status) if is_skipped else self._onward.of_key(told, selected)
         if progress.number == 1 and selected.records:
             part = (WARNING_PART,) if self._is_one_page and is_part(response) else ()
-            doubts = self._first_page.answer(answer, there.stop_reason) + part
+            doubts += self._first_page.answer(answer, there.stop_reason) + part
             doubts += self._first_page.records(selected.records) + self._marks.unheeded(
                 selected.records, told
             )
