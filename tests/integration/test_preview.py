@@ -189,7 +189,7 @@ async def test_an_error_that_repeats_the_credentials_is_shown_without_them() -> 
 
     seen = await look(Api(), 1, source={"auth": auth}, request={"params": {"refused": 1}})
 
-    assert seen.exchanges[0].error == "http_400: the API answered with status 400; it says: not with ***"
+    assert seen.exchanges[0].error == "http_400: the API answered with status 400; it says: not with Basic ***"
     assert "bWU6" not in repr(seen)  # me: in Base64
 
 
@@ -206,7 +206,7 @@ async def test_the_api_shows_a_preview_and_no_secret(database: str) -> None:
     assert applied.status == 200, applied.body
     assert (seen.status, seen.json["ended"]) == (200, "more")
     assert [one["received"] for one in seen.json["exchanges"]] == [3, 3]
-    assert seen.json["rows"][0]["said"] == "***"
+    assert seen.json["rows"][0]["said"] == "Bearer ***"
     assert "very-secret" not in seen.body.decode()
     assert (other.status, many.status, run_count) == (404, 422, 0)
 

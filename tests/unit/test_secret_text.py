@@ -41,6 +41,11 @@ def test_what_stands_behind_the_word_of_its_scheme_is_starred_out_by_itself() ->
     shown = masked(f"bad credentials {pair}", [Secret.of(f"Basic {pair}")])
 
     assert shown == "bad credentials ***"
+    assert masked(f"no Basic {pair}", [Secret.of(f"Basic {pair}")]) == "no Basic ***"
+
+
+def test_a_secret_of_two_words_is_starred_out_whole() -> None:
+    assert masked("no correct horsebattery", [Secret.of("correct horsebattery")]) == "no ***"
 
 
 def test_a_short_value_stars_out_nothing() -> None:

@@ -4,7 +4,7 @@ import html
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
 from headwater.contracts.codec import dumps
 from headwater.model.errors import SecretError
@@ -16,7 +16,7 @@ SOUNDS_SECRET = re.compile(r"auth|pass|secret|token|api.?key|credential|pin$", r
 _MASK = "***"
 _SHORTEST_MASKED = 4  # shorter values would star out half of every text
 _SHORTEST_TOLD = 8  # shorter values may well be those of other parameters
-_IN_HEADER = re.compile(r"[A-Za-z]{1,32} (\S{8,})")  # behind the word of its scheme
+_IN_HEADER = re.compile(r"(?:bearer|basic|token) (\S{4,})", re.IGNORECASE)  # behind the word of its scheme
 _HEX = re.compile(r"%[0-9A-F]{2}")
 
 Secrets = Mapping[str, Secret]
@@ -64,22 +64,20 @@ def values_of(secrets: Iterable[Secret]) -> frozenset[str]:
 
 
 def _forms_of(value: str) -> Iterator[str]:
-    """The ways in which an API that repeats what it was sent may write `value`."""
+    """The ways in which an API that repeats what it was sent may write `value`, without the word of its scheme."""
     header = _IN_HEADER.fullmatch(value)
-    for plain in (value, header[1]) if header else (value,):
-        if len(plain) < _SHORTEST_MASKED:
-            continue
-        yield plain
-        if plain.isalnum() and plain.isascii():
-            continue
-        for quoted in (
-            quote(plain, safe="", errors="replace"),
-            quote_plus(plain, errors="replace"),
-            quote(plain, errors="replace"),
-        ):
-            yield quoted
-            yield _HEX.sub(lambda match: match[0].lower(), quoted)
-        yield json.dumps(plain)[1:-1]
-        yield json.dumps(plain, ensure_ascii=False)[1:-1]
-        yield html.escape(plain)
-        yield html.escape(plain, quote=False)
+    plain = header[1] if header else value
+    if len(plain) < _SHORTEST_MASKED:
+        return
+    yield plain
+    if plain.isalnum() and plain.isascii():
+        return
+    for form in (quote(plain, safe="", errors="replace"), quote(plain, errors="replace")):
+        yield from (form, form.replace("%20", "+"))
+        yield from (_lower(form), _lower(form).replace("%20", "+"))
+    yield from (json.dumps(plain)[1:-1], json.dumps(plain, ensure_ascii=False)[1:-1])
+    yield from (html.escape(plain), html.escape(plain, quote=False))
+
+
+def _lower(quoted: str) -> str:
+    return _HEX.sub(lambda match: match[0].lower(), quoted)
