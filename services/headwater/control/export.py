@@ -1,6 +1,6 @@
 """The configuration of a tenant as a manifest: importing it again changes nothing. Secrets are only named."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -9,37 +9,56 @@ from pydantic import BaseModel
 from headwater.contracts.calendars import Calendar
 from headwater.contracts.destinations import NamedDestination
 from headwater.contracts.endpoint import Endpoint
+from headwater.contracts.manifest import Manifest
 from headwater.contracts.notifications import Notification
 from headwater.contracts.schedules import Schedule
 from headwater.contracts.source import Source, Stream
 from headwater.store import calendars, catalogue, config, destinations, notifications, schedules
 
 
-async def manifest_of(connection: Any, tenant: str) -> dict[str, Any]:
-    """The manifest as plain values, without what is default anyway."""
+async def manifest_of(connection: Any, tenant: str, beside: Manifest | None = None) -> dict[str, Any]:
+    """The manifest as plain values, without what is default anyway.
+
+    `beside`: only the kinds that it has parts of, and of schedules, which may be a million, only those that it names.
+    """
+    readers: Mapping[str, Callable[[], Awaitable[list[dict[str, Any]]]]] = {
+        "destinations": lambda: _lean_all(NamedDestination, destinations.every(connection, tenant)),
+        "sources": lambda: _sources(connection, tenant),
+        "schedules": lambda: _schedules(connection, tenant, beside),
+        "calendars": lambda: _lean_all(Calendar, calendars.all_of(connection, tenant)),
+        "endpoints": lambda: _lean_all(Endpoint, config.list_endpoints(connection, tenant)),
+        "notifications": lambda: _lean_all(
+            Notification, notifications.list_rules(connection, tenant, after=None, limit=100_000)
+        ),
+    }
+    found: dict[str, Any] = {"version": 1, "tenant": tenant}
+    for kind, read in readers.items():
+        found[kind] = await read() if beside is None or getattr(beside, kind) else []
+    return found
+
+
+async def _sources(connection: Any, tenant: str) -> list[dict[str, Any]]:
     streams: dict[str, list[Any]] = {}
     for row in await catalogue.all_streams(connection, tenant):
         streams.setdefault(row["source"], []).append(lean(Stream.model_validate(row["definition"]["stream"])))
-    sources = []
-    for row in await config.list_sources(connection, tenant):
-        source = lean(Source.model_validate(row["definition"]))
-        sources.append({**source, "streams": streams.get(row["name"], [])})
-    return {
-        "version": 1,
-        "tenant": tenant,
-        "destinations": _lean_all(NamedDestination, await destinations.every(connection, tenant)),
-        "sources": sources,
-        "schedules": _lean_all(Schedule, await schedules.list_schedules(connection, tenant)),
-        "calendars": _lean_all(Calendar, await calendars.all_of(connection, tenant)),
-        "endpoints": _lean_all(Endpoint, await config.list_endpoints(connection, tenant)),
-        "notifications": _lean_all(
-            Notification, await notifications.list_rules(connection, tenant, after=None, limit=100_000)
-        ),
-    }
+    return [
+        {**lean(Source.model_validate(row["definition"])), "streams": streams.get(row["name"], [])}
+        for row in await config.list_sources(connection, tenant)
+    ]
 
 
-def _lean_all(kind: type[BaseModel], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return [lean(kind.model_validate(row["definition"])) for row in rows]
+async def _schedules(connection: Any, tenant: str, beside: Manifest | None) -> list[dict[str, Any]]:
+    if beside is None:
+        return await _lean_all(Schedule, schedules.list_schedules(connection, tenant))
+    names = [schedule.name for schedule in beside.schedules]
+    known = await schedules.definitions(connection, tenant, names)
+    return [lean(Schedule.model_validate(definition)) for definition in known.values()]
+
+
+async def _lean_all(
+    kind: type[BaseModel], reading: Awaitable[Sequence[Mapping[str, Any]]]
+) -> list[dict[str, Any]]:
+    return [lean(kind.model_validate(row["definition"])) for row in await reading]
 
 
 def lean(model: BaseModel) -> dict[str, Any]:

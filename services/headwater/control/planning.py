@@ -51,7 +51,7 @@ def kinds() -> tuple[str, ...]:
 
 async def plan_of(connection: Any, keyring: Keyring, manifest: Manifest) -> dict[str, Any]:
     """The plan of the manifest for its tenant, in a transaction of role `api`."""
-    stored = await manifest_of(connection, manifest.tenant)
+    stored = await manifest_of(connection, manifest.tenant, beside=manifest)
     changes = []
     for kind in kinds():
         before = {part["name"]: part for part in stored.get(kind, ())}

@@ -9,9 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pydantic import BaseModel
+
 from headwater.contracts import codec
+from headwater.contracts.endpoint import Endpoint
 from headwater.contracts.manifest_text import Document
-from headwater.control.export import as_yaml
+from headwater.contracts.schedules import Schedule
+from headwater.contracts.source import Source, Stream
+from headwater.control.export import as_yaml, lean
 from headwater.control.problems import Fault, Refusal, conflict, forbidden, invalid
 from headwater.control.ui.configuration_parts import example, plan_parts, problem_parts, read_part
 from headwater.control.ui.markup import NOTHING, Content, Markup, element, is_shown_as_it_is, text
@@ -21,6 +26,7 @@ from headwater.control.ui.visit import Deed, Given, Page, Row, View, Visit
 
 TEXT: Final = "text"
 _VERSION: Final = "version"
+_MANY: Final = 500
 _PLANNED: Final = "planned"
 _NEW_PLAN: Final = (
     "The text is another than the one planned before: this is the plan of what stands there now."
@@ -33,6 +39,7 @@ class Kind:
 
     part: str
     noun: str
+    model: type[BaseModel]
 
     @property
     def at(self) -> str:
@@ -68,9 +75,7 @@ class Editing:
             return self._view(visit, example(self.kind.part), "")
         name = visit.path[self.kind.noun]
         version = await visit.version(self.kind.at, {self.kind.noun: name})
-        exported = await visit.get("/config/export")
-        part = next((each for each in exported[self.kind.part] if each["name"] == name), {"name": name})
-        return self._view(visit, as_text(part), version)
+        return self._view(visit, as_text(await stored_part(visit, self.kind, name)), version)
 
     async def plan(self, visit: Visit, given: Given) -> View:
         """What the text would change, beside it."""
@@ -218,6 +223,23 @@ def _hint(kind: Kind) -> Markup:
     return text(said)
 
 
+async def stored_part(visit: Visit, kind: Kind, name: str) -> dict[str, Any]:
+    """The part as a manifest has it, without what is default anyway. Raises: Refusal 404."""
+    at = {kind.noun: name}
+    found = await visit.get(kind.at, at)
+    part = lean(kind.model.model_validate(found["definition"]))
+    if kind.part != "sources":
+        return part
+    streams: list[dict[str, Any]] = []
+    following: str | None = None
+    while True:
+        listed = await visit.get(f"{kind.at}/streams", at, limit=_MANY, cursor=following)
+        streams += [lean(Stream.model_validate(each["definition"])) for each in listed["items"]]
+        following = listed["next"]
+        if following is None:
+            return {**part, "streams": streams}
+
+
 def as_text(part: Mapping[str, Any]) -> str:
     """The part as YAML that comes back from a form as it is: what pages show otherwise is escaped by YAML itself."""
     written = as_yaml(part).decode()
@@ -241,7 +263,11 @@ def _at_place(fault: Fault, document: Document, beginning: str) -> dict[str, Any
     return {**fault, "pointer": pointer, "line": line, "column": column}
 
 
-KINDS: Final = (Kind("sources", "source"), Kind("schedules", "schedule"), Kind("endpoints", "endpoint"))
+KINDS: Final = (
+    Kind("sources", "source", Source),
+    Kind("schedules", "schedule", Schedule),
+    Kind("endpoints", "endpoint", Endpoint),
+)
 
 
 def rows() -> tuple[Row, ...]:
