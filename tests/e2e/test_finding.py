@@ -74,3 +74,13 @@ def test_a_database_without_migrations_is_told_of_at_once(
     assert asked.code == 5, asked.output
     assert len(asked.lines) == 1
     assert "run `headwater db migrate`" in asked.output
+
+
+def test_commands_at_once_share_the_database_that_one_of_them_started(children: Children):
+    (children.folder / "shop.yml").write_text(MANIFEST)
+    assert children.run("apply", "shop.yml").code == 0
+
+    asked = [children.start("sources", "list", "--json") for _ in range(6)]
+
+    assert [each.wait() for each in asked] == [0] * 6, [each.output for each in asked]
+    assert all(json.loads(each.output)[0]["name"] == "shop" for each in asked)

@@ -13,11 +13,13 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from headwater.app.embedded import DATABASE, USER
+from headwater.app.postgres_process import read_pid_file
 from headwater.model.secret import Secret
 
 logger = logging.getLogger("headwater.app")
 _PORT_LINE, _SOCKET_LINE = 3, 4  # of postmaster.pid, counted from 0
 _LOOK_S = 0.1
+_LOOKS_UNTOLD = 20  # most are through by then
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,10 @@ def is_set_up(data_dir: Path) -> bool:
 
 
 def running_database(folder: Path) -> Secret | None:
-    """The address of the server that another process runs in `folder`; None when nobody holds the folder."""
-    if not is_held(folder):
+    """The address of the server that another process runs in `folder`; None when nobody does, or it takes no
+    connections yet or any more.
+    """
+    if not is_held(folder) or not read_pid_file(folder / "data" / "postmaster.pid").ready:
         return None
     try:
         lines = (folder / "data" / "postmaster.pid").read_text(encoding="utf-8").splitlines()
@@ -58,13 +62,15 @@ async def until_it_runs(folder: Path, timeout_s: float) -> Secret | None:
     """The same, once the process that holds the folder has started its server; None when nobody holds it any more, or
     the server is not there after `timeout_s`.
     """
-    if is_held(folder) and running_database(folder) is None:
-        logger.warning("%s: process %s is starting or ending; waiting for it", folder, holder_of(folder))
+    looks = 0
     try:
         async with asyncio.timeout(timeout_s):
             while is_held(folder):
                 if (url := running_database(folder)) is not None:
                     return url
+                looks += 1
+                if looks == _LOOKS_UNTOLD:
+                    logger.warning("%s: process %s starts or ends; waiting for it", folder, holder_of(folder))
                 await asyncio.sleep(_LOOK_S)
     except TimeoutError:
         logger.info("the process that holds %s has no database after %g s", folder, timeout_s)

@@ -62,9 +62,13 @@ class Ground:
 
 
 @asynccontextmanager
-async def find_means(settings: Settings, *, rabbitmq: bool = False) -> AsyncIterator[Means]:
+async def find_means(
+    settings: Settings, *, rabbitmq: bool = False, is_brief: bool = False
+) -> AsyncIterator[Means]:
     """The database and broker that the settings name, those of a headwater that runs on the same data folder, or
     private ones that live as long as the context. Raises: ConfigError.
+
+    `is_brief`: a command asks, which takes turns with others that have nothing but the folder.
     """
     async with AsyncExitStack() as stack:
         amqp, management = settings.amqp_url, settings.management_url
@@ -77,38 +81,55 @@ async def find_means(settings: Settings, *, rabbitmq: bool = False) -> AsyncIter
             await stack.enter_async_context(kept(node, "the private RabbitMQ"))
             amqp, management = Secret.of(node.amqp_url), Secret.of(node.management_url)
             ui, password = node.ui_address, node.password_file
-        if settings.database_url is not None:
-            yield Means(
-                settings.database_url,
-                amqp,
-                management,
-                data_folder_is_ours=False,
-                ui_address=ui,
-                password_file=password,
-            )
-            return
-        from headwater.app.attach import holder_of, running_broker, until_it_runs
-        from headwater.app.embedded import EmbeddedPostgres
-
-        folder = settings.data_dir / "postgres"
-        url = await until_it_runs(folder, settings.start_timeout_s)
-        held_by = None if url is None else holder_of(folder)
-        broker = None if held_by is None or amqp is not None else running_broker(settings.data_dir)
-        if broker is not None:
-            amqp, management = broker.amqp_url, management or broker.management_url
+        url, held_by = settings.database_url, None
         if url is None:
-            embedded = await stack.enter_async_context(EmbeddedPostgres(folder))
-            await stack.enter_async_context(kept(embedded, "the embedded database"))
-            url = Secret.of(embedded.url)
+            from headwater.app.attach import running_broker
+
+            url, held_by = await _own_database(settings, stack, is_brief=is_brief)
+            broker = None if held_by is None or amqp is not None else running_broker(settings.data_dir)
+            if broker is not None:
+                amqp, management = broker.amqp_url, management or broker.management_url
         yield Means(
             url,
             amqp,
             management,
-            data_folder_is_ours=True,
+            data_folder_is_ours=settings.database_url is None,
             ui_address=ui,
             password_file=password,
             held_by=held_by,
         )
+
+
+async def _own_database(
+    settings: Settings, stack: AsyncExitStack, *, is_brief: bool
+) -> tuple[Secret, str | None]:
+    """The address of the data folder's database, and the process that runs it where that is not ours."""
+    from headwater.app.attach import holder_of, until_it_runs
+    from headwater.app.embedded import EmbeddedPostgres
+    from headwater.app.postgres_folder import FolderInUseError
+    from headwater.app.sharing import Share
+
+    folder = settings.data_dir / "postgres"
+    share = Share(folder)
+    stack.callback(share.close)
+    while True:
+        if is_brief:
+            await share.begin(settings.start_timeout_s)
+        url = await until_it_runs(folder, settings.start_timeout_s)
+        if url is not None:
+            return url, holder_of(folder)
+        try:
+            embedded = await stack.enter_async_context(EmbeddedPostgres(folder))
+        except FolderInUseError:
+            if not is_brief or (await until_it_runs(folder, settings.start_timeout_s)) is None:
+                raise
+            share.pause()  # somebody was quicker: their database is as good
+        else:
+            if is_brief:
+                await share.begin(settings.start_timeout_s)
+                stack.push_async_callback(share.alone)
+            await stack.enter_async_context(kept(embedded, "the embedded database"))
+            return Secret.of(embedded.url), None
 
 
 def has_broker(settings: Settings) -> bool | None:

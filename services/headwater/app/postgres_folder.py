@@ -11,6 +11,10 @@ from headwater.model.errors import ConfigError
 SOCKET_PATH_BYTES = 100  # sockaddr_un holds 104 to 108, depending on the system
 
 
+class FolderInUseError(ConfigError):
+    """Another process has the folder."""
+
+
 def take_folder(folder: Path) -> int:
     """Makes the folder, 0700, if needed and locks it; the descriptor holds the lock until it is closed.
 
@@ -30,7 +34,7 @@ def take_folder(folder: Path) -> int:
         os.close(lock)
         if error.errno not in {errno.EWOULDBLOCK, errno.EACCES}:
             raise ConfigError(f"{folder} cannot be locked: {error.strerror}; choose a local disk") from error
-        raise ConfigError(
+        raise FolderInUseError(
             f"{folder} is in use by process {holder}: stop it, "
             "or choose another folder with HEADWATER_DATA_DIR"
         ) from None

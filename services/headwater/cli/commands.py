@@ -156,7 +156,7 @@ async def _db(chosen: argparse.Namespace, settings: Settings) -> int:
             await _clean_up(chosen, settings, means.database_url)
         return Exit.OK
     choose_folder(settings, sets_up=chosen.verb == "migrate")
-    async with find_means(settings) as means:
+    async with find_means(settings, is_brief=True) as means:
         if chosen.verb == "migrate":
             applied = await prepare_database(settings, means, may_migrate=True)
             print("\n".join(f"applied {name}" for name in applied) or "the database is up to date")

@@ -24,7 +24,7 @@ async def open_means(settings: Settings, *, sets_up: bool = False) -> AsyncItera
     Raises: Unreachable where there is no database, it is away, or it lacks migrations; ConfigError.
     """
     choose_folder(settings, sets_up=sets_up)
-    async with find_means(settings) as means:
+    async with find_means(settings, is_brief=True) as means:
         is_held_by_us = means.data_folder_is_ours and means.held_by is None
         wait_s = 0 if means.held_by is None else _STARTS_WITHIN_S
         await prepare_database(settings, means, may_migrate=is_held_by_us, wait_s=wait_s)
