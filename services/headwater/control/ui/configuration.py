@@ -146,7 +146,7 @@ class Editing:
         planned: str = "",
         refusal: Refusal | None = None,
     ) -> View:
-        title = f"New: {self.kind.noun}" if self.is_new else f"Edit {visit.path[self.kind.noun]}"
+        title = f"New {self.kind.noun}" if self.is_new else f"Edit {visit.path[self.kind.noun]}"
         if refusal is not None:
             told = [problem_parts(refusal, written)]
             if refusal.status == 412:
