@@ -189,7 +189,9 @@ async def test_an_error_that_repeats_the_credentials_is_shown_without_them() -> 
 
     seen = await look(Api(), 1, source={"auth": auth}, request={"params": {"refused": 1}})
 
-    assert seen.exchanges[0].error == "http_400: the API answered with status 400; it says: not with Basic ***"
+    assert (
+        seen.exchanges[0].error == "http_400: the API answered with status 400; it says: not with Basic ***"
+    )
     assert "bWU6" not in repr(seen)  # me: in Base64
 
 
