@@ -372,8 +372,8 @@ async def asked_by(
     office: Office, user: str | None, request: Any, identifier: str = "req-1", **more: Any
 ) -> None:
     body = request if isinstance(request, bytes) else dumps(request)
-    message = Message(more.get("type", RunRequest.type), identifier, body, user_id=user)
-    await office.bus.publish(message)
+    kind = more.get("type", RunRequest.type)
+    await office.bus.publish(Message(kind, identifier, body, user_id=user, exchange="headwater.in"))
 
 
 async def test_a_run_request_over_amqp_starts_a_run_of_the_users_tenant(office: Office) -> None:

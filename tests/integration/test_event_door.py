@@ -17,7 +17,7 @@ async def front(database: str) -> AsyncIterator[Front]:
 
 
 async def hand_in(front: Front, body: bytes, identifier: str = "e-1", **more: Any) -> None:
-    given = {"user_id": "headwater.default", **more}
+    given = {"user_id": "headwater.default", "exchange": "headwater.in", **more}
     await front.spine.bus.publish(Message("event.orders", identifier, body, **given))
 
 
