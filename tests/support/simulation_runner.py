@@ -148,16 +148,13 @@ def run_in_processes(
                 command += ["--mutant", mutant]
             children.append(stack.enter_context(_child(command)))
         texts = _texts(children, may_stop=mutant is not None)
-    reports = [
-        json.loads(line.removeprefix(_PREFIX))
-        for text in texts
-        for line in text.splitlines(keepends=True)
-        if line.startswith(_PREFIX) and line.endswith("\n")  # one that was stopped may leave half a line
-    ]
+    told = [_reports(text) for text in texts]
     codes = [child.returncode for child in children]
-    expected = {0, 1} if mutant is None or 1 not in codes else {0, 1, -signal.SIGKILL}
-    if not expected.issuperset(codes):
+    found = [any(report["faults"] for report in reports) for reports in told]
+    stopped = {-signal.SIGKILL} if mutant is not None and any(found) else set()
+    if any(code not in {int(has), *stopped} for code, has in zip(codes, found, strict=True)):
         raise RuntimeError(f"a process of the simulation ended with {codes}:\n" + "\n".join(texts)[-4000:])
+    reports = [report for each in told for report in each]
     return Outcome(sorted(reports, key=lambda report: report["seed"]), time.monotonic() - started)
 
 
@@ -170,6 +167,12 @@ def _texts(children: Sequence["subprocess.Popen[str]"], *, may_stop: bool) -> li
                 for child in children:
                     child.kill()
         return [each.result()[0] for each in told]
+
+
+def _reports(text: str) -> list[dict[str, Any]]:
+    """What a process told of its seeds; one that was stopped may leave half a line."""
+    whole = (line for line in text.splitlines(keepends=True) if line.endswith("\n"))
+    return [json.loads(line.removeprefix(_PREFIX)) for line in whole if line.startswith(_PREFIX)]
 
 
 @contextmanager
