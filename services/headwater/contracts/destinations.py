@@ -3,14 +3,16 @@
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from headwater.contracts.base import Closed
 from headwater.contracts.naming import SecretText
 
+PUBLIC = "public"
 OWN = "database"  # the destination that is always there: tables in headwater's own database
 DestinationName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]
 ExchangeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,127}$")]
+SchemaName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
 RoutingTemplate = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 _URL = {"amqp": re.compile(r"^amqps?://[^/\s]"), "postgres": re.compile(r"^postgres(?:ql)?://\S")}
 _AMQP_ONLY = ("exchange", "declare", "routing_key", "message", "mandatory")
@@ -19,9 +21,11 @@ _AMQP_ONLY = ("exchange", "declare", "routing_key", "message", "mandatory")
 class NamedDestination(Closed):
     """A destination that streams and endpoints name by `destination: {to: <name>}`.
 
-    Kind `postgres`: tables in headwater's own database. Kind `amqp`: records become messages of an exchange. Without
-    `url` that is an exchange on headwater's own broker, which must not begin with `headwater` or `amq.`; in other
-    tenants than `default` its name begins with the tenant's name and a dot.
+    Kind `postgres`: tables of the database at `url`, in `schema` (default `public`), which the user of the `url` may
+    make and change; streams load there, each page once. Without `url` they are in headwater's own database. Kind
+    `amqp`: records become messages of an exchange. Without `url` that is an exchange on headwater's own broker, which
+    must not begin with `headwater` or `amq.`; in other tenants than `default` its name begins with the tenant's name
+    and a dot.
 
     `routing_key` may hold `{field}` (a field of the record, `{customer.country}` one within it) and `{_.tenant}`,
     `{_.source}`, `{_.stream}`, `{_.endpoint}`; each is one word of `[A-Za-z0-9_-]`, and what is missing is `_`. By
@@ -35,6 +39,7 @@ class NamedDestination(Closed):
     description: str = ""
     kind: Literal["postgres", "amqp"] = "postgres"
     url: SecretText | None = None
+    schema_: SchemaName | None = Field(default=None, alias="schema")
     exchange: ExchangeName | None = None
     declare: Literal["topic", "direct", "fanout", "headers"] | None = None
     routing_key: RoutingTemplate | None = None
@@ -51,6 +56,8 @@ class NamedDestination(Closed):
     def _amqp_fault(self) -> str | None:
         if self.exchange is None:
             return "kind amqp needs `exchange`: the exchange that the messages go to"
+        if self.schema_ is not None:
+            return "`schema` belongs to kind postgres: leave it out"
         if self.url is not None and "${" not in self.url and not _URL["amqp"].match(self.url):
             return (
                 "`url` of kind amqp: write amqp://user:password@host:port/vhost (or amqps), or ${secret:NAME}"
@@ -62,9 +69,25 @@ class NamedDestination(Closed):
         extra = [name for name in _AMQP_ONLY if getattr(self, name) != fields[name].default]
         if extra:
             return f"`{extra[0]}` belongs to kind amqp: leave it out, or write `kind: amqp`"
-        if self.url is not None:
-            return "tables of another database are not written: leave out `url`, and tables are in headwater's own"
+        if self.url is None:
+            return (
+                None
+                if self.schema_ is None
+                else "`schema` is of another database: give its `url`, or leave it out"
+            )
+        if "${" not in self.url and not _URL["postgres"].match(self.url):
+            return "`url` of kind postgres: write postgresql://user:password@host:port/database, or ${secret:NAME}"
         return None
+
+    @property
+    def is_far(self) -> bool:
+        """Whether its tables are in another database than headwater's own."""
+        return self.kind == "postgres" and self.url is not None
+
+    @property
+    def table_schema(self) -> str:
+        """The schema of its tables, where they are in another database."""
+        return self.schema_ or PUBLIC
 
     @model_validator(mode="after")
     def _is_not_our_own(self) -> Self:

@@ -62,12 +62,15 @@ def _version(row: Mapping[str, Any]) -> str:
 
 
 async def _allow(connection: Any, tenant: str, part: NamedDestination, known: Mapping[str, Any]) -> None:
-    """Raises: Refusal 409 when the kind of what is used would change."""
-    if known["definition"]["kind"] == part.kind:
+    """Raises: Refusal 409 when what is used would become of another kind, or its tables be in another database than
+    headwater's own, or not any more.
+    """
+    before = NamedDestination.model_validate(known["definition"])
+    if (before.kind, before.is_far) == (part.kind, part.is_far):
         return
     users = await destinations.users(connection, tenant, part.name)
     if users:
-        raise conflict(f"Its kind cannot change while it is used by {', '.join(users)}")
+        raise conflict(f"Its kind, and whose database it is, cannot change while it is used by {', '.join(users)}")
 
 
 _KIND = Kind(

@@ -63,6 +63,10 @@ def _use(
     if one.kind == "postgres":
         if destination.table is None:
             yield Finding(path, "needs `table`: the table that the records go to", "add it")
+        if one.is_far and path[0] == "endpoints":
+            what = f"destination {one.name} is another database, which takes the records of streams only"
+            mend = "leave `to` out for a table of headwater's own database, or name an exchange"
+            yield Finding((*path, "to"), what, mend)
         return
     for name in _OF_TABLES:
         if name in destination.model_fields_set:

@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from headwater.contracts.destination import Destination
+from headwater.contracts.destinations import OWN
 from headwater.contracts.manifest import Manifest
 from headwater.contracts.pagination import Pagination
 from headwater.contracts.pinning import pinned
@@ -220,18 +221,24 @@ _TOGETHER = ("mode", "key", "order_by", "contract", "soft_delete", "deleted_fiel
 
 def _in_tables(manifest: Manifest, around: Surroundings) -> Iterator[Finding]:
     """Two that write to one table must agree how, and none of them may stand for all of its rows."""
-    first: dict[str, tuple[str, Destination]] = {}
+    there = {**(around.destinations or {}), **{one.name: one for one in manifest.destinations}}
+    others = {name for name, one in there.items() if one.is_far}
+
+    def place(destination: Destination, table: str) -> tuple[str, str]:
+        return destination.to if destination.to in others else OWN, table
+
+    first: dict[tuple[str, str], tuple[str, Destination]] = {}
     for holder, held in around.loading:
-        first.setdefault(held.table or "", (holder, held))
-    tables = {destination.table for _, _, destination in destinations_of(manifest)}
+        first.setdefault(place(held, held.table or ""), (holder, held))
+    tables = {place(one, one.table) for _, _, one in destinations_of(manifest) if one.table is not None}
     for path, name, destination in destinations_of(manifest):
         if destination.table is None:
             continue
         for index, child in enumerate(destination.children):
-            if f"{destination.table}__{child}" in tables:
+            if place(destination, f"{destination.table}__{child}") in tables:
                 what = f"its child table {destination.table}__{child} is another destination's table"
                 yield Finding((*path, "children", index), what, "rename that table")
-        holder, held = first.setdefault(destination.table, (name, destination))
+        holder, held = first.setdefault(place(destination, destination.table), (name, destination))
         if held is destination:
             continue
         other = next((part for part in _TOGETHER if getattr(held, part) != getattr(destination, part)), None)

@@ -11,11 +11,11 @@ from typing import Any
 from headwater.bus.outlet import Fault, OpenOutlet, Outlet, Routed, Way
 from headwater.bus.port import Message
 from headwater.contracts.destinations import NamedDestination
-from headwater.model.errors import DestinationError, HeadwaterError, Later, SecretError
+from headwater.model.errors import DestinationError, HeadwaterError, Later
 from headwater.model.secret import Secret
+from headwater.persister.addresses import address_of
 from headwater.plugins.destinations.messages import RECORD_TYPE, Outgoing
-from headwater.plugins.secret_text import fill, names_in
-from headwater.store import config, destinations
+from headwater.store import destinations
 from headwater.store.bell import wait_any
 from headwater.store.database import Database
 from headwater.store.destinations import Owed
@@ -113,19 +113,7 @@ class Outlets:
                     "headwater runs without a RabbitMQ: give the destination a `url`, or set HEADWATER_AMQP_URL"
                 )
             return self._amqp_url
-        names = names_in(text)
-        if not names:
-            return Secret.of(text)
-        if self._keyring is None:
-            raise DestinationError("its url needs a secret, and this service has no key ring")
-        try:
-            async with self._database.connection() as connection:
-                found = await config.get_secrets(
-                    connection, self._keyring, [(target.tenant, name) for name in names]
-                )
-            return fill(text, {name: secret for (_, name), secret in found.items()})
-        except SecretError as error:
-            raise DestinationError(str(error)) from error
+        return await address_of(self._database, self._keyring, target.tenant, text)
 
     def ring(self) -> None:
         """Something is owed now."""

@@ -16,17 +16,19 @@ from headwater.bus.port import Message
 from headwater.bus.wire import from_message
 from headwater.contracts.messages import BatchReady
 from headwater.model.errors import DestinationError, Later, Reject
+from headwater.persister import far, residue
 from headwater.persister.bodies import Work, in_parts, records_of
 from headwater.persister.bounds import BeyondError, end_before, within_limits
 from headwater.persister.children import Children, is_of_parent
 from headwater.persister.definitions import MAX_KEPT, Definitions
+from headwater.persister.far import Far, FarDatabases, FarTable, far_or_own, named_by
 from headwater.persister.guard import WARNING_LOOP, Loops, find_loops
 from headwater.persister.loading import MAX_PREPARES, load, table_of_run
 from headwater.persister.outlets import Outlets
 from headwater.persister.reckoning import grouped, run_counts, walk_advance
 from headwater.persister.rejections import rejection_warnings, rejections_of
 from headwater.persister.sent_pages import Exchange, SentPage, exchange_of, loaded_of, send_pages, wait
-from headwater.plugins.destinations import Batch, Loaded, Mode, Plan, PostgresDestination, StalePlan, Table
+from headwater.plugins.destinations import Batch, Loaded, Plan, PostgresDestination, StalePlan, Table
 from headwater.plugins.destinations.role import as_loader
 from headwater.plugins.walk.token import token_digest
 from headwater.store import completion, ledger, payloads, runs, staging
@@ -43,21 +45,27 @@ class _RunEndedError(Exception):
     """A run or walk of the load ended while it was loaded: undo, and go on without what is beyond its end."""
 
 
+Place = Table | FarTable | Exchange
+
+
 @dataclass(frozen=True, slots=True)
 class _Group:
     """Pages on their way to one table or exchange; None: nothing of them is loaded, they only settle.
 
     `records` stand apart, since large ones came by reference. `table` is the run's own where its mode needs one.
-    `sent` are those that the exchange has.
+    `sent` are those that the exchange has, `far` is the database of a table that is not in headwater's own.
     """
 
-    place: Table | Exchange | None
+    place: Place | None
     work: Sequence[Work]
     records: Mapping[PageKey, list[Any]]
     sent: Mapping[PageKey, SentPage] = field(default_factory=dict)
+    far: Far | None = None
 
     @property
     def table(self) -> Table | None:
+        if isinstance(self.place, FarTable):
+            return self.place.table
         return self.place if isinstance(self.place, Table) else None
 
 
@@ -72,9 +80,11 @@ class PageLoader:
         bell: Bell,
         metrics: Metrics,
         outlets: Outlets,
+        databases: FarDatabases,
     ) -> None:
         self._database = database
         self._destination = destination
+        self._databases = databases
         self._definitions = definitions
         self._children = Children(definitions)
         self._bell = bell
@@ -83,28 +93,29 @@ class PageLoader:
         self._manners: OrderedDict[tuple[UUID, int], Manner] = OrderedDict()
 
     async def handle(self, messages: Sequence[Message]) -> None:
-        """Load what `messages` carry, one transaction for each table and what may be in memory; what goes to exchanges
-        comes last, since these may be away.
+        """Load what `messages` carry, one transaction for each table and what may be in memory; what goes elsewhere
+        comes last, since that may be away.
         """
         work = [await self._understood(message) for message in messages]
         groups = await self._by_place(work)
-        for place in sorted(groups, key=lambda one: isinstance(one, Exchange)):
+        for place in sorted(groups, key=lambda one: isinstance(one, Exchange | FarTable)):
             for unique in _rounds(groups[place]):
                 for part in await in_parts(self._database, unique):
                     records = await records_of(self._database, part)
                     await self._load_group(_Group(place, part, records))
 
-    async def _by_place(self, work: Sequence[Work]) -> dict[Table | Exchange | None, list[Work]]:
+    async def _by_place(self, work: Sequence[Work]) -> dict[Place | None, list[Work]]:
         """The pages by what they load into. Late pages are looked at again when all is locked."""
         manners = await self._manners_of(work)
-        groups: dict[Table | Exchange | None, list[Work]] = defaultdict(list)
+        schemas = await self._databases.schemas(named_by(definition for _, _, definition in work))
+        groups: dict[Place | None, list[Work]] = defaultdict(list)
         for item in work:
             key, _, definition = item
             manner = manners.get((key.run_id, key.attempt))
             is_wanted = manner is not None and not is_of_parent(item[1], definition)
             table = table_of_run(definition, manner) if manner is not None and is_wanted else None
             if table is not None:
-                groups[table.for_run(key.run_id, key.attempt)].append(item)
+                groups[far_or_own(definition, table.for_run(key.run_id, key.attempt), schemas)].append(item)
             else:
                 is_sent = is_wanted and manner is not None and manner.mode != "dry_run"
                 groups[exchange_of(definition) if is_sent else None].append(item)
@@ -131,7 +142,10 @@ class PageLoader:
         try:
             if isinstance(group.place, Exchange):
                 group = replace(group, sent=await self._sent(group.place, group))
-            await self._until_loaded(group)
+            if isinstance(group.place, FarTable):
+                await self._until_there(group, await self._databases.at(group.place))
+            else:
+                await self._until_loaded(group)
         except DestinationError as error:
             if len(group.work) > 1:
                 raise  # found out one by one
@@ -158,6 +172,14 @@ class PageLoader:
             raise
         return {key: SentPage((), ()) for key, _, _ in open_work} | sent
 
+    async def _until_there(self, group: _Group, other: Far) -> None:
+        """Load into another database; people see when runs wait for it."""
+        try:
+            await self._until_loaded(replace(group, far=other))
+        except Later as error:
+            await wait(self._database, group.work, error)
+            raise
+
     async def _until_loaded(self, group: _Group) -> None:
         kept: set[PageKey] = set()
         for _ in range(MAX_PREPARES):
@@ -169,7 +191,7 @@ class PageLoader:
             plan = None
             if group.table is not None:
                 of = sorted({(key.run_id, key.attempt, batch.tenant) for key, batch, _ in group.work})
-                plan = await self._plan(group.table, of, list(batches.values()))
+                plan = await self._plan(group, group.table, of, list(batches.values()))
             try:
                 async with self._database.transaction() as connection:
                     is_owing = await self._load(connection, group, plan, batches, kept)
@@ -185,9 +207,15 @@ class PageLoader:
         raise Later(1.0, "the table of these pages keeps changing")
 
     async def _plan(
-        self, table: Table, of: Iterable[tuple[UUID, int, str]], batches: Sequence[Batch]
+        self, group: _Group, table: Table, of: Iterable[tuple[UUID, int, str]], batches: Sequence[Batch]
     ) -> Plan:
         """The plan of the load. Tables that it makes for one attempt are noted as they are made."""
+        if group.far is not None:
+            if table.is_of_run:
+                async with self._database.transaction() as connection:
+                    for run_id, attempt, tenant in of:
+                        await staging.note(connection, run_id, attempt, tenant)
+            return await far.prepare(group.far, table, batches)
         known = self._destination.planned(table, batches)
         if known is not None:
             return known
@@ -221,9 +249,16 @@ class PageLoader:
             open_work, batches = await within_limits(connection, open_work, batches, kept)
         loaded = loaded_of(open_work, group.sent)
         if plan is not None and open_work:
-            await self._remove_residue(connection, plan.table, open_work)
             chosen = [_unless_repeated(batches[key], key, loops) for key, _, _ in open_work]
-            loaded = await load(connection, self._destination, plan, chosen)
+            label = group.place.label if isinstance(group.place, FarTable) else plan.table.name
+            left = await residue.left_before(connection, label, plan.table, open_work)
+            if group.far is not None:
+                loaded = await far.load(
+                    group.far, plan, label, [key for key, _, _ in open_work], chosen, left
+                )
+            else:
+                await residue.remove(connection, self._destination, plan.table, left)
+                loaded = await load(connection, self._destination, plan, chosen)
         await self._settle(connection, open_work, loaded)
         is_owing = await self._advance(connection, plan, open_work, group.records, loaded, loops, late)
         bodies = [batch.payload_id for _, batch, _ in group.work if batch.payload_id is not None]
@@ -250,24 +285,6 @@ class PageLoader:
             else:
                 late[key.run_id][key] = batch.received
         return wanted, locked, late
-
-    async def _remove_residue(self, connection: Any, table: Table, work: Sequence[Work]) -> None:
-        """Where loading again adds rows, the first load of an attempt removes what unfinished runs and attempts of the
-        stream left.
-        """
-        if table.mode not in {Mode.APPEND, Mode.DELETE_INSERT} or table.is_of_run:
-            return
-        seen: set[tuple[UUID, int]] = set()
-        for key, batch, definition in work:
-            if (key.run_id, key.attempt) in seen:
-                continue
-            seen.add((key.run_id, key.attempt))
-            of = (batch.tenant, definition.source, definition.stream.name)
-            left = await ledger.first_load(connection, key, of, table.name)
-            for name in {name for _, name in left or ()}:
-                gone = [run_id for run_id, of_table in left or () if of_table == name]
-                async with as_loader(connection):
-                    await self._destination.remove_unfinished(connection, replace(table, name=name), gone)
 
     async def _settle(self, connection: Any, work: Sequence[Work], loaded: Loaded) -> None:
         found = rejections_of([(key, batch) for key, batch, _ in work], loaded)

@@ -6,6 +6,7 @@ from headwater.bus.port import Bus
 from headwater.persister.closing import RunCloser
 from headwater.persister.definitions import Definitions
 from headwater.persister.deliveries import DeliveryLoader
+from headwater.persister.far import FarDatabases
 from headwater.persister.outlets import Outlets
 from headwater.persister.pages import PageLoader
 from headwater.persister.tables import RunTables
@@ -42,8 +43,9 @@ class Persister:
         destination = PostgresDestination()
         definitions = Definitions(database)
         self._deliveries = DeliveryLoader(database, destination, bell, metrics, outlets, keyring)
-        self._pages = PageLoader(database, destination, definitions, bell, metrics, outlets)
-        self._tables = RunTables(database, destination, definitions)
+        self._databases = databases = FarDatabases(database, keyring)
+        self._pages = PageLoader(database, destination, definitions, bell, metrics, outlets, databases)
+        self._tables = RunTables(database, destination, definitions, databases)
         self._closer = RunCloser(database, definitions, self._tables, bell)
 
     async def ready(self) -> str | None:
@@ -77,3 +79,4 @@ class Persister:
                     group.create_task(self._outlets.keep_sending(stop))
             finally:
                 await self._outlets.close()
+                await self._databases.close()

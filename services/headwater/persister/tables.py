@@ -7,13 +7,16 @@ import contextlib
 import logging
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from headwater.contracts.source import StreamDefinition
-from headwater.model.errors import HeadwaterError, Reject
+from headwater.model.errors import DestinationError, HeadwaterError, Later, Reject
 from headwater.persister.definitions import Definitions
+from headwater.persister.far import FarDatabases, FarTable
 from headwater.persister.loading import table_of_run
 from headwater.persister.rejections import WITHOUT_KEY
 from headwater.plugins.destinations import Closed, Mode, PostgresDestination
+from headwater.plugins.destinations.once import close_once
 from headwater.plugins.destinations.removal import HELD_BACK
 from headwater.plugins.destinations.role import as_loader
 from headwater.plugins.walk.skipping import WARNING_PAGES, WARNING_REFUSED
@@ -33,10 +36,15 @@ class RunTables:
     """The tables of runs at their end."""
 
     def __init__(
-        self, database: Database, destination: PostgresDestination, definitions: Definitions
+        self,
+        database: Database,
+        destination: PostgresDestination,
+        definitions: Definitions,
+        databases: FarDatabases,
     ) -> None:
         self._database = database
         self._destination = destination
+        self._databases = databases
         self._definitions = definitions
 
     async def close(
@@ -63,10 +71,15 @@ class RunTables:
                 return Closed(warnings=frozenset({REPLACEMENT_HELD_BACK}))
         elif not saw_all or _HOLDING & {*run["warnings"]}:
             return Closed(warnings=frozenset({HELD_BACK}))
-        async with as_loader(connection):
-            closed = await self._destination.close_run(
-                connection, table, run["id"], run["attempt"], run["started_at"]
-            )
+        of = (run["id"], run["attempt"])
+        place = await self._databases.table_of(definition, table)
+        if place is not None:
+            far = await self._databases.at(place)
+            async with far.transaction() as there:
+                closed = await close_once(there, far.destination, place.table, *of, run["started_at"])
+        else:
+            async with as_loader(connection):
+                closed = await self._destination.close_run(connection, table, *of, run["started_at"])
         await staging.forget(connection, run["id"], run["attempt"])
         return closed
 
@@ -85,10 +98,25 @@ class RunTables:
     async def _abandon(self, connection: Any, left: Mapping[str, Any]) -> None:
         definition = await self._definition(left)
         table = None if definition is None else table_of_run(definition, Manner.of(left))
-        if table is not None:
+        place = None
+        if definition is not None and table is not None:
+            place = await self._databases.table_of(definition, table)
+        if place is not None:
+            await self._abandon_far(place, left["run_id"], left["attempt"])
+        elif table is not None:
             async with as_loader(connection):
                 await self._destination.abandon_run(connection, table, left["run_id"], left["attempt"])
         await staging.forget(connection, left["run_id"], left["attempt"])
+
+    async def _abandon_far(self, place: FarTable, run_id: UUID, attempt: int) -> None:
+        """Once: those whose turn comes behind this one do not wait for somebody else's database."""
+        try:
+            far = await self._databases.at(place)
+            async with far.transaction() as there:
+                await far.destination.abandon_run(there, place.table, run_id, attempt)
+        except (DestinationError, Later) as error:
+            helper = place.table.for_run(run_id, attempt)
+            logger.warning("table %s stays in another database: %s", helper.seen or helper.name, error)
 
     async def _definition(self, left: Mapping[str, Any]) -> StreamDefinition | None:
         try:

@@ -103,10 +103,15 @@ async def _as_it_was(_: asyncpg.Connection) -> None:
 class Database:
     """A pool of connections under one role. `wait_s`: how long at most for one of them while all are in use."""
 
-    def __init__(self, url: Secret, role: str, *, size: int = 8, wait_s: float = ACQUIRE_TIMEOUT_S) -> None:
+    def __init__(
+        self, url: Secret, role: str | None, *, size: int = 8, wait_s: float = ACQUIRE_TIMEOUT_S
+    ) -> None:
+        """Without a `role` it is somebody else's database: used as the user of `url`, and left while it is idle."""
         self._wait_s = wait_s
         self._url = url
-        self._settings = {**_SERVER_SETTINGS, "role": role} | (_PLANNED_ONCE if role == WORKER else {})
+        self._least = 0 if role is None else 1
+        self._settings = _SERVER_SETTINGS | ({"search_path": "pg_temp"} if role is None else {"role": role})
+        self._settings |= _PLANNED_ONCE if role == WORKER else {}
         self._size = size
         self._pool: asyncpg.Pool | None = None
 
@@ -117,7 +122,7 @@ class Database:
         async with faults_are_unavailable():
             self._pool = await asyncpg.create_pool(
                 self._url.text(),
-                min_size=1,
+                min_size=self._least,
                 max_size=self._size,
                 timeout=CONNECT_TIMEOUT_S,
                 command_timeout=COMMAND_TIMEOUT_S,

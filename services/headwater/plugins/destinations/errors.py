@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import asyncpg
 
-from headwater.model.errors import DestinationError, Later, Unavailable
+from headwater.model.errors import ConfigError, DestinationError, Later, Unavailable
 
 # The rows are at fault, or some of them.
 ROW_FAULTS = (
@@ -31,7 +31,9 @@ _AWAY = (
     OSError,
     TimeoutError,
 )
+_REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 LOCK_DELAY_S = 1.0
+AWAY_S = 5.0  # until a database of somebody else's that is away is asked again
 
 
 @contextmanager
@@ -47,3 +49,23 @@ def translated(table: str) -> Iterator[None]:
         raise Unavailable(f"the database of table {table} is away: {error}") from error
     except asyncpg.PostgresError as error:
         raise DestinationError(f"table {table}: {error}") from error
+
+
+@contextmanager
+def told_of(name: str) -> Iterator[None]:
+    """Faults of the database of destination `name`, which is somebody else's: Later while it is away, DestinationError
+    for what somebody must mend.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        raise DestinationError(
+            f"destination {name}: its url is no address of a PostgreSQL: write "
+            "postgresql://user:password@host:port/database"
+        ) from None  # the client's words repeat parts of it
+    except Unavailable as error:
+        if isinstance(error.__cause__, _REFUSED):
+            raise DestinationError(f"destination {name}: {error.__cause__}") from error
+        raise Later(AWAY_S, f"destination {name}: {error}") from error
+    except asyncpg.PostgresError as error:
+        raise DestinationError(f"destination {name}: {error}") from error

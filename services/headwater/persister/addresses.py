@@ -1,0 +1,26 @@
+"""The addresses of destinations, with their secrets filled in when they are used."""
+
+from headwater.model.errors import DestinationError, SecretError
+from headwater.model.secret import Secret
+from headwater.plugins.secret_text import fill, names_in
+from headwater.store import config
+from headwater.store.database import Database
+from headwater.store.keyring import Keyring
+
+
+async def address_of(database: Database, keyring: Keyring | None, tenant: str, text: str) -> Secret:
+    """`text`, a destination's `url`, with the tenant's secrets in it.
+
+    Raises: DestinationError naming the secret that is missing.
+    """
+    names = names_in(text)
+    if not names:
+        return Secret.of(text)
+    if keyring is None:
+        raise DestinationError("its url needs a secret, and this service has no key ring")
+    try:
+        async with database.connection() as connection:
+            found = await config.get_secrets(connection, keyring, [(tenant, name) for name in names])
+        return fill(text, {name: secret for (_, name), secret in found.items()})
+    except SecretError as error:
+        raise DestinationError(str(error)) from error

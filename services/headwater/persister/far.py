@@ -1,0 +1,175 @@
+"""Destinations that are other PostgreSQL databases: which one is meant, and its connections.
+
+What is wrong with such a database is its own: a load waits for it (`Later`) or fails (`DestinationError`), and loads
+into headwater's own tables go on.
+"""
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from headwater.contracts.destinations import OWN, NamedDestination
+from headwater.contracts.source import StreamDefinition
+from headwater.model.errors import ConfigError, DestinationError, Unavailable
+from headwater.persister.addresses import address_of
+from headwater.persister.residue import FAR, Left, runs_in
+from headwater.plugins.destinations import Batch, Loaded, Plan, PostgresDestination, Table
+from headwater.plugins.destinations.errors import told_of
+from headwater.plugins.destinations.once import Page, has_loaded, load_once, make_notes
+from headwater.store import destinations
+from headwater.store.database import Database
+from headwater.store.keyring import Keyring
+from headwater.store.ledger import PageKey
+
+MAX_OPEN = 32  # databases; the one that was not used for longest is left first
+CONNECTIONS = 4  # to each
+
+
+class FarTable(NamedTuple):
+    """A table of another database: `to` is the destination's name."""
+
+    tenant: str
+    to: str
+    table: Table
+
+    @property
+    def label(self) -> str:
+        """What it is called among tables of headwater's own database."""
+        return f"{self.to}{FAR}{self.table.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Far:
+    """One database of somebody else's, and what is remembered of its tables."""
+
+    name: str
+    database: Database
+    destination: PostgresDestination
+    opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        """A transaction there, committed when the body ends well.
+
+        Raises: Later while the database is away, DestinationError where it lets nobody in.
+        """
+        with told_of(self.name):
+            async with self.opening:
+                await self.database.open()
+            async with AsyncExitStack() as stack:
+                try:
+                    connection = await stack.enter_async_context(self.database.transaction())
+                except ValueError:  # of the client, for parts of an address that it cannot read
+                    raise ConfigError("the address cannot be read") from None
+                yield connection
+
+
+class FarDatabases:
+    """The other databases in use, at most MAX_OPEN."""
+
+    def __init__(self, database: Database, keyring: Keyring | None = None) -> None:
+        self._database = database
+        self._keyring = keyring
+        self._open: OrderedDict[tuple[str, bytes], Far] = OrderedDict()
+
+    async def schemas(self, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Those of the destinations (tenant, name) that are other databases, each with its tables' schema."""
+        found = await self._definitions(wanted)
+        return {of: one.table_schema for of, one in found.items() if one.is_far}
+
+    async def table_of(self, definition: StreamDefinition, table: Table) -> FarTable | None:
+        """Where `table` of the stream is, if it is in another database."""
+        place = far_or_own(definition, table, await self.schemas(named_by([definition])))
+        return place if isinstance(place, FarTable) else None
+
+    async def at(self, place: FarTable) -> Far:
+        """The database of `place`. Raises: DestinationError when it is not there any more, or a secret is missing."""
+        of = (place.tenant, place.to)
+        one = (await self._definitions([of])).get(of)
+        if one is None or one.url is None:
+            raise DestinationError(f"destination {place.to}: it is not there any more, or no database")
+        try:
+            url = await address_of(self._database, self._keyring, place.tenant, one.url)
+        except DestinationError as error:
+            raise DestinationError(f"destination {place.to}: {error}") from error
+        key = (place.to, url.reveal())
+        far = self._open.get(key)
+        if far is None:
+            far = self._open[key] = Far(
+                place.to, Database(url, None, size=CONNECTIONS), PostgresDestination()
+            )
+        self._open.move_to_end(key)
+        while len(self._open) > MAX_OPEN:
+            _, idle = self._open.popitem(last=False)
+            await idle.database.close()
+        return far
+
+    async def _definitions(
+        self, wanted: Iterable[tuple[str, str]]
+    ) -> dict[tuple[str, str], NamedDestination]:
+        pairs = set(wanted)
+        if not pairs:
+            return {}
+        async with self._database.connection() as connection:
+            found = await destinations.targets(connection, pairs)
+        return {of: NamedDestination.model_validate(definition) for of, definition in found.items()}
+
+    async def close(self) -> None:
+        """Leave all."""
+        opened, self._open = self._open, OrderedDict()
+        with contextlib.suppress(Unavailable):
+            await asyncio.gather(*(far.database.close() for far in opened.values()))
+
+
+def named_by(definitions: Iterable[StreamDefinition]) -> set[tuple[str, str]]:
+    """The destinations with a name, as (tenant, name), whose tables the streams load."""
+    found = ((one.tenant, one.stream.destination) for one in definitions)
+    return {
+        (tenant, to.to) for tenant, to in found if to is not None and to.table is not None and to.to != OWN
+    }
+
+
+def far_or_own(
+    definition: StreamDefinition, table: Table, schemas: Mapping[tuple[str, str], str]
+) -> Table | FarTable:
+    """The stream's table, in the database where it is; `schemas` are those of other databases."""
+    destination = definition.stream.destination
+    assert destination is not None
+    schema = schemas.get((definition.tenant, destination.to))
+    if schema is None:
+        return table
+    return FarTable(definition.tenant, destination.to, replace(table, schema=schema))
+
+
+async def prepare(far: Far, table: Table, batches: Sequence[Batch]) -> Plan:
+    """The plan of the load; the table is created and evolved where the records need it."""
+    known = far.destination.planned(table, batches)
+    if known is not None:
+        return known
+    async with far.transaction() as connection:
+        await make_notes(connection, table.schema)
+        return await far.destination.prepare(connection, table, batches)
+
+
+async def load(
+    far: Far,
+    plan: Plan,
+    label: str,
+    keys: Sequence[PageKey],
+    batches: Sequence[Batch],
+    left: Left,
+) -> Loaded:
+    """Load the batches of the pages `keys`, each once, and commit it; before an attempt's first page what is `left`
+    goes.
+    """
+    pages = [Page(key.run_id, key.attempt, key.walk, key.number) for key in keys]
+    async with far.transaction() as connection:
+        for first, of_tables in left.items():
+            if not await has_loaded(connection, plan.table.schema, first.run_id, first.attempt):
+                gone = runs_in(label, of_tables)
+                await far.destination.remove_unfinished(connection, plan.table, gone)
+        return await load_once(connection, far.destination, plan, pages, batches)

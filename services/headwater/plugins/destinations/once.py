@@ -1,0 +1,188 @@
+"""Loads into the tables of another database, each page once.
+
+Whoever loads commits there first and writes down here that the page is settled. In between anything may end, and the
+page comes again; so the other database notes, in the load's own transaction, which pages it has and what became of
+their records. Notes are kept for a week: much longer than a page may take to settle.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from headwater.contracts.codec import dumps, loads
+from headwater.model.names import quote_identifier
+from headwater.plugins.destinations.planning import Plan
+from headwater.plugins.destinations.postgres import PostgresDestination
+from headwater.plugins.destinations.table import Batch, Closed, Counts, Loaded, Rejected, Table
+
+NOTES = "_headwater_pages"
+_CLOSING = (-1, -1)  # the walk and number of the note that a run was closed
+
+_CREATE = """
+CREATE TABLE IF NOT EXISTS {notes} (
+    run_id uuid, attempt int, walk int, number int,
+    noted_at timestamptz NOT NULL DEFAULT now(),
+    counts text,
+    rejected text,
+    PRIMARY KEY (run_id, attempt, walk, number)
+)
+"""
+_CLAIM = """
+INSERT INTO {notes} (run_id, attempt, walk, number)
+SELECT * FROM unnest($1::uuid[], $2::int[], $3::int[], $4::int[]) ORDER BY 1, 2, 3, 4
+ON CONFLICT DO NOTHING
+RETURNING run_id, attempt, walk, number
+"""
+_KNOWN = """
+SELECT n.run_id, n.attempt, n.walk, n.number, n.counts, n.rejected
+  FROM {notes} n
+  JOIN unnest($1::uuid[], $2::int[], $3::int[], $4::int[]) AS u(run_id, attempt, walk, number)
+ USING (run_id, attempt, walk, number)
+"""
+_NOTE = """
+UPDATE {notes} SET counts = $5, rejected = $6
+ WHERE (run_id, attempt, walk, number) = ($1, $2, $3, $4)
+"""
+_HAS_LOADED = "SELECT EXISTS (SELECT FROM {notes} WHERE run_id = $1 AND attempt = $2)"
+_OLD = "DELETE FROM {notes} WHERE noted_at < now() - interval '7 days'"
+
+
+_Fault = tuple[int, str, bool]  # a record's index, why it was rejected, and whether an element of it was
+
+
+class Page(NamedTuple):
+    """A page of a run, as the other database knows it."""
+
+    run_id: UUID
+    attempt: int
+    walk: int
+    number: int
+
+
+async def make_notes(connection: Any, schema: str) -> None:
+    """Make the table of notes where it is not there; before anything else is loaded into the schema."""
+    if not await connection.fetchval("SELECT pg_catalog.to_regclass($1) IS NOT NULL", _notes(schema)):
+        if not await connection.fetchval(
+            "SELECT pg_catalog.to_regnamespace($1) IS NOT NULL", _quoted(schema)
+        ):
+            await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_quoted(schema)}")
+        await connection.execute(_sql(_CREATE, schema))
+
+
+async def has_loaded(connection: Any, schema: str, run_id: UUID, attempt: int) -> bool:
+    """Whether a page of this attempt is there already. Notes that are of no use any more go."""
+    await connection.execute(_sql(_OLD, schema))
+    return bool(await connection.fetchval(_sql(_HAS_LOADED, schema), run_id, attempt))
+
+
+async def load_once(
+    connection: Any,
+    destination: PostgresDestination,
+    plan: Plan,
+    pages: Sequence[Page],
+    batches: Sequence[Batch],
+) -> Loaded:
+    """Load the batches of those pages that are not there, and tell of all; the caller's transaction commits it.
+
+    `batches` are those of `pages`, in their order. Raises: as `PostgresDestination.load`.
+    """
+    schema = plan.table.schema
+    known = await _known(connection, schema, pages)
+    fresh = [place for place, page in enumerate(pages) if page not in known]
+    loaded = (
+        await destination.load(connection, plan, [batches[place] for place in fresh]) if fresh else Loaded()
+    )
+    rejected = [replace(row, batch=fresh[row.batch]) for row in loaded.rejected]
+    await _note(connection, schema, [(place, pages[place]) for place in fresh], loaded, rejected)
+    by_run = dict(loaded.by_run)
+    for place, page in enumerate(pages):
+        if page in known:
+            counts, faults = known[page]
+            by_run[page.run_id] = by_run.get(page.run_id, Counts()) + counts
+            rejected += [
+                Rejected(place, index, reason, batches[place].records[index], is_element)
+                for index, reason, is_element in faults
+            ]
+    return Loaded(by_run, tuple(rejected), loaded.warnings)
+
+
+async def close_once(
+    connection: Any,
+    destination: PostgresDestination,
+    table: Table,
+    run_id: UUID,
+    attempt: int,
+    ordered_at: datetime,
+) -> Closed:
+    """Close the run's table, or tell what that did. Raises: as `PostgresDestination.close_run`."""
+    page = Page(run_id, attempt, *_CLOSING)
+    known = await _known(connection, table.schema, [page])
+    if page in known:
+        counts, warnings = known[page]
+        return Closed(counts.deleted, frozenset(code for _, code, _ in warnings))
+    closed = await destination.close_run(connection, table, run_id, attempt, ordered_at)
+    await connection.execute(
+        _sql(_NOTE, table.schema),
+        *page,
+        dumps(asdict(Counts(deleted=closed.deleted))).decode(),
+        dumps([(0, code, False) for code in sorted(closed.warnings)]).decode(),
+    )
+    return closed
+
+
+async def _known(
+    connection: Any, schema: str, pages: Sequence[Page]
+) -> dict[Page, tuple[Counts, list[_Fault]]]:
+    """Claim the pages; gives those that were there, with what became of their records.
+
+    A transaction that has claimed one of them is waited for.
+    """
+    columns = [list(column) for column in zip(*pages, strict=True)]
+    claimed = {Page(*row) for row in await connection.fetch(_sql(_CLAIM, schema), *columns)}
+    if len(claimed) == len(pages):
+        return {}
+    rows = await connection.fetch(_sql(_KNOWN, schema), *columns)
+    return {
+        page: (
+            Counts(**loads(row["counts"].encode())) if row["counts"] else Counts(),
+            [tuple(fault) for fault in loads(row["rejected"].encode())] if row["rejected"] else [],
+        )
+        for row in rows
+        if (page := Page(row["run_id"], row["attempt"], row["walk"], row["number"])) not in claimed
+    }
+
+
+async def _note(
+    connection: Any,
+    schema: str,
+    fresh: Sequence[tuple[int, Page]],
+    loaded: Loaded,
+    rejected: Sequence[Rejected],
+) -> None:
+    """Note what became of the records: a run's counts with the first of its pages."""
+    told: set[UUID] = set()
+    notes = []
+    for place, page in fresh:
+        counts = None
+        if page.run_id not in told:
+            told.add(page.run_id)
+            counts = dumps(asdict(loaded.by_run.get(page.run_id, Counts()))).decode()
+        faults = [(row.index, row.reason, row.is_element) for row in rejected if row.batch == place]
+        if counts or faults:
+            notes.append((*page, counts, dumps(faults).decode() if faults else None))
+    if notes:
+        await connection.executemany(_sql(_NOTE, schema), notes)
+
+
+def _quoted(schema: str) -> str:
+    return quote_identifier(schema)
+
+
+def _notes(schema: str) -> str:
+    return f"{quote_identifier(schema)}.{quote_identifier(NOTES)}"
+
+
+def _sql(text: str, schema: str) -> str:
+    return text.format(notes=_notes(schema))

@@ -1,0 +1,217 @@
+"""Streams into the tables of another database: each page once there, whatever ends in between."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import pytest
+from aiohttp.test_utils import TestServer
+from tests.integration.test_walk_destinations import Shop, counts, row, run
+from tests.support.processes import free_port
+from tests.support.spine import Spine, open_spine, working
+
+from headwater.store import runs
+from headwater.store.runs import NewRun
+
+MANIFEST = """
+version: 1
+destinations:
+  - {{name: lake, kind: postgres, url: "{url}"{schema}}}
+sources:
+  - name: shop
+    base_url: {base}
+    network: {{allow: ["127.0.0.0/8"]}}
+    streams:
+      - name: things
+        request: {{path: /things}}
+        pagination: {{type: offset, size: 2}}
+        records: {{path: items}}
+        destination: {{to: lake, table: things, {use}}}
+"""
+WAITING = (
+    "SELECT pid FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock' "
+    "AND query LIKE '%Last of a load%'"
+)
+
+
+@pytest.fixture
+async def lake(bare_database: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(bare_database, timeout=5)
+    yield connection
+    await connection.close()
+
+
+async def apply(
+    spine: Spine, server: TestServer, url: str, use: str = "mode: append", schema: str = ", schema: lake"
+) -> None:
+    await spine.apply(MANIFEST.format(base=server.make_url("/"), url=url, use=use, schema=schema))
+
+
+async def rows(lake: asyncpg.Connection, schema: str = "lake") -> list[tuple[Any, ...]]:
+    return [
+        (each["id"], each["name"])
+        for each in await lake.fetch(f"SELECT id, name FROM {schema}.things ORDER BY id, name")
+    ]
+
+
+async def tables(lake: asyncpg.Connection) -> set[str]:
+    query = "SELECT relname FROM pg_class WHERE relnamespace = 'lake'::regnamespace AND relkind = 'r'"
+    return {each["relname"] for each in await lake.fetch(query)}
+
+
+async def test_a_stream_makes_and_fills_its_table_there_and_none_here(
+    database: str, bare_database: str, lake: asyncpg.Connection
+) -> None:
+    shop = Shop([row(1, "a", price=1.5), row(2, "b"), row(3, "c", big=2**70)])
+    async with TestServer(shop.app()) as server, open_spine(database) as spine, working(spine):
+        await apply(spine, server, bare_database)
+        first = await run(spine)
+        second = await run(spine)
+        own = await spine.fetch("SELECT 1 FROM pg_namespace WHERE nspname = 'hw_default'")
+
+    assert (first["state"], counts(first)) == ("succeeded", (3, 0, 0, 0))
+    assert (second["state"], counts(second)) == ("succeeded", (3, 0, 0, 0))
+    assert await rows(lake) == [(1, "a"), (1, "a"), (2, "b"), (2, "b"), (3, "c"), (3, "c")]
+    assert await lake.fetchval("SELECT big FROM lake.things WHERE id = 3 LIMIT 1") == 2**70
+    assert {each["r"] for each in await lake.fetch("SELECT DISTINCT _run_id AS r FROM lake.things")} == {
+        first["id"],
+        second["id"],
+    }
+    assert not own
+
+
+async def test_rows_are_merged_there_by_key(
+    database: str, bare_database: str, lake: asyncpg.Connection
+) -> None:
+    shop = Shop([row(1, "a"), row(2, "b"), row(3, "c")])
+    async with TestServer(shop.app()) as server, open_spine(database) as spine, working(spine):
+        await apply(spine, server, bare_database, "mode: merge, key: id", schema="")
+        await run(spine)
+        shop.rows = [row(1, "a"), row(2, "new"), row(4, "d")]
+        ended = await run(spine)
+
+    assert counts(ended) == (1, 1, 1, 0)
+    assert await rows(lake, "public") == [(1, "a"), (2, "new"), (3, "c"), (4, "d")]
+
+
+async def test_a_replacement_is_exchanged_there_and_leaves_nothing_behind(
+    database: str, bare_database: str, lake: asyncpg.Connection
+) -> None:
+    shop = Shop([row(1, "a"), row(2, "b"), row(3, "c")])
+    async with TestServer(shop.app()) as server, open_spine(database) as spine, working(spine):
+        await apply(spine, server, bare_database, "mode: replace")
+        await run(spine)
+        shop.rows, shop.fails_from = [row(7, "x"), row(8, "y"), row(9, "z")], 2
+        failed = await run(spine)
+        before = await rows(lake)
+        shop.fails_from = None
+        ended = await run(spine)
+        await spine.until("SELECT 1 WHERE NOT EXISTS (SELECT FROM run_staging)")
+
+    assert failed["state"] == "failed"
+    assert before == [(1, "a"), (2, "b"), (3, "c")]
+    assert ended["state"] == "succeeded"
+    assert await rows(lake) == [(7, "x"), (8, "y"), (9, "z")]
+    assert await tables(lake) == {"things", "_headwater_pages"}
+
+
+async def test_what_a_complete_run_did_not_bring_goes_there(
+    database: str, bare_database: str, lake: asyncpg.Connection
+) -> None:
+    shop = Shop([row(1, "a"), row(2, "b"), row(3, "c")])
+    async with TestServer(shop.app()) as server, open_spine(database) as spine, working(spine):
+        await apply(spine, server, bare_database, "mode: merge, key: id, delete_missing: 0.5")
+        await run(spine)
+        shop.rows = [row(1, "a"), row(3, "c")]
+        ended = await run(spine)
+
+    assert counts(ended) == (0, 0, 2, 1)
+    assert await rows(lake) == [(1, "a"), (3, "c")]
+
+
+async def test_the_next_run_removes_what_a_failed_one_appended_there(
+    database: str, bare_database: str, lake: asyncpg.Connection
+) -> None:
+    shop = Shop([row(1, "a"), row(2, "b"), row(3, "c")])
+    shop.fails_from = 2
+    async with TestServer(shop.app()) as server, open_spine(database) as spine, working(spine):
+        await apply(spine, server, bare_database)
+        await run(spine)
+        left = await rows(lake)
+        shop.fails_from = None
+        ended = await run(spine)
+
+    assert left == [(1, "a"), (2, "b")]
+    assert ended["state"] == "succeeded"
+    assert await rows(lake) == [(1, "a"), (2, "b"), (3, "c")]
+
+
+async def test_a_page_that_was_committed_there_and_not_here_is_loaded_once(
+    database: str, bare_database: str, lake: asyncpg.Connection
+) -> None:
+    shop = Shop([row(1, "a"), row(2, "b"), "no object"])
+    shop.waits_from = 0
+    async with TestServer(shop.app()) as server, open_spine(database) as spine, working(spine):
+        await apply(spine, server, bare_database)
+        async with spine.worker.transaction() as connection:
+            new = NewRun("default", "shop", "things", datetime.now(UTC), "api", priority=0)
+            run_id = await runs.insert(connection, new)
+        await shop.is_asked.wait()
+        async with spine.worker.transaction() as holder:
+            await holder.fetchrow("SELECT 1 FROM run WHERE id = $1 FOR NO KEY UPDATE", run_id)
+            shop.may_answer.set()
+            (name,) = await spine.row("SELECT current_database()")
+            async with asyncio.timeout(4.0):
+                while (waiting := await lake.fetchval(WAITING, name)) is None:
+                    await asyncio.sleep(0.02)
+            there = await rows(lake)
+            held = await spine.row("SELECT settled_count FROM walk WHERE run_id = $1", run_id)
+            await lake.execute("SELECT pg_terminate_backend($1)", waiting)
+        ended = await spine.until("SELECT * FROM run WHERE id = $1 AND finished_at IS NOT NULL", run_id)
+
+    assert there == [(1, "a"), (2, "b")]
+    assert held["settled_count"] == 0
+    assert (ended["state"], ended["received"], ended["inserted"], ended["rejected"]) == ("succeeded", 3, 2, 1)
+    assert await rows(lake) == [(1, "a"), (2, "b")]
+
+
+async def test_a_run_waits_for_a_database_that_is_away_and_goes_on(
+    database: str, bare_database: str, lake: asyncpg.Connection
+) -> None:
+    shop = Shop([row(1, "a")])
+    away = f"postgresql://who:very-secret@127.0.0.1:{free_port()}/lake"
+    async with TestServer(shop.app()) as server, open_spine(database) as spine, working(spine):
+        await apply(spine, server, away)
+        ending = asyncio.create_task(run(spine))
+        parked = await spine.until("SELECT * FROM run WHERE parked_until IS NOT NULL")
+        await apply(spine, server, bare_database)
+        ended = await ending
+
+    assert "destination lake" in parked["waits_for"]
+    assert "very-secret" not in str(dict(parked))
+    assert (ended["state"], counts(ended)) == ("succeeded", (1, 0, 0, 0))
+    assert await rows(lake) == [(1, "a")]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (("test_", "gone_"), "does not exist"),
+        (("headwater@", "nobody:very-secret@"), "nobody"),
+        (("port=", "port=x"), "postgresql://user:password@host:port/database"),
+    ],
+)
+async def test_a_database_that_lets_nobody_in_fails_the_run_and_says_so(
+    database: str, bare_database: str, change: tuple[str, str], why: str
+) -> None:
+    shop = Shop([row(1, "a")])
+    async with TestServer(shop.app()) as server, open_spine(database) as spine, working(spine):
+        await apply(spine, server, bare_database.replace(*change, 1))
+        ended = await run(spine)
+
+    assert (ended["state"], ended["error_kind"]) == ("failed", "destination")
+    assert "destination lake" in ended["error_message"]
+    assert why in ended["error_message"]
+    assert "very-secret" not in ended["error_message"]
