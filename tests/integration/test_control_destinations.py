@@ -11,6 +11,7 @@ import pytest
 from tests.support.office import Answered, Office, open_office
 
 EXCHANGE = {"kind": "amqp", "exchange": "shop.records", "url": "amqp://me:very-secret@broker.example/"}
+LAKE = {"kind": "postgres", "url": "postgresql://me:very-secret@db.example/lake"}
 MANIFEST = """
 version: 1
 sources:
@@ -91,6 +92,10 @@ async def test_what_uses_a_destination_keeps_it_and_its_kind(office: Office) -> 
         ({**EXCHANGE, "routing_key": "{id}", "message": "page"}, "/routing_key", "a page has many records"),
         ({**EXCHANGE, "url": "http://broker.example"}, "", "write amqp://"),
         ({"exchange": "shop"}, "", "belongs to kind amqp"),
+        ({**EXCHANGE, "schema": "shop"}, "", "belongs to kind postgres"),
+        ({"schema": "shop"}, "", "give its `url`, or leave it out"),
+        ({"url": "mysql://me:very-secret@db.example/lake"}, "", "write postgresql://"),
+        ({**LAKE, "schema": "a b"}, "/schema", "use letters, digits and _"),
         ({**EXCHANGE, "colour": "red"}, "/colour", "is not known here"),
         ({**EXCHANGE, "name": "other"}, "/name", "is not the name in the address; a name stays as it is"),
     ],
@@ -136,6 +141,24 @@ async def test_a_use_of_what_is_not_there_or_does_not_fit_is_told_at_its_place(o
         "/sources/0/streams/0/destination/mode",
     ]
     assert bare.json["errors"][0]["what"] == "needs `table`: the table that the records go to"
+
+
+async def test_another_database_takes_streams_only_and_its_tables_are_not_ours(office: Office) -> None:
+    made = await put(office, "results", LAKE)
+    table = "destination: {to: results, table: parts, mode: append}"
+    text = MANIFEST.replace("destination: {to: results}", table)
+    refused = await imported(office, text)
+    streams = text.partition("endpoints:")[0]
+    twice = streams.replace("]\n", ", {name: own, destination: {table: parts, mode: merge, key: id}}]\n", 1)
+    other = f"{twice}destinations:\n  - {{name: results, url: {LAKE['url']}}}\n"
+    taken = await imported(office, other)
+    turned = await put(office, "results", {})
+
+    assert (made.status, refused.status, taken.status, turned.status) == (201, 422, 200, 409)
+    assert [error["pointer"] for error in refused.json["errors"]] == ["/endpoints/0/tables/0/destination/to"]
+    assert "takes the records of streams only" in refused.json["errors"][0]["what"]
+    assert "whose database it is, cannot change" in turned.json["detail"]
+    assert b"very-secret" not in (await office.get("/destinations/results")).body
 
 
 async def command(database: str, folder: Path, *arguments: str) -> tuple[int, str]:

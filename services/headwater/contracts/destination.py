@@ -15,7 +15,7 @@ _ONE_ROW_A_KEY = frozenset({"merge", "scd2"})
 
 
 class Destination(Closed):
-    """Where records go: a table of the tenant's schema in headwater's own database, or an exchange.
+    """Where records go: a table of the tenant's schema in headwater's own database, one of another, or an exchange.
 
     `to` names an entry of `destinations`; without it a table of headwater's own database is meant. A table needs
     `table`; for an exchange only `key` says something: a message's id is then that of the record and not of its place.

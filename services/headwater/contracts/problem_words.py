@@ -30,6 +30,7 @@ _ADDRESS = "write an absolute address, such as https://login.example.com/token"
 _STREAM = "write SOURCE.STREAM, such as shop.orders"
 _FORMS: Mapping[str, str] = {  # what a text looks like, by the key that it stands at
     "table": "use letters, digits and _, 63 at most, with a letter or _ first; the schema is the tenant's",
+    "schema": "use letters, digits and _, 63 at most, with a letter or _ first",
     "token_url": _ADDRESS,
     "login_url": _ADDRESS,
     "exchange": "use letters, digits and . _ - :, 127 at most",

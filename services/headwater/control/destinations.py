@@ -70,7 +70,9 @@ async def _allow(connection: Any, tenant: str, part: NamedDestination, known: Ma
         return
     users = await destinations.users(connection, tenant, part.name)
     if users:
-        raise conflict(f"Its kind, and whose database it is, cannot change while it is used by {', '.join(users)}")
+        raise conflict(
+            f"Its kind, and whose database it is, cannot change while it is used by {', '.join(users)}"
+        )
 
 
 _KIND = Kind(

@@ -58,7 +58,7 @@ def told_of(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except ConfigError as error:
+    except ConfigError:
         raise DestinationError(
             f"destination {name}: its url is no address of a PostgreSQL: write "
             "postgresql://user:password@host:port/database"
