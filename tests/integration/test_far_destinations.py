@@ -89,11 +89,13 @@ async def test_rows_are_merged_there_by_key(
     async with TestServer(shop.app()) as server, open_spine(database) as spine, working(spine):
         await apply(spine, server, bare_database, "mode: merge, key: id", schema="")
         await run(spine)
+        await lake.execute("UPDATE _headwater_pages SET noted_at = now() - interval '8 days'")
         shop.rows = [row(1, "a"), row(2, "new"), row(4, "d")]
         ended = await run(spine)
 
     assert counts(ended) == (1, 1, 1, 0)
     assert await rows(lake, "public") == [(1, "a"), (2, "new"), (3, "c"), (4, "d")]
+    assert {each["run_id"] for each in await lake.fetch("SELECT run_id FROM _headwater_pages")} == {ended["id"]}
 
 
 async def test_a_replacement_is_exchanged_there_and_leaves_nothing_behind(

@@ -18,6 +18,7 @@ from headwater.plugins.destinations.postgres import PostgresDestination
 from headwater.plugins.destinations.table import Batch, Closed, Counts, Loaded, Rejected, Table
 
 NOTES = "_headwater_pages"
+_FIRST = (0, 1)  # the walk and number of a run's first page, with which notes of no use any more go
 _CLOSING = (-1, -1)  # the walk and number of the note that a run was closed
 
 _CREATE = """
@@ -72,8 +73,7 @@ async def make_notes(connection: Any, schema: str) -> None:
 
 
 async def has_loaded(connection: Any, schema: str, run_id: UUID, attempt: int) -> bool:
-    """Whether a page of this attempt is there already. Notes that are of no use any more go."""
-    await connection.execute(_sql(_OLD, schema))
+    """Whether a page of this attempt is there already."""
     return bool(await connection.fetchval(_sql(_HAS_LOADED, schema), run_id, attempt))
 
 
@@ -89,6 +89,8 @@ async def load_once(
     `batches` are those of `pages`, in their order. Raises: as `PostgresDestination.load`.
     """
     schema = plan.table.schema
+    if any((page.walk, page.number) == _FIRST for page in pages):
+        await connection.execute(_sql(_OLD, schema))
     known = await _known(connection, schema, pages)
     fresh = [place for place, page in enumerate(pages) if page not in known]
     loaded = (
