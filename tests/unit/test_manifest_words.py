@@ -302,3 +302,12 @@ def test_fields_that_keep_the_rest_may_leave_the_key_to_it() -> None:
     assert (
         told(f"version: 1\nendpoints:\n  - name: e\n    scheme: github\n    secrets: [a]\n    {lines}") == []
     )
+
+
+def test_a_wrong_zone_hides_no_wrong_time() -> None:
+    problems = told(
+        "version: 1\nschedules: [{name: x, streams: a.b, cron: '61 2 * * *', timezone: Europe/Berlim}]\n"
+    )
+
+    assert any("61 is outside 0 to 59" in problem for problem in problems)
+    assert any("write Europe/Berlin" in problem for problem in problems)

@@ -81,6 +81,10 @@ def _times(
         find_zone(
             schedule.timezone
         )  # one without times has a zone as well: of its windows, and of times to come
+    except ScheduleError as error:
+        yield _finding((*path, *_place_of(schedule, error)), error)
+        schedule = schedule.model_copy(update={"timezone": "UTC"})  # what else is wrong is so in any zone
+    try:
         timetable = timetable_of(
             schedule, tenant, None if _may_be_over(schedule, around, now) else now, calendars
         )
