@@ -6,12 +6,12 @@ from tests.support.simulation_runner import run_in_processes
 
 from headwater.app.embedded import EmbeddedPostgres
 
-SEEDS = range(120)  # the long form has ten thousand
+SEEDS = range(140)  # the long form has ten thousand
 SHOWN = ("no_settled_check", "publish_before_commit")  # the long form has all of them
 CAUGHT_WITHIN = range(40)
 
 
-def test_every_promise_holds_under_120_seeds_of_trouble(postgres_server: EmbeddedPostgres) -> None:
+def test_every_promise_holds_under_140_seeds_of_trouble(postgres_server: EmbeddedPostgres) -> None:
     outcome = run_in_processes(postgres_server, SEEDS)
 
     assert len(outcome.reports) == len(SEEDS)
