@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import statistics
 import subprocess
 import sys
 import time
@@ -25,19 +24,21 @@ def children(tmp_path: Path) -> Iterator[Children]:
         yield children
 
 
-def _median_s(*command: str) -> float:
+def _shortest_s(*command: str) -> float:
+    """What it takes when nothing else is in the way."""
+
     def once() -> float:
         started = time.perf_counter()
         subprocess.run(command, stdout=subprocess.DEVNULL, check=True, timeout=20)
         return time.perf_counter() - started
 
-    return statistics.median(once() for _ in range(ROUNDS))
+    return min(once() for _ in range(ROUNDS))
 
 
 def test_the_version_is_told_within_a_quarter_of_a_second():
-    bare_s = _median_s(sys.executable, "-c", "pass")
+    bare_s = _shortest_s(sys.executable, "-c", "pass")
 
-    version_s = _median_s(str(HEADWATER), "--version")
+    version_s = _shortest_s(str(HEADWATER), "--version")
 
     assert version_s <= max(0.25, 8 * bare_s)  # 8: a machine so busy that a bare Python takes 30 ms and more
     assert version_s - bare_s <= max(0.15, 4 * bare_s)
