@@ -95,7 +95,9 @@ async def test_rows_are_merged_there_by_key(
 
     assert counts(ended) == (1, 1, 1, 0)
     assert await rows(lake, "public") == [(1, "a"), (2, "new"), (3, "c"), (4, "d")]
-    assert {each["run_id"] for each in await lake.fetch("SELECT run_id FROM _headwater_pages")} == {ended["id"]}
+    assert {each["run_id"] for each in await lake.fetch("SELECT run_id FROM _headwater_pages")} == {
+        ended["id"]
+    }
 
 
 async def test_a_replacement_is_exchanged_there_and_leaves_nothing_behind(
