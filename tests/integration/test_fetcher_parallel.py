@@ -265,16 +265,18 @@ async def test_what_was_lost_on_the_way_is_asked_for_again(database: str) -> Non
         assert await ids(spine) == list(range(300))
 
 
+@pytest.mark.parametrize("mode", ["merge", "append"])
 async def test_planned_pages_that_hold_the_very_same_records_are_a_loop_and_the_run_is_not_called_complete(
-    database: str,
+    database: str, mode: str
 ) -> None:
     async with Shop(200) as shop, open_spine(database) as spine:
         shop.rows = lambda offset, limit: shop._rows(
             min(offset, 90), limit
         )  # as servers that bound the page's number
-        await spine.apply(shop.manifest(mode="merge"))
+        await spine.apply(shop.manifest(mode=mode))
 
         run = await walked(spine, shop)
 
         assert (run["state"], run["stop_reason"], run["warnings"]) == ("partial", "loop", ["pagination_loop"])
+        assert (run["received"], run["inserted"]) == (200, 100)
         assert (run["pages"], await ids(spine)) == (20, list(range(100)))

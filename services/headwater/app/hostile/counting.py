@@ -206,6 +206,12 @@ COUNTING: Mapping[str, Case] = {
     "page_shows_full_last_again": Case(
         Behaviour(style="page", count=200, past_end="last"), PAGE, "loop", warnings=LOOP, received=300
     ),
+    "page_number_is_bounded_and_the_total_is_not": Case(
+        Behaviour(style="page", count=200, past_end="last", total="high"),
+        PAGE | {"total": "total"},
+        "loop",
+        warnings=LOOP,
+    ),
     "page_begins_again": Case(
         Behaviour(style="page", past_end="first"), PAGE, "loop", warnings=LOOP, received=330
     ),
