@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -12,8 +14,9 @@ from tests.integration.test_walk_destinations import Shop, counts, row, run
 from tests.support.processes import free_port
 from tests.support.spine import Spine, open_spine, working
 
+from headwater.model.run import RunState
 from headwater.store import runs
-from headwater.store.runs import NewRun
+from headwater.store.runs import NewRun, Outcome
 
 MANIFEST = """
 version: 1
@@ -28,11 +31,21 @@ sources:
         request: {{path: /things}}
         pagination: {{type: offset, size: 2}}
         records: {{path: items}}
-        destination: {{to: lake, table: things, {use}}}
+        destination: {{to: {to}, table: things, {use}}}
 """
-WAITING = (
-    "SELECT pid FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock' "
-    "AND query LIKE '%Last of a load%'"
+HOLD = """
+CREATE OR REPLACE FUNCTION lake.hold() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN PERFORM pg_advisory_xact_lock_shared(42); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER hold AFTER INSERT ON lake.things DEFERRABLE INITIALLY DEFERRED
+   FOR EACH ROW EXECUTE FUNCTION lake.hold();
+"""
+_HELD = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query "
+COMMITTING = _HELD + "LIKE 'COMMIT%'"
+WAITING = _HELD + "LIKE '%pg_advisory_xact_lock(%'"
+BLOCKED = "SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'lake.things'::regclass"
+LOADING = (
+    "SELECT pid FROM pg_stat_activity WHERE datname = $1 AND state = 'idle in transaction' "
+    "AND state_change < clock_timestamp() - interval '0.3 s'"
 )
 
 
@@ -44,9 +57,14 @@ async def lake(bare_database: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def apply(
-    spine: Spine, server: TestServer, url: str, use: str = "mode: append", schema: str = ", schema: lake"
+    spine: Spine,
+    server: TestServer,
+    url: str,
+    use: str = "mode: append",
+    schema: str = ", schema: lake",
+    to: str = "lake",
 ) -> None:
-    await spine.apply(MANIFEST.format(base=server.make_url("/"), url=url, use=use, schema=schema))
+    await spine.apply(MANIFEST.format(base=server.make_url("/"), url=url, use=use, schema=schema, to=to))
 
 
 async def rows(lake: asyncpg.Connection, schema: str = "lake") -> list[tuple[Any, ...]]:
@@ -152,33 +170,125 @@ async def test_the_next_run_removes_what_a_failed_one_appended_there(
     assert await rows(lake) == [(1, "a"), (2, "b"), (3, "c")]
 
 
+@asynccontextmanager
+async def commits_held(lake: asyncpg.Connection) -> AsyncIterator[None]:
+    """Loads that have all their rows there cannot commit them while the context is open."""
+    await lake.execute(HOLD)
+    await lake.execute("SELECT pg_advisory_lock(42)")
+    try:
+        yield
+    finally:
+        await lake.execute("SELECT pg_advisory_unlock(42)")
+        await lake.execute("DROP TRIGGER hold ON lake.things")
+
+
+async def begin(spine: Spine) -> UUID:
+    new = NewRun("default", "shop", "things", datetime.now(UTC), "api", priority=0)
+    async with spine.worker.transaction() as connection:
+        return await runs.insert(connection, new)
+
+
+async def ended(spine: Spine, run_id: UUID) -> Any:
+    return await spine.until("SELECT * FROM run WHERE id = $1 AND finished_at IS NOT NULL", run_id)
+
+
+async def seen(connection: Any, query: str, *values: Any) -> Any:
+    """What the query gives, once it gives something."""
+    async with asyncio.timeout(4.0):
+        while (found := await connection.fetchval(query, *values)) is None:
+            await asyncio.sleep(0.02)
+    return found
+
+
 async def test_a_page_that_was_committed_there_and_not_here_is_loaded_once(
     database: str, bare_database: str, lake: asyncpg.Connection
 ) -> None:
-    shop = Shop([row(1, "a"), row(2, "b"), "no object"])
-    shop.waits_from = 0
+    shop = Shop([])
     async with TestServer(shop.app()) as server, open_spine(database) as spine, working(spine):
         await apply(spine, server, bare_database)
-        async with spine.worker.transaction() as connection:
-            new = NewRun("default", "shop", "things", datetime.now(UTC), "api", priority=0)
-            run_id = await runs.insert(connection, new)
-        await shop.is_asked.wait()
-        async with spine.worker.transaction() as holder:
-            await holder.fetchrow("SELECT 1 FROM run WHERE id = $1 FOR NO KEY UPDATE", run_id)
-            shop.may_answer.set()
-            (name,) = await spine.row("SELECT current_database()")
-            async with asyncio.timeout(4.0):
-                while (waiting := await lake.fetchval(WAITING, name)) is None:
-                    await asyncio.sleep(0.02)
-            there = await rows(lake)
+        shop.rows = [row(0, "before")]
+        await run(spine)
+        shop.rows = [row(1, "a"), row(2, "b"), "no object"]
+        (name,) = await spine.row("SELECT current_database()")
+        async with commits_held(lake):
+            run_id = await begin(spine)
+            await seen(lake, COMMITTING)
             held = await spine.row("SELECT settled_count FROM walk WHERE run_id = $1", run_id)
-            await lake.execute("SELECT pg_terminate_backend($1)", waiting)
-        ended = await spine.until("SELECT * FROM run WHERE id = $1 AND finished_at IS NOT NULL", run_id)
+            await lake.execute("SELECT pg_terminate_backend($1)", await seen(lake, LOADING, name))
+        last = await ended(spine, run_id)
 
-    assert there == [(1, "a"), (2, "b")]
     assert held["settled_count"] == 0
-    assert (ended["state"], ended["received"], ended["inserted"], ended["rejected"]) == ("succeeded", 3, 2, 1)
-    assert await rows(lake) == [(1, "a"), (2, "b")]
+    assert (last["state"], last["received"], last["inserted"], last["rejected"]) == ("succeeded", 3, 2, 1)
+    assert await rows(lake) == [(0, "before"), (1, "a"), (2, "b")]
+
+
+async def test_what_a_cancelled_run_still_commits_there_is_waited_for_and_removed(
+    database: str, bare_database: str, lake: asyncpg.Connection
+) -> None:
+    shop = Shop([row(0, "before")])
+    async with TestServer(shop.app()) as server, open_spine(database) as spine, working(spine):
+        await apply(spine, server, bare_database)
+        await run(spine)
+        shop.rows = [row(1, "a"), row(2, "b")]
+        (name,) = await spine.row("SELECT current_database()")
+        async with commits_held(lake):
+            run_id = await begin(spine)
+            await seen(lake, COMMITTING)
+            await lake.execute("SELECT pg_terminate_backend($1)", await seen(lake, LOADING, name))
+            async with spine.worker.transaction() as connection:
+                await runs.finish(connection, run_id, Outcome(RunState.CANCELLED))
+            following = await begin(spine)
+            await seen(lake, WAITING)
+        last = await ended(spine, following)
+
+    assert (last["state"], counts(last)) == ("succeeded", (2, 0, 0, 0))
+    assert await rows(lake) == [(0, "before"), (1, "a"), (2, "b")]
+    assert {
+        each["r"] for each in await lake.fetch("SELECT DISTINCT _run_id AS r FROM lake.things WHERE id > 0")
+    } == {following}
+
+
+async def test_a_run_that_is_cancelled_while_its_page_is_loaded_there_leaves_nothing(
+    database: str, bare_database: str, lake: asyncpg.Connection
+) -> None:
+    shop = Shop([row(0, "before")])
+    async with TestServer(shop.app()) as server, open_spine(database) as spine, working(spine):
+        await apply(spine, server, bare_database)
+        await run(spine)
+        shop.rows = [row(1, "a"), row(2, "b")]
+        async with lake.transaction():
+            await lake.execute("LOCK TABLE lake.things IN SHARE MODE")
+            run_id = await begin(spine)
+            await seen(lake, BLOCKED)
+            async with spine.worker.transaction() as connection:
+                await runs.finish(connection, run_id, Outcome(RunState.CANCELLED))
+        await spine.until("SELECT 1 FROM run WHERE id = $1 AND late = 2", run_id)
+
+    assert await rows(lake) == [(0, "before")]
+
+
+async def test_what_a_failed_run_left_goes_when_the_stream_comes_back_to_its_table(
+    database: str, bare_database: str, lake: asyncpg.Connection
+) -> None:
+    shop = Shop([row(1, "a"), row(2, "b"), row(3, "c")])
+    async with TestServer(shop.app()) as server, open_spine(database) as spine, working(spine):
+        shop.fails_from = 2
+        await apply(spine, server, bare_database)
+        await run(spine)
+        await apply(spine, server, bare_database, to="database")
+        await run(spine)
+        left = len(await rows(lake)), len(await spine.rows_of("things", "id"))
+        shop.fails_from = None
+        await apply(spine, server, bare_database)
+        await run(spine)
+        own = len(await spine.rows_of("things", "id"))
+        await apply(spine, server, bare_database, to="database")
+        await run(spine)
+
+        assert left == (2, 2)
+        assert own == 0
+        assert len(await spine.rows_of("things", "id")) == 3
+    assert await rows(lake) == [(1, "a"), (2, "b"), (3, "c")]
 
 
 async def test_a_run_waits_for_a_database_that_is_away_and_goes_on(

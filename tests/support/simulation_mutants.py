@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
-from headwater.persister import closing
-from headwater.persister import pages as persister_pages
+from headwater.persister import closing, residue
 from headwater.store import completion, cursors, deliveries, ledger, outbox, runs
 from headwater.timer.relay import Relay
 
@@ -72,7 +71,7 @@ async def _finished_at_once(connection: Any, row: Any) -> None:
     """What follows from a commit, left out of it."""
 
 
-async def _no_residue(self: Any, connection: Any, table: Any, work: Any) -> None:
+async def _no_residue(connection: Any, destination: Any, table: Any, work: Any) -> None:
     """Rows of unfinished attempts stay."""
 
 
@@ -109,7 +108,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "residue_stays": Mutant(
         "§2.5 the first load removes what unfinished attempts left",
-        _attribute(persister_pages.PageLoader, "_remove_residue", _no_residue),
+        _attribute(residue, "remove", _no_residue),
     ),
     "old_attempts_begin_pages": Mutant(
         "§2.2 what comes from an older attempt is dropped",

@@ -57,3 +57,15 @@ def _list_in(body: bytes, is_scaled: bool) -> list[Any]:
     if not isinstance(found, list):
         raise Reject("the body of a page is no list")
     return found
+
+
+def rounds(items: Sequence[Work]) -> list[list[Work]]:
+    """The batches in rounds of one batch a page: a page that was fetched twice may have brought two."""
+    rounds: list[dict[PageKey, Work]] = []
+    for item in items:
+        free = next((one for one in rounds if item[0] not in one), None)
+        if free is None:
+            free = {}
+            rounds.append(free)
+        free[item[0]] = item
+    return [list(one.values()) for one in rounds]

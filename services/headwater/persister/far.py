@@ -7,19 +7,20 @@ into headwater's own tables go on.
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from headwater.contracts.destinations import OWN, NamedDestination
 from headwater.contracts.source import StreamDefinition
 from headwater.model.errors import ConfigError, DestinationError, Unavailable
 from headwater.persister.addresses import address_of
-from headwater.persister.residue import FAR, Left, runs_in
+from headwater.persister.residue import FAR
 from headwater.plugins.destinations import Batch, Loaded, Plan, PostgresDestination, Table
 from headwater.plugins.destinations.errors import told_of
-from headwater.plugins.destinations.once import Page, has_loaded, load_once, make_notes
+from headwater.plugins.destinations.once import Page, is_first, load_once, make_notes, wait_for_loads
 from headwater.store import destinations
 from headwater.store.database import Database
 from headwater.store.keyring import Keyring
@@ -155,21 +156,49 @@ async def prepare(far: Far, table: Table, batches: Sequence[Batch]) -> Plan:
         return await far.destination.prepare(connection, table, batches)
 
 
-async def load(
+class _OursError(Exception):
+    """A fault of the body of `loading`, which no words about the other database belong to."""
+
+    def __init__(self, fault: Exception) -> None:
+        super().__init__()
+        self.fault = fault
+
+
+@contextlib.contextmanager
+def _ours() -> Iterator[None]:
+    try:
+        yield
+    except Exception as fault:
+        raise _OursError(fault) from fault
+
+
+@asynccontextmanager
+async def loading(
     far: Far,
     plan: Plan,
-    label: str,
     keys: Sequence[PageKey],
     batches: Sequence[Batch],
-    left: Left,
-) -> Loaded:
-    """Load the batches of the pages `keys`, each once, and commit it; before an attempt's first page what is `left`
-    goes.
+    attempts: Iterable[PageKey],
+    take: Callable[[PageKey], Awaitable[Sequence[UUID]]],
+) -> AsyncIterator[Loaded]:
+    """The batches of the pages `keys` loaded, each once; they are committed when the body ends well, and undone when it
+    does not. So the body settles the pages, and what it locks stays as it is until the rows are there.
+
+    `attempts`: a page of each attempt that must find nothing of its stream's unfinished runs; before its first page
+    `take` gives these runs, and their rows go.
     """
     pages = [Page(key.run_id, key.attempt, key.walk, key.number) for key in keys]
-    async with far.transaction() as connection:
-        for first, of_tables in left.items():
-            if not await has_loaded(connection, plan.table.schema, first.run_id, first.attempt):
-                gone = runs_in(label, of_tables)
-                await far.destination.remove_unfinished(connection, plan.table, gone)
-        return await load_once(connection, far.destination, plan, pages, batches)
+    schema = plan.table.schema
+    try:
+        async with far.transaction() as connection:
+            for key in attempts:
+                if await is_first(connection, schema, key.run_id, key.attempt):
+                    with _ours():
+                        gone = await take(key)
+                    await wait_for_loads(connection, gone)
+                    await far.destination.remove_unfinished(connection, plan.table, gone)
+            loaded = await load_once(connection, far.destination, plan, pages, batches)
+            with _ours():
+                yield loaded
+    except _OursError as error:
+        raise error.fault from error.fault.__cause__

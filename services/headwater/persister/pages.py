@@ -8,6 +8,7 @@ the transaction is undone and tried again without it (DESIGN.md §2.4).
 import logging
 from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
@@ -17,7 +18,7 @@ from headwater.bus.wire import from_message
 from headwater.contracts.messages import BatchReady
 from headwater.model.errors import DestinationError, Later, Reject
 from headwater.persister import far, residue
-from headwater.persister.bodies import Work, in_parts, records_of
+from headwater.persister.bodies import Work, in_parts, records_of, rounds
 from headwater.persister.bounds import BeyondError, end_before, within_limits
 from headwater.persister.children import Children, is_of_parent
 from headwater.persister.definitions import MAX_KEPT, Definitions
@@ -25,7 +26,7 @@ from headwater.persister.far import Far, FarDatabases, FarTable, far_or_own, nam
 from headwater.persister.guard import WARNING_LOOP, Loops, find_loops
 from headwater.persister.loading import MAX_PREPARES, load, table_of_run
 from headwater.persister.outlets import Outlets
-from headwater.persister.reckoning import grouped, run_counts, walk_advance
+from headwater.persister.reckoning import grouped, run_counts, settled, walk_advance
 from headwater.persister.rejections import rejection_warnings, rejections_of
 from headwater.persister.sent_pages import Exchange, SentPage, exchange_of, loaded_of, send_pages, wait
 from headwater.plugins.destinations import Batch, Loaded, Plan, PostgresDestination, StalePlan, Table
@@ -34,7 +35,7 @@ from headwater.plugins.walk.token import token_digest
 from headwater.store import completion, ledger, payloads, runs, staging
 from headwater.store.bell import Bell
 from headwater.store.database import Database
-from headwater.store.ledger import Locked, PageKey, Settled
+from headwater.store.ledger import Locked, PageKey
 from headwater.store.staging import Manner
 from headwater.telemetry.metrics import Metrics
 
@@ -98,11 +99,17 @@ class PageLoader:
         """
         work = [await self._understood(message) for message in messages]
         groups = await self._by_place(work)
+        waits: Later | None = None
         for place in sorted(groups, key=lambda one: isinstance(one, Exchange | FarTable)):
-            for unique in _rounds(groups[place]):
+            for unique in rounds(groups[place]):
                 for part in await in_parts(self._database, unique):
                     records = await records_of(self._database, part)
-                    await self._load_group(_Group(place, part, records))
+                    try:
+                        await self._load_group(_Group(place, part, records))
+                    except Later as error:
+                        waits = error  # of this place alone
+        if waits is not None:
+            raise waits
 
     async def _by_place(self, work: Sequence[Work]) -> dict[Place | None, list[Work]]:
         """The pages by what they load into. Late pages are looked at again when all is locked."""
@@ -210,11 +217,12 @@ class PageLoader:
         self, group: _Group, table: Table, of: Iterable[tuple[UUID, int, str]], batches: Sequence[Batch]
     ) -> Plan:
         """The plan of the load. Tables that it makes for one attempt are noted as they are made."""
-        if group.far is not None:
-            if table.is_of_run:
-                async with self._database.transaction() as connection:
-                    for run_id, attempt, tenant in of:
-                        await staging.note(connection, run_id, attempt, tenant)
+        if group.far is not None and isinstance(group.place, FarTable):
+            async with self._database.transaction() as connection:
+                for run_id, attempt, tenant in of if table.is_of_run else ():
+                    await staging.note(connection, run_id, attempt, tenant)
+                for key, stream in residue.attempts_of(table, group.work).items():
+                    await ledger.note_residue(connection, key, stream, group.place.label)
             return await far.prepare(group.far, table, batches)
         known = self._destination.planned(table, batches)
         if known is not None:
@@ -247,24 +255,39 @@ class PageLoader:
         open_work = _up_to_their_ends(open_work, loops)
         if plan is not None:
             open_work, batches = await within_limits(connection, open_work, batches, kept)
-        loaded = loaded_of(open_work, group.sent)
-        if plan is not None and open_work:
-            chosen = [_unless_repeated(batches[key], key, loops) for key, _, _ in open_work]
-            label = group.place.label if isinstance(group.place, FarTable) else plan.table.name
-            left = await residue.left_before(connection, label, plan.table, open_work)
-            if group.far is not None:
-                loaded = await far.load(
-                    group.far, plan, label, [key for key, _, _ in open_work], chosen, left
-                )
-            else:
-                await residue.remove(connection, self._destination, plan.table, left)
-                loaded = await load(connection, self._destination, plan, chosen)
-        await self._settle(connection, open_work, loaded)
-        is_owing = await self._advance(connection, plan, open_work, group.records, loaded, loops, late)
-        bodies = [batch.payload_id for _, batch, _ in group.work if batch.payload_id is not None]
-        if bodies:
-            await payloads.remove(connection, bodies)
+        async with AsyncExitStack() as stack:
+            loaded = loaded_of(open_work, group.sent)
+            if plan is not None and open_work:
+                chosen = [_unless_repeated(batches[key], key, loops) for key, _, _ in open_work]
+                loaded = await self._rows(connection, stack, group, plan, open_work, chosen)
+            await self._settle(connection, open_work, loaded)
+            is_owing = await self._advance(connection, plan, open_work, group.records, loaded, loops, late)
+            bodies = [batch.payload_id for _, batch, _ in group.work if batch.payload_id is not None]
+            if bodies:
+                await payloads.remove(connection, bodies)
         return is_owing
+
+    async def _rows(
+        self,
+        connection: Any,
+        stack: AsyncExitStack,
+        group: _Group,
+        plan: Plan,
+        work: Sequence[Work],
+        batches: Sequence[Batch],
+    ) -> Loaded:
+        """Put the rows into their table; those of another database are committed when `stack` ends."""
+        table, place = plan.table, group.place
+        if group.far is None or not isinstance(place, FarTable):
+            await residue.remove(connection, self._destination, table, work)
+            return await load(connection, self._destination, plan, batches)
+        attempts = residue.attempts_of(table, work)
+
+        async def take(key: PageKey) -> Sequence[UUID]:
+            return await residue.take(connection, self._destination, table, place.label, key, attempts[key])
+
+        keys = [key for key, _, _ in work]
+        return await stack.enter_async_context(far.loading(group.far, plan, keys, batches, attempts, take))
 
     async def _still_open(
         self, connection: Any, work: Sequence[Work]
@@ -294,7 +317,7 @@ class PageLoader:
             if batch.sample is not None:
                 await staging.keep_sample(connection, key, batch.sample)
         await ledger.settle_pages(
-            connection, [_settled(key, batch, len(found[key])) for key, batch, _ in work]
+            connection, [settled(key, batch, len(found[key])) for key, batch, _ in work]
         )
 
     async def _advance(
@@ -346,18 +369,6 @@ class PageLoader:
         return is_owing
 
 
-def _rounds(items: Sequence[Work]) -> list[list[Work]]:
-    """The batches in rounds of one batch a page: a page that was fetched twice may have brought two."""
-    rounds: list[dict[PageKey, Work]] = []
-    for item in items:
-        free = next((one for one in rounds if item[0] not in one), None)
-        if free is None:
-            free = {}
-            rounds.append(free)
-        free[item[0]] = item
-    return [list(one.values()) for one in rounds]
-
-
 def _up_to_their_ends(work: Sequence[Work], loops: Loops) -> list[Work]:
     """The work without pages that lie beyond a page that is the last of its walk."""
     ends = dict(loops.first)
@@ -370,21 +381,6 @@ def _up_to_their_ends(work: Sequence[Work], loops: Loops) -> list[Work]:
         for key, batch, definition in work
         if key.number <= ends.get((key.run_id, key.attempt, key.walk), key.number)
     ]
-
-
-def _settled(key: PageKey, batch: BatchReady, rejected: int) -> Settled:
-    following = batch.next_token
-    return Settled(
-        key,
-        following,
-        None if following is None else token_digest(following),
-        batch.stop_reason,
-        batch.status,
-        batch.body_bytes,
-        batch.received,
-        rejected,
-        bytes.fromhex(batch.content_digest) if batch.content_digest else None,
-    )
 
 
 def _unless_repeated(batch: Batch, key: PageKey, loops: Loops) -> Batch:

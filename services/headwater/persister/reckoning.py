@@ -5,13 +5,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
+from headwater.contracts.messages import BatchReady
 from headwater.model.run import StopReason
 from headwater.persister.bodies import Work
 from headwater.persister.children import is_of_parent
 from headwater.plugins.destinations import Loaded
 from headwater.plugins.walk.boundary import joined, value_of
 from headwater.plugins.walk.cursor import order_of
+from headwater.plugins.walk.token import token_digest
 from headwater.store.completion import WalkAdvance
+from headwater.store.ledger import PageKey, Settled
 
 
 def grouped(work: Sequence[Work], by: Any) -> list[tuple[Any, list[Work]]]:
@@ -76,3 +79,19 @@ def run_counts(items: Sequence[Work], loaded: Loaded, run_id: UUID) -> dict[str,
         counts["rejected"] += became.rejected
         counts["deleted"] = became.deleted
     return {"inserted": 0, "updated": 0, "unchanged": 0, "deleted": 0, **counts}
+
+
+def settled(key: PageKey, batch: BatchReady, rejected: int) -> Settled:
+    """What the ledger keeps of a page, of which so many records were rejected."""
+    following = batch.next_token
+    return Settled(
+        key,
+        following,
+        None if following is None else token_digest(following),
+        batch.stop_reason,
+        batch.status,
+        batch.body_bytes,
+        batch.received,
+        rejected,
+        bytes.fromhex(batch.content_digest) if batch.content_digest else None,
+    )

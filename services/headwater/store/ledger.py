@@ -334,7 +334,21 @@ async def first_load(
     """
     if not await connection.fetchval(_Q["first_load"], key.run_id, key.attempt, *of, table):
         return None
-    rows = await connection.fetch(_Q["take_residue"], *of, key.run_id, key.attempt)
+    return await take_residue(connection, key, of, table)
+
+
+async def note_residue(connection: Any, key: PageKey, of: tuple[str, str, str], table: str) -> None:
+    """Note that the page's attempt loads into `table` of another database, if it runs. In a transaction of its own,
+    before the first row is there: nothing undoes the rows when the run ends before they are counted.
+    """
+    await connection.execute(_Q["note_residue"], time_of(key.run_id), key.run_id, key.attempt, *of, table)
+
+
+async def take_residue(
+    connection: Any, key: PageKey, of: tuple[str, str, str], table: str
+) -> list[tuple[UUID, str]]:
+    """What unfinished runs and attempts left in `table` and in headwater's own tables, as (run id, table)."""
+    rows = await connection.fetch(_Q["take_residue"], *of, key.run_id, key.attempt, table)
     return [(row["run_id"], row["table_name"]) for row in rows]
 
 

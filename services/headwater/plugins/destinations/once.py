@@ -1,11 +1,11 @@
 """Loads into the tables of another database, each page once.
 
-Whoever loads commits there first and writes down here that the page is settled. In between anything may end, and the
-page comes again; so the other database notes, in the load's own transaction, which pages it has and what became of
+Whoever loads commits there first and directly after it here that the page is settled. In between anything may end, and
+the page comes again; so the other database notes, in the load's own transaction, which pages it has and what became of
 their records. Notes are kept for a week: much longer than a page may take to settle.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -72,9 +72,28 @@ async def make_notes(connection: Any, schema: str) -> None:
         await connection.execute(_sql(_CREATE, schema))
 
 
-async def has_loaded(connection: Any, schema: str, run_id: UUID, attempt: int) -> bool:
-    """Whether a page of this attempt is there already."""
-    return bool(await connection.fetchval(_sql(_HAS_LOADED, schema), run_id, attempt))
+async def is_first(connection: Any, schema: str, run_id: UUID, attempt: int) -> bool:
+    """Whether no page of this attempt is there yet. The caller's transaction then has the run for itself; else it is
+    one of those that `wait_for_loads` waits for.
+    """
+    if not await connection.fetchval(_sql(_HAS_LOADED, schema), run_id, attempt):
+        await wait_for_loads(connection, [run_id])
+        if not await connection.fetchval(_sql(_HAS_LOADED, schema), run_id, attempt):
+            return True
+    await connection.execute("SELECT pg_catalog.pg_advisory_xact_lock_shared($1)", _lock_of(run_id))
+    return False
+
+
+async def wait_for_loads(connection: Any, runs: Iterable[UUID]) -> None:
+    """Wait until no transaction loads pages of these runs any more, and let none begin: one whose loader has lost its
+    connection to headwater's database may still be about to commit.
+    """
+    for key in sorted(map(_lock_of, runs)):
+        await connection.execute("SELECT pg_catalog.pg_advisory_xact_lock($1)", key)
+
+
+def _lock_of(run_id: UUID) -> int:
+    return int.from_bytes(run_id.bytes[8:], signed=True)
 
 
 async def load_once(

@@ -256,10 +256,22 @@ SELECT attempt, walk, number, status, received, rejected, body_bytes, stop_reaso
 INSERT INTO append_residue (run_id, attempt, tenant, source, stream, table_name)
 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING true
 
+-- name: note_residue
+-- That this attempt loads into table $7 of another database: noted before its first row, while it runs ($1: its partition).
+INSERT INTO append_residue (run_id, attempt, tenant, source, stream, table_name)
+SELECT r.id, $3, $4, $5, $6, $7
+  FROM run r
+ WHERE r.due_at = $1 AND r.id = $2 AND r.attempt = $3 AND r.state = 'running'
+   AND NOT EXISTS (SELECT FROM append_residue a WHERE (a.run_id, a.attempt, a.table_name) = ($2, $3, $7))
+   FOR SHARE OF r
+ON CONFLICT DO NOTHING
+
 -- name: take_residue
--- What earlier runs and attempts of the stream left unfinished: forgotten here, removed by the caller. What a run loads
--- that goes on beside this one stays; the time in its id names its partition.
+-- What earlier runs and attempts of the stream left unfinished in headwater's own tables and in table $6: forgotten here,
+-- removed by the caller. Other databases' tables (with a `/`) are not at hand: theirs stays noted. What a run loads that
+-- goes on beside this one stays; the time in its id names its partition.
 DELETE FROM append_residue a WHERE (tenant, source, stream) = ($1, $2, $3) AND NOT (run_id = $4 AND attempt = $5)
+   AND (table_name = $6 OR position('/' IN table_name) = 0)
    AND NOT EXISTS (
        SELECT 1 FROM run r
         WHERE r.due_at = timestamptz 'epoch' + ('x' || left(replace(a.run_id::text, '-', ''), 12))::bit(48)::bigint * interval '1 millisecond'
