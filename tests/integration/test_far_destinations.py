@@ -15,6 +15,7 @@ from tests.support.processes import free_port
 from tests.support.spine import Spine, open_spine, working
 
 from headwater.model.run import RunState
+from headwater.plugins.destinations.once import make_notes
 from headwater.store import runs
 from headwater.store.runs import NewRun, Outcome
 
@@ -329,3 +330,18 @@ async def test_a_database_that_lets_nobody_in_fails_the_run_and_says_so(
     assert "destination lake" in ended["error_message"]
     assert why in ended["error_message"]
     assert "very-secret" not in ended["error_message"]
+
+
+async def test_two_loaders_at_once_make_the_table_of_notes(
+    bare_database: str, lake: asyncpg.Connection
+) -> None:
+    other = await asyncpg.connect(bare_database, timeout=5)
+    try:
+        async with lake.transaction():
+            await make_notes(lake, "lake")
+            second = asyncio.create_task(make_notes(other, "lake"))
+            await seen(lake, "SELECT pid FROM pg_locks WHERE NOT granted AND pid = $1", other.get_server_pid())
+        await second
+        assert await tables(lake) == {"_headwater_pages"}
+    finally:
+        await other.close()

@@ -67,7 +67,7 @@ async def take_turn(connection: Any, *parts: str) -> None:
 
 async def _create(connection: Any, table: Table, evidence: Mapping[str, Kind]) -> Catalogue:
     """A new table: with the columns of the one that it is to be like, or of what is seen."""
-    await _create_schema(connection, table.schema)
+    await create_schema(connection, table.schema)
     model = await read_catalogue(connection, table.schema, table.like) if table.like else EMPTY
     held = [
         (column.name, column.sql_type, column.field) for column in model.columns if column.field is not None
@@ -84,7 +84,7 @@ async def _create(connection: Any, table: Table, evidence: Mapping[str, Kind]) -
     return await read_catalogue(connection, table.schema, table.name)
 
 
-async def _create_schema(connection: Any, schema: str) -> None:
+async def create_schema(connection: Any, schema: str) -> None:
     """IF NOT EXISTS alone would ask for the right to create schemas even where there is nothing to create."""
     exists = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)"
     if await connection.fetchval(exists, schema):

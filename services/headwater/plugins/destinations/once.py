@@ -13,6 +13,7 @@ from uuid import UUID
 
 from headwater.contracts.codec import dumps, loads
 from headwater.model.names import quote_identifier
+from headwater.plugins.destinations.evolve import create_schema, take_turn
 from headwater.plugins.destinations.planning import Plan
 from headwater.plugins.destinations.postgres import PostgresDestination
 from headwater.plugins.destinations.table import Batch, Closed, Counts, Loaded, Rejected, Table
@@ -30,6 +31,7 @@ CREATE TABLE IF NOT EXISTS {notes} (
     PRIMARY KEY (run_id, attempt, walk, number)
 )
 """
+_IS_THERE = "SELECT pg_catalog.to_regclass($1) IS NOT NULL"
 _CLAIM = """
 INSERT INTO {notes} (run_id, attempt, walk, number)
 SELECT * FROM unnest($1::uuid[], $2::int[], $3::int[], $4::int[]) ORDER BY 1, 2, 3, 4
@@ -64,11 +66,9 @@ class Page(NamedTuple):
 
 async def make_notes(connection: Any, schema: str) -> None:
     """Make the table of notes where it is not there; before anything else is loaded into the schema."""
-    if not await connection.fetchval("SELECT pg_catalog.to_regclass($1) IS NOT NULL", _notes(schema)):
-        if not await connection.fetchval(
-            "SELECT pg_catalog.to_regnamespace($1) IS NOT NULL", _quoted(schema)
-        ):
-            await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_quoted(schema)}")
+    if not await connection.fetchval(_IS_THERE, _notes(schema)):
+        await create_schema(connection, schema)
+        await take_turn(connection, "headwater.notes", schema)  # two at once would stand in each other's way
         await connection.execute(_sql(_CREATE, schema))
 
 
@@ -195,10 +195,6 @@ async def _note(
             notes.append((*page, counts, dumps(faults).decode() if faults else None))
     if notes:
         await connection.executemany(_sql(_NOTE, schema), notes)
-
-
-def _quoted(schema: str) -> str:
-    return quote_identifier(schema)
 
 
 def _notes(schema: str) -> str:
