@@ -340,7 +340,9 @@ async def test_two_loaders_at_once_make_the_table_of_notes(
         async with lake.transaction():
             await make_notes(lake, "lake")
             second = asyncio.create_task(make_notes(other, "lake"))
-            await seen(lake, "SELECT pid FROM pg_locks WHERE NOT granted AND pid = $1", other.get_server_pid())
+            await seen(
+                lake, "SELECT pid FROM pg_locks WHERE NOT granted AND pid = $1", other.get_server_pid()
+            )
         await second
         assert await tables(lake) == {"_headwater_pages"}
     finally:
