@@ -14,9 +14,14 @@ from tests.integration.test_walk_destinations import Shop, counts, row, run
 from tests.support.processes import free_port
 from tests.support.spine import Spine, open_spine, working
 
+from headwater.model.errors import Later
 from headwater.model.run import RunState
+from headwater.model.secret import Secret
+from headwater.persister.far import Far
+from headwater.plugins.destinations import PostgresDestination
 from headwater.plugins.destinations.once import make_notes
-from headwater.store import runs
+from headwater.store import config, runs
+from headwater.store.database import Database
 from headwater.store.runs import NewRun, Outcome
 
 MANIFEST = """
@@ -51,8 +56,8 @@ LOADING = (
 
 
 @pytest.fixture
-async def lake(bare_database: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(bare_database, timeout=5)
+async def lake(far_database: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(far_database, timeout=5)
     yield connection
     await connection.close()
 
@@ -81,11 +86,11 @@ async def tables(lake: asyncpg.Connection) -> set[str]:
 
 
 async def test_a_stream_makes_and_fills_its_table_there_and_none_here(
-    database: str, bare_database: str, lake: asyncpg.Connection
+    database: str, far_database: str, lake: asyncpg.Connection
 ) -> None:
     shop = Shop([row(1, "a", price=1.5), row(2, "b"), row(3, "c", big=2**70)])
     async with TestServer(shop.app()) as server, open_spine(database) as spine, working(spine):
-        await apply(spine, server, bare_database)
+        await apply(spine, server, far_database)
         first = await run(spine)
         second = await run(spine)
         own = await spine.fetch("SELECT 1 FROM pg_namespace WHERE nspname = 'hw_default'")
@@ -102,11 +107,11 @@ async def test_a_stream_makes_and_fills_its_table_there_and_none_here(
 
 
 async def test_rows_are_merged_there_by_key(
-    database: str, bare_database: str, lake: asyncpg.Connection
+    database: str, far_database: str, lake: asyncpg.Connection
 ) -> None:
     shop = Shop([row(1, "a"), row(2, "b"), row(3, "c")])
     async with TestServer(shop.app()) as server, open_spine(database) as spine, working(spine):
-        await apply(spine, server, bare_database, "mode: merge, key: id", schema="")
+        await apply(spine, server, far_database, "mode: merge, key: id", schema="")
         await run(spine)
         await lake.execute("UPDATE _headwater_pages SET noted_at = now() - interval '8 days'")
         shop.rows = [row(1, "a"), row(2, "new"), row(4, "d")]
@@ -120,11 +125,11 @@ async def test_rows_are_merged_there_by_key(
 
 
 async def test_a_replacement_is_exchanged_there_and_leaves_nothing_behind(
-    database: str, bare_database: str, lake: asyncpg.Connection
+    database: str, far_database: str, lake: asyncpg.Connection
 ) -> None:
     shop = Shop([row(1, "a"), row(2, "b"), row(3, "c")])
     async with TestServer(shop.app()) as server, open_spine(database) as spine, working(spine):
-        await apply(spine, server, bare_database, "mode: replace")
+        await apply(spine, server, far_database, "mode: replace")
         await run(spine)
         shop.rows, shop.fails_from = [row(7, "x"), row(8, "y"), row(9, "z")], 2
         failed = await run(spine)
@@ -141,11 +146,11 @@ async def test_a_replacement_is_exchanged_there_and_leaves_nothing_behind(
 
 
 async def test_what_a_complete_run_did_not_bring_goes_there(
-    database: str, bare_database: str, lake: asyncpg.Connection
+    database: str, far_database: str, lake: asyncpg.Connection
 ) -> None:
     shop = Shop([row(1, "a"), row(2, "b"), row(3, "c")])
     async with TestServer(shop.app()) as server, open_spine(database) as spine, working(spine):
-        await apply(spine, server, bare_database, "mode: merge, key: id, delete_missing: 0.5")
+        await apply(spine, server, far_database, "mode: merge, key: id, delete_missing: 0.5")
         await run(spine)
         shop.rows = [row(1, "a"), row(3, "c")]
         ended = await run(spine)
@@ -155,12 +160,12 @@ async def test_what_a_complete_run_did_not_bring_goes_there(
 
 
 async def test_the_next_run_removes_what_a_failed_one_appended_there(
-    database: str, bare_database: str, lake: asyncpg.Connection
+    database: str, far_database: str, lake: asyncpg.Connection
 ) -> None:
     shop = Shop([row(1, "a"), row(2, "b"), row(3, "c")])
     shop.fails_from = 2
     async with TestServer(shop.app()) as server, open_spine(database) as spine, working(spine):
-        await apply(spine, server, bare_database)
+        await apply(spine, server, far_database)
         await run(spine)
         left = await rows(lake)
         shop.fails_from = None
@@ -202,11 +207,11 @@ async def seen(connection: Any, query: str, *values: Any) -> Any:
 
 
 async def test_a_page_that_was_committed_there_and_not_here_is_loaded_once(
-    database: str, bare_database: str, lake: asyncpg.Connection
+    database: str, far_database: str, lake: asyncpg.Connection
 ) -> None:
     shop = Shop([])
     async with TestServer(shop.app()) as server, open_spine(database) as spine, working(spine):
-        await apply(spine, server, bare_database)
+        await apply(spine, server, far_database)
         shop.rows = [row(0, "before")]
         await run(spine)
         shop.rows = [row(1, "a"), row(2, "b"), "no object"]
@@ -224,11 +229,11 @@ async def test_a_page_that_was_committed_there_and_not_here_is_loaded_once(
 
 
 async def test_what_a_cancelled_run_still_commits_there_is_waited_for_and_removed(
-    database: str, bare_database: str, lake: asyncpg.Connection
+    database: str, far_database: str, lake: asyncpg.Connection
 ) -> None:
     shop = Shop([row(0, "before")])
     async with TestServer(shop.app()) as server, open_spine(database) as spine, working(spine):
-        await apply(spine, server, bare_database)
+        await apply(spine, server, far_database)
         await run(spine)
         shop.rows = [row(1, "a"), row(2, "b")]
         (name,) = await spine.row("SELECT current_database()")
@@ -250,11 +255,11 @@ async def test_what_a_cancelled_run_still_commits_there_is_waited_for_and_remove
 
 
 async def test_a_run_that_is_cancelled_while_its_page_is_loaded_there_leaves_nothing(
-    database: str, bare_database: str, lake: asyncpg.Connection
+    database: str, far_database: str, lake: asyncpg.Connection
 ) -> None:
     shop = Shop([row(0, "before")])
     async with TestServer(shop.app()) as server, open_spine(database) as spine, working(spine):
-        await apply(spine, server, bare_database)
+        await apply(spine, server, far_database)
         await run(spine)
         shop.rows = [row(1, "a"), row(2, "b")]
         async with lake.transaction():
@@ -269,21 +274,21 @@ async def test_a_run_that_is_cancelled_while_its_page_is_loaded_there_leaves_not
 
 
 async def test_what_a_failed_run_left_goes_when_the_stream_comes_back_to_its_table(
-    database: str, bare_database: str, lake: asyncpg.Connection
+    database: str, far_database: str, lake: asyncpg.Connection
 ) -> None:
     shop = Shop([row(1, "a"), row(2, "b"), row(3, "c")])
     async with TestServer(shop.app()) as server, open_spine(database) as spine, working(spine):
         shop.fails_from = 2
-        await apply(spine, server, bare_database)
+        await apply(spine, server, far_database)
         await run(spine)
-        await apply(spine, server, bare_database, to="database")
+        await apply(spine, server, far_database, to="database")
         await run(spine)
         left = len(await rows(lake)), len(await spine.rows_of("things", "id"))
         shop.fails_from = None
-        await apply(spine, server, bare_database)
+        await apply(spine, server, far_database)
         await run(spine)
         own = len(await spine.rows_of("things", "id"))
-        await apply(spine, server, bare_database, to="database")
+        await apply(spine, server, far_database, to="database")
         await run(spine)
 
         assert left == (2, 2)
@@ -293,7 +298,7 @@ async def test_what_a_failed_run_left_goes_when_the_stream_comes_back_to_its_tab
 
 
 async def test_a_run_waits_for_a_database_that_is_away_and_goes_on(
-    database: str, bare_database: str, lake: asyncpg.Connection
+    database: str, far_database: str, lake: asyncpg.Connection
 ) -> None:
     shop = Shop([row(1, "a")])
     away = f"postgresql://who:very-secret@127.0.0.1:{free_port()}/lake"
@@ -301,7 +306,7 @@ async def test_a_run_waits_for_a_database_that_is_away_and_goes_on(
         await apply(spine, server, away)
         ending = asyncio.create_task(run(spine))
         parked = await spine.until("SELECT * FROM run WHERE parked_until IS NOT NULL")
-        await apply(spine, server, bare_database)
+        await apply(spine, server, far_database)
         ended = await ending
 
     assert "destination lake" in parked["waits_for"]
@@ -314,16 +319,16 @@ async def test_a_run_waits_for_a_database_that_is_away_and_goes_on(
     ("change", "why"),
     [
         (("test_", "gone_"), "does not exist"),
-        (("headwater@", "nobody:very-secret@"), "nobody"),
-        (("port=", "port=x"), "postgresql://user:password@host:port/database"),
+        (("//headwater:", "//nobody:very-secret"), "nobody"),
+        (("127.0.0.1:", "127.0.0.1:x"), "postgresql://user:password@host:port/database"),
     ],
 )
 async def test_a_database_that_lets_nobody_in_fails_the_run_and_says_so(
-    database: str, bare_database: str, change: tuple[str, str], why: str
+    database: str, far_database: str, change: tuple[str, str], why: str
 ) -> None:
     shop = Shop([row(1, "a")])
     async with TestServer(shop.app()) as server, open_spine(database) as spine, working(spine):
-        await apply(spine, server, bare_database.replace(*change, 1))
+        await apply(spine, server, far_database.replace(*change, 1))
         ended = await run(spine)
 
     assert (ended["state"], ended["error_kind"]) == ("failed", "destination")
@@ -333,9 +338,9 @@ async def test_a_database_that_lets_nobody_in_fails_the_run_and_says_so(
 
 
 async def test_two_loaders_at_once_make_the_table_of_notes(
-    bare_database: str, lake: asyncpg.Connection
+    far_database: str, lake: asyncpg.Connection
 ) -> None:
-    other = await asyncpg.connect(bare_database, timeout=5)
+    other = await asyncpg.connect(far_database, timeout=5)
     try:
         async with lake.transaction():
             await make_notes(lake, "lake")
@@ -347,3 +352,38 @@ async def test_two_loaders_at_once_make_the_table_of_notes(
         assert await tables(lake) == {"_headwater_pages"}
     finally:
         await other.close()
+
+
+async def test_an_address_that_a_secret_hid_from_validation_is_no_way_into_headwaters_own_database(
+    database: str, far_database: str
+) -> None:
+    shop = Shop([row(1, "a")])
+    async with TestServer(shop.app()) as server, open_spine(database) as spine, working(spine):
+        await apply(spine, server, "${secret:LAKE}", schema=", schema: headwater")
+        async with spine.api.as_tenant("default", admin=True) as connection:
+            await config.put_secret(connection, spine.keyring, "default", "LAKE", Secret.of(database))
+        last = await run(spine)
+
+    assert (last["state"], last["error_kind"]) == ("failed", "destination")
+    assert "local socket" in last["error_message"]
+
+
+async def test_a_database_that_does_not_answer_is_asked_once_for_all(database: str) -> None:
+    asked: list[Any] = []
+
+    async def never(reader: Any, writer: Any) -> None:
+        asked.append(writer)
+
+    url = Secret.of("postgresql://a:b@127.0.0.1:{}/c")
+    async with await asyncio.start_server(never, "127.0.0.1", 0) as silent:
+        port = silent.sockets[0].getsockname()[1]
+        far = Far("lake", Database(Secret.of(url.text().format(port)), None), PostgresDestination())
+        for _ in range(3):
+            with pytest.raises(Later, match="destination lake"):
+                async with far.transaction():
+                    raise AssertionError("it answered")
+        await far.database.close()
+        for writer in asked:
+            writer.close()
+
+    assert len(asked) == 1

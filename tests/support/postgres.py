@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
 import pytest
 from tests.support.places import new_folder
+from tests.support.processes import free_port
 
 from headwater.app.embedded import EmbeddedPostgres
 
@@ -32,7 +34,7 @@ class SessionServer(EmbeddedPostgres):
     """A server that makes and drops databases over one connection: another one for each would cost a process."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, durable=False)
+        super().__init__(folder, durable=False, tcp_port=free_port())
         self._loop = asyncio.new_event_loop()
         self._hand: asyncpg.Connection | None = None
 
@@ -110,6 +112,14 @@ def bare_database(postgres_server: SessionServer) -> Iterator[str]:
     """The URL of a fresh, empty database for this test alone."""
     with new_database(postgres_server, "template1") as url:
         yield url
+
+
+@pytest.fixture
+def far_database(postgres_server: SessionServer, bare_database: str) -> str:
+    """The URL of that database over the network, with its password."""
+    tcp_url = postgres_server.tcp_url
+    assert tcp_url is not None
+    return tcp_url.text().rpartition("/")[0] + urlsplit(bare_database).path
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import re
 from typing import Annotated, Literal, Self
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -16,6 +17,33 @@ SchemaName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0
 RoutingTemplate = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 _URL = {"amqp": re.compile(r"^amqps?://[^/\s]"), "postgres": re.compile(r"^postgres(?:ql)?://\S")}
 _AMQP_ONLY = ("exchange", "declare", "routing_key", "message", "mandatory")
+
+
+_FORM = "postgresql://user:password@host:port/database"
+_OF_THIS_MACHINE = ("passfile", "service", "servicefile", "sslcert", "sslkey")
+
+
+def database_fault(url: str) -> str | None:
+    """Why `url` is no address of somebody else's database: it would let a manifest do what this machine may and its
+    author may not (local sockets, which trust their users; password files, keys and environment of the process).
+    """
+    try:
+        parts = urlsplit(url)
+        options = parse_qs(parts.query, keep_blank_values=True)
+    except ValueError:
+        return f"cannot be read: write {_FORM}"
+    own = next((name for name in _OF_THIS_MACHINE if name in options), None)
+    if own is not None:
+        return f"may not name `{own}`, a file of headwater's machine: write {_FORM}"
+    credentials, _, netloc = parts.netloc.rpartition("@")
+    user, _, password = credentials.partition(":")
+    hosts = [unquote(one) for one in netloc.split(",")] if netloc else []
+    hosts += [one for value in options.get("host", ()) for one in value.split(",")]
+    if not hosts or not all(re.match(r"[A-Za-z0-9\[]", one) for one in hosts):
+        return f"names no host to reach over the network, or a local socket: write {_FORM}"
+    if not (user or any(options.get("user", ()))) or not (password or any(options.get("password", ()))):
+        return f"names no user, or no password: write {_FORM}"
+    return None
 
 
 class NamedDestination(Closed):
@@ -76,8 +104,9 @@ class NamedDestination(Closed):
                 else "`schema` is of another database: give its `url`, or leave it out"
             )
         if "${" not in self.url and not _URL["postgres"].match(self.url):
-            return "`url` of kind postgres: write postgresql://user:password@host:port/database, or ${secret:NAME}"
-        return None
+            return f"`url` of kind postgres: write {_FORM}, or ${{secret:NAME}}"
+        fault = None if "${" in self.url else database_fault(self.url)
+        return None if fault is None else f"`url` of kind postgres {fault}"
 
     @property
     def is_far(self) -> bool:

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from headwater.contracts.destinations import OWN, NamedDestination
+from headwater.contracts.destinations import OWN, NamedDestination, database_fault
 from headwater.contracts.source import StreamDefinition
-from headwater.model.errors import ConfigError, DestinationError, Unavailable
+from headwater.model.errors import ConfigError, DestinationError, Later, Unavailable
 from headwater.persister.addresses import address_of
 from headwater.persister.residue import FAR
 from headwater.plugins.destinations import Batch, Loaded, Plan, PostgresDestination, Table
-from headwater.plugins.destinations.errors import told_of
+from headwater.plugins.destinations.errors import AWAY_S, AwayError, told_of
 from headwater.plugins.destinations.once import Page, is_first, load_once, make_notes, wait_for_loads
 from headwater.store import destinations
 from headwater.store.database import Database
@@ -43,7 +43,7 @@ class FarTable(NamedTuple):
         return f"{self.to}{FAR}{self.table.name}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Far:
     """One database of somebody else's, and what is remembered of its tables."""
 
@@ -51,13 +51,29 @@ class Far:
     database: Database
     destination: PostgresDestination
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+    away: str = ""  # what the last one met who asked for it
+    away_until: float = 0.0  # by the clock of the loop
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Any]:
         """A transaction there, committed when the body ends well.
 
-        Raises: Later while the database is away, DestinationError where it lets nobody in.
+        While the database is away it is asked once in AWAY_S: each question may take seconds, and whoever asks loads
+        nothing else meanwhile. Raises: Later while it is away, DestinationError where it lets nobody in.
         """
+        loop = asyncio.get_running_loop()
+        left_s = self.away_until - loop.time()
+        if self.away and left_s > 0:
+            raise Later(left_s, self.away)
+        try:
+            async with self._transaction() as connection:
+                yield connection
+        except AwayError as error:
+            self.away, self.away_until = str(error), loop.time() + AWAY_S
+            raise
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Any]:
         with told_of(self.name):
             async with self.opening:
                 await self.database.open()
@@ -97,6 +113,9 @@ class FarDatabases:
             url = await address_of(self._database, self._keyring, place.tenant, one.url)
         except DestinationError as error:
             raise DestinationError(f"destination {place.to}: {error}") from error
+        fault = database_fault(url.text())
+        if fault is not None:  # what a secret hid from validation
+            raise DestinationError(f"destination {place.to}: its url {fault}")
         key = (place.to, url.reveal())
         far = self._open.get(key)
         if far is None:

@@ -51,10 +51,14 @@ def translated(table: str) -> Iterator[None]:
         raise DestinationError(f"table {table}: {error}") from error
 
 
+class AwayError(Later):
+    """A database of somebody else's cannot be reached."""
+
+
 @contextmanager
 def told_of(name: str) -> Iterator[None]:
-    """Faults of the database of destination `name`, which is somebody else's: Later while it is away, DestinationError
-    for what somebody must mend.
+    """Faults of the database of destination `name`, which is somebody else's: AwayError while it cannot be reached,
+    Later for locks, DestinationError for what somebody must mend.
     """
     try:
         yield
@@ -66,6 +70,8 @@ def told_of(name: str) -> Iterator[None]:
     except Unavailable as error:
         if isinstance(error.__cause__, _REFUSED):
             raise DestinationError(f"destination {name}: {error.__cause__}") from error
-        raise Later(AWAY_S, f"destination {name}: {error}") from error
+        if isinstance(error.__cause__, _LATER):
+            raise Later(LOCK_DELAY_S, f"destination {name} is busy: {error.__cause__}") from error
+        raise AwayError(AWAY_S, f"destination {name}: {error}") from error
     except asyncpg.PostgresError as error:
         raise DestinationError(f"destination {name}: {error}") from error
