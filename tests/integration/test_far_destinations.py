@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -387,3 +387,66 @@ async def test_a_database_that_does_not_answer_is_asked_once_for_all(database: s
             writer.close()
 
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("use", ["mode: append", "mode: merge, key: id"])
+async def test_a_schema_that_was_dropped_there_is_made_again(
+    database: str, far_database: str, lake: asyncpg.Connection, use: str
+) -> None:
+    shop = Shop([row(1, "a")])
+    async with TestServer(shop.app()) as server, open_spine(database) as spine, working(spine):
+        await apply(spine, server, far_database, use)
+        await run(spine)
+        await lake.execute("DROP SCHEMA lake CASCADE")
+        last = await run(spine)
+
+    assert (last["state"], counts(last)) == ("succeeded", (1, 0, 0, 0))
+    assert await rows(lake) == [(1, "a")]
+
+
+@pytest.mark.parametrize("use", ["mode: replace", "mode: merge, key: id, delete_missing: 1.0"])
+async def test_a_run_whose_schema_changes_meanwhile_takes_no_rows_for_all(
+    database: str, far_database: str, lake: asyncpg.Connection, use: str
+) -> None:
+    shop = Shop([row(1, "a"), row(2, "b"), row(3, "c")])
+    async with TestServer(shop.app()) as server, open_spine(database) as spine, working(spine):
+        await apply(spine, server, far_database, use)
+        await run(spine)
+        await apply(spine, server, far_database, use, schema=", schema: other")
+        shop.waits_from = 2
+        run_id = await begin(spine)
+        await shop.is_asked.wait()
+        await spine.until("SELECT 1 FROM run WHERE id = $1 AND inserted = 2", run_id)
+        await apply(spine, server, far_database, use)
+        shop.may_answer.set()
+        last = await ended(spine, run_id)
+
+    assert (last["state"], last["error_kind"]) == ("failed", "destination")
+    assert "its destination changed" in last["error_message"]
+    assert await rows(lake) == [(1, "a"), (2, "b"), (3, "c")]
+
+
+@pytest.mark.parametrize(
+    "use", ["mode: append", "mode: merge, key: id, children: [tags]", "mode: replace", "mode: scd2, key: id"]
+)
+async def test_a_role_that_owns_one_schema_and_no_more_loads(
+    database: str, far_database: str, lake: asyncpg.Connection, use: str
+) -> None:
+    role = f"r{uuid4().hex}"
+    name = await lake.fetchval("SELECT current_database()")
+    await lake.execute(
+        f"CREATE ROLE {role} LOGIN PASSWORD 'plain'; REVOKE ALL ON SCHEMA public FROM PUBLIC;"
+        f"REVOKE ALL ON DATABASE {name} FROM PUBLIC; GRANT CONNECT, TEMP ON DATABASE {name} TO {role};"
+        f"CREATE SCHEMA lake AUTHORIZATION {role}"
+    )
+    url = f"postgresql://{role}:plain@{far_database.rpartition('@')[2]}"
+    shop = Shop([row(1, "a", tags=[{"t": 1}]), row(2, "b", tags=[])])
+    async with TestServer(shop.app()) as server, open_spine(database) as spine, working(spine):
+        await apply(spine, server, url, use)
+        last = await run(spine)
+        shop.rows[0] = row(1, "new", tags=[{"t": 2}])
+        again = await run(spine)
+    await lake.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
+
+    assert (last["state"], last["error_message"]) == ("succeeded", None)
+    assert (again["state"], again["error_message"]) == ("succeeded", None)

@@ -20,7 +20,7 @@ from headwater.persister.addresses import address_of
 from headwater.persister.residue import FAR
 from headwater.plugins.destinations import Batch, Loaded, Plan, PostgresDestination, Table
 from headwater.plugins.destinations.errors import AWAY_S, AwayError, told_of
-from headwater.plugins.destinations.once import Page, is_first, load_once, make_notes, wait_for_loads
+from headwater.plugins.destinations.once import Page, is_first, load_once, make_notes, noted, wait_for_loads
 from headwater.store import destinations
 from headwater.store.database import Database
 from headwater.store.keyring import Keyring
@@ -210,13 +210,14 @@ async def loading(
     schema = plan.table.schema
     try:
         async with far.transaction() as connection:
-            for key in attempts:
-                if await is_first(connection, schema, key.run_id, key.attempt):
-                    with _ours():
-                        gone = await take(key)
-                    await wait_for_loads(connection, gone)
-                    await far.destination.remove_unfinished(connection, plan.table, gone)
-            loaded = await load_once(connection, far.destination, plan, pages, batches)
+            with noted(far.destination, plan.table):
+                for key in attempts:
+                    if await is_first(connection, schema, key.run_id, key.attempt):
+                        with _ours():
+                            gone = await take(key)
+                        await wait_for_loads(connection, gone)
+                        await far.destination.remove_unfinished(connection, plan.table, gone)
+                loaded = await load_once(connection, far.destination, plan, pages, batches)
             with _ours():
                 yield loaded
     except _OursError as error:

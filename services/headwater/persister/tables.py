@@ -16,7 +16,7 @@ from headwater.persister.far import FarDatabases, FarTable
 from headwater.persister.loading import table_of_run
 from headwater.persister.rejections import WITHOUT_KEY
 from headwater.plugins.destinations import Closed, Mode, PostgresDestination
-from headwater.plugins.destinations.once import close_once
+from headwater.plugins.destinations.once import close_once, make_notes
 from headwater.plugins.destinations.removal import HELD_BACK
 from headwater.plugins.destinations.role import as_loader
 from headwater.plugins.walk.skipping import WARNING_PAGES, WARNING_REFUSED
@@ -75,8 +75,10 @@ class RunTables:
         place = await self._databases.table_of(definition, table)
         if place is not None:
             far = await self._databases.at(place)
+            taken = sum(run[name] for name in ("inserted", "updated", "unchanged"))
             async with far.transaction() as there:
-                closed = await close_once(there, far.destination, place.table, *of, run["started_at"])
+                await make_notes(there, place.table.schema)
+                closed = await close_once(there, far.destination, place.table, *of, run["started_at"], taken)
         else:
             async with as_loader(connection):
                 closed = await self._destination.close_run(connection, table, *of, run["started_at"])

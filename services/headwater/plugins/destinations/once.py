@@ -5,18 +5,22 @@ the page comes again; so the other database notes, in the load's own transaction
 their records. Notes are kept for a week: much longer than a page may take to settle.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import asyncpg
+
 from headwater.contracts.codec import dumps, loads
+from headwater.model.errors import DestinationError
 from headwater.model.names import quote_identifier
 from headwater.plugins.destinations.evolve import create_schema, take_turn
 from headwater.plugins.destinations.planning import Plan
 from headwater.plugins.destinations.postgres import PostgresDestination
-from headwater.plugins.destinations.table import Batch, Closed, Counts, Loaded, Rejected, Table
+from headwater.plugins.destinations.table import Batch, Closed, Counts, Loaded, Rejected, StalePlan, Table
 
 NOTES = "_headwater_pages"
 _FIRST = (0, 1)  # the walk and number of a run's first page, with which notes of no use any more go
@@ -49,7 +53,15 @@ UPDATE {notes} SET counts = $5, rejected = $6
  WHERE (run_id, attempt, walk, number) = ($1, $2, $3, $4)
 """
 _HAS_LOADED = "SELECT EXISTS (SELECT FROM {notes} WHERE run_id = $1 AND attempt = $2)"
-_OLD = "DELETE FROM {notes} WHERE noted_at < now() - interval '7 days'"
+_OLD = """
+DELETE FROM {notes} n WHERE noted_at < now() - interval '7 days' AND NOT EXISTS (
+    SELECT FROM {notes} o WHERE o.run_id = n.run_id AND o.noted_at >= now() - interval '7 days')
+"""
+_TAKEN = """
+SELECT coalesce(sum((c->>'inserted')::bigint + (c->>'updated')::bigint + (c->>'unchanged')::bigint
+                    + (c->>'deduplicated')::bigint), 0)::bigint
+  FROM (SELECT counts::jsonb AS c FROM {notes} WHERE run_id = $1 AND attempt = $2 AND walk >= 0) AS n
+"""
 
 
 _Fault = tuple[int, str, bool]  # a record's index, why it was rejected, and whether an element of it was
@@ -70,6 +82,16 @@ async def make_notes(connection: Any, schema: str) -> None:
         await create_schema(connection, schema)
         await take_turn(connection, "headwater.notes", schema)  # two at once would stand in each other's way
         await connection.execute(_sql(_CREATE, schema))
+
+
+@contextmanager
+def noted(destination: PostgresDestination, table: Table) -> Iterator[None]:
+    """The body uses the notes. Raises: StalePlan when they are gone, with the schema maybe: prepare it again."""
+    try:
+        yield
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
+        destination.forget(table)
+        raise StalePlan(table.name) from error
 
 
 async def is_first(connection: Any, schema: str, run_id: UUID, attempt: int) -> bool:
@@ -136,13 +158,24 @@ async def close_once(
     run_id: UUID,
     attempt: int,
     ordered_at: datetime,
+    taken: int,
 ) -> Closed:
-    """Close the run's table, or tell what that did. Raises: as `PostgresDestination.close_run`."""
+    """Close the run's table, or tell what that did. `taken`: as many of its records were loaded, wherever that was.
+
+    Raises: as `PostgresDestination.close_run`; DestinationError when fewer were loaded here: for a part of the run the
+    destination was another database or schema, and what is here does not stand for all rows.
+    """
     page = Page(run_id, attempt, *_CLOSING)
     known = await _known(connection, table.schema, [page])
     if page in known:
         counts, warnings = known[page]
         return Closed(counts.deleted, frozenset(code for _, code, _ in warnings))
+    here = await connection.fetchval(_sql(_TAKEN, table.schema), run_id, attempt)
+    if here < taken:
+        raise DestinationError(
+            f"table {table.name}: {here} of the run's {taken} rows came here; its destination changed meanwhile: "
+            "run it again"
+        )
     closed = await destination.close_run(connection, table, run_id, attempt, ordered_at)
     await connection.execute(
         _sql(_NOTE, table.schema),

@@ -194,7 +194,7 @@ class PostgresDestination:
         for one in _family(table):
             with translated(one.name):
                 moved += await bring_home(connection, one)
-            self._forget(one)
+            self.forget(one)
         return moved
 
     async def close_run(
@@ -214,7 +214,7 @@ class PostgresDestination:
                 for here, there in zip(_family(table)[1:], _family(staging)[1:], strict=True):
                     await exchange(connection, here, there)
                 for one in _family(table):
-                    self._forget(one)
+                    self.forget(one)
             elif table.delete_missing is not None:
                 target = table.for_run(run_id, attempt)
                 closed = await remove_missing(connection, target, ordered_at)
@@ -232,7 +232,7 @@ class PostgresDestination:
         for helper in [target.of_keys()] if target.seen is not None else _family(target):
             with translated(table.name):
                 await connection.execute(f"DROP TABLE IF EXISTS {relation(helper)}")
-            self._forget(helper)
+            self.forget(helper)
 
     async def remove_unfinished(self, connection: Any, table: Table, run_ids: Sequence[UUID]) -> int:
         """Delete the rows that these runs left, in the caller's transaction; gives how many there were."""
@@ -254,7 +254,7 @@ class PostgresDestination:
         try:
             await connection.execute(f"LOCK TABLE {relation(table)} IN ROW EXCLUSIVE MODE")
         except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
-            self._forget(table)
+            self.forget(table)
             raise StalePlan(table.name) from error
         catalogue = await read_catalogue(connection, table.schema, table.name)
         prepared = set(map(id, plan.batches))
@@ -284,7 +284,8 @@ class PostgresDestination:
             self._known.popitem(last=False)
         return known
 
-    def _forget(self, table: Table) -> None:
+    def forget(self, table: Table) -> None:
+        """Look at the table anew when it is prepared next."""
         self._known.pop((table.schema, table.name), None)
 
 
