@@ -122,6 +122,13 @@ def far_database(postgres_server: SessionServer, bare_database: str) -> str:
     return tcp_url.text().rpartition("/")[0] + urlsplit(bare_database).path
 
 
+@pytest.fixture
+async def lake(far_database: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(far_database, timeout=5)
+    yield connection
+    await connection.close()
+
+
 @pytest.fixture(scope="session")
 def migrated_folder() -> Iterator[Path]:
     """The folder of a stopped server whose own database is migrated: a copy of it starts in a tenth of a second."""

@@ -13,8 +13,9 @@ from headwater.persister.definitions import Definitions
 from headwater.persister.progress import end_of, move_cursor, move_parents
 from headwater.persister.slicing import move_past_slices
 from headwater.persister.tables import REPLACEMENT_HELD_BACK, RunTables
+from headwater.plugins.destinations.errors import AwayError
 from headwater.plugins.walk.judge import WARNING_UNCHANGED
-from headwater.store import completion, ledger, runs
+from headwater.store import completion, ledger, runs, schedules
 from headwater.store.bell import Bell
 from headwater.store.database import Database
 from headwater.store.runs import Outcome
@@ -38,6 +39,11 @@ class RunCloser:
                 await self._close(close)
             except DestinationError as error:
                 await self._fail(close, error)
+            except AwayError as error:
+                if await self._may_wait(close, error):
+                    raise
+                why = f"{error} (and limits.max_seconds is over)"
+                await self._fail(close, DestinationError(why))
 
     async def _fail(self, close: RunClose, error: DestinationError) -> None:
         """What the run brought cannot be put into its table."""
@@ -47,6 +53,19 @@ class RunCloser:
                 connection, close.run_id, close.attempt, "destination", str(error), retryable=False
             )
         self._bell.ring()
+
+    async def _may_wait(self, close: RunClose, error: AwayError) -> bool:
+        """Whether the run may still wait for the database of its table; people see that it does."""
+        async with self._database.transaction() as connection:
+            run = await runs.lock(connection, close.run_id)
+            if run is None or run["state"] != RunState.RUNNING or run["attempt"] != close.attempt:
+                return True
+            definition = await self._definitions.get(run["stream_version"])
+            passed = await schedules.now(connection) - run["started_at"]
+            if passed.total_seconds() > definition.stream.limits.max_seconds:
+                return False
+            await runs.park(connection, close.run_id, error.delay_s, str(error)[:500])
+        return True
 
     async def _close(self, close: RunClose) -> None:
         async with self._database.transaction() as connection:

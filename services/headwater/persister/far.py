@@ -15,7 +15,7 @@ from uuid import UUID
 
 from headwater.contracts.destinations import OWN, NamedDestination, database_fault
 from headwater.contracts.source import StreamDefinition
-from headwater.model.errors import ConfigError, DestinationError, Later, Unavailable
+from headwater.model.errors import ConfigError, DestinationError, Unavailable
 from headwater.persister.addresses import address_of
 from headwater.persister.residue import FAR
 from headwater.plugins.destinations import Batch, Loaded, Plan, PostgresDestination, Table
@@ -64,7 +64,7 @@ class Far:
         loop = asyncio.get_running_loop()
         left_s = self.away_until - loop.time()
         if self.away and left_s > 0:
-            raise Later(left_s, self.away)
+            raise AwayError(left_s, self.away)
         try:
             async with self._transaction() as connection:
                 yield connection
