@@ -153,11 +153,17 @@ async def test_another_database_takes_streams_only_and_its_tables_are_not_ours(o
     other = f"{twice}destinations:\n  - {{name: results, url: {LAKE['url']}}}\n"
     taken = await imported(office, other)
     turned = await put(office, "results", {})
+    ours = f"{streams}destinations:\n  - {{name: results, description: ours}}\n"
+    turned_by_manifest = await imported(office, ours)
 
     assert (made.status, refused.status, taken.status, turned.status) == (201, 422, 200, 409)
     assert [error["pointer"] for error in refused.json["errors"]] == ["/endpoints/0/tables/0/destination/to"]
     assert "takes the records of streams only" in refused.json["errors"][0]["what"]
     assert "whose database it is, cannot change" in turned.json["detail"]
+    assert turned_by_manifest.status == 422
+    error = turned_by_manifest.json["errors"][0]
+    assert error["pointer"] == "/destinations/0"
+    assert "it is used by stream warehouse.parts" in error["what"]
     assert b"very-secret" not in (await office.get("/destinations/results")).body
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -68,6 +69,7 @@ async def checked(
         async with desk.parsing:
             manifest, parsed = await asyncio.to_thread(parse_manifest, text, "body", None)
         around = await surroundings(connection, tenant, manifest, has_broker=desk.has_broker)
+        around = replace(around, turned={})  # the API has an answer of its own for what is in use
         async with desk.parsing:
             problems = await asyncio.to_thread(check, manifest, parsed, around, desk.clock.now())
     except ManifestError as error:

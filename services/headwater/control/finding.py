@@ -43,7 +43,9 @@ class Surroundings:
     `after` its schedules with those that they follow, `with_cursor` its streams that have a cursor,
     `destinations` and `calendars` those of the database by name, `stored` the
     definitions of schedules as they are now,
-    `loading` what loads the manifest's tables besides it. `has_broker`: whether headwater has a RabbitMQ of its own.
+    `loading` what loads the manifest's tables besides it, `turned` who uses the destinations that the manifest would
+    turn into another kind, or into another database than headwater's own. `has_broker`: whether headwater has a
+    RabbitMQ of its own.
     `knows_minimum`: whether `minimum_interval_s` is the tenant's, or that of one that says nothing.
     """
 
@@ -59,6 +61,7 @@ class Surroundings:
     calendars: Mapping[str, Calendar] | None = None
     stored: Mapping[str, Mapping[str, Any]] | None = None
     loading: Sequence[tuple[str, Destination]] = ()
+    turned: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def split_sentence(text: str, mend: str = "") -> tuple[str, str]:

@@ -1,6 +1,6 @@
 """What is wrong with a manifest beyond its form: the same checks for the API, the CLI and the import."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -100,10 +100,23 @@ async def surroundings(
         has_broker=has_broker,
         calendars=await calendars.definitions(connection, tenant),
         loading=await _loading(connection, tenant, manifest),
+        turned=await _turned(connection, tenant, manifest, known),
         stored=await schedules.definitions(
             connection, tenant, [schedule.name for schedule in manifest.schedules] if manifest else []
         ),
     )
+
+
+async def _turned(
+    connection: Any, tenant: str, manifest: Manifest | None, known: Mapping[str, NamedDestination]
+) -> dict[str, list[str]]:
+    """The users of those destinations that the manifest makes something else of."""
+    found = {}
+    for one in manifest.destinations if manifest else ():
+        before = known.get(one.name)
+        if before is not None and (before.kind, before.is_far) != (one.kind, one.is_far):
+            found[one.name] = await destinations.users(connection, tenant, one.name)
+    return found
 
 
 async def _loading(connection: Any, tenant: str, manifest: Manifest | None) -> list[tuple[str, Destination]]:

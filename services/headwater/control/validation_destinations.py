@@ -21,6 +21,9 @@ def in_destinations(manifest: Manifest, around: Surroundings) -> Iterator[Findin
     yield from twice(("destinations",), [one.name for one in manifest.destinations], "destination")
     for index, one in enumerate(manifest.destinations):
         yield from in_destination(("destinations", index), manifest.tenant, one, around)
+        if users := around.turned.get(one.name):  # their runs would be half here and half there
+            what = f"its kind, and whose database it is, cannot change while it is used by {', '.join(users)}"
+            yield Finding(("destinations", index), what, "give the new one another name, and name that")
     known = {one.name: one for one in manifest.destinations}
     for path, _, destination in destinations_of(manifest):
         yield from _use(path, destination, known, around)
