@@ -25,11 +25,12 @@ from tests.support.far import (
 from tests.support.processes import free_port
 from tests.support.spine import open_spine, working
 
-from headwater.model.errors import Later
+from headwater.model.errors import Later, Unavailable
 from headwater.model.run import RunState
 from headwater.model.secret import Secret
+from headwater.persister import far
 from headwater.persister.far import Far
-from headwater.plugins.destinations import PostgresDestination
+from headwater.plugins.destinations import PostgresDestination, Table
 from headwater.plugins.destinations.once import make_notes
 from headwater.store import config, runs
 from headwater.store.database import Database
@@ -279,3 +280,25 @@ async def test_a_run_that_cannot_be_closed_there_says_what_it_waits_for_and_ends
     assert (last["state"], last["error_kind"]) == ("failed", "destination")
     assert "limits.max_seconds" in last["error_message"]
     assert await rows(lake) == [(1, "a")]
+
+
+async def test_a_database_that_is_loaded_into_is_not_left_for_another(
+    database: str, far_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(far, "MAX_OPEN", 1)
+    table = Table("lake", "things")
+    async with TestServer(Shop([]).app()) as server, open_spine(database) as spine:
+        await apply(spine, server, far_database)
+        await spine.apply(f"version: 1\ndestinations: [{{name: pond, url: '{far_database}'}}]")
+        databases = far.FarDatabases(spine.worker, spine.keyring)
+        first = await databases.at(far.FarTable("default", "lake", table))
+        async with first.transaction() as connection:
+            second = await databases.at(far.FarTable("default", "pond", table))
+            async with second.transaction() as other:
+                found = await connection.fetchval("SELECT 1"), await other.fetchval("SELECT 2")
+        await databases.at(far.FarTable("default", "pond", table))
+        with pytest.raises(Unavailable, match="not open"):
+            first.database.pool.get_size()
+        await databases.close()
+
+    assert found == (1, 2)

@@ -26,7 +26,7 @@ from headwater.store.database import Database
 from headwater.store.keyring import Keyring
 from headwater.store.ledger import PageKey
 
-MAX_OPEN = 32  # databases; the one that was not used for longest is left first
+MAX_OPEN = 32  # databases that nobody loads into; the one that was not used for longest is left first
 CONNECTIONS = 4  # to each
 
 
@@ -53,6 +53,7 @@ class Far:
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
     away: str = ""  # what the last one met who asked for it
     away_until: float = 0.0  # by the clock of the loop
+    uses: int = 0  # transactions that are open or about to be
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Any]:
@@ -65,12 +66,15 @@ class Far:
         left_s = self.away_until - loop.time()
         if self.away and left_s > 0:
             raise AwayError(left_s, self.away)
+        self.uses += 1
         try:
             async with self._transaction() as connection:
                 yield connection
         except AwayError as error:
             self.away, self.away_until = str(error), loop.time() + AWAY_S
             raise
+        finally:
+            self.uses -= 1
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Any]:
@@ -123,10 +127,14 @@ class FarDatabases:
                 place.to, Database(url, None, size=CONNECTIONS), PostgresDestination()
             )
         self._open.move_to_end(key)
-        while len(self._open) > MAX_OPEN:
-            _, idle = self._open.popitem(last=False)
-            await idle.database.close()
+        await self._leave_idle(far)
         return far
+
+    async def _leave_idle(self, wanted: Far) -> None:
+        """Leave those that are too many and that nobody uses, but for `wanted`."""
+        idle = [key for key, far in self._open.items() if not far.uses and far is not wanted]
+        for key in idle[: max(0, len(self._open) - MAX_OPEN)]:
+            await self._open.pop(key).database.close()
 
     async def _definitions(
         self, wanted: Iterable[tuple[str, str]]
