@@ -25,8 +25,13 @@ DEFINITION = (
 ALL_LOCKED = (
     "SELECT count(*) AS n FROM (SELECT 1 FROM schedule FOR UPDATE SKIP LOCKED) AS free HAVING count(*) = 0"
 )
+# The same as far as it was written, without a lock of the look's own, which would keep a hand from some.
+ALL_TAKEN = "SELECT count(*) AS n FROM schedule WHERE xmax::text = '0' HAVING count(*) = 0"
+# A hand that found nothing left has no number for its transaction.
 HOLDERS = (
-    "SELECT DISTINCT pid FROM pg_locks WHERE relation = 'schedule'::regclass AND mode = 'RowExclusiveLock'"
+    "SELECT DISTINCT pid FROM pg_locks JOIN pg_locks AS written USING (pid)"
+    " WHERE pg_locks.relation = 'schedule'::regclass AND pg_locks.mode = 'RowExclusiveLock'"
+    " AND written.locktype = 'transactionid' AND written.mode = 'ExclusiveLock' AND written.granted"
 )
 
 
@@ -138,12 +143,13 @@ async def test_a_hand_whose_connection_is_cut_takes_neither_the_other_one_nor_th
     life: Life, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(herds, "FIRST_S", 2.0)  # they hold it long enough to be found at it
-    count = BATCH + HERD
+    count = 4 * BATCH  # so that each hand gets some
     due_at = await _herd(life, count, due_s=3.0)
     hand = Hand(life)
     hand.herds.expect(due_at, 3.0)
 
     firing = asyncio.create_task(hand.herds.step(hand.stop))
+    await life.spine.until(ALL_TAKEN)
     await life.spine.until(f"SELECT count(*) AS n FROM ({HOLDERS}) AS holder HAVING count(*) = 2")
     await _cut_one_of_two(life)
 
