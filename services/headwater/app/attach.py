@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 from headwater.app.embedded import DATABASE, USER
 from headwater.app.postgres_process import read_pid_file
 from headwater.model.secret import Secret
+from headwater.settings import Settings
 
 logger = logging.getLogger("headwater.app")
 _PORT_LINE, _SOCKET_LINE = 3, 4  # of postmaster.pid, counted from 0
@@ -94,6 +95,14 @@ def running_broker(data_dir: Path) -> Broker | None:
         Secret.of(f"amqp://{login}@127.0.0.1:{amqp}/%2F"),
         Secret.of(f"http://{login}@127.0.0.1:{management}"),
     )
+
+
+def amqp_of(settings: Settings) -> Secret | None:
+    """The broker that the settings name, or that runs on their data folder; None for the embedded bus."""
+    if settings.amqp_url is not None:
+        return settings.amqp_url
+    running = running_broker(settings.data_dir)
+    return None if running is None else running.amqp_url
 
 
 def holder_of(folder: Path) -> str:

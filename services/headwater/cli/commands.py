@@ -134,11 +134,10 @@ async def _import(chosen: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _topology(chosen: argparse.Namespace, settings: Settings) -> int:
-    from headwater.app.attach import running_broker  # noqa: PLC0415 - only this command needs it
+    from headwater.app.attach import amqp_of  # noqa: PLC0415 - only this command needs it
     from headwater.bus.rabbitmq import apply_topology, check_topology  # noqa: PLC0415 - as above
 
-    running = running_broker(settings.data_dir)
-    url = settings.amqp_url or (None if running is None else running.amqp_url)
+    url = amqp_of(settings)
     if url is None:
         raise ConfigError(
             f"HEADWATER_AMQP_URL is not set, and no `headwater up --rabbitmq` runs on {settings.data_dir}: "

@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Awaitable, Callable
 
-from headwater.app.attach import holder_of, is_set_up, running_broker, running_database, running_elsewhere
+from headwater.app.attach import amqp_of, holder_of, is_set_up, running_database, running_elsewhere
 from headwater.app.embedded import EmbeddedPostgres
 from headwater.app.ground import Means, keyring_for
 from headwater.app.private_rabbitmq import find_programs
@@ -100,8 +100,7 @@ async def _database(settings: Settings) -> str:
 
 
 async def _broker(settings: Settings) -> str:
-    running = running_broker(settings.data_dir)
-    url = settings.amqp_url or (None if running is None else running.amqp_url)
+    url = amqp_of(settings)
     if url is None:
         node = settings.data_dir / "rabbitmq"
         if node.exists():

@@ -8,7 +8,7 @@ from typing import Any
 
 from headwater.cli.asking import Counter, form_of, open_counter
 from headwater.cli.exits import Exit
-from headwater.cli.printing import print_json, print_table, print_yaml
+from headwater.cli.printing import moment_text, print_json, print_table, print_yaml
 from headwater.control.monitor import Monitor, show_monitor
 from headwater.model.errors import ConfigError
 from headwater.settings import Settings
@@ -64,4 +64,4 @@ def _show(found: dict[str, Any]) -> None:
 
 
 def _at(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return f"{moment_text(moment.astimezone(UTC))} UTC"

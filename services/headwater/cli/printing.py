@@ -39,11 +39,16 @@ def _plain(value: object) -> Any:
     return str(value)
 
 
+def moment_text(moment: datetime) -> str:
+    """A moment as all tables show it."""
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
 def _cell(value: Any) -> str:
     if value is None or value in ("", [], ()):
         return "-"
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S")
+        return moment_text(value)
     if isinstance(value, str) and (moment := _MOMENT.fullmatch(value)):
         return f"{moment[1]} {moment[2]}"
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

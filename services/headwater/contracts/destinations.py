@@ -19,7 +19,7 @@ _URL = {"amqp": re.compile(r"^amqps?://[^/\s]"), "postgres": re.compile(r"^postg
 _AMQP_ONLY = ("exchange", "declare", "routing_key", "message", "mandatory")
 
 
-_FORM = "postgresql://user:password@host:port/database"
+DATABASE_FORM = "postgresql://user:password@host:port/database"
 _OF_THIS_MACHINE = ("passfile", "service", "servicefile", "sslcert", "sslkey")
 
 
@@ -31,18 +31,18 @@ def database_fault(url: str) -> str | None:
         parts = urlsplit(url)
         options = parse_qs(parts.query, keep_blank_values=True)
     except ValueError:
-        return f"cannot be read: write {_FORM}"
+        return f"cannot be read: write {DATABASE_FORM}"
     own = next((name for name in _OF_THIS_MACHINE if name in options), None)
     if own is not None:
-        return f"may not name `{own}`, a file of headwater's machine: write {_FORM}"
+        return f"may not name `{own}`, a file of headwater's machine: write {DATABASE_FORM}"
     credentials, _, netloc = parts.netloc.rpartition("@")
     user, _, password = credentials.partition(":")
     hosts = [unquote(one) for one in netloc.split(",")] if netloc else []
     hosts += [one for value in options.get("host", ()) for one in value.split(",")]
     if not hosts or not all(re.match(r"[A-Za-z0-9\[]", one) for one in hosts):
-        return f"names no host to reach over the network, or a local socket: write {_FORM}"
+        return f"names no host to reach over the network, or a local socket: write {DATABASE_FORM}"
     if not (user or any(options.get("user", ()))) or not (password or any(options.get("password", ()))):
-        return f"names no user, or no password: write {_FORM}"
+        return f"names no user, or no password: write {DATABASE_FORM}"
     return None
 
 
@@ -104,7 +104,7 @@ class NamedDestination(Closed):
                 else "`schema` is of another database: give its `url`, or leave it out"
             )
         if "${" not in self.url and not _URL["postgres"].match(self.url):
-            return f"`url` of kind postgres: write {_FORM}, or ${{secret:NAME}}"
+            return f"`url` of kind postgres: write {DATABASE_FORM}, or ${{secret:NAME}}"
         fault = None if "${" in self.url else database_fault(self.url)
         return None if fault is None else f"`url` of kind postgres {fault}"
 

@@ -1,11 +1,26 @@
-"""The addresses of destinations, with their secrets filled in when they are used."""
+"""Destinations with a name as they are defined now, and their addresses, with secrets filled in when they are used."""
 
+from collections.abc import Iterable
+
+from headwater.contracts.destinations import NamedDestination
 from headwater.model.errors import DestinationError, SecretError
 from headwater.model.secret import Secret
 from headwater.plugins.secret_text import fill, names_in
-from headwater.store import config
+from headwater.store import config, destinations
 from headwater.store.database import Database
 from headwater.store.keyring import Keyring
+
+
+async def named(
+    database: Database, wanted: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], NamedDestination]:
+    """The destinations (tenant, name); those that are not there are missing."""
+    pairs = set(wanted)
+    if not pairs:
+        return {}
+    async with database.connection() as connection:
+        found = await destinations.targets(connection, pairs)
+    return {of: NamedDestination.model_validate(definition) for of, definition in found.items()}
 
 
 async def address_of(database: Database, keyring: Keyring | None, tenant: str, text: str) -> Secret:

@@ -13,15 +13,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from headwater.contracts.destinations import OWN, NamedDestination, database_fault
+from headwater.contracts.destinations import OWN, database_fault
 from headwater.contracts.source import StreamDefinition
 from headwater.model.errors import ConfigError, DestinationError, Unavailable
-from headwater.persister.addresses import address_of
+from headwater.persister.addresses import address_of, named
 from headwater.persister.residue import FAR
 from headwater.plugins.destinations import Batch, Loaded, Plan, PostgresDestination, Table
 from headwater.plugins.destinations.errors import AWAY_S, AwayError, told_of
 from headwater.plugins.destinations.once import Page, is_first, load_once, make_notes, noted, wait_for_loads
-from headwater.store import destinations
 from headwater.store.database import Database
 from headwater.store.keyring import Keyring
 from headwater.store.ledger import PageKey
@@ -90,7 +89,7 @@ class Far:
 
 
 class FarDatabases:
-    """The other databases in use, at most MAX_OPEN."""
+    """The other databases in use: beside those that are loaded into, so many that there are MAX_OPEN."""
 
     def __init__(self, database: Database, keyring: Keyring | None = None) -> None:
         self._database = database
@@ -99,7 +98,7 @@ class FarDatabases:
 
     async def schemas(self, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
         """Those of the destinations (tenant, name) that are other databases, each with its tables' schema."""
-        found = await self._definitions(wanted)
+        found = await named(self._database, wanted)
         return {of: one.table_schema for of, one in found.items() if one.is_far}
 
     async def table_of(self, definition: StreamDefinition, table: Table) -> FarTable | None:
@@ -110,7 +109,7 @@ class FarDatabases:
     async def at(self, place: FarTable) -> Far:
         """The database of `place`. Raises: DestinationError when it is not there any more, or a secret is missing."""
         of = (place.tenant, place.to)
-        one = (await self._definitions([of])).get(of)
+        one = (await named(self._database, [of])).get(of)
         if one is None or one.url is None:
             raise DestinationError(f"destination {place.to}: it is not there any more, or no database")
         try:
@@ -135,16 +134,6 @@ class FarDatabases:
         idle = [key for key, far in self._open.items() if not far.uses and far is not wanted]
         for key in idle[: max(0, len(self._open) - MAX_OPEN)]:
             await self._open.pop(key).database.close()
-
-    async def _definitions(
-        self, wanted: Iterable[tuple[str, str]]
-    ) -> dict[tuple[str, str], NamedDestination]:
-        pairs = set(wanted)
-        if not pairs:
-            return {}
-        async with self._database.connection() as connection:
-            found = await destinations.targets(connection, pairs)
-        return {of: NamedDestination.model_validate(definition) for of, definition in found.items()}
 
     async def close(self) -> None:
         """Leave all."""

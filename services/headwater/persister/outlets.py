@@ -13,7 +13,7 @@ from headwater.bus.port import Message
 from headwater.contracts.destinations import NamedDestination
 from headwater.model.errors import DestinationError, HeadwaterError, Later
 from headwater.model.secret import Secret
-from headwater.persister.addresses import address_of
+from headwater.persister.addresses import address_of, named
 from headwater.plugins.destinations.messages import RECORD_TYPE, Outgoing
 from headwater.store import destinations
 from headwater.store.bell import wait_any
@@ -63,13 +63,8 @@ class Outlets:
 
     async def targets(self, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Target]:
         """The exchanges among the destinations (tenant, name); those that are not there are missing."""
-        pairs = set(wanted)
-        if not pairs:
-            return {}
-        async with self._database.connection() as connection:
-            found = await destinations.targets(connection, pairs)
-        made = {of: NamedDestination.model_validate(definition) for of, definition in found.items()}
-        return {of: Target(of[0], one) for of, one in made.items() if one.kind == "amqp"}
+        found = await named(self._database, wanted)
+        return {of: Target(of[0], one) for of, one in found.items() if one.kind == "amqp"}
 
     async def target(self, tenant: str, name: str) -> Target:
         """Raises: DestinationError when there is no such exchange any more."""

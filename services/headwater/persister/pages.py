@@ -218,19 +218,18 @@ class PageLoader:
     ) -> Plan:
         """The plan of the load. Tables that it makes for one attempt are noted as they are made."""
         if group.far is not None and isinstance(group.place, FarTable):
-            async with self._database.transaction() as connection:
-                for run_id, attempt, tenant in of if table.is_of_run else ():
-                    await staging.note(connection, run_id, attempt, tenant)
-                for key, stream in residue.attempts_of(table, group.work).items():
-                    await ledger.note_residue(connection, key, stream, group.place.label)
+            attempts = residue.attempts_of(table, group.work)
+            if table.is_of_run or attempts:
+                async with self._database.transaction() as connection:
+                    await _note_tables(connection, table, of)
+                    for key, stream in attempts.items():
+                        await ledger.note_residue(connection, key, stream, group.place.label)
             return await far.prepare(group.far, table, batches)
         known = self._destination.planned(table, batches)
         if known is not None:
             return known
         async with self._database.transaction() as connection:
-            if table.is_of_run:
-                for run_id, attempt, tenant in of:
-                    await staging.note(connection, run_id, attempt, tenant)
+            await _note_tables(connection, table, of)
             async with as_loader(connection):
                 return await self._destination.prepare(connection, table, batches)
 
@@ -367,6 +366,13 @@ class PageLoader:
         for late_id in late_ids:
             await ledger.count_late(connection, late_id, late[late_id])
         return is_owing
+
+
+async def _note_tables(connection: Any, table: Table, of: Iterable[tuple[UUID, int, str]]) -> None:
+    """Write down which attempts are about to have a table of their own."""
+    if table.is_of_run:
+        for run_id, attempt, tenant in of:
+            await staging.note(connection, run_id, attempt, tenant)
 
 
 def _up_to_their_ends(work: Sequence[Work], loops: Loops) -> list[Work]:

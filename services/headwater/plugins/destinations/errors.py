@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import asyncpg
 
+from headwater.contracts.destinations import DATABASE_FORM
 from headwater.model.errors import ConfigError, DestinationError, Later, Unavailable
 
 # The rows are at fault, or some of them.
@@ -64,8 +65,7 @@ def told_of(name: str) -> Iterator[None]:
         yield
     except ConfigError:
         raise DestinationError(
-            f"destination {name}: its url is no address of a PostgreSQL: write "
-            "postgresql://user:password@host:port/database"
+            f"destination {name}: its url is no address of a PostgreSQL: write {DATABASE_FORM}"
         ) from None  # the client's words repeat parts of it
     except Unavailable as error:
         if isinstance(error.__cause__, _REFUSED):
