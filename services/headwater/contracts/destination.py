@@ -6,8 +6,8 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from headwater.contracts.base import Closed
 from headwater.contracts.destinations import OWN, DestinationName
+from headwater.contracts.naming import SqlName
 
-TableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
 FieldText = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
 _KEYED = frozenset({"merge", "delete_insert", "scd2"})
@@ -31,7 +31,7 @@ class Destination(Closed):
     """
 
     to: DestinationName = OWN
-    table: TableName | None = None
+    table: SqlName | None = None
     mode: Literal["append", "merge", "replace", "delete_insert", "scd2"] = "append"
     key: tuple[FieldText, ...] = ()
     order_by: FieldText | None = None

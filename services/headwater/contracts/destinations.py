@@ -7,13 +7,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from pydantic import Field, StringConstraints, model_validator
 
 from headwater.contracts.base import Closed
-from headwater.contracts.naming import SecretText
+from headwater.contracts.naming import SecretText, SqlName
 
 PUBLIC = "public"
 OWN = "database"  # the destination that is always there: tables in headwater's own database
 DestinationName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]
 ExchangeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,127}$")]
-SchemaName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
 RoutingTemplate = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 _URL = {"amqp": re.compile(r"^amqps?://[^/\s]"), "postgres": re.compile(r"^postgres(?:ql)?://\S")}
 _AMQP_ONLY = ("exchange", "declare", "routing_key", "message", "mandatory")
@@ -67,7 +66,7 @@ class NamedDestination(Closed):
     description: str = ""
     kind: Literal["postgres", "amqp"] = "postgres"
     url: SecretText | None = None
-    schema_: SchemaName | None = Field(default=None, alias="schema")
+    schema_: SqlName | None = Field(default=None, alias="schema")
     exchange: ExchangeName | None = None
     declare: Literal["topic", "direct", "fanout", "headers"] | None = None
     routing_key: RoutingTemplate | None = None

@@ -17,6 +17,7 @@ HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e\t]*$", max_
 Expression = Annotated[str, StringConstraints(min_length=1, max_length=2048)]  # JMESPath
 SecretText = Annotated[str, Field(min_length=1, json_schema_extra={"x-secret": True})]  # stored encrypted
 OptionalSecretText = Annotated[str, Field(json_schema_extra={"x-secret": True})]
+SqlName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]  # of tables and schemas
 FieldPath = Annotated[str, StringConstraints(pattern=r"^[^.\s]+(?:\.[^.\s]+){0,15}$", max_length=2048)]
 
 
