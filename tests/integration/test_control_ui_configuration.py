@@ -8,6 +8,27 @@ TENANT = "/ui/tenants/default"
 SOURCE = f"{TENANT}/sources/shop/edit"
 NIGHTLY = f"{TENANT}/schedules/nightly/edit"
 HOOKS = f"{TENANT}/endpoints/hooks/edit"
+# One of each kind that has no part in the office's manifest, and what is done to its text.
+OTHERS = {
+    "destinations": (
+        "destination",
+        {"name": "lake", "url": "postgresql://lake:secret-word@db.example.com/lake", "schema": "raw"},
+        "schema: raw",
+        "schema: other",
+    ),
+    "calendars": (
+        "calendar",
+        {"name": "closed", "dates": ["2027-01-04"], "yearly": ["12-25"], "description": "no work"},
+        "description: no work",
+        "description: some work",
+    ),
+    "notifications": (
+        "notification",
+        {"name": "ops", "target": {"type": "slack", "url": "https://hooks.slack.com/x/secret-word"}},
+        "name: ops",
+        "name: ops\nevents: [late]",
+    ),
+}
 
 
 async def send(browser: Browser, shown: Shown, deed: str, **given: str) -> Shown:
@@ -190,3 +211,97 @@ async def test_a_key_that_may_not_write_sees_no_way_and_is_refused(office: Offic
     assert "Edit …" not in (await reader.go(f"{TENANT}/streams")).links
     assert "New schedule …" not in (await reader.go(f"{TENANT}/schedules")).links
     assert (await reader.go(SOURCE)).status == 403
+
+
+@pytest.mark.parametrize("part", OTHERS)
+async def test_each_other_kind_is_changed_by_its_text_after_its_plan(
+    office: Office, browser: Browser, part: str
+) -> None:
+    _, document, before, after = OTHERS[part]
+    assert (await office.post(f"/{part}", document)).status == 201
+    listed = await browser.go(f"{TENANT}/{part}")
+    name = str(document["name"])
+    shown = await browser.go(listed.links[name]) if name in listed.links else listed
+    page = await browser.go(shown.links["Edit …"])
+    assert "secret-word" not in shown.html + page.html
+
+    untouched = await send(browser, page, "plan")
+    plan = await send(browser, page, "plan", text=text_of(page).replace(before, after))
+    done = await send(browser, plan, "apply")
+
+    assert "stays as it is." in untouched.text
+    assert f"{name} changes." in plan.text
+    assert done.status == 200
+    assert "Applied." in done.text
+    definition = (await office.get(f"/{part}/{name}")).json["definition"]
+    key, _, value = after.splitlines()[-1].partition(": ")
+    assert definition[key] == (["late"] if part == "notifications" else value)
+
+
+@pytest.mark.parametrize("part", OTHERS)
+async def test_one_of_each_other_kind_is_made_from_the_text_that_is_offered(
+    office: Office, browser: Browser, part: str
+) -> None:
+    noun = OTHERS[part][0]
+    for name, value in (
+        ("warehouse-url", "postgresql://a:b@db.example.com/w"),
+        ("ops-slack", "https://hooks.slack.com/x"),
+    ):
+        await office.ask("PUT", f"/secrets/{name}", json={"value": value})
+    page = await browser.go((await browser.go(f"{TENANT}/{part}")).links[f"New {noun} …"])
+
+    plan = await send(browser, page, "plan")
+    done = await send(browser, plan, "apply")
+
+    assert (plan.status, plan.faults) == (200, [])
+    assert "is made." in plan.text
+    assert done.status == 200
+    assert "Applied." in done.text
+    assert len((await office.get(f"/{part}")).json["items"]) == 1
+
+
+async def test_a_calendar_says_which_days_it_leaves_out_and_who_uses_it(
+    office: Office, browser: Browser
+) -> None:
+    await office.post("/calendars", {"name": "closed", "yearly": ["12-25"], "crons": ["* * * * SUN"]})
+    await office.ask("PATCH", "/schedules/nightly", json={"exclude": ["closed"]})
+
+    listed = await browser.go(f"{TENANT}/calendars")
+    shown = await browser.go(listed.links["closed"])
+
+    assert "1 yearly, 1 crons" in listed.text
+    assert "-12-25" in shown.text
+    assert shown.links["nightly"] == f"{TENANT}/schedules/nightly"
+
+
+async def test_a_destination_says_where_it_is_and_who_sends_there(office: Office, browser: Browser) -> None:
+    await office.post(
+        "/destinations", {"name": "facts", "kind": "amqp", "url": "amqp://a:b@example.com/", "exchange": "x"}
+    )
+    await office.ask(
+        "PATCH", "/sources/shop/streams/refunds", json={"destination": {"to": "facts", "table": None}}
+    )
+
+    listed = await browser.go(f"{TENANT}/destinations")
+    shown = await browser.go(listed.links["facts"])
+
+    assert "exchange x of another broker" in listed.text
+    assert shown.links["shop.refunds"] == f"{TENANT}/streams/shop/refunds"
+    assert "a:b" not in listed.html + shown.html
+
+
+async def test_a_destination_that_is_used_does_not_become_of_another_kind(
+    office: Office, browser: Browser
+) -> None:
+    await office.post(
+        "/destinations", {"name": "facts", "kind": "amqp", "url": "amqp://a:b@example.com/", "exchange": "x"}
+    )
+    await office.ask(
+        "PATCH", "/sources/shop/streams/refunds", json={"destination": {"to": "facts", "table": None}}
+    )
+    page = await browser.go(f"{TENANT}/destinations/facts/edit")
+
+    refused = await send(browser, page, "plan", text="name: facts\nkind: postgres\n")
+
+    assert refused.status == 422
+    assert "shop.refunds" in refused.text

@@ -26,7 +26,7 @@ NIGHTLY = f"{TENANT}/schedules/nightly"
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&\u202e"
 LISTS = (
     "", "/streams", "/runs", "/schedules", "/endpoints", "/deliveries", "/refusals", "/dead-letters", "/notifications",
-    "/secrets", "/audit", "/replays", "/backfills",
+    "/secrets", "/audit", "/replays", "/backfills", "/destinations", "/calendars",
 )  # fmt: skip
 
 
@@ -67,7 +67,7 @@ async def test_an_empty_tenant_has_all_pages_and_they_say_what_to_do(
         shown = await browser.go(f"/ui/tenants/acme{path}")
         assert shown.status == 200, path
         assert is_clean(shown)
-    for path in ("/streams", "/schedules", "/endpoints", "/notifications"):
+    for path in ("/streams", "/schedules", "/endpoints", "/notifications", "/destinations", "/calendars"):
         assert "headwater apply FILE" in (await browser.go(f"/ui/tenants/acme{path}")).text
     assert "headwater runs start" in (await browser.go("/ui/tenants/acme/runs")).text
 
@@ -492,6 +492,8 @@ async def test_what_is_another_tenants_or_nobodys_is_404(office: Office, browser
     await store(office, one)
     letter = await give_up_a_request(office, "shop.orders", "bad")
     refusal = await refuse(office, "x")
+    await office.ask("PUT", "/destinations/lake", json={"url": "postgresql://a:b@db.example.com/lake"})
+    await office.ask("PUT", "/calendars/closed", json={"dates": ["2027-01-04"]})
     acme = Browser(office)
     await office.post("/tenants", {"name": "acme"})
     await acme.log_in((await office.key_of("acme")).key or "")
@@ -500,6 +502,7 @@ async def test_what_is_another_tenants_or_nobodys_is_404(office: Office, browser
     for path in (
         f"/deliveries/{one.receipt_id}", f"/deliveries/{one.id}/raw", f"/dead-letters/{letter}",
         f"/refusals/{refusal}", "/schedules/nightly", "/endpoints/hooks", "/streams/shop/orders",
+        "/destinations/lake", "/calendars/closed",
     ):  # fmt: skip
         assert (await acme.go(f"/ui/tenants/acme{path}")).status == 404
         assert (await acme.go(TENANT + path)).status == 404
@@ -519,6 +522,8 @@ async def test_every_link_of_every_page_leads_to_a_page(office: Office, browser:
     await refuse(office, "X-A")
     await give_up_a_request(office, "shop.orders", "bad")
     await office.ask("PUT", "/secrets/api-token", json={"value": "hidden"})
+    await office.ask("PUT", "/destinations/lake", json={"url": "postgresql://a:b@db.example.com/lake"})
+    await office.ask("PUT", "/calendars/closed", json={"dates": ["2027-01-04"]})
     await planned(office, at=datetime.now(UTC))
     for path in ("/schedules/nightly/run", "/deliveries/replay"):
         await office.post(path, {"all": True} if "replay" in path else {})
@@ -540,6 +545,8 @@ async def test_every_link_of_every_page_leads_to_a_page(office: Office, browser:
     assert kinds >= {
         *LISTS, "/runs/ID", "/schedules/nightly", "/endpoints/hooks", "/deliveries/ID", "/deliveries/ID/raw",
         "/replays/ID", "/refusals/ID", "/dead-letters/ID", "/notifications/ID", "/streams/shop/orders",
+        "/destinations/lake", "/destinations/lake/edit", "/calendars/closed", "/calendars/closed/edit",
+        "/new/destinations", "/new/calendars", "/new/notifications",
     }  # fmt: skip
 
 

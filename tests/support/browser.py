@@ -122,7 +122,7 @@ class Shown:
     @property
     def item(self) -> str:
         """Where the first thing of a list leads; their ids are shortened."""
-        return next(address for name, address in self.links.items() if "…" in name)
+        return next(address for name, address in self.links.items() if "…" in name[:-1])
 
     @property
     def tags(self) -> set[str]:

@@ -1,4 +1,4 @@
-"""Sources, schedules and endpoints as a manifest has them: a text that is changed, planned, and brought into force.
+"""The parts of a manifest: each a text that is changed, planned, and brought into force.
 
 Nothing is applied that was not planned: the form carries the digest of the text that its plan was made for, and the
 ETag of what was there when the text was read.
@@ -12,8 +12,11 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from headwater.contracts import codec
+from headwater.contracts.calendars import Calendar
+from headwater.contracts.destinations import NamedDestination
 from headwater.contracts.endpoint import Endpoint
 from headwater.contracts.manifest_text import Document
+from headwater.contracts.notifications import Notification
 from headwater.contracts.schedules import Schedule
 from headwater.contracts.source import Source, Stream
 from headwater.control.export import as_yaml, lean
@@ -35,11 +38,18 @@ _NEW_PLAN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of parts. `part` is the manifest's list and the API's collection, `noun` the name of one in addresses."""
+    """A kind of parts. `part` is the manifest's list and the API's collection, `noun` the name of one in addresses.
+
+    `home` is the page of the UI that lists them; `is_shown`: each has a page of its own below it. `done` tells that one
+    was applied.
+    """
 
     part: str
     noun: str
     model: type[BaseModel]
+    home: str
+    done: str
+    is_shown: bool = True
 
     @property
     def at(self) -> str:
@@ -91,9 +101,8 @@ class Editing:
             name = await self._write(visit, document.value, given.get(_VERSION, ""))
         except Refusal as refusal:
             raise _placed(refusal, document, "") from refusal
-        if self.kind.part == "sources":
-            return visit.link("streams", done="applied")
-        return visit.link(self.kind.part, name, done="applied")
+        shown = (name,) if self.kind.is_shown else ()
+        return visit.link(self.kind.home, *shown, done=self.kind.done)
 
     async def _write(self, visit: Visit, part: Mapping[str, Any], version: str) -> str:
         if self.is_new:
@@ -162,7 +171,7 @@ class Editing:
                 class_="pair",
             ),
         )
-        return View(title, text(body), "streams" if self.kind.part == "sources" else self.kind.part)
+        return View(title, text(body), self.kind.home)
 
 
 def _form(visit: Visit, written: str, version: str, planned: str) -> Markup:
@@ -264,9 +273,14 @@ def _at_place(fault: Fault, document: Document, beginning: str) -> dict[str, Any
 
 
 KINDS: Final = (
-    Kind("sources", "source", Source),
-    Kind("schedules", "schedule", Schedule),
-    Kind("endpoints", "endpoint", Endpoint),
+    Kind("sources", "source", Source, "streams", "applied", is_shown=False),
+    Kind("destinations", "destination", NamedDestination, "destinations", "applied"),
+    Kind("schedules", "schedule", Schedule, "schedules", "applied"),
+    Kind("calendars", "calendar", Calendar, "calendars", "applied-calendar"),
+    Kind("endpoints", "endpoint", Endpoint, "endpoints", "applied"),
+    Kind(
+        "notifications", "notification", Notification, "notifications", "applied-notification", is_shown=False
+    ),
 )
 
 

@@ -24,17 +24,35 @@ streams:
     records: {path: data}
     destination: {table: orders, mode: merge, key: id}
 """,
+    "destinations": """\
+name: warehouse
+kind: postgres
+url: ${secret:warehouse-url}
+schema: public
+""",
     "schedules": """\
 name: nightly
 streams: [shop.orders]
 cron: "30 2 * * *"
 timezone: Europe/Berlin
 """,
+    "calendars": """\
+name: closed
+description: Days on which nobody works
+dates: [2027-01-04]
+yearly: ["12-24..12-26", easter+1]
+on_excluded: next
+""",
     "endpoints": """\
 name: payments
 scheme: stripe
 secrets: ["${secret:stripe-signing}"]
 destination: {table: payments, mode: merge, key: id}
+""",
+    "notifications": """\
+name: ops
+events: [failed, recovered, auto_disabled]
+target: {type: slack, url: "${secret:ops-slack}"}
 """,
 }
 _ACTIONS: Final[Mapping[str, str]] = {"create": "is made", "change": "changes", "keep": "stays as it is"}

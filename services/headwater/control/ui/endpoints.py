@@ -8,12 +8,13 @@ from headwater.control.ui.markup import Content, Markup, element, text
 from headwater.control.ui.parts import (
     badge,
     code,
+    definition,
     duration,
     facts,
     folded,
-    json_block,
     link,
     moment,
+    new_way,
     none_like_that,
     note,
     pager,
@@ -47,9 +48,7 @@ async def show_endpoints(visit: Visit) -> View:
     body = text(
         (
             element("h1", "Endpoints"),
-            element("p", link(visit.link("new", "endpoints"), "New endpoint …"))
-            if visit.may("write")
-            else None,
+            new_way(visit, "endpoint", "endpoints"),
             filters(visit, asked(visit, "q", "Name has")),
             table(("Endpoint", "State", "Senders post to", "Scheme", "Table", "Alarms"), rows, empty),
             pager(visit, found["next"]),
@@ -95,11 +94,7 @@ async def show_endpoint(visit: Visit) -> View:
                 element("p", link(visit.link("refusals", endpoint=name), "All its refusals")),
             ),
             section("Secrets", _secrets(visit, secrets["items"])),
-            section(
-                "Definition",
-                folded("Show", json_block(endpoint["definition"])),
-                element("p", link(visit.here("edit"), "Edit …")) if visit.may("write") else None,
-            ),
+            definition(visit, endpoint["definition"]),
         )
     )
     return View(name, body, "endpoints")

@@ -17,6 +17,7 @@ from headwater.control.ui.parts import (
     json_block,
     link,
     moment,
+    new_way,
     none_like_that,
     pager,
     quiet,
@@ -40,7 +41,11 @@ async def show_notifications(visit: Visit) -> View:
     body = text(
         (
             element("h1", "Notifications"),
-            section("Who is told", _rules(rules["items"], nobody)),
+            section(
+                "Who is told",
+                new_way(visit, "notification", "notifications"),
+                _rules(visit, rules["items"], nobody),
+            ),
             section(
                 "What was sent, and what waits",
                 filters(
@@ -58,10 +63,10 @@ async def show_notifications(visit: Visit) -> View:
     return View("Notifications", body, "notifications")
 
 
-def _rules(rules: list[Mapping[str, Any]], empty: Content) -> Markup:
+def _rules(visit: Visit, rules: list[Mapping[str, Any]], empty: Content) -> Markup:
     rows = [
         (
-            (element("b", rule["name"]), " ", quiet(rule["description"])),
+            (element("b", rule["name"]), " ", quiet(rule["description"]), _edit(visit, rule["name"])),
             badge("enabled" if rule["enabled"] else "disabled"),
             ", ".join(rule["events"]),
             [_target(target) for target in rule["targets"]],
@@ -69,6 +74,11 @@ def _rules(rules: list[Mapping[str, Any]], empty: Content) -> Markup:
         for rule in rules
     ]
     return table(("Notification", "State", "Events", "Targets"), rows, empty)
+
+
+def _edit(visit: Visit, name: str) -> Content:
+    where = visit.link("notifications", name, "edit")
+    return element("div", link(where, "Edit …")) if visit.may("write") else None
 
 
 def _target(target: Mapping[str, Any]) -> Markup:

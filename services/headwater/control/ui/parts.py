@@ -165,3 +165,16 @@ def none_like_that(what: str, part: str) -> Markup:
     """What an empty list of a manifest's parts says: where they come from."""
     return text((f"No {what} is like that. Write one under ", code(part), " of a manifest and bring it into force: ",
                  code("headwater apply FILE"), "."))  # fmt: skip
+
+
+def new_way(visit: Visit, noun: str, part: str) -> Markup:
+    """The way to the page that makes one of a manifest's parts, for those who may."""
+    if not visit.may("write"):
+        return NOTHING
+    return element("p", link(visit.link("new", part), f"New {noun} …"))
+
+
+def definition(visit: Visit, content: Mapping[str, Any]) -> Markup:
+    """What the page's part says in a manifest, and the way to change it, for those who may."""
+    edit = element("p", link(visit.here("edit"), "Edit …")) if visit.may("write") else NOTHING
+    return section("Definition", folded("Show", json_block(content)), edit)

@@ -2,9 +2,11 @@
 
 from headwater.control.ui import (
     backfills,
+    calendars,
     configuration,
     dead_letters,
     deliveries,
+    destinations,
     endpoints,
     notifications,
     overview,
@@ -40,7 +42,11 @@ def page_rows() -> tuple[Row, ...]:
         Deed(f"{_RUN}/cancel", run_page.cancel, run_page.show_run),
         Deed(f"{_RUN}/rerun", run_page.rerun, run_page.show_run),
         *_schedule_rows(),
+        Page("/calendars", calendars.show_calendars),
+        Page("/calendars/{calendar}", calendars.show_calendar),
         *_webhook_rows(),
+        Page("/destinations", destinations.show_destinations),
+        Page("/destinations/{destination}", destinations.show_destination),
         Page("/dead-letters", dead_letters.show_dead_letters),
         Page(_LETTER, dead_letters.show_dead_letter),
         Deed(f"{_LETTER}/replay", dead_letters.replay, dead_letters.show_dead_letter),

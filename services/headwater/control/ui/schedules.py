@@ -8,12 +8,13 @@ from headwater.control.schedules import State
 from headwater.control.ui.markup import Content, Markup, element, text
 from headwater.control.ui.parts import (
     badge,
+    definition,
     duration,
     facts,
     folded,
-    json_block,
     link,
     moment,
+    new_way,
     none_like_that,
     note,
     pager,
@@ -42,9 +43,7 @@ async def show_schedules(visit: Visit) -> View:
     body = text(
         (
             element("h1", "Schedules"),
-            element("p", link(visit.link("new", "schedules"), "New schedule …"))
-            if visit.may("write")
-            else None,
+            new_way(visit, "schedule", "schedules"),
             filters(
                 visit,
                 asked(visit, "state", "State", STATES),
@@ -108,11 +107,7 @@ async def show_schedule(visit: Visit) -> View:
             ),
             section("The last 30 days", _statistics(stats)),
             section("Since ever", tiles(schedule["counts"])),
-            section(
-                "Definition",
-                folded("Show", json_block(schedule["definition"])),
-                element("p", link(visit.here("edit"), "Edit …")) if visit.may("write") else None,
-            ),
+            definition(visit, schedule["definition"]),
         )
     )
     return View(name, body, "schedules")

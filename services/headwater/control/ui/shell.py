@@ -19,10 +19,12 @@ SECTIONS: Final[tuple[tuple[str, str, Scope], ...]] = (
     ("streams", "Streams", "read"),
     ("runs", "Runs", "read"),
     ("schedules", "Schedules", "read"),
+    ("calendars", "Calendars", "read"),
     ("endpoints", "Endpoints", "read"),
     ("deliveries", "Deliveries", "read"),
     ("refusals", "Refusals", "read"),
     ("dead-letters", "Dead letters", "read"),
+    ("destinations", "Destinations", "read"),
     ("notifications", "Notifications", "read"),
     ("secrets", "Secrets", "read"),
     ("audit", "Audit", "admin"),
@@ -58,6 +60,8 @@ DONE: Final[Mapping[str, str]] = {
     "replayed": "It goes its way again.",
     "discarded": "Discarded.",
     "applied": "Applied. Runs admitted from now on, and the next webhooks, follow it.",
+    "applied-calendar": "Applied. Schedules that name it are computed anew.",
+    "applied-notification": "Applied. What happens from now on is told so.",
     "redelivered": "It is sent again, under its own id.",
 }
 

@@ -11,6 +11,7 @@ from headwater.control.ui.parts import (
     json_block,
     link,
     moment,
+    new_way,
     pager,
     quiet,
     section,
@@ -45,7 +46,7 @@ async def show_streams(visit: Visit) -> View:
         )
     if not sources["items"]:
         parts.append(_none_yet())
-    new = element("p", link(visit.link("new", "sources"), "New source …")) if visit.may("write") else None
+    new = new_way(visit, "source", "sources")
     return View(
         "Streams", text((element("h1", "Streams"), new, parts, pager(visit, sources["next"]))), "streams"
     )
