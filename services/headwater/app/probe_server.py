@@ -13,6 +13,7 @@ from http import HTTPStatus
 
 import orjson
 
+from headwater.app.listeners import every_address
 from headwater.app.probes import Probe, Told, cannot_listen
 from headwater.telemetry.metrics import Metrics
 
@@ -100,7 +101,9 @@ async def serving_probes(
     """Answer probes while the context is open; gives the port. Raises: ConfigError when the port is taken."""
     answering = ProbeServer(probes, metrics, head_s=head_s)
     try:
-        server = await asyncio.start_server(answering.take, host, port, limit=MAX_HEAD_BYTES)
+        own = every_address(host, port)
+        place = {"host": host, "port": port} if own is None else {"sock": own}
+        server = await asyncio.start_server(answering.take, limit=MAX_HEAD_BYTES, **place)
     except OSError as error:
         raise cannot_listen(host, port, error) from error
     try:

@@ -11,6 +11,7 @@ import orjson
 from headwater.app.service import Bridging, Informative, Service
 from headwater.bus.port import Bus
 from headwater.model.errors import ConfigError, Unavailable
+from headwater.settings import host_and_port
 from headwater.store.database import Database
 from headwater.telemetry.metrics import Metrics
 
@@ -101,6 +102,8 @@ def cannot_listen(host: str, port: int, error: OSError) -> ConfigError:
     if error.errno == errno.EADDRINUSE:
         return ConfigError(
             f"port {port} of {host} is taken by another program; choose another with "
-            f"HEADWATER_BIND={host}:{port + 1} (0 picks a free one)"
+            f"HEADWATER_BIND={host_and_port(host, port + 1)} (0 picks a free one)"
         )
-    return ConfigError(f"cannot listen on {host}:{port}: {error.strerror}; set HEADWATER_BIND=host:port")
+    return ConfigError(
+        f"cannot listen on {host_and_port(host, port)}: {error.strerror}; set HEADWATER_BIND=host:port"
+    )

@@ -16,7 +16,7 @@ from headwater.app.service import Prompt, Routed, Service, Waited, supervise
 from headwater.app.services import SERVICES
 from headwater.model.errors import Unavailable
 from headwater.model.secret import Secret
-from headwater.settings import Settings
+from headwater.settings import Settings, host_and_port
 from headwater.telemetry.metrics import Metrics
 
 logger = logging.getLogger("headwater.app")
@@ -145,8 +145,7 @@ async def _until_the_end(
                 for service in services:
                     group.create_task(supervise(service, stop, ground.metrics), name=service.name)
                 group.create_task(give_back(stop), name="memory")
-                host = f"[{settings.bind_host}]" if ":" in settings.bind_host else settings.bind_host
-                address = f"http://{host}:{port}"
+                address = f"http://{host_and_port(settings.bind_host, port)}"
                 announcer.services(services, address)
                 is_telling = any(service.name == "notifier" for service in services)
                 await _work(ground, ending, story, address, once=once, is_telling=is_telling)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from headwater.app.listeners import BACKLOG, every_address
 from headwater.app.probes import Probe, cannot_listen
 from headwater.http.incoming import HEAD_S, Guard, GuardedRunner
 from headwater.http.short import ShortWay
@@ -52,8 +53,11 @@ async def serving(
     await runner.setup()
     watch = asyncio.create_task(guard.watch(), name="http.guard")
     try:
-        site = web.TCPSite(runner, host, port, backlog=1024)
         try:
+            own = every_address(host, port)
+            site = (
+                web.TCPSite(runner, host, port, backlog=BACKLOG) if own is None else web.SockSite(runner, own)
+            )
             await site.start()
         except OSError as error:
             raise cannot_listen(host, port, error) from error

@@ -46,7 +46,7 @@ def _receiver(ground: Ground) -> Service:
         ground.clock,
         ground.metrics,
         Place(
-            f"http://{settings.bind_host}:{settings.bind_port}",
+            f"http://{settings.bind}",
             settings.public_url if settings.public_url_is_set else None,
             settings.trusted_proxies,
             settings.snapshot_max_age_s,

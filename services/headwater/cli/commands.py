@@ -207,7 +207,7 @@ async def _config(chosen: argparse.Namespace, settings: Settings) -> int:
         "HEADWATER_RABBITMQ_MANAGEMENT_URL": "set (hidden)" if settings.management_url else "not set",
         "HEADWATER_SECRET_KEY": "set (hidden)" if settings.secret_key else "not set: kept in the data folder",
         "HEADWATER_ADMIN_KEY": "set (hidden)" if settings.admin_key else "not set: made at the first start",
-        "HEADWATER_BIND": f"{settings.bind_host}:{settings.bind_port}",
+        "HEADWATER_BIND": settings.bind,
         "HEADWATER_PUBLIC_URL": settings.public_url,
         "HEADWATER_TRUSTED_PROXIES": ", ".join(settings.trusted_proxies) or "none",
         "HEADWATER_SNAPSHOT_MAX_AGE_S": f"{settings.snapshot_max_age_s:g}",

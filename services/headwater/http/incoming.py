@@ -10,13 +10,14 @@ import logging
 import re
 import traceback
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any, Final
 
 import orjson
-from aiohttp import StreamReader, http_exceptions, http_parser, web
+from aiohttp import StreamReader, hdrs, http_exceptions, http_parser, web
 from yarl import URL
 
-from headwater.http.short import HELD_S, IDLE_S, Holding, ShortConnection, ShortWay
+from headwater.http.short import HELD_S, IDLE_S, SERVER, Holding, ShortConnection, ShortWay
 
 logger = logging.getLogger("headwater.http")
 HEAD_S = 15.0  # from the first byte of a request to the end of its head
@@ -35,6 +36,7 @@ Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 # RFC 9112 §3: a method is any token, and case counts; the parser takes those outside its list for no HTTP.
 _ASKED = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) (/[!-~]*) HTTP/1\.[01]\r\n")
 _USUAL = (b"POST ", b"GET ", b"PUT ", b"HEAD ", b"PATCH ", b"DELETE ", b"OPTIONS ")
+_PROBLEM = "application/problem+json"
 _SEEN_BYTES = 2048  # of other requests' beginnings
 _LIMITS: Final[dict[str, Any]] = {
     "access_log": None,
@@ -49,10 +51,13 @@ _LIMITS: Final[dict[str, Any]] = {
 
 def problem(status: int, title: str) -> web.Response:
     """An answer that says no more than its status does; the connection ends."""
-    body = orjson.dumps({"type": "about:blank", "title": title, "status": status})
-    response = web.Response(status=status, body=body, content_type="application/problem+json")
+    response = web.Response(status=status, body=_document(status, title), content_type=_PROBLEM)
     response.force_close()
     return response
+
+
+def _document(status: int, title: str) -> bytes:
+    return orjson.dumps({"type": "about:blank", "title": title, "status": status})
 
 
 class _Connection(ShortConnection):
@@ -138,6 +143,14 @@ class _Connection(ShortConnection):
             raise ConnectionError("the answer has begun already")
         return problem(status, title)
 
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """As the framework's, which would name itself, Python and both their versions as the server."""
+        if not resp.prepared:
+            resp.headers.setdefault(hdrs.SERVER, SERVER)
+        return await super().finish_response(request, resp, start_time)
+
     def log_exception(self, *args: Any, **_: Any) -> None:
         """Whatever else the protocol meets is a line without a trace."""
         logger.warning("a connection ended early: %s", str(args[0])[:200] if args else "")
@@ -215,15 +228,31 @@ class Guard:
             self._lines = self._silent = 0
 
 
-def _of_known_version(answer: Answer) -> Answer:
-    """`answer`, but for versions of HTTP that nobody speaks here and the parser lets through (0.9 and 2.0)."""
+def _in_our_words(answer: Answer) -> Answer:
+    """`answer`, but for what the framework refuses by itself, such as an address without a route, and for versions
+    of HTTP that nobody speaks here and the parser lets through (0.9 and 2.0).
+    """
 
     async def answered(request: web.BaseRequest) -> web.StreamResponse:
-        if request.version in VERSIONS:
+        if request.version not in VERSIONS:
+            return problem(505, "HTTP/1.1 and HTTP/1.0 are spoken here")
+        try:
             return await answer(request)
-        return problem(505, "HTTP/1.1 and HTTP/1.0 are spoken here")
+        except web.HTTPClientError as refusal:
+            return _retold(refusal)
 
     return answered
+
+
+def _retold(refusal: web.HTTPClientError) -> web.Response:
+    """The framework's refusal as a problem; the connection goes on."""
+    title = "There is no such address" if refusal.status == HTTPStatus.NOT_FOUND else refusal.reason
+    response = web.Response(
+        status=refusal.status, body=_document(refusal.status, title), content_type=_PROBLEM
+    )
+    if hdrs.ALLOW in refusal.headers:
+        response.headers[hdrs.ALLOW] = refusal.headers[hdrs.ALLOW]
+    return response
 
 
 class _GuardedServer(web.Server):
@@ -271,7 +300,7 @@ class GuardedRunner(web.AppRunner):
         warn_of_slow_parser()
         made = await super()._make_server()  # starts the application, and knows its handler
         return _GuardedServer(
-            _of_known_version(made.request_handler),
+            _in_our_words(made.request_handler),
             request_factory=made.request_factory,
             guard=self._guard,
             short=self._short,

@@ -17,6 +17,7 @@ IDLE_S = 75.0  # between two requests of a connection; longer than proxies keep 
 HELD_S = 0.5  # a body that is not there after so long goes the long way, which has a patience of its own
 HELD_BYTES = 16 * 1024 * 1024  # of requests whose bodies are not there yet, in one process
 BEHIND_BYTES = 64 * 1024  # behind a request under way, before the connection is read no more
+SERVER = "headwater"  # without versions, which tell an attacker what to try
 Reply = Callable[[bytes], None]
 Take = Callable[
     [PlainRequest, Reply], bool

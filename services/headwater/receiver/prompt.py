@@ -11,11 +11,9 @@ import random
 import time
 from email.utils import formatdate
 
-from aiohttp.http import SERVER_SOFTWARE
-
 from headwater.bus.port import Message
 from headwater.http.plain import METHOD, PlainRequest
-from headwater.http.short import Reply, ShortWay
+from headwater.http.short import SERVER, Reply, ShortWay
 from headwater.model.clock import Clock
 from headwater.model.networks import is_within
 from headwater.model.secret import Secret
@@ -207,9 +205,7 @@ class PromptIntake:
         now_s = int(time.time())
         if now_s != self._tail_s:
             self._tail_s = now_s
-            self._tail = (
-                f"Date: {formatdate(now_s, usegmt=True)}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n".encode()
-            )
+            self._tail = f"Date: {formatdate(now_s, usegmt=True)}\r\nServer: {SERVER}\r\n\r\n".encode()
         return self._tail
 
 

@@ -49,6 +49,16 @@ class Settings:
     retention_dead_letters_days: int = 90
     retention_audit_days: int = 365
 
+    @property
+    def bind(self) -> str:
+        """Host and port as they are written in HEADWATER_BIND and in a URL."""
+        return host_and_port(self.bind_host, self.bind_port)
+
+
+def host_and_port(host: str, port: int) -> str:
+    """`127.0.0.1:8080`, `[::1]:8080`."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
 
 def data_dir(environment: Mapping[str, str]) -> Path:
     """Where the embedded database, the private broker and generated keys live."""
@@ -151,7 +161,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         admin_key=_secret(env, "HEADWATER_ADMIN_KEY"),
         bind_host=host,
         bind_port=port,
-        public_url=(env.get("HEADWATER_PUBLIC_URL") or f"http://{host}:{port}").rstrip("/"),
+        public_url=(env.get("HEADWATER_PUBLIC_URL") or f"http://{host_and_port(host, port)}").rstrip("/"),
         log_level=_one_of("HEADWATER_LOG_LEVEL", env.get("HEADWATER_LOG_LEVEL") or "info", LOG_LEVELS),
         log_format=_one_of("HEADWATER_LOG_FORMAT", env.get("HEADWATER_LOG_FORMAT") or "text", LOG_FORMATS),
         data_dir=data_dir(env),
