@@ -9,6 +9,8 @@ from tests.support.destination import NOW, RUN, SCHEMA, append, at, batch, load,
 from headwater.model.errors import DestinationError
 from headwater.plugins.destinations import Closed, Contract, Counts, Mode, PostgresDestination, Table
 
+NOW_AFTER_2024 = 731 * 86400  # seconds from the beginning of 2024 to NOW
+
 
 @pytest.fixture
 def connection(bare_connection):
@@ -109,6 +111,25 @@ async def test_replace_with_a_key_keeps_one_row_per_key(connection, destination)
     assert await rows(connection, "id, v") == [(1, "b")]
 
 
+async def test_a_replacement_names_the_column_that_a_view_keeps_from_its_values(connection, destination):
+    table, second = replace(), uuid4()
+    await load(connection, table.for_run(RUN, 1), batch([{"id": 1, "v": 1}]), by=destination)
+    await close(connection, destination, table)
+    await connection.execute(f"CREATE VIEW {SCHEMA}.watch AS SELECT v FROM {SCHEMA}.things")
+    await load(
+        connection, table.for_run(second, 1), batch([{"id": "a", "v": "x"}], run=second), by=destination
+    )
+
+    with pytest.raises(DestinationError, match=r"columns v \(bigint\).*a view"):
+        await close(connection, destination, table, second)
+    kept = await rows(connection, "id, v")
+    await connection.execute(f"DROP VIEW {SCHEMA}.watch")
+    await close(connection, destination, table, second)
+
+    assert kept == [(1, 1)]
+    assert await rows(connection, "id, v") == [("a", "x")]
+
+
 async def test_a_frozen_table_is_not_changed_by_replace(connection, destination):
     table, second = replace(contract=Contract.FREEZE), uuid4()
     await load(connection, table.for_run(RUN, 1), batch([{"id": 1}]), by=destination)
@@ -180,6 +201,28 @@ async def test_soft_deletion_marks_rows_and_their_return_unmarks_them(connection
     assert late.counts == Counts(unchanged=1)
     assert back.counts == Counts(updated=1)
     assert await rows(connection, "id, v, _deleted_at") == [(1, "a", None), (2, "b", None)]
+
+
+async def test_what_is_older_than_a_deletion_does_not_bring_its_row_back(connection, destination):
+    table = merge(soft_delete=True, deleted_field="gone", order_by="n")
+    await load(connection, table, batch([{"id": 1, "n": 5, "v": "a"}]), by=destination)
+    await load(connection, table, batch([{"id": 1, "n": 10, "gone": True}], at=1), by=destination)
+
+    late = await load(connection, table, batch([{"id": 1, "n": 7, "v": "b"}], at=2), by=destination)
+
+    assert late.counts == Counts(unchanged=1)
+    assert await rows(connection, "n, v, _deleted_at IS NULL") == [(10, "a", False)]
+
+
+@pytest.mark.parametrize(("of_row", "of_deletion", "is_back"), [(1, 5, False), (5, 1, True)])
+async def test_a_deletion_is_as_new_as_its_page(connection, destination, of_row, of_deletion, is_back):
+    table = merge(soft_delete=True, deleted_field="gone")
+    await load(connection, table, batch([{"id": 1, "v": "a"}], page=of_row), by=destination)
+    await load(connection, table, batch([{"id": 1, "gone": True}], page=of_deletion, at=1), by=destination)
+
+    await load(connection, table, batch([{"id": 1, "v": "b"}], page=3, at=1), by=destination)
+
+    assert await rows(connection, "v, _deleted_at IS NULL") == [("b", True) if is_back else ("a", False)]
 
 
 @pytest.mark.parametrize(
@@ -357,6 +400,45 @@ async def test_a_deletion_ends_the_version_that_holds_and_a_return_begins_anothe
     assert await rows(connection, "v, _valid_from, _valid_to", order="_valid_from") == [
         ("a", NOW, at(5)), ("a", at(9), None),
     ]  # fmt: skip
+
+
+async def test_a_key_that_a_run_did_not_bring_holds_again_from_the_run_that_does(connection, destination):
+    table = history(order_by="changed_at", delete_missing=1.0)
+    first, other = (
+        {"id": 1, "changed_at": "2024-01-01T00:00:00Z"},
+        {"id": 2, "changed_at": "2024-01-01T00:00:00Z"},
+    )
+    for seconds, record in ((0, first), (10, other), (20, first)):
+        run = uuid4()
+        target = table.for_run(run, 1)
+        await load(connection, target, batch([record], at=seconds, run=run), by=destination)
+        await close(connection, destination, table, run, seconds=seconds)
+
+    older = {"id": 2, "changed_at": "2024-02-01T00:00:00Z"}
+    await load(
+        connection, history(order_by="changed_at"), batch([older], at=15, delivery=uuid4()), by=destination
+    )
+    changed = {"id": 1, "changed_at": "2025-01-01T00:00:00Z"}
+    await load(
+        connection, history(order_by="changed_at"), batch([changed], at=30, delivery=uuid4()), by=destination
+    )
+
+    assert await rows(connection, "id, changed_at::date::text, _valid_from, _valid_to", order="1, 3") == [
+        (1, "2024-01-01", at(-NOW_AFTER_2024), at(10)), (1, "2025-01-01", at(20), None),
+        (2, "2024-01-01", at(-NOW_AFTER_2024), at(20)),
+    ]  # fmt: skip
+
+
+async def test_a_newer_version_that_names_no_later_instant_takes_the_place_of_the_one_that_holds(
+    connection, destination
+):
+    table = history(order_by="n")
+    await load(connection, table, batch([{"id": 1, "n": 1}], at=5, delivery=uuid4()), by=destination)
+
+    late = await load(connection, table, batch([{"id": 1, "n": 2}], at=4, delivery=uuid4()), by=destination)
+
+    assert late.counts == Counts(updated=1)
+    assert await rows(connection, "n, _valid_from, _valid_to") == [(2, at(5), None)]
 
 
 async def test_versions_that_a_complete_run_did_not_bring_end_with_it(connection, destination):

@@ -8,10 +8,11 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from tests.support.destination import RUN, SCHEMA, append, batch, load, merge, rows, types
+from tests.support.destination import RUN, SCHEMA, append, at, batch, load, merge, rows, types
 
 from headwater.contracts import codec
 from headwater.model.errors import DestinationError, Later
+from headwater.model.infer import Kind
 from headwater.plugins.destinations import evolve as evolving
 from headwater.plugins.destinations.postgres import PostgresDestination
 from headwater.plugins.destinations.table import Contract, Counts, Loaded, Mode, StalePlan, Table
@@ -281,6 +282,36 @@ async def test_later_values_widen_columns_without_loss(connection):
         (2**70, 0.5, "five", datetime(2024, 1, 1, 10, tzinfo=UTC), "soon", '{"k": 1}', "no",
          Decimal("0.1000000000000000055511151231257827")),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ["2024-01-01T00:00:00Z", "2024-01-01T01:30:00+02:00"],
+        [1.0, 2.5, 1e15, 7],
+        [Decimal("0.10"), Decimal("1e-400")],
+    ],
+)
+async def test_a_key_that_would_be_written_otherwise_as_text_is_not_widened(connection, keys):
+    destination = PostgresDestination()
+    records = [{"id": key, "v": 1} for key in keys]
+    await load(connection, merge(), batch(records), by=destination)
+
+    other = await load(connection, merge(), batch([{"id": "n/a"}], page=2), by=destination)
+    again = await load(connection, merge(), batch(records, at=1), by=destination)
+
+    assert again.counts == Counts(unchanged=len(keys))
+    assert other.warnings == frozenset()
+    assert "mode full with force" in other.rejected[0].reason
+    text = merge(kinds=(("id", Kind.TEXT),)).rebuilt()  # what the reason says to do
+    run = uuid4()
+    texts = [str(key) for key in [*keys, "n/a"]]
+    for page in (1, 2):
+        target = text.for_run(run, 1)
+        await load(connection, target, batch([{"id": i} for i in texts], run=run, page=page), by=destination)
+    async with connection.transaction():
+        await destination.close_run(connection, text, run, 1, at(2))
+    assert await rows(connection, "id") == [(text,) for text in sorted(texts)]
 
 
 async def test_integers_that_a_double_cannot_hold_become_numeric_beside_fractions(connection):

@@ -102,6 +102,18 @@ def converted(column: str, old: Kind, new: Kind) -> str:
     return f"{column}::text"
 
 
+def written_otherwise(column: str, old: Kind, new: Kind) -> str | None:
+    """The condition on rows whose value `converted` may write in another way than records do that bring it again; None
+    where there are none. Instants lose their offset, doubles and numerics what stood behind the point (`1.0`).
+    """
+    if new is Kind.TEXT and old is Kind.NUMERIC:
+        return f"scale({quote_identifier(column)}) > 0"
+    loses = (old is Kind.TIMESTAMPTZ and new in {Kind.TEXT, Kind.JSONB}) or (
+        old is Kind.DOUBLE and new is Kind.TEXT
+    )
+    return f"{quote_identifier(column)} IS NOT NULL" if loses else None
+
+
 def widen_columns(table: Table, widenings: Iterable[tuple[str, Kind, Kind]]) -> str:
     """One ALTER TABLE, so that the table is rewritten once."""
     parts = []

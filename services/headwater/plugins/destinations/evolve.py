@@ -101,13 +101,26 @@ async def _change(
     addition = ddl.add_columns(table, added, changes.own)
     if addition is not None:
         await connection.execute(addition)
-    blocked: frozenset[tuple[str, Kind]] = frozenset()
-    if changes.widen and rewrite_rows is not None and await _is_larger(connection, table, rewrite_rows):
-        blocked = frozenset((name, kind) for name, _, kind in changes.widen)
-    elif changes.widen:
-        blocked = await _widen(connection, table, changes.widen)
+    held = await _losing_keys(connection, table, changes)
+    wider = tuple(entry for entry in changes.widen if entry not in held)
+    blocked = frozenset((name, kind) for name, _, kind in held)
+    if wider and rewrite_rows is not None and await _is_larger(connection, table, rewrite_rows):
+        blocked |= frozenset((name, kind) for name, _, kind in wider)
+    elif wider:
+        blocked |= await _widen(connection, table, wider)
     await _finish(connection, table, changes)
     return blocked
+
+
+async def _losing_keys(connection: Any, table: Table, changes: Changes) -> list[_Widening]:
+    """Widenings that would write a key otherwise than its records do: its rows would not be found, and come twice."""
+    return [
+        (name, old, new)
+        for name, old, new in changes.widen
+        if name in changes.keys
+        and (condition := ddl.written_otherwise(name, old, new)) is not None
+        and await connection.fetchval(f"SELECT EXISTS (SELECT FROM {ddl.relation(table)} WHERE {condition})")  # noqa: S608 - names are quoted
+    ]
 
 
 async def _finish(connection: Any, table: Table, changes: Changes) -> None:

@@ -1,8 +1,9 @@
 """Mode scd2: every version of a key's record is a row; `_valid_from` and `_valid_to` say when it held.
 
 A version holds from its `order_by` field, where that is an instant, else from the batch's `ordered_at`, until the next
-one does; the one that holds now has no `_valid_to`. A second version at one instant takes the first one's place. What
-comes late, older than the version that holds, leaves no trace.
+one does; the one that holds now has no `_valid_to`. A second version at one instant takes the first one's place, and so
+does a newer one that names an earlier instant. What comes late, older than the version that holds, leaves no trace.
+A key that a run did not bring and a later one brings again holds from that one on, whatever instant the record names.
 """
 
 # ruff: noqa: S608 - names are quoted by quote_identifier, values never stand in these texts
@@ -29,6 +30,9 @@ from headwater.plugins.destinations.stage import (
 )
 
 _BY_RUN = "SELECT _run_id, count(*) AS count FROM done GROUP BY _run_id"
+_WAS_MISSING = (
+    "o._ordered_at = o._valid_to"  # a run that did not bring the key ended the version, and no record
+)
 
 
 async def add_versions(connection: Any, plan: Plan, lines: AsyncIterator[bytes], written: ByRun) -> Outcome:  # noqa: ARG001 - every way has these arguments
@@ -50,7 +54,7 @@ def valid_from(plan: Plan, prefix: str) -> str:
 
 
 def _is_current(plan: Plan, of: str, compare: str) -> str:
-    """Row t is the version of `of`'s key that holds, says something else, and began before or at the same instant."""
+    """Row t is the version of `of`'s key that holds, is older, says something else, and began before or not before."""
     there = frozenset(written_columns(plan))
     return (
         f"{same_key(plan, 't.', of)} AND t.{CURRENT.strip('()')} AND t._valid_from {compare} {valid_from(plan, of)} "
@@ -67,7 +71,7 @@ def _correct(plan: Plan) -> str:
     )
     return (
         f"WITH done AS (UPDATE {relation(plan.table)} AS t SET {assignments}, _loaded_at = now() "
-        f"FROM {STAGE} AS s WHERE {_is_current(plan, 's.', '=')} RETURNING s._run_id) {_BY_RUN}"
+        f"FROM {STAGE} AS s WHERE {_is_current(plan, 's.', '>=')} RETURNING s._run_id) {_BY_RUN}"
     )
 
 
@@ -80,10 +84,13 @@ def _end(plan: Plan) -> str:
 
 def _begin(plan: Plan) -> str:
     """A version for each key that has none that holds, unless one that ended later is there."""
-    blocked = f"(o.{CURRENT.strip('()')} OR o._valid_to > {valid_from(plan, 's.')})"
+    since = valid_from(plan, "s.")
+    later = f"SELECT FROM {relation(plan.table)} AS o WHERE {same_key(plan, 'o.', 's.')} AND o._valid_to > {since}"
     return (
         f"WITH done AS (INSERT INTO {relation(plan.table)} ({stage_names(plan)}, _valid_from) "
-        f"SELECT {stage_names(plan, 's.')}, {valid_from(plan, 's.')} FROM {STAGE} AS s "
-        f"WHERE NOT EXISTS (SELECT FROM {relation(plan.table)} AS o WHERE {same_key(plan, 'o.', 's.')} AND {blocked}) "
+        f"SELECT {stage_names(plan, 's.')}, CASE WHEN EXISTS ({later}) THEN s._ordered_at ELSE {since} END "
+        f"FROM {STAGE} AS s WHERE NOT EXISTS (SELECT FROM {relation(plan.table)} AS o "
+        f"WHERE {same_key(plan, 'o.', 's.')} AND o.{CURRENT.strip('()')}) "
+        f"AND NOT EXISTS ({later} AND NOT ({_WAS_MISSING} AND s._ordered_at > o._valid_to)) "
         f"ORDER BY {key_order(plan, 's.')} RETURNING _run_id) {_BY_RUN}"
     )

@@ -73,6 +73,7 @@ class Changes:
     claim: tuple[tuple[str, str], ...] = ()  # column, field
     own: tuple[str, ...] = ()
     index: tuple[str, ...] = ()  # the columns of the key, where their index is missing
+    keys: frozenset[str] = frozenset()  # the columns of the key, which changes nothing
 
     def __bool__(self) -> bool:
         return bool(self.add or self.widen or self.claim or self.own or self.index)
@@ -212,6 +213,7 @@ def changes_for(table: Table, catalogue: Catalogue, evidence: Mapping[str, Kind]
         claim=tuple(claim),
         own=tuple(name for name in own_columns(table) if name not in existing),
         index=_missing_index(table, catalogue, assigned),
+        keys=frozenset(assigned[name] for name in table.key if name in assigned),
     )
 
 
@@ -254,7 +256,7 @@ def allowed(table: Table, catalogue: Catalogue, changes: Changes) -> Changes:
             f"table {table.name} is frozen, but records bring new fields or types: {', '.join(names[:10])}; "
             "set the contract to evolve, or choose what to discard"
         )
-    return Changes(claim=changes.claim, own=changes.own, index=changes.index)
+    return replace(changes, add=(), widen=())
 
 
 def make_plan(
@@ -286,4 +288,5 @@ def _warnings(table: Table, narrow: frozenset[str], homeless: frozenset[str]) ->
         return frozenset()  # rejected rows speak for themselves
     if table.contract is Contract.DISCARD_VALUE:
         return frozenset({VALUES_DISCARDED}) if narrow or homeless else frozenset()
-    return frozenset(({WIDENING_PENDING} if narrow else set()) | ({COLUMNS_LIMIT} if homeless else set()))
+    aside = narrow.difference(table.key)  # records whose key does not fit are rejected
+    return frozenset(({WIDENING_PENDING} if aside else set()) | ({COLUMNS_LIMIT} if homeless else set()))

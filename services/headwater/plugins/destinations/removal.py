@@ -4,7 +4,7 @@ did not bring.
 
 # ruff: noqa: S608 - names are quoted by quote_identifier, values never stand in these texts
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -29,27 +29,40 @@ def is_deleted(value: Any) -> bool:
     return value.strip().lower() not in _NOT_DELETED if isinstance(value, str) else bool(value)
 
 
-def _going(table: Table, catalogue: Catalogue, since: str) -> tuple[str, str]:
-    """The beginning of the statement that takes rows t away, and the condition that they are still there."""
+def _going(table: Table, catalogue: Catalogue, since: str, place: Mapping[str, str]) -> tuple[str, str]:
+    """The beginning of the statement that takes rows t away, and the condition that they are still there.
+
+    `place`: what says in the columns of a row that stays how new it is now.
+    """
+    order = "".join(f", {quote_identifier(name)} = {value}" for name, value in place.items())
     if table.mode is Mode.SCD2:
-        return f"UPDATE {relation(table)} AS t SET _valid_to = {since}", f"t.{CURRENT.strip('()')}"
+        return f"UPDATE {relation(table)} AS t SET _valid_to = {since}{order}", f"t.{CURRENT.strip('()')}"
     if table.soft_delete and catalogue.column("_deleted_at") is not None:
-        action = f"UPDATE {relation(table)} AS t SET _deleted_at = now(), _ordered_at = {since}"
-        return action, "t._deleted_at IS NULL"
+        return f"UPDATE {relation(table)} AS t SET _deleted_at = now(){order}", "t._deleted_at IS NULL"
     return f"DELETE FROM {relation(table)} AS t", "true"
 
 
 async def erase(connection: Any, plan: Plan, lines: AsyncIterator[bytes], written: ByRun) -> Outcome:  # noqa: ARG001 - every way has these arguments
     """Take away the rows whose keys the lines have, where they are not newer."""
     await to_stage(connection, plan, lines)
-    action, present = _going(plan.table, plan.catalogue, valid_from(plan, "s."))
+    there = frozenset(written_columns(plan))
+    place = {} if plan.table.mode is Mode.SCD2 else _place(plan, there)
+    action, present = _going(plan.table, plan.catalogue, valid_from(plan, "s."), place)
     source = "USING" if action.startswith("DELETE") else "FROM"
     rows = await connection.fetch(
         f"WITH gone AS ({action} {source} {STAGE} AS s WHERE {same_key(plan, 't.', 's.')} AND {present} "
-        f"AND {not_older(plan, 's.', 't.', frozenset(written_columns(plan)))} RETURNING s._run_id) "
+        f"AND {not_older(plan, 's.', 't.', there)} RETURNING s._run_id) "
         "SELECT _run_id, count(*) AS count FROM gone GROUP BY _run_id"
     )
     return Outcome(deleted=counted(rows))
+
+
+def _place(plan: Plan, there: frozenset[str]) -> dict[str, str]:
+    """How new a row is whose deletion is staged: older records must not bring it back."""
+    names = ["_ordered_at", "_page", "_position"]
+    if plan.order_column is not None and plan.order_column.name in there:
+        names.append(plan.order_column.name)
+    return {name: f"s.{quote_identifier(name)}" for name in names}
 
 
 async def remove_missing(connection: Any, table: Table, ordered_at: datetime) -> Closed:
@@ -61,7 +74,7 @@ async def remove_missing(connection: Any, table: Table, ordered_at: datetime) ->
     if not main.oid:
         return Closed()
     seen = await read_catalogue(connection, table.schema, table.of_keys().name)
-    action, present = _going(table, main, "$1")
+    action, present = _going(table, main, "$1", {"_ordered_at": "$1"})
     missing = f"{present} AND (t._ordered_at IS NULL OR t._ordered_at <= $1) AND {_unseen(table, main, seen)}"
     async with patient(connection):
         return await _remove_missing(connection, table, ordered_at, action, present, missing)

@@ -227,11 +227,18 @@ def _settle_misfits(
 def _misfit_refusal(plan: Plan, misfits: Mapping[str, Any]) -> str | None:
     for name in misfits:
         if name in plan.table.key:
-            return f"the value of key field {name!r} does not fit its column"
+            return (
+                f"the value of key field {name!r} does not fit its column, which is {_type_of(plan, name)}: "
+                "give the field the type text and run the stream in mode full with force"
+            )
         if plan.table.contract is Contract.DISCARD_ROW:
             fault = "is new" if name in plan.homeless else "does not fit its column"
             return f"field {name!r} {fault}, and the table's contract discards such records"
     return None
+
+
+def _type_of(plan: Plan, name: str) -> str:
+    return plan.columns[name].sql_type if name in plan.columns else "missing"
 
 
 def _lines(plan: Plan, batches: Sequence[Batch], part: Selection, extras: Sequence[Any] | None) -> list[str]:

@@ -9,6 +9,7 @@ readers see the rows of before until the transaction ends.
 from dataclasses import replace
 from typing import Any
 
+from headwater.model.errors import DestinationError
 from headwater.model.infer import Kind
 from headwater.model.names import quote_identifier
 from headwater.plugins.destinations.catalogue import read_catalogue
@@ -49,6 +50,14 @@ async def _move(connection: Any, table: Table, staging: Table, brought: Catalogu
     shape = replace(table, mode=staging.mode, contract=Contract.EVOLVE)
     known = await evolve(connection, shape, evidence)
     plan = make_plan(shape, known.catalogue, evidence, ())
+    if plan.narrow:
+        stuck = ", ".join(
+            f"{plan.columns[name].name} ({plan.columns[name].sql_type})" for name in sorted(plan.narrow)
+        )
+        raise DestinationError(
+            f"table {table.name}: what the run brought does not fit columns {stuck}, and they cannot be widened; "
+            "a view that uses them has to go first"
+        )
     pairs = [
         (plan.columns[column.field], column)
         for column in brought.columns

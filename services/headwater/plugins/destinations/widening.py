@@ -7,7 +7,7 @@ from typing import Any
 
 from headwater.contracts import codec
 from headwater.model.errors import DestinationError
-from headwater.model.infer import Kind, kind_of_values
+from headwater.model.infer import Kind, holds, kind_of_values, widen
 from headwater.model.names import quote_identifier, quote_literal
 from headwater.plugins.destinations import ddl
 from headwater.plugins.destinations.catalogue import read_catalogue
@@ -31,6 +31,13 @@ async def bring_home(connection: Any, table: Table) -> int:
         if catalogue.column("_extra") is None:
             return 0
         evidence = await _aside(connection, table)
+        for (
+            name,
+            kind,
+        ) in table.kinds:  # a key that does not fit stands nowhere: its type is asked for by its field
+            column = next((each for each in catalogue.columns if each.field == name), None)
+            if column is not None and column.kind is not None and not holds(column.kind, kind):
+                evidence[name] = widen(evidence.get(name, column.kind), kind)
         if not evidence:
             return 0
         open_table = replace(table, contract=Contract.EVOLVE)
@@ -38,7 +45,8 @@ async def bring_home(connection: Any, table: Table) -> int:
         if known.blocked:
             stuck = ", ".join(sorted(name for name, _ in known.blocked))
             raise DestinationError(
-                f"table {table.name}: columns {stuck} cannot be widened; a view that uses them has to go first"
+                f"table {table.name}: columns {stuck} cannot be widened; a view that uses them has to go first, "
+                "and a key that is no text is made one by a run of mode full with force"
             )
         plan = make_plan(open_table, known.catalogue, evidence, ())
         status = await connection.execute(_move(table, dict(plan.columns)), timeout=LONG_S)
