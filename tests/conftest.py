@@ -5,6 +5,10 @@ import os
 # The tests may run under make, and run make themselves: theirs is not a part of ours.
 for _name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
     os.environ.pop(_name, None)
+# Nor is the headwater that somebody's shell names: only what says how to test counts.
+_TESTING = ("HEADWATER_TEST_", "HEADWATER_CHAOS_", "HEADWATER_LEDGERS")
+for _name in [name for name in os.environ if name.startswith("HEADWATER_") and not name.startswith(_TESTING)]:
+    del os.environ[_name]
 
 pytest_plugins = [
     "tests.support.destination",

@@ -39,11 +39,10 @@ def shown_type(field: dict[str, Any]) -> str:
 
 
 def bounds(field: dict[str, Any]) -> str:
-    least, most = field.get("minimum", field.get("exclusiveMinimum")), field.get("maximum")
-    if least is None and most is None:
-        return ""
-    parts = [f"from {least:g}" if least is not None else "", f"to {most:g}" if most is not None else ""]
-    return f" ({' '.join(filter(None, parts))})"
+    least, above, most = (field.get(name) for name in ("minimum", "exclusiveMinimum", "maximum"))
+    ends = (("from", least), ("more than", above), ("to" if above is None else "up to", most))
+    parts = [f"{word} {bound:.15g}" for word, bound in ends if bound is not None]
+    return f" ({' '.join(parts)})" if parts else ""
 
 
 def shown_default(field: dict[str, Any], *, is_required: bool) -> str:

@@ -68,6 +68,8 @@ async def test_hostile_texts_are_refused_and_cost_little(office: Office) -> None
         "": 422, "\0": 400, "- 1": 422, "[" * 5000: 400, "a: &a [*a]": 400, bomb: 422,
         "version: 1\ntenant: *nobody": 400, "!!python/object/apply:os.system [id]": 422,
         "version: 1\nversion: 1": 422, '{"version": 1, "tenant": "a\\u0000"}': 422,
+        'version: 1\ncalendars: [{name: a, dates: ["\\ud800"]}]': 422, '{"version": 1, "\\ud800": 1}': 422,
+        "version: 1\ncalendars: [{name: a, weekend: true}]": 422,
     }  # fmt: skip
     for text, status in texts.items():
         answered = await validate(office, text)

@@ -61,6 +61,8 @@ IN_STREAM = [
     ("records: {path: flatten(data)}", "7:25", "there is no function flatten(); there are abs"),
     ("records: {path: 'lenght(data)'}", "7:25", "did you mean length()?"),
     ("records: {path: 'length(data, data)'}", "7:25", "length() takes 1 argument, not 2"),
+    ("pagination: {type: offset, delay_s: -1}", "7:45", "must be 0 or more (given: -1)"),
+    ("incremental: {field: at, param: a, lookback_s: 1e9}", "7:56", "must be 31622400 or less"),
     ("records: [data]", "7:9", "must be a mapping; write its keys below it, or in braces"),
     ("records: {path: @}", "7:25", "put the value in quotes"),
     ("records: {path: !!binary x}", "7:25", "leave out tags (!)"),
@@ -232,6 +234,47 @@ def test_a_look_back_into_a_table_that_is_added_to_is_doubted() -> None:
     assert "/incremental/lookback_s: what is asked for once more is added once more" in str(doubt)
 
 
+@pytest.mark.parametrize("word", ["off", "'off'", "false"])
+def test_what_yaml_takes_off_for_still_switches_an_alarm_off(word: str) -> None:
+    text = f"version: 1\nendpoints:\n  - {{name: e, scheme: github, secrets: [a], alarms: {{silence_s: {word}}}}}\n"
+
+    manifest, _ = parse_manifest(text, "f.yml", {})
+
+    assert manifest.endpoints[0].alarms.silence_s == "off"
+
+
+def test_a_number_may_come_as_a_text_of_the_environment() -> None:
+    text = (
+        "version: 1\nendpoints:\n  - {name: e, scheme: github, secrets: [a], tolerance_s: '${env:SECONDS}'}\n"
+    )
+
+    manifest, _ = parse_manifest(text, "f.yml", {"SECONDS": "12"})
+
+    assert manifest.endpoints[0].tolerance_s == 12
+
+
+@pytest.mark.parametrize(
+    ("line", "place", "says"),
+    [
+        (r'dates: ["\ud800"]', "4:13", "holds half a surrogate pair; write it anew"),
+        (r'dates: ["${env:BYTES}"]', "4:13", "holds half a surrogate pair; write it anew"),
+        (r'dates: ["a\0b"]', "4:13", "holds a NUL character; write it anew"),
+        (r'"\ud800": 1', "3:5", "holds half a surrogate pair; write it anew"),
+    ],
+)
+def test_what_no_text_can_hold_is_told_before_anything_is_made_of_it(
+    line: str, place: str, says: str
+) -> None:
+    text = f"version: 1\ncalendars:\n  - name: closed\n    {line}\n"
+
+    with pytest.raises(ManifestError) as caught:
+        parse_manifest(text, "f.yml", {"BYTES": "\udcff"})
+
+    (problem,) = caught.value.problems
+    assert str(problem).startswith(f"f.yml:{place}: ")
+    assert str(problem).endswith(says)
+
+
 def test_a_list_is_not_called_short_because_its_items_are_wrong() -> None:
     text = "version: 1\nnotifications: [{name: n, events: [bogus], target: 'https://x.example.com'}]\n"
 
@@ -248,6 +291,21 @@ def test_what_may_be_a_secret_is_never_shown() -> None:
 
 
 IN_ENDPOINT = [
+    ("alarms: {silence_s: never}", "6:25", "must be a whole number or 'auto' or 'off' (given: \"never\")"),
+    ("alarms: {silence_s: auot}", "6:25", "'auto' or 'off' (given: \"auot\"); did you mean auto?"),
+    ("alarms: {silence_s: 5}", "6:25", "must be 60 or more (given: 5)"),
+    ("alarms: {silence_s: on}", "6:25", "must be a whole number or 'auto' or 'off' (given: true)"),
+    (
+        "alarms: {refusal_rate: on}",
+        "6:28",
+        "must be a number (given: true); on, off, yes and no are true and false",
+    ),
+    (
+        "tolerance_s: yes",
+        "6:18",
+        "must be a whole number (given: true); on, off, yes and no are true and false",
+    ),
+    ("retention: {days: true}", "6:23", "must be a whole number (given: true)"),
     ("secrets: ['']", "5:15", "must not be empty"),
     ("secrets: [{value: a, not_before: soon}]", "5:38", "is no time; write a time such as 2026-12-04T18"),
     (

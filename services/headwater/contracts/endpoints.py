@@ -155,6 +155,9 @@ class Retention(Closed):
     days: Annotated[int, Field(ge=1, le=3650)] = 30
 
 
+Silence = Annotated[int, Field(ge=60, le=366 * _DAY_S)] | Literal["auto", "off"]
+
+
 class Alarms(Closed):
     """When an endpoint calls for attention.
 
@@ -163,8 +166,13 @@ class Alarms(Closed):
     at least 20 requests; null: none.
     """
 
-    silence_s: Annotated[int, Field(ge=60, le=366 * _DAY_S)] | Literal["auto", "off"] = "auto"
+    silence_s: Silence = "auto"
     refusal_rate: Annotated[float, Field(gt=0, le=1)] | None = 0.5
+
+    @field_validator("silence_s", mode="before", json_schema_input_type=Silence)
+    @classmethod
+    def _off_is_false_to_yaml(cls, value: object) -> object:
+        return "off" if value is False else value
 
 
 def spelled_out(value: object, word: str) -> object:

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from headwater.contracts.manifest import Manifest
 from headwater.contracts.problem import ManifestError, Part, Path, Problem, pointer
-from headwater.contracts.problem_words import KINDS, OTHER_FORMS, one_of, words
+from headwater.contracts.problem_words import FORMS, OTHER_FORMS, one_of, words
+from headwater.model.storable import storable, text_fault
 
 MAX_TEXT_BYTES = 5 * 1024 * 1024
 MAX_NODES = 500_000  # after aliases are followed, so that a few lines cannot unfold into gigabytes
@@ -155,7 +156,7 @@ class _Builder:
                 inherited.setdefault(_key(pair[0]), pair)
         built: dict[str, Any] = {}
         for key_node, value_node in (*inherited.values(), *own):
-            key = _key(key_node)
+            key = self._whole(_key(key_node), path)
             here = (*path, key)
             value = self.build(value_node, here)
             place = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
@@ -219,7 +220,14 @@ class _Builder:
                 return ""
             return value
 
-        return _ENV.sub(fill, text)
+        return self._whole(_ENV.sub(fill, text), path)
+
+    def _whole(self, text: str, path: Path) -> str:
+        """`text` without what is no text, which is told: no check can be made of what cannot be written as UTF-8."""
+        fault = text_fault(text)
+        if fault is not None:
+            self.problems.append(self._document.problem(path, fault, "write it anew"))
+        return storable(text)
 
 
 def _problems(error: ValidationError, document: Document) -> list[Problem]:
@@ -230,10 +238,10 @@ def _problems(error: ValidationError, document: Document) -> list[Problem]:
         for item in items[:MAX_PROBLEMS]
     ]
     for path, item in placed:
-        kinds = [each["type"] for other, each in placed if other == path]
-        if len(kinds) > 1 and item["type"] in KINDS and KINDS.keys() >= {*kinds}:
-            if item is placed[[other for other, _ in placed].index(path)][1]:
-                found.append(document.problem(path, *one_of(kinds, item.get("input"), path)))
+        here = [each for other, each in placed if other == path]
+        if len(here) > 1 and {each["type"] for each in here} <= FORMS:
+            if item is here[0]:
+                found.append(document.problem(path, *one_of(here, path)))
             continue
         if item["type"] == "too_short" and _has_wrong_items(item["loc"], items):
             continue  # wrong items are not counted: a list is not short because of them
@@ -242,8 +250,8 @@ def _problems(error: ValidationError, document: Document) -> list[Problem]:
         tag: Path = ()
         if item["type"] == "union_tag_invalid":
             tag = (str((item.get("ctx") or {}).get("discriminator", "type")).strip("'"),)
-        here = (*path, *tag)
-        found.append(document.problem(here, *words(item, here, Manifest)))
+        place = (*path, *tag)
+        found.append(document.problem(place, *words(item, place, Manifest)))
     return found
 
 

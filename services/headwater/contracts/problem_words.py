@@ -94,8 +94,17 @@ _SAME: Mapping[str, Sequence[str]] = {  # what others call it
 _AS_MAPPING = "write its keys below it, or in braces"
 _TIME = "write a time such as 2026-12-04T18:00:00Z"
 OTHER_FORMS = frozenset(  # faults that say of a value that may be of several forms which one it does not have
-    {"string_type", "model_type", "model_attributes_type", "dict_type", "tuple_type", "list_type"}
+    {
+        "string_type",
+        "model_type",
+        "model_attributes_type",
+        "dict_type",
+        "tuple_type",
+        "list_type",
+        "literal_error",
+    }
 )
+FORMS = frozenset({*KINDS, "literal_error"})
 
 
 def words(item: Any, path: Path, root: type[BaseModel]) -> tuple[str, str]:
@@ -179,7 +188,7 @@ def _beyond(kind: str, context: Mapping[str, Any]) -> str:
     bound = context.get(name)
     if (kind, bound) in {("string_too_short", 1), ("too_short", 1)}:
         return "must not be empty"
-    return text.format(f"{bound:g}" if isinstance(bound, float) else bound)
+    return text.format(f"{bound:.15g}" if isinstance(bound, float) else bound)
 
 
 def _mend_of_kind(value: Any, kind: str, name: str, *, may_show: bool) -> str:
@@ -189,6 +198,8 @@ def _mend_of_kind(value: Any, kind: str, name: str, *, may_show: bool) -> str:
         value, str | int | float | list
     ):
         return _AS_MAPPING
+    if kind.startswith(("int_", "float_")) and isinstance(value, bool):
+        return "on, off, yes and no are true and false to YAML"
     if kind.startswith(("int_", "float_")) and name.endswith(("_s", "_seconds")) and isinstance(value, str):
         return _in_seconds(value)
     if kind == "string_type" and isinstance(value, bool):
@@ -216,10 +227,19 @@ def _in_seconds(text: str) -> str:
         return "it is in seconds"
 
 
-def one_of(kinds: Sequence[str], given: Any, path: Path) -> tuple[str, str]:
-    """What and mend for a value that may be of several kinds and is of none."""
-    wanted = list(dict.fromkeys(KINDS[kind].removeprefix("must be ") for kind in kinds))
-    return f"must be {', '.join(wanted[:-1])} or {wanted[-1]}{_given(given, path)}", ""
+def one_of(items: Sequence[Any], path: Path) -> tuple[str, str]:
+    """What and mend for a value that may be of several forms and is of none."""
+    wanted: dict[str, str] = {}  # a form, and the mend where it is one of some words
+    for item in items:
+        if item["type"] in KINDS:
+            wanted.setdefault(KINDS[item["type"]].removeprefix("must be "), "")
+        else:
+            words, mend = _unknown_word(item, item.get("ctx") or {}, "")
+            wanted[words.removeprefix("must be ")] = mend
+    *others, last = wanted
+    return f"must be {', '.join(others)} or {last}{_given(items[0].get('input'), path)}", "".join(
+        wanted.values()
+    )
 
 
 def _unknown_tag(context: Mapping[str, Any]) -> tuple[str, str]:

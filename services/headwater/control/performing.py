@@ -21,9 +21,10 @@ from headwater.control.problems import (
     parameter_faults,
     with_causes,
 )
-from headwater.control.reading import refuse_unstorable, text_fault
+from headwater.control.reading import refuse_unstorable
 from headwater.control.route import Bytes, Call, Desk, Listing, Reply, Route
 from headwater.model.errors import ContractError
+from headwater.model.storable import text_fault
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")

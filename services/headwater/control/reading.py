@@ -13,6 +13,7 @@ from headwater.contracts.problem import pointer
 from headwater.control.problems import Refusal, invalid, unavailable, unreadable
 from headwater.http.expecting import go_on
 from headwater.model.errors import ContractError
+from headwater.model.storable import text_fault
 
 MAX_BODY_BYTES = 5 * 1024 * 1024
 BUDGET_BYTES = 64 * 1024 * 1024  # bodies in flight in one process
@@ -142,16 +143,3 @@ def _number_fault(number: float) -> str | None:
     if isinstance(number, float):
         return None if math.isfinite(number) else "is no number that JSON has"
     return None if -(2**63) <= number < 2**64 else "is beyond 64 bits: put it in quotes, as a text"
-
-
-def text_fault(text: str) -> str | None:
-    """Why no row can hold `text`; None when it can."""
-    if "\0" in text:
-        return "holds a NUL character"
-    if text.isascii():
-        return None
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return "holds half a surrogate pair"
-    return None

@@ -21,3 +21,10 @@ def _is_whole(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def text_fault(text: str) -> str | None:
+    """Why no row and no message can hold `text`; None when they can."""
+    if is_storable(text):
+        return None
+    return "holds a NUL character" if "\0" in text else "holds half a surrogate pair"

@@ -5,10 +5,11 @@ from urllib.parse import parse_qsl, urlsplit
 from aiohttp import web
 
 from headwater.control.problems import Refusal, forbidden, unreadable
-from headwater.control.reading import BodyReader, text_fault
+from headwater.control.reading import BodyReader
 from headwater.control.ui.session import Session
 from headwater.control.ui.sheet import TOKEN
 from headwater.control.ui.visit import Given
+from headwater.model.storable import text_fault
 
 MAX_FORM_BYTES = 256 * 1024
 MAX_FIELDS = 50

@@ -11,7 +11,7 @@ from aiohttp import web
 from headwater.control.caller import Acting, identify
 from headwater.control.performing import checked_path
 from headwater.control.problems import SAFE_HEADERS, Refusal, not_found, unavailable
-from headwater.control.reading import BodyReader, text_fault
+from headwater.control.reading import BodyReader
 from headwater.control.route import Desk
 from headwater.control.ui.guard import check_origin, check_token, read_form
 from headwater.control.ui.markup import NOTHING, element, text
@@ -22,6 +22,7 @@ from headwater.control.ui.shell import alone, moved, refusal_view, refused, show
 from headwater.control.ui.visit import ROOT, Deed, Download, Failed, Page, Row, Show, Table, View, Visit
 from headwater.http.expecting import close_if_waiting, put_off
 from headwater.model.errors import ConfigError, ContractError, Unavailable
+from headwater.model.storable import text_fault
 from headwater.store import sessions
 
 logger = logging.getLogger("headwater.control")
