@@ -228,9 +228,17 @@ def infer(
 
     Fields that are only ever null and are not known come as Kind.NULL.
     """
+    parts = (columns_of(records[start : start + chunk]) for start in range(0, len(records), chunk))
+    return kinds_in(parts, known)
+
+
+def kinds_in(
+    parts: Iterable[Mapping[str, Sequence[Any]]], known: Mapping[str, Kind] = MappingProxyType({})
+) -> dict[str, Kind]:
+    """As `infer`, of records that are columns already."""
     kinds: dict[str, Kind] = {}
-    for start in range(0, len(records), chunk):
-        for field, values in columns_of(records[start : start + chunk]).items():
+    for columns in parts:
+        for field, values in columns.items():
             kinds[field] = kind_of_values(values, kinds.get(field, known.get(field, Kind.NULL)))
     return kinds
 

@@ -8,7 +8,7 @@ from headwater.contracts.messages import BatchReady
 from headwater.model.errors import ContractError
 from headwater.model.storable import storable
 from headwater.plugins.destinations import Loaded, Plan
-from headwater.plugins.destinations.planning import refusal
+from headwater.plugins.destinations.selection import refusal
 from headwater.store.ledger import PageKey
 
 ROWS_REJECTED = "rows_rejected"

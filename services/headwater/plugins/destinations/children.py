@@ -18,7 +18,7 @@ from headwater.model.names import CHILDREN_FIELD, PARENT, hashed_name, quote_ide
 from headwater.plugins.destinations.ddl import relation
 from headwater.plugins.destinations.newest import key_texts, keys_of
 from headwater.plugins.destinations.planning import Catalogue, Plan
-from headwater.plugins.destinations.rendering import select
+from headwater.plugins.destinations.selection import select
 from headwater.plugins.destinations.table import Batch, Mode, Rejected, Table
 
 Place = tuple[int, int]  # a batch's index, and a record's in it
@@ -125,7 +125,7 @@ async def standing(
     connection: Any, plan: Plan, parents: Sequence[Batch], rejected: Collection[Place]
 ) -> tuple[set[Place], list[list[str]]]:
     """The places of the records that are the rows of their keys now, and their keys as texts, by key column."""
-    selection, _ = select(plan.table, parents)
+    selection = select(plan.table, parents).selection
     selection = selection.without({p for p, origin in enumerate(selection.origins) if origin in rejected})
     texts = key_texts(plan, keys_of(plan, selection))
     if not selection.records or texts is None:

@@ -6,7 +6,6 @@ another one go when newer ones come, and what is older than the rows that are th
 
 # ruff: noqa: S608 - names are quoted by quote_identifier, values never stand in these texts
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 from headwater.plugins.destinations.ddl import names, relation
@@ -16,6 +15,7 @@ from headwater.plugins.destinations.stage import (
     STAGE,
     ByRun,
     Outcome,
+    Rows,
     counted,
     key_order,
     same_key,
@@ -26,12 +26,12 @@ from headwater.plugins.destinations.stage import (
 _BY_RUN = "SELECT _run_id, count(*) AS count FROM gone GROUP BY _run_id"
 
 
-async def replace_groups(connection: Any, plan: Plan, lines: AsyncIterator[bytes], written: ByRun) -> Outcome:
+async def replace_groups(connection: Any, plan: Plan, rows: Rows, written: ByRun) -> Outcome:
     """The rows of each key for those that were there. Loaders take turns: two that find no rows of a key would both
     leave theirs.
     """
     await take_turn(connection, "headwater.load", plan.table.schema, plan.table.name)
-    await to_stage(connection, plan, lines)
+    await to_stage(connection, plan, rows)
     older = counted(await connection.fetch(_drop_older_groups(plan)))
     stale = counted(await connection.fetch(_drop_stale(plan)))
     deleted = counted(await connection.fetch(_delete_before(plan)))

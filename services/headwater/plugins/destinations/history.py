@@ -8,7 +8,6 @@ A key that a run did not bring and a later one brings again holds from that one 
 
 # ruff: noqa: S608 - names are quoted by quote_identifier, values never stand in these texts
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 from headwater.model.infer import Kind
@@ -21,6 +20,7 @@ from headwater.plugins.destinations.stage import (
     STAGE,
     ByRun,
     Outcome,
+    Rows,
     counted,
     is_news,
     key_order,
@@ -35,10 +35,10 @@ _WAS_MISSING = (
 )
 
 
-async def add_versions(connection: Any, plan: Plan, lines: AsyncIterator[bytes], written: ByRun) -> Outcome:  # noqa: ARG001 - every way has these arguments
+async def add_versions(connection: Any, plan: Plan, rows: Rows, written: ByRun) -> Outcome:  # noqa: ARG001 - every way has these arguments
     """One new version at most for each key. Loaders take turns: two new versions of one key would end one old one."""
     await take_turn(connection, "headwater.load", plan.table.schema, plan.table.name)
-    await to_stage(connection, plan, lines)
+    await to_stage(connection, plan, rows)
     corrected = counted(await connection.fetch(_correct(plan)))
     ended = counted(await connection.fetch(_end(plan)))
     begun = counted(await connection.fetch(_begin(plan)))

@@ -5,6 +5,7 @@ savepoints until the rows at fault stand alone.
 """
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,10 +20,12 @@ from headwater.plugins.destinations.groups import replace_groups
 from headwater.plugins.destinations.history import add_versions
 from headwater.plugins.destinations.merging import are_new, upsert
 from headwater.plugins.destinations.newest import newest_of, versions_of
+from headwater.plugins.destinations.packing import Unpackable, pack, packing_of
 from headwater.plugins.destinations.planning import Plan
 from headwater.plugins.destinations.removal import erase, is_deleted
-from headwater.plugins.destinations.rendering import Selection, encoded, render
-from headwater.plugins.destinations.stage import ByRun, Outcome, Way, append
+from headwater.plugins.destinations.rendering import encoded, render, written_columns
+from headwater.plugins.destinations.selection import Selected, Selection
+from headwater.plugins.destinations.stage import ByRun, Outcome, Rows, Way, append
 from headwater.plugins.destinations.table import Batch, Counts, Mode, Rejected
 
 MAX_REFUSED = 500  # rows that PostgreSQL itself refuses in one load; more of them are a fault of the table
@@ -58,11 +61,10 @@ class Tally:
         )
 
 
-async def load_rows(
-    connection: Any, plan: Plan, batches: Sequence[Batch], selection: Selection, refused: Sequence[Rejected]
-) -> Tally:
-    """Load the selected records in the way of the table's mode; `refused` are those that were sorted out before."""
-    load = _Load(connection, plan, batches, Tally(rejected=list(refused)))
+async def load_rows(connection: Any, plan: Plan, selected: Selected) -> Tally:
+    """Load the selected records in the way of the table's mode."""
+    load = _Load(connection, plan, selected.batches, Tally(rejected=list(selected.rejected)))
+    selection = selected.selection
     match plan.table.mode:
         case Mode.MERGE:
             await load.merge(selection)
@@ -75,10 +77,10 @@ async def load_rows(
     return load.tally
 
 
-async def erase_rows(connection: Any, plan: Plan, batches: Sequence[Batch], selection: Selection) -> Tally:
+async def erase_rows(connection: Any, plan: Plan, selected: Selected) -> Tally:
     """Delete the rows of the selected records' keys."""
-    load = _Load(connection, plan, batches, Tally())
-    await load.erase(newest_of(plan, batches, selection).selection)
+    load = _Load(connection, plan, selected.batches, Tally())
+    await load.erase(newest_of(plan, selected.batches, selected.selection).selection)
     return load.tally
 
 
@@ -137,7 +139,8 @@ class _Load:
             return
         plan = plan or self.plan
         try:
-            self.tally.rejected += await self._at_once(way, selection, plan)
+            if not await self._is_packed(way, selection, plan):
+                self.tally.rejected += await self._at_once(way, selection, plan)
         except asyncpg.UniqueViolationError:
             if way is append and plan.table.mode is Mode.MERGE:  # another loader was quicker with a key
                 await self.by(upsert, selection, plan)
@@ -148,6 +151,35 @@ class _Load:
                 way = upsert  # halves may meet
             self.tally.rejected += await self._surviving(way, selection, plan)
 
+    async def _is_packed(self, way: Way, selection: Selection, plan: Plan) -> bool:
+        """Load in the binary form, where the rows have one; False: nothing is done. Packs while the database takes
+        what was packed before.
+        """
+        packing = packing_of(plan)
+        if packing is None:
+            return False
+
+        is_whole = False
+
+        async def pieces() -> AsyncIterator[bytes]:
+            nonlocal is_whole
+            with contextlib.suppress(Unpackable):
+                for piece in pack(packing, self.batches, selection):
+                    yield piece
+                    await asyncio.sleep(0)  # packing must not keep the loop from everyone else
+                is_whole = True
+
+        try:
+            async with self.connection.transaction():
+                rows = Rows(packing.columns, "binary", pieces())
+                outcome = await way(self.connection, plan, rows, self._by_run(selection.origins))
+                if not is_whole:
+                    raise Unpackable
+        except Unpackable:
+            return False
+        self.tally.outcome.add(outcome)
+        return True
+
     async def _at_once(self, way: Way, selection: Selection, plan: Plan) -> list[Rejected]:
         """Render while the database takes what was rendered before. Gives the records that cannot be rendered."""
         rejected: list[Rejected] = []
@@ -156,14 +188,20 @@ class _Load:
         async def lines() -> AsyncIterator[bytes]:
             for chunk in render(plan, self.batches, selection):
                 rejected.extend(chunk.rejected)
-                for number, count in Counter(number for number, _ in chunk.origins).items():
-                    written[self.batches[number].run_id] += count
+                written.update(self._by_run(chunk.origins))
                 if chunk.data:
                     yield chunk.data
                 await asyncio.sleep(0)  # rendering must not keep the loop from everyone else
 
-        await self._all_or_nothing(way, lines(), written, plan)
+        await self._all_or_nothing(way, _lines(plan, lines()), written, plan)
         return rejected
+
+    def _by_run(self, origins: Sequence[tuple[int, int]]) -> ByRun:
+        """How many of the rows each run has."""
+        of_runs: ByRun = Counter()
+        for number, count in Counter([number for number, _ in origins]).items():
+            of_runs[self.batches[number].run_id] += count
+        return of_runs
 
     async def _surviving(self, way: Way, selection: Selection, plan: Plan) -> list[Rejected]:
         """Every row that the database takes. Gives the others."""
@@ -178,9 +216,9 @@ class _Load:
         refused = 0
         while waiting:
             start, stop = waiting.pop()
-            written = Counter(self.batches[number].run_id for number, _ in origins[start:stop])
+            written = self._by_run(origins[start:stop])
             try:
-                await self._all_or_nothing(way, _pieces(lines[start:stop]), written, plan)
+                await self._all_or_nothing(way, _lines(plan, _pieces(lines[start:stop])), written, plan)
             except ROW_FAULTS as error:
                 if stop - start > 1:
                     middle = (start + stop) // 2
@@ -192,11 +230,9 @@ class _Load:
                 rejected.append(Rejected(number, index, str(error), self.batches[number].records[index]))
         return rejected
 
-    async def _all_or_nothing(
-        self, way: Way, lines: AsyncIterator[bytes], written: ByRun, plan: Plan
-    ) -> None:
+    async def _all_or_nothing(self, way: Way, rows: Rows, written: ByRun, plan: Plan) -> None:
         async with self.connection.transaction():
-            outcome = await way(self.connection, plan, lines, written)
+            outcome = await way(self.connection, plan, rows, written)
         self.tally.outcome.add(outcome)
 
 
@@ -205,6 +241,10 @@ def _check_refused(plan: Plan, refused: int, error: Exception) -> None:
         raise DestinationError(
             f"table {plan.table.name} refuses more than {MAX_REFUSED} records, the last one with: {error}"
         ) from error
+
+
+def _lines(plan: Plan, source: AsyncIterator[bytes]) -> Rows:
+    return Rows(written_columns(plan), "text", source)
 
 
 async def _pieces(lines: Sequence[str]) -> AsyncIterator[bytes]:

@@ -3,7 +3,6 @@
 # ruff: noqa: S608 - names are quoted by quote_identifier, values never stand in these texts
 
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +19,7 @@ from headwater.plugins.destinations.stage import (
     STAGE,
     ByRun,
     Outcome,
+    Rows,
     counted,
     is_news,
     key_order,
@@ -33,19 +33,19 @@ from headwater.plugins.destinations.stage import (
 _WHOLE = frozenset({Kind.INTEGER, Kind.BIGINT})
 
 
-async def upsert(connection: Any, plan: Plan, lines: AsyncIterator[bytes], written: ByRun) -> Outcome:
+async def upsert(connection: Any, plan: Plan, rows: Rows, written: ByRun) -> Outcome:
     """Insert the keys that have no row, update the rows that differ and are not newer."""
-    await to_stage(connection, plan, lines)
+    await to_stage(connection, plan, rows)
     older: ByRun = Counter()
     try:
         async with connection.transaction():
-            rows = await connection.fetch(merge(plan))
+            merged = await connection.fetch(merge(plan))
     except (
         asyncpg.CardinalityViolationError
     ):  # keys that look different and are equal, as 1.0 and 1.00 in jsonb
         older = counted(await connection.fetch(drop_older(plan)))
-        rows = await connection.fetch(merge(plan))
-    outcome = Outcome(counted(rows, "inserted"), counted(rows, "updated"), older)
+        merged = await connection.fetch(merge(plan))
+    outcome = Outcome(counted(merged, "inserted"), counted(merged, "updated"), older)
     if outcome.inserted.total() + outcome.updated.total() + older.total() < written.total():
         await connection.execute(raise_order(plan))
     return outcome

@@ -11,7 +11,8 @@ from typing import Any
 
 from headwater.model.infer import Kind, holds, kind_of
 from headwater.plugins.destinations.planning import Column, Plan
-from headwater.plugins.destinations.rendering import Selection, Unstorable, plain_text
+from headwater.plugins.destinations.rendering import Unstorable, plain_text
+from headwater.plugins.destinations.selection import Selection
 from headwater.plugins.destinations.table import Batch
 
 

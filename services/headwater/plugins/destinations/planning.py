@@ -2,16 +2,15 @@
 is seen.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import chain
-from typing import Any
 
 from headwater.model.errors import DestinationError
-from headwater.model.infer import Kind, holds, infer, widen
+from headwater.model.infer import Kind, holds, kinds_in, widen
 from headwater.model.names import OWN_COLUMNS, assign_columns
 from headwater.plugins.destinations.ddl import CURRENT, OWN_TYPES, own_columns
-from headwater.plugins.destinations.table import Batch, Contract, Mode, Table
+from headwater.plugins.destinations.selection import Selected, Selection
+from headwater.plugins.destinations.table import Contract, Mode, Table
 
 MAX_COLUMNS = 1000  # PostgreSQL ends at 1600, dropped ones included
 WIDENING_PENDING = "widening_pending"
@@ -84,7 +83,7 @@ class Plan:
     """How the records of some batches go into the table as `catalogue` has it.
 
     `columns` gives each field its column. Fields in `narrow` hold values that their column does not take,
-    fields in `homeless` have none: what happens to such values is `misfit`. `batches` are those that were
+    fields in `homeless` have none: what happens to such values is `misfit`. `selected` are those that were
     looked at.
     """
 
@@ -95,7 +94,7 @@ class Plan:
     narrow: frozenset[str] = frozenset()
     homeless: frozenset[str] = frozenset()
     warnings: frozenset[str] = frozenset()
-    batches: tuple[Batch, ...] = field(default=(), repr=False)
+    selected: Selected | None = field(default=None, repr=False)
     seen: "Plan | None" = None  # how the keys that the run brought are noted
     children: "tuple[Plan, ...]" = ()  # how elements are loaded, for each of the table's children
 
@@ -122,51 +121,11 @@ class Plan:
         )
 
 
-def all_acceptable(table: Table, records: Sequence[Any]) -> bool:
-    """Whether every one of the records may become a row (the common case, found fast)."""
-    if set(map(type, records)) != {dict}:
-        return False
-    return all(None not in [record.get(name) for record in records] for name in table.key)
-
-
-def acceptable(table: Table, records: Sequence[Any]) -> list[dict[str, Any]]:
-    """The records that may become rows: objects that have their key."""
-    if all_acceptable(table, records):
-        return list(records)
-    return [record for record in records if refusal(table, record) is None]
-
-
-def refusal(table: Table, record: Any) -> str | None:
-    """Why `record` cannot be a row of `table`, whatever its values are; None when it may be one."""
-    if type(record) is not dict:
-        return f"the record is no object but {_json_name(record)}"
-    for name in table.key:
-        if record.get(name) is None:
-            return f"key field {name!r} is {'null' if name in record else 'missing'}"
-    return None
-
-
-def _json_name(value: Any) -> str:
-    names = {type(None): "null", bool: "a boolean", str: "a text", list: "a list"}
-    return names.get(type(value), "a number")
-
-
-def keys_only(table: Table, batches: Sequence[Batch]) -> tuple[Batch, ...]:
-    """The acceptable records with nothing but their key."""
-    return tuple(
-        replace(
-            batch, records=[{name: r[name] for name in table.key} for r in acceptable(table, batch.records)]
-        )
-        for batch in batches
-    )
-
-
-def evidence_of(table: Table, batches: Sequence[Batch], catalogue: Catalogue) -> dict[str, Kind]:
-    """The kind of each field of the acceptable records, which is at least what the table asks for; only where its
-    contract leaves columns as they are these are not asked for more.
+def evidence_of(table: Table, selection: Selection, catalogue: Catalogue) -> dict[str, Kind]:
+    """The kind of each field of the records, which is at least what the table asks for; only where its contract leaves
+    columns as they are these are not asked for more.
     """
-    records = list(chain.from_iterable(batch.records for batch in batches))
-    evidence = infer(acceptable(table, records), known_kinds(catalogue))
+    evidence = kinds_in((part.columns for part in selection.parts), known_kinds(catalogue))
     fixed = frozenset() if table.contract is Contract.EVOLVE else frozenset(catalogue.holders.values())
     for name, kind in table.kinds:
         if name not in fixed and evidence.get(name, Kind.NULL) is not Kind.NULL:
@@ -260,7 +219,7 @@ def allowed(table: Table, catalogue: Catalogue, changes: Changes) -> Changes:
 
 
 def make_plan(
-    table: Table, catalogue: Catalogue, evidence: Mapping[str, Kind], batches: Sequence[Batch]
+    table: Table, catalogue: Catalogue, evidence: Mapping[str, Kind], selected: Selected | None = None
 ) -> Plan:
     """The plan for the table as it is now."""
     assigned = _assigned(catalogue, evidence)
@@ -279,7 +238,7 @@ def make_plan(
         narrow,
         homeless,
         _warnings(table, narrow, homeless),
-        tuple(batches),
+        selected,
     )
 
 

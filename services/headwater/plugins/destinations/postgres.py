@@ -32,9 +32,9 @@ from headwater.plugins.destinations.ddl import relation
 from headwater.plugins.destinations.errors import translated
 from headwater.plugins.destinations.evolve import Known, evolve
 from headwater.plugins.destinations.loading import Tally, erase_rows, load_rows
-from headwater.plugins.destinations.planning import EMPTY, Plan, evidence_of, keys_only, make_plan
+from headwater.plugins.destinations.planning import EMPTY, Plan, evidence_of, make_plan
 from headwater.plugins.destinations.removal import remove_missing, remove_of
-from headwater.plugins.destinations.rendering import select
+from headwater.plugins.destinations.selection import Selected, keys_only, select
 from headwater.plugins.destinations.staging import exchange
 from headwater.plugins.destinations.table import Batch, Closed, Loaded, Mode, StalePlan, Table
 from headwater.plugins.destinations.widening import bring_home
@@ -80,19 +80,21 @@ class PostgresDestination:
         known = self._recall(table)
         if known is None or table.mode is Mode.REPLACE or table.children or table.seen is not None:
             return None
-        evidence = evidence_of(table, batches, known.catalogue)
+        selected = select(table, batches)
+        evidence = evidence_of(table, selected.selection, known.catalogue)
         if evidence and known.needed(table, evidence):
             return None
-        return make_plan(table, known.catalogue, evidence, batches)
+        return make_plan(table, known.catalogue, evidence, selected)
 
     async def _prepare(self, connection: Any, table: Table, batches: Sequence[Batch]) -> Plan:
         known = self._recall(table) or self._remember(
             table, Known(await read_catalogue(connection, table.schema, table.name))
         )
-        evidence = evidence_of(table, batches, known.catalogue)
+        selected = select(table, batches)
+        evidence = evidence_of(table, selected.selection, known.catalogue)
         if evidence and known.needed(table, evidence):
             known = self._remember(table, await evolve(connection, table, evidence))
-        return make_plan(table, known.catalogue, evidence, batches)
+        return make_plan(table, known.catalogue, evidence, selected)
 
     async def load(self, connection: Any, plan: Plan, batches: Sequence[Batch]) -> Loaded:
         """Load the batches, which may be fewer than those that were prepared; the caller's transaction commits them.
@@ -107,12 +109,13 @@ class PostgresDestination:
 
     async def _load(self, connection: Any, plan: Plan, batches: Sequence[Batch]) -> Loaded:
         table = plan.table
-        selection, refused = select(table, batches)
-        if not selection.records:
-            return Loaded(Tally(rejected=refused).by_run(batches), tuple(refused))
+        known = plan.selected
+        selected = known if known is not None and known.is_of(batches) else select(table, batches)
+        if not selected.selection.records:
+            return Loaded(Tally(rejected=list(selected.rejected)).by_run(batches), selected.rejected)
         with translated(table.name):
-            plan = await self._current(connection, plan, batches)
-            tally = await load_rows(connection, plan, batches, selection, refused)
+            plan = await self._current(connection, plan, selected)
+            tally = await load_rows(connection, plan, selected)
             if plan.seen is not None:
                 await self._note_seen(connection, plan.seen, keys_only(table, batches))
         return Loaded(tally.by_run(batches), tuple(tally.rejected), plan.warnings)
@@ -130,7 +133,7 @@ class PostgresDestination:
         texts: list[list[str]] = []
         with translated(table.name):
             if table.mode is not Mode.APPEND and places:
-                plan = await self._current(connection, plan, parents)
+                plan = await self._current(connection, plan, select(table, parents))
                 places, texts = await standing(connection, plan, parents, out)
             for field, child in zip(table.children, plan.children, strict=True):
                 brood = brood_of(table, field, batches, places)
@@ -160,8 +163,8 @@ class PostgresDestination:
                 await remove_orphans(connection, table, main, child, brood)
 
     async def _note_seen(self, connection: Any, plan: Plan, keys: Sequence[Batch]) -> None:
-        selection, _ = select(plan.table, keys)
-        await load_rows(connection, await self._current(connection, plan, keys), keys, selection, ())
+        selected = select(plan.table, keys)
+        await load_rows(connection, await self._current(connection, plan, selected), selected)
 
     async def delete(self, connection: Any, table: Table, batches: Sequence[Batch]) -> Loaded:
         """Delete the rows of the records' keys, where these are not newer, in the caller's transaction. The records
@@ -171,17 +174,17 @@ class PostgresDestination:
             raise DestinationError(
                 f"table {table.name}: rows are deleted by key in modes merge and scd2 only"
             )
-        selection, refused = select(table, batches)
+        selected = select(table, batches)
         tally = Tally()
         with translated(table.name):
             catalogue = await read_catalogue(connection, table.schema, table.name)
             if catalogue.oid and Known(catalogue).needed(table, {}).own:
                 catalogue = (await evolve(connection, table, {})).catalogue  # `_deleted_at`, for one
-            plan = make_plan(table, catalogue, evidence_of(table, batches, EMPTY), batches)
+            plan = make_plan(table, catalogue, evidence_of(table, selected.selection, EMPTY), selected)
             if all(name in plan.columns for name in table.key):
-                tally = await erase_rows(connection, plan, batches, selection)
+                tally = await erase_rows(connection, plan, selected)
             await self._remove_orphans(connection, table)
-        tally.rejected += refused
+        tally.rejected += selected.rejected
         return Loaded(tally.by_run(batches), tuple(tally.rejected))
 
     async def widen(self, connection: Any, table: Table) -> int:
@@ -248,7 +251,7 @@ class PostgresDestination:
             ]
         return counts[0]
 
-    async def _current(self, connection: Any, plan: Plan, batches: Sequence[Batch]) -> Plan:
+    async def _current(self, connection: Any, plan: Plan, selected: Selected) -> Plan:
         """The plan for the table as it is, which no one can change from here until the transaction ends."""
         table = plan.table
         try:
@@ -257,19 +260,21 @@ class PostgresDestination:
             self.forget(table)
             raise StalePlan(table.name) from error
         catalogue = await read_catalogue(connection, table.schema, table.name)
-        prepared = set(map(id, plan.batches))
-        is_prepared = all(id(batch) in prepared for batch in batches)
+        prepared = set() if plan.selected is None else set(map(id, plan.selected.batches))
+        is_prepared = all(id(batch) in prepared for batch in selected.batches)
         if is_prepared and catalogue == plan.catalogue:
             return plan
         evidence: Mapping[str, Kind] = plan.evidence
         if not is_prepared:
-            evidence = evidence_of(table, batches, catalogue)
+            evidence = evidence_of(table, selected.selection, catalogue)
         known = self._recall(table)
         if known is None or known.catalogue != catalogue:
             known = self._remember(table, Known(catalogue))
         if known.needed(table, evidence):
             raise StalePlan(table.name)
-        return replace(make_plan(table, catalogue, evidence, batches), seen=plan.seen, children=plan.children)
+        return replace(
+            make_plan(table, catalogue, evidence, selected), seen=plan.seen, children=plan.children
+        )
 
     def _recall(self, table: Table) -> Known | None:
         known = self._known.get((table.schema, table.name))

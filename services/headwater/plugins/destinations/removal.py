@@ -4,7 +4,7 @@ did not bring.
 
 # ruff: noqa: S608 - names are quoted by quote_identifier, values never stand in these texts
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,16 @@ from headwater.plugins.destinations.history import valid_from
 from headwater.plugins.destinations.patience import LONG_S, patient
 from headwater.plugins.destinations.planning import Catalogue, Column, Plan
 from headwater.plugins.destinations.rendering import written_columns
-from headwater.plugins.destinations.stage import STAGE, ByRun, Outcome, counted, not_older, same_key, to_stage
+from headwater.plugins.destinations.stage import (
+    STAGE,
+    ByRun,
+    Outcome,
+    Rows,
+    counted,
+    not_older,
+    same_key,
+    to_stage,
+)
 from headwater.plugins.destinations.table import Closed, Mode, Table
 
 HELD_BACK = "deletions_held_back"
@@ -42,19 +51,19 @@ def _going(table: Table, catalogue: Catalogue, since: str, place: Mapping[str, s
     return f"DELETE FROM {relation(table)} AS t", "true"
 
 
-async def erase(connection: Any, plan: Plan, lines: AsyncIterator[bytes], written: ByRun) -> Outcome:  # noqa: ARG001 - every way has these arguments
+async def erase(connection: Any, plan: Plan, rows: Rows, written: ByRun) -> Outcome:  # noqa: ARG001 - every way has these arguments
     """Take away the rows whose keys the lines have, where they are not newer."""
-    await to_stage(connection, plan, lines)
+    await to_stage(connection, plan, rows)
     there = frozenset(written_columns(plan))
     place = {} if plan.table.mode is Mode.SCD2 else _place(plan, there)
     action, present = _going(plan.table, plan.catalogue, valid_from(plan, "s."), place)
     source = "USING" if action.startswith("DELETE") else "FROM"
-    rows = await connection.fetch(
+    erased = await connection.fetch(
         f"WITH gone AS ({action} {source} {STAGE} AS s WHERE {same_key(plan, 't.', 's.')} AND {present} "
         f"AND {not_older(plan, 's.', 't.', there)} RETURNING s._run_id) "
         "SELECT _run_id, count(*) AS count FROM gone GROUP BY _run_id"
     )
-    return Outcome(deleted=counted(rows))
+    return Outcome(deleted=counted(erased))
 
 
 def _place(plan: Plan, there: frozenset[str]) -> dict[str, str]:

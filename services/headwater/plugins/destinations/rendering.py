@@ -8,18 +8,17 @@ only when a chunk of them fails.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
 from headwater.contracts import codec
 from headwater.model.errors import ContractError
-from headwater.model.infer import Kind, columns_of, holds, kind_of
-from headwater.plugins.destinations.planning import WRITTEN_OWN, Plan, all_acceptable, refusal
-from headwater.plugins.destinations.table import Batch, Contract, Rejected, Table
+from headwater.model.infer import Kind, holds, kind_of
+from headwater.plugins.destinations.planning import WRITTEN_OWN, Plan
+from headwater.plugins.destinations.selection import Selection
+from headwater.plugins.destinations.table import Batch, Contract, Rejected
 
 NULL = "\\N"
-CHUNK_ROWS = 1000
 _SEAM = ',"\\\\u0000",'  # as it looks between two values after escaping
 _NUL = "a text holds the character NUL, which PostgreSQL cannot store"
 _NUL_WITHIN = "a nested text holds the character NUL, which PostgreSQL cannot store"
@@ -30,22 +29,6 @@ class Unstorable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
-    """Records that may become rows, each with its batch's index and its own index in that batch."""
-
-    records: list[dict[str, Any]]
-    origins: list[tuple[int, int]]
-
-    def part(self, start: int, stop: int) -> "Selection":
-        return Selection(self.records[start:stop], self.origins[start:stop])
-
-    def without(self, dropped: frozenset[int] | set[int]) -> "Selection":
-        """The rest when the records at these places are left out."""
-        kept = [place for place in range(len(self.records)) if place not in dropped]
-        return Selection([self.records[place] for place in kept], [self.origins[place] for place in kept])
-
-
-@dataclass(frozen=True, slots=True)
 class Chunk:
     """Some rendered rows: one line and one origin each, and what was rejected among them."""
 
@@ -53,23 +36,6 @@ class Chunk:
     origins: list[tuple[int, int]]
     rejected: tuple[Rejected, ...] = ()
     data: bytes = b""  # all lines
-
-
-def select(table: Table, batches: Sequence[Batch]) -> tuple[Selection, list[Rejected]]:
-    """The records of all batches that may become rows, and the others with the reason."""
-    rejected: list[Rejected] = []
-    records = list(chain.from_iterable(batch.records for batch in batches))
-    origins = [(number, index) for number, batch in enumerate(batches) for index in range(len(batch.records))]
-    if all_acceptable(table, records):
-        return Selection(records, origins), rejected
-    kept: list[int] = []
-    for place, record in enumerate(records):
-        reason = refusal(table, record)
-        if reason is None:
-            kept.append(place)
-        else:
-            rejected.append(Rejected(*origins[place], reason, record))
-    return Selection([records[place] for place in kept], [origins[place] for place in kept]), rejected
 
 
 def _escaped(texts: Sequence[str]) -> Sequence[str]:
@@ -243,7 +209,7 @@ def _type_of(plan: Plan, name: str) -> str:
 
 def _lines(plan: Plan, batches: Sequence[Batch], part: Selection, extras: Sequence[Any] | None) -> list[str]:
     size = len(part.records)
-    values = columns_of(part.records)
+    values = part.columns
     nothing = (None,) * size
     fields: list[Sequence[str]] = [
         render_column(column.kind, values.get(name, nothing)) for name, column in plan.columns.items()
@@ -308,6 +274,6 @@ def written_columns(plan: Plan) -> list[str]:
 
 
 def render(plan: Plan, batches: Sequence[Batch], selection: Selection) -> Iterator[Chunk]:
-    """The selected records as lines of `written_columns`, CHUNK_ROWS at a time."""
-    for start in range(0, len(selection.records), CHUNK_ROWS):
-        yield _render_part(plan, batches, selection.part(start, start + CHUNK_ROWS))
+    """The selected records as lines of `written_columns`, a part at a time."""
+    for part in selection.parts:
+        yield _render_part(plan, batches, part)

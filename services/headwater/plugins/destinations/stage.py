@@ -1,9 +1,9 @@
-"""How lines get into the database: COPY into the table itself, or into a temporary table that a mode goes on from."""
+"""How rows get into the database: COPY into the table itself, or into a temporary table that a mode goes on from."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from headwater.model.infer import Kind
@@ -20,7 +20,7 @@ ByRun = Counter[UUID | None]
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of lines, for each run; the rest of them was unchanged. `deleted` counts rows."""
+    """What became of rows, for each run; the rest of them was unchanged. `deleted` counts rows."""
 
     inserted: ByRun = field(default_factory=Counter)
     updated: ByRun = field(default_factory=Counter)
@@ -34,29 +34,43 @@ class Outcome:
         self.deleted += other.deleted
 
 
-# Lines into the table, in the way of a mode; the counter says how many there were of each run, once they are sent.
-Way = Callable[[Any, Plan, AsyncIterator[bytes], ByRun], Awaitable[Outcome]]
+class Rows(NamedTuple):
+    """Rows as they go over the wire: their columns in order, the form of COPY that they have (text or binary)."""
+
+    columns: Sequence[str]
+    form: str
+    source: AsyncIterator[bytes]
 
 
-async def append(connection: Any, plan: Plan, lines: AsyncIterator[bytes], written: ByRun) -> Outcome:
-    """Every line is a new row."""
-    await _copy(connection, plan.table.schema, plan.table.name, plan, lines)
+# Rows into the table, in the way of a mode; the counter says how many there were of each run, once they are sent.
+Way = Callable[[Any, Plan, Rows, ByRun], Awaitable[Outcome]]
+
+
+async def append(connection: Any, plan: Plan, rows: Rows, written: ByRun) -> Outcome:
+    """Every row is a new one."""
+    await _copy(connection, plan.table.schema, plan.table.name, rows)
     return Outcome(inserted=written)
 
 
-async def to_stage(connection: Any, plan: Plan, lines: AsyncIterator[bytes]) -> None:
-    """The lines into the temporary table STAGE, which lives until the transaction ends or the next call."""
+async def to_stage(connection: Any, plan: Plan, rows: Rows) -> None:
+    """The rows into the temporary table STAGE, which lives until the transaction ends or the next call."""
     parts = [f"{quote_identifier(column.name)} {column.sql_type}" for column in plan.columns.values()]
     parts += [f"{name} {OWN_TYPES[name]}" for name in WRITTEN_OWN]
     await connection.execute(
         f"DROP TABLE IF EXISTS {STAGE}; CREATE TEMP TABLE {_STAGE_NAME} ({', '.join(parts)}) ON COMMIT DROP"
     )
-    await _copy(connection, "pg_temp", _STAGE_NAME, plan, lines)
+    await _copy(connection, "pg_temp", _STAGE_NAME, rows)
 
 
-async def _copy(connection: Any, schema: str, name: str, plan: Plan, lines: AsyncIterator[bytes]) -> None:
+async def _copy(connection: Any, schema: str, name: str, rows: Rows) -> None:
+    encoding = "utf-8" if rows.form == "text" else None
     await connection.copy_to_table(
-        name, schema_name=schema, columns=written_columns(plan), source=lines, format="text", encoding="utf-8"
+        name,
+        schema_name=schema,
+        columns=rows.columns,
+        source=rows.source,
+        format=rows.form,
+        encoding=encoding,
     )
 
 

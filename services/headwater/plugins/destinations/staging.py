@@ -49,7 +49,7 @@ async def _move(connection: Any, table: Table, staging: Table, brought: Catalogu
     }
     shape = replace(table, mode=staging.mode, contract=Contract.EVOLVE)
     known = await evolve(connection, shape, evidence)
-    plan = make_plan(shape, known.catalogue, evidence, ())
+    plan = make_plan(shape, known.catalogue, evidence)
     if plan.narrow:
         stuck = ", ".join(
             f"{plan.columns[name].name} ({plan.columns[name].sql_type})" for name in sorted(plan.narrow)

@@ -48,7 +48,7 @@ async def bring_home(connection: Any, table: Table) -> int:
                 f"table {table.name}: columns {stuck} cannot be widened; a view that uses them has to go first, "
                 "and a key that is no text is made one by a run of mode full with force"
             )
-        plan = make_plan(open_table, known.catalogue, evidence, ())
+        plan = make_plan(open_table, known.catalogue, evidence)
         status = await connection.execute(_move(table, dict(plan.columns)), timeout=LONG_S)
         return affected(status)
 
