@@ -117,6 +117,8 @@ def stamp(unit: str, at_s: float) -> str:
             return str(int(at_s))
         case "ms":
             return str(int(at_s * 1000))
+        case "iso8601":
+            return moment.replace(tzinfo=None).isoformat()
         case "rfc3339":
             return moment.strftime("%Y-%m-%dT%H:%M:%S.%f") + "789Z"
         case "http-date":
@@ -164,7 +166,7 @@ def body_for(row: dict, at_s: float) -> bytes:
             {"NotificationRequestItem": item | {"success": "false"}},
         ]
         return json.dumps({"live": "false", "notificationItems": wrapped}).encode()
-    if "twilio" in (row.get("signed") or ""):
+    if re.search(r"\{(twilio|plivo):", row.get("signed") or ""):
         return urllib.parse.urlencode(
             [
                 ("To", "+18005551212"),
@@ -183,6 +185,16 @@ def _sns_string(document: dict) -> str:
     if document["Type"] != "Notification":
         names = ["Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"]
     return "".join(f"{name}\n{document[name]}\n" for name in names if name in document)
+
+
+def _plivo_string(request: SignedRequest) -> str:
+    """As Plivo's own library for Python puts it together, for a POST that has a form."""
+    split = urllib.parse.urlsplit(request.url)
+    fields = urllib.parse.parse_qs(request.body.decode(), keep_blank_values=True)
+    query = urllib.parse.parse_qs(split.query, keep_blank_values=True)
+    asked = "&".join(f"{name}={value}" for name in sorted(query) for value in sorted(query[name]))
+    told = "".join(name + value for name in sorted(fields) for value in sorted(fields[name]))
+    return f"{split.scheme}://{split.netloc}{split.path}?{asked}{'.' if asked else ''}{told}"
 
 
 def _adyen_string(item: dict) -> str:
@@ -233,6 +245,8 @@ def _signed_bytes(row: dict, request: SignedRequest, timestamp: str, secret: Sec
             case "twilio":
                 pairs = sorted(set(urllib.parse.parse_qsl(request.body.decode(), keep_blank_values=True)))
                 return (request.url + "".join(a + b for a, b in pairs)).encode()
+            case "plivo":
+                return _plivo_string(request).encode()
             case "sns":
                 return _sns_string(json.loads(request.body)).encode()
         raise ValueError(name)
@@ -314,6 +328,8 @@ def send(
             else {}
         )
         claims |= {"iss": form["iss"]} if form.get("iss") else {}
+        if time and time["from"].startswith("claim:"):
+            claims[time["from"][6:]] = int(at_s)
         return sent(form.get("prefix", "") + token(row["kind"], claims, secret, name))
 
     unsigned = SignedRequest(method, url, tuple(headers), body)

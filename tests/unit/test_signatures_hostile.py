@@ -12,7 +12,7 @@ from tests.support.webhook_signer import encode, send, stamp
 from headwater.model.secret import Secret
 from headwater.plugins.signatures.decoders import DECODERS
 from headwater.plugins.signatures.presets import preset, preset_names, preset_row
-from headwater.plugins.signatures.reasons import REASONS
+from headwater.plugins.signatures.reasons import REASONS, Refused
 from headwater.plugins.signatures.request import SignedRequest
 from headwater.plugins.signatures.timestamps import read_timestamp
 from headwater.plugins.signatures.verify import verify
@@ -154,7 +154,9 @@ def test_url_safe_base64_is_read_with_and_without_padding():
     assert base64.urlsafe_b64encode(raw) == b"-_8="
 
 
-@given(st.integers(0, 4_000_000_000), st.sampled_from(["s", "s-str", "ms", "rfc3339", "http-date"]))
+@given(
+    st.integers(0, 4_000_000_000), st.sampled_from(["s", "s-str", "ms", "rfc3339", "iso8601", "http-date"])
+)
 def test_a_time_is_read_as_it_was_written(at_s, unit):
     assert read_timestamp(stamp(unit, at_s).encode(), unit) == pytest.approx(at_s, abs=0.001)
 
@@ -171,6 +173,14 @@ def test_a_time_is_read_as_it_was_written(at_s, unit):
 )
 def test_rfc3339_offsets_fractions_and_leap_seconds_are_read(text, expected_s):
     assert read_timestamp(text, "rfc3339") == pytest.approx(expected_s, abs=1e-6)
+    assert read_timestamp(text, "iso8601") == pytest.approx(expected_s, abs=1e-6)
+
+
+def test_a_time_without_a_zone_is_utc_only_where_the_scheme_says_so():
+    assert read_timestamp(b"1970-01-02T00:00:00.5", "iso8601") == 86_400.5
+    for unit, text in (("rfc3339", b"1970-01-02T00:00:00"), ("iso8601", b"1970-01-02")):
+        with pytest.raises(Refused):
+            read_timestamp(text, unit)
 
 
 def test_a_signed_header_that_is_there_and_empty_is_missing():

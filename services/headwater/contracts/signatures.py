@@ -98,7 +98,9 @@ class TimestampDefinition(Closed):
     place: Annotated[
         str, StringConstraints(pattern=r"^(?:sig|header:[^\s:]+|body:\S+|claim:\S+)$", max_length=261)
     ] = Field(alias="from")
-    unit: Literal["s", "ms", "s-str", "rfc3339", "http-date"] = "s"
+    unit: Literal["s", "ms", "s-str", "rfc3339", "iso8601", "http-date"] = Field(
+        default="s", description="`iso8601`: as `rfc3339`, in UTC where it says no zone."
+    )
     recommended_tolerance_s: Annotated[float, Field(gt=0, le=7 * 86_400)] | None = None
 
 
@@ -144,7 +146,7 @@ class SchemeDefinition(Closed):
         description=(
             "Template of the signed bytes: {body} {url} {url_no_query} {path} {query} {method} {timestamp} "
             "{secret} {header:NAME} {context:NAME} {json:PATH} {signed_headers} {body_crc32_dec} {body_sha256_hex} "
-            "{twilio:} {sns:} {adyen:FIELDS}; the last three are forms of their own. Without it: {body}."
+            "{twilio:} {plivo:} {sns:} {adyen:FIELDS}; the last four are forms of their own. Without it: {body}."
         ),
     )
     timestamp: TimestampDefinition | None = None

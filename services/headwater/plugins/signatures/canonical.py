@@ -11,26 +11,38 @@ from headwater.plugins.signatures.reasons import Refused
 FORM_FIELDS = 10_000  # a form is split before the signature is known to be right, so bounded
 
 
-def _form_pairs(body: bytes) -> set[tuple[bytes, bytes]]:
-    fields = body.split(b"&") if body else []
+def _form_pairs(form: bytes) -> list[tuple[bytes, bytes]]:
+    """Names and values of a form or query, decoded and sorted. Bytes sort as code points do, since UTF-8 keeps their
+    order.
+    """
+    fields = form.split(b"&") if form else []
     if len(fields) > FORM_FIELDS:
         raise Refused("body_unreadable")
-    pairs = set()
+    pairs = []
     for field in fields:
         if field:
             name, _, value = field.partition(b"=")
-            pairs.add(
+            pairs.append(
                 (unquote_to_bytes(name.replace(b"+", b" ")), unquote_to_bytes(value.replace(b"+", b" ")))
             )
-    return pairs
+    return sorted(pairs)
 
 
 def url_and_sorted_form(url: bytes, body: bytes) -> bytes:
-    """Twilio: the URL, then each distinct name and value of the form, sorted by name, then by value.
+    """Twilio: the URL, then each distinct name and value of the form, sorted by name, then by value."""
+    return url + b"".join(name + value for name, value in dict.fromkeys(_form_pairs(body)))
 
-    Bytes sort as code points do, since UTF-8 keeps their order.
+
+def sorted_url_and_form(method: str, url: bytes, body: bytes) -> bytes:
+    """Plivo V3: the URL with its query decoded and sorted; behind it, unless it was a GET, the form's names and values,
+    sorted alike. Before a form there is a question mark always, and a dot where there is a query.
     """
-    return url + b"".join(name + value for name, value in sorted(_form_pairs(body)))
+    address, _, query = url.partition(b"#")[0].partition(b"?")
+    sorted_query = b"&".join(name + b"=" + value for name, value in _form_pairs(query))
+    form = b"" if method == "GET" else b"".join(name + value for name, value in _form_pairs(body))
+    if form:
+        return address + b"?" + sorted_query + (b"." if sorted_query else b"") + form
+    return address + (b"?" + sorted_query if sorted_query else b"")
 
 
 _SNS_NOTIFICATION = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")

@@ -19,7 +19,7 @@ from headwater.plugins.signatures.template import Template, compile_template
 _SEPARATORS = (",", " ", ";", "|")
 _NO_TEXT = Template((), frozenset())
 _UNSIGNED_KINDS = ("token", "jwt-hs256", "jwt-rs256", "jwt-es256", "jwt-eddsa")  # they sign no template
-_URL_FIELDS = ("url", "query", "twilio")  # what holds the query
+_URL_FIELDS = ("url", "query", "twilio", "plivo")  # what holds the query
 
 
 def compile_scheme(definition: Mapping[str, Any]) -> Scheme:

@@ -82,6 +82,11 @@ def _form(material: Material) -> bytes:
     return canonical.url_and_sorted_form(material.url.encode("utf-8"), material.request.body)
 
 
+def _sorted_form(material: Material) -> bytes:
+    request = material.request
+    return canonical.sorted_url_and_form(request.method, material.url.encode("utf-8"), request.body)
+
+
 def _sns(material: Material) -> bytes:
     return canonical.sns_text(material.document)
 
@@ -110,8 +115,8 @@ _PLAIN: Final[Mapping[str, Part]] = {
     "body_crc32_dec": _body_crc32,
     "body_sha256_hex": _body_sha256,
 }
-# What stands after the colon of these two only tells the reader what the form is.
-_CANONICAL: Final[Mapping[str, Part]] = {"twilio": _form, "sns": _sns}
+# What stands after the colon of these only tells the reader what the form is.
+_CANONICAL: Final[Mapping[str, Part]] = {"twilio": _form, "plivo": _sorted_form, "sns": _sns}
 
 
 def _literal(text: str) -> Part:
@@ -170,7 +175,7 @@ def _field(name: str, argument: str | None) -> tuple[Part, str]:
     known = ", ".join(f"{{{field}}}" for field in _PLAIN)
     raise ConfigError(
         f"signed: {{{name}{'' if argument is None else ':' + argument}}} is not a field of a template; "
-        f"use {known}, {{header:NAME}}, {{context:NAME}}, {{json:PATH}}, {{twilio:}}, {{sns:}} "
+        f"use {known}, {{header:NAME}}, {{context:NAME}}, {{json:PATH}}, {{twilio:}}, {{plivo:}}, {{sns:}} "
         "or {adyen:FIELDS}"
     )
 

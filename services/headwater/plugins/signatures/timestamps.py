@@ -9,9 +9,9 @@ from headwater.plugins.signatures.reasons import Refused
 
 MAX_DIGITS = 16  # microseconds of this century fit; what is longer is no time
 
-_RFC3339 = re.compile(
+_ISO8601 = re.compile(
     rb"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})(\.[0-9]{1,9})?"
-    rb"(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))"
+    rb"(?:([Zz])|([+-])([0-9]{2}):([0-9]{2}))?"
 )
 _IMF_DATE = re.compile(
     rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) "
@@ -49,14 +49,26 @@ def _milliseconds(text: bytes) -> float:
 
 def _rfc3339(text: bytes) -> float:
     """RFC 3339 §5.6 with up to nine decimals; a leap second counts as the second after :59."""
-    found = _RFC3339.fullmatch(text)
-    if found is None:
+    found = _ISO8601.fullmatch(text)
+    if found is None or not (found[8] or found[9]):
         raise ValueError("not RFC 3339")
+    return _moment(found)
+
+
+def _iso8601(text: bytes) -> float:
+    """The same, in UTC where no zone is said."""
+    found = _ISO8601.fullmatch(text)
+    if found is None:
+        raise ValueError("not ISO 8601")
+    return _moment(found)
+
+
+def _moment(found: re.Match[bytes]) -> float:
     year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
     zone = UTC
-    if found[8]:
-        shift = timedelta(hours=int(found[9]), minutes=int(found[10]))
-        zone = timezone(-shift if found[8] == b"-" else shift)
+    if found[9]:
+        shift = timedelta(hours=int(found[10]), minutes=int(found[11]))
+        zone = timezone(-shift if found[9] == b"-" else shift)
     moment = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=zone)
     if second > 60:
         raise ValueError("no such second")
@@ -77,6 +89,7 @@ _READERS: Final[Mapping[str, Callable[[bytes], float]]] = {
     "s-str": _seconds,
     "ms": _milliseconds,
     "rfc3339": _rfc3339,
+    "iso8601": _iso8601,
     "http-date": _imf_date,
 }
 

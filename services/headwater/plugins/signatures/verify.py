@@ -28,7 +28,7 @@ from headwater.plugins.signatures.request import SignedRequest, optional_header
 from headwater.plugins.signatures.scheme import BodyHash, Place, Scheme
 from headwater.plugins.signatures.timestamps import outside_window, read_timestamp
 
-_URLS: Final = ("url", "url_no_query", "twilio")
+_URLS: Final = ("url", "url_no_query", "twilio", "plivo")
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
