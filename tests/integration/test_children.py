@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tests.support.family_api import COMMENTS, POSTS, USERS, FamilyApi, manifest
+from tests.support.family_api import COMMENTS, PAGES, POSTS, USERS, FamilyApi, manifest
 from tests.support.spine import Spine, open_spine, working
 
 from headwater.model.run import RunState
@@ -76,6 +76,19 @@ async def test_a_parent_that_is_gone_is_skipped_and_counted(database: str) -> No
 
         assert (run["state"], run["skipped"], run["warnings"]) == ("succeeded", 2, ["parents_skipped"])
         assert {user for user, _ in await pairs(spine)} == {1, 3, 5}
+
+
+async def test_a_parent_that_is_gone_is_skipped_where_the_same_status_ends_the_walks_of_others(
+    database: str,
+) -> None:
+    async with FamilyApi(users=4, posts=2) as api, open_spine(database) as spine:
+        api.status["/users/3/posts"] = 404
+        await apply(spine, api, USERS, posts(pagination=PAGES | {"stop_on_status": 404}))
+        async with working(spine):
+            run = await run_once(spine)
+
+        assert (run["state"], run["skipped"], run["warnings"]) == ("succeeded", 1, ["parents_skipped"])
+        assert {parent for parent, _ in await pairs(spine)} == {1, 2, 4}
 
 
 async def test_when_not_one_parent_is_there_the_run_is_not_called_complete_and_nothing_is_replaced(
@@ -284,6 +297,22 @@ async def test_the_cursor_of_a_parent_moves_only_when_its_walk_saw_everything(da
             (2, None, True),
         ]
         assert await pairs(spine) == every(api)
+
+
+async def test_the_walk_of_a_parent_that_goes_on_and_does_not_come_to_an_end_is_begun_anew_by_the_next_run(
+    database: str,
+) -> None:
+    async with FamilyApi(users=1, posts=8) as api, open_spine(database) as spine:
+        api.circles.add("3")
+        limits = {"max_pages": 1}
+        await apply(spine, api, USERS, posts(incremental={"field": "at", "param": "since"}, limits=limits))
+        async with working(spine):
+            reasons = [(await run_once(spine))["stop_reason"] for _ in range(2)]
+            api.asked.clear()
+            await run_once(spine)
+
+        assert reasons == ["limit", "loop"]
+        assert [path for path in api.asked if "posts" in path] == ["/users/1/posts"]
 
 
 async def test_more_children_of_one_moment_than_a_limit_takes_are_all_read_and_none_twice(

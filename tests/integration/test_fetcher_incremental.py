@@ -31,6 +31,7 @@ class Feed:
         self.asked: list[dict[str, str]] = []
         self.since: Callable[[str], str] = lambda text: text  # how it reads what it is asked for
         self.fail_on: int | None = None  # the position that is answered with 404
+        self.circle_at: int | None = None  # the position whose answer leads to itself
 
     async def __aenter__(self) -> Self:
         app = web.Application()
@@ -54,10 +55,16 @@ class Feed:
         elif self.order == "desc":
             found.sort(key=lambda event: (event["at"], event["id"]), reverse=True)
         following = str(at + SIZE) if at + SIZE < len(found) else None
+        following = str(at) if at == self.circle_at else following
         return web.json_response({"items": found[at : at + SIZE], "next": following})
 
     def manifest(
-        self, *, limits: dict[str, Any] | None = None, mode: str = "merge", **incremental: Any
+        self,
+        *,
+        limits: dict[str, Any] | None = None,
+        mode: str = "merge",
+        table: dict[str, Any] | None = None,
+        **incremental: Any,
     ) -> str:
         stream = {
             "name": "events",
@@ -66,7 +73,7 @@ class Feed:
             "records": {"path": "items"},
             "limits": limits or {},
             "incremental": {"field": "at", "param": "since"} | incremental,
-            "destination": {"table": "events", "mode": mode, "key": "id"},
+            "destination": {"table": "events", "mode": mode, "key": "id"} | (table or {}),
         }
         source = {
             "name": "feed",
@@ -235,6 +242,51 @@ async def test_a_page_that_a_limit_cut_is_loaded_once_and_the_next_runs_come_to_
         assert ended[-1]["state"] == "succeeded"
         assert all(run["inserted"] <= most for run in ended)
         assert await ids(spine) == list(range(25))
+
+
+async def test_what_the_run_before_took_of_a_page_that_a_limit_cut_is_not_taken_for_missing(
+    database: str,
+) -> None:
+    async with Feed(0, order="any") as feed, open_spine(database) as spine:
+        feed.events = [{"id": number, "at": moment(99 - number)} for number in range(SIZE - 1)]
+        await spine.apply(feed.manifest(limits={"max_records": 6}, table={"delete_missing": 1.0}))
+        async with working(spine):
+            ended = [await run_once(spine) for _ in range(2)]
+
+        assert [run["state"] for run in ended] == ["partial", "succeeded"]
+        assert [run["deleted"] for run in ended] == [0, 0]
+        assert await ids(spine) == list(range(SIZE - 1))
+
+
+async def test_a_walk_that_goes_on_and_does_not_come_to_an_end_is_begun_anew_by_the_next_run(
+    database: str,
+) -> None:
+    async with Feed(0, order="any") as feed, open_spine(database) as spine:
+        feed.events = [{"id": number, "at": moment(99 - number)} for number in range(25)]
+        feed.circle_at = SIZE
+        await spine.apply(feed.manifest(limits={"max_pages": 1}))
+        async with working(spine):
+            reasons = [(await run_once(spine))["stop_reason"] for _ in range(2)]
+            feed.asked.clear()
+            feed.events[3]["note"] = "changed"
+            again = await run_once(spine)
+
+        assert reasons == ["limit", "loop"]
+        assert feed.asked == [{}]
+        assert (again["updated"], again["unchanged"]) == (1, SIZE - 1)
+
+
+async def test_a_limit_does_not_count_what_lies_behind_the_known(database: str) -> None:
+    async with Feed(8, order="desc") as feed, open_spine(database) as spine:
+        await spine.apply(feed.manifest(mode="append", order="desc", param=None, limits={"max_records": 4}))
+        async with working(spine):
+            while (await run_once(spine))["state"] == "partial":
+                pass
+            feed.events += [{"id": number, "at": moment(number)} for number in range(8, 11)]
+            again = await run_once(spine)
+
+        assert (again["state"], again["stop_reason"], again["inserted"]) == ("succeeded", "watermark", 3)
+        assert await ids(spine) == list(range(11))
 
 
 async def test_what_a_limit_left_over_is_forgotten_by_a_new_version_and_by_a_reset(database: str) -> None:

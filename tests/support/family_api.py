@@ -33,6 +33,7 @@ class FamilyApi:
             for user in self.users
         }
         self.status: dict[str, int] = {}
+        self.circles: set[str] = set()  # cursors of pages that lead to themselves
         self.asked: list[str] = []
         self.before: Callable[[str], Any] | None = None
         self.under_way: Counter[str] = Counter()
@@ -58,6 +59,7 @@ class FamilyApi:
     def _paged(self, request: web.Request, records: list[Any]) -> web.Response:
         at = int(request.query.get("cursor") or 0)
         following = str(at + PAGE) if at + PAGE < len(records) else None
+        following = str(at) if str(at) in self.circles else following
         return web.json_response({"items": records[at : at + PAGE], "next": following})
 
     async def _seen(self, request: web.Request) -> web.Response | None:

@@ -38,6 +38,8 @@ def _records(*marks: object) -> list[dict[str, object]]:
         ("2024-05-01T12:00:00.9Z", "2024-05-01T12:00:00.95Z"),
         (9, 10),
         ("9", "10"),
+        ("9.75", "10.5"),
+        ("-1.5", "-1.25"),
         (1.5, Decimal("1.6")),
         (2**63, 2**63 + 1),
         ("abc", "abd"),
@@ -232,6 +234,16 @@ def test_what_is_older_than_the_cursor_and_its_look_back_is_left_out(
     found = field.not_older(_records(older, *kept), since)
 
     assert found == _records(*kept)
+
+
+@pytest.mark.parametrize(
+    ("form", "sent"),
+    [("epoch_s", 1503435896), ("epoch_ms", 1503435896000), ("iso", "2017-08-22T21:04:56.000247Z")],
+)
+def test_seconds_with_a_fraction_that_are_written_as_text_are_instants_to_look_back_from(
+    form: str, sent: object
+) -> None:
+    assert _field(format=form, lookback_s=60).parameters("1503435956.000247") == {"since": sent}
 
 
 @pytest.mark.parametrize(("last", "is_told"), [("2024-03-01T23:59:59Z", False), ("2024-03-02", True)])

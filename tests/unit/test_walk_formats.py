@@ -36,8 +36,9 @@ def test_json_lines_are_records_and_a_bad_line_is_rejected_alone() -> None:
     assert page.received_count == 4
 
 
-def test_no_json_lines_at_all_are_an_empty_page() -> None:
-    page = _page(b"", format="ndjson")
+@pytest.mark.parametrize("body", [b"", b"\xef\xbb\xbf", b"\xff\xfe"])
+def test_no_json_lines_at_all_are_an_empty_page(body: bytes) -> None:
+    page = _page(body, format="ndjson")
 
     assert (page.records, page.stop_reason) == ([], "empty_page")
 

@@ -58,6 +58,10 @@ def read(document: Any, number: int = 1, **stream: Any) -> Page:
          "not one of the 5 records of the first page can be a row: field 'name': 'a' is no integer; correct it"),
         ({}, {"incremental": {"field": "name", "format": "iso"}}, "cursor_unusable", "'a' is no instant"),
         ({}, {"incremental": {"field": "id", "lookback_s": 60}}, "cursor_unusable", "set incremental.format: epoch_s"),
+        ({"items": [{"id": 1, "ts": "1503435956.000247"}]}, {"incremental": {"field": "ts", "lookback_s": 60}},
+         "cursor_unusable", "'1503435956.000247' is no instant to look back from; set incremental.format: epoch_s"),
+        ({"items": [{"id": 1, "at": "b7"}]}, {"incremental": {"field": "at", "lookback_s": 60}}, "cursor_unusable",
+         "'b7' is no instant to look back from; leave out incremental.lookback_s"),
         ({"items": [{"id": 1, "at": "31/12/2023"}]}, {"incremental": {"field": "at"}}, "cursor_unusable", "no ISO 8601"),
     ],
 )  # fmt: skip

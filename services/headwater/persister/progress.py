@@ -84,9 +84,9 @@ def _is_planned(definition: StreamDefinition) -> bool:
 
 
 def _is_whole(walk: Mapping[str, Any]) -> bool:
-    """Whether the walk began at its beginning, and not where an earlier run was cut."""
-    progress = (walk["first_token"] or {}).get("progress") or {}
-    return not progress.get("number")
+    """Whether the walk began at its beginning, and not where an earlier run was cut: behind a page, or within one."""
+    token = walk["first_token"] or {}
+    return not ((token.get("progress") or {}).get("number") or token.get("edge"))
 
 
 async def move_cursor(
@@ -101,9 +101,9 @@ async def move_cursor(
 
     A complete walk moves it to the highest value seen, and never back, unless the table was rebuilt. One that a limit
     ended moves it to the value below which everything was seen, where the stream's records ascend; elsewhere, and where
-    that is no further than it was, it stays, and the next run goes on where this one ended. Somebody who set or reset
-    the cursor meanwhile is right. Runs for a window of time, those that load nothing, and those with records of which
-    parts are missing, leave it alone.
+    that is no further than it was, it stays, and the next run goes on where this one ended. One that went on so and
+    ended otherwise has the next run begin at the cursor. Somebody who set or reset the cursor meanwhile is right. Runs
+    for a window of time, those that load nothing, and those with records of which parts are missing, leave it alone.
     """
     rule = definition.stream.cursor_rule
     if rule is None or not may_move(run):
@@ -115,6 +115,8 @@ async def move_cursor(
         is_right = await cursors.move(connection, of, value, run["id"], run["cursor_version"])
         return many_alike(definition, value) if is_right else frozenset({CURSOR_CHANGED})
     if resume is None:
+        if not all(map(_is_whole, walks)):  # there is no way to the end from where it went on
+            await cursors.forget_resume(connection, of)
         return frozenset()
     is_right = await cursors.keep_resume(connection, of, resume, run["cursor_version"])
     return frozenset() if is_right else frozenset({CURSOR_CHANGED})

@@ -150,7 +150,9 @@ async def move_cursors(
     `ascends`: below its second highest value a walk that a limit cut saw everything; else, with `version`, it keeps
     where the next run of that version goes on.
     """
-    await connection.execute(_Q["move"], time_of(run_id), run_id, attempt, *of, level, _CUT, version, ascends)
+    walks = (time_of(run_id), run_id, attempt, *of, level, _CUT)
+    await connection.execute(_Q["move"], *walks, version, ascends)
+    await connection.execute(_Q["forget_places"], *walks)
 
 
 async def list_cursors(connection: Any, of: Stream, after: bytes, limit: int) -> Sequence[Mapping[str, Any]]:

@@ -162,6 +162,16 @@ KEYED: Mapping[str, Case] = {
     "keyset_begins_with_the_last_record": Case(
         Behaviour(style="keyset", inclusive=True), KEYSET, "short_page", requests=4, received=233
     ),
+    "keyset_begins_with_the_last_record_and_names_a_total": Case(
+        Behaviour(style="keyset", inclusive=True, total="number", count=200),
+        KEYSET | {"total": "total"},
+        "total_reached",
+        requests=3,
+        received=202,
+    ),
+    "keyset_begins_with_the_only_record": Case(
+        Behaviour(style="keyset", inclusive=True, count=1), KEYSET, "short_page", requests=2, received=2
+    ),
     "keyset_of_twins": Case(
         Behaviour(style="keyset", cap=15, count=60, records="twins", twins=True),
         KEYSET | {"key_path": "pair"},

@@ -68,7 +68,8 @@ class Answer:
     """What a paginator sees of an answer.
 
     `url` is where it came from; `base_url` the source's. `headers` have lower-case names. `received_count` is
-    the number of records on the page, `last_record` the last of them. `hidden_names` are query parameters
+    the number of records on the page, `last_record` the last of them; `again_count` of them are known to have been on
+    the page before. `hidden_names` are query parameters
     that carry secrets and must not be kept in a place, nor may one whose value is one of `secrets`. `is_skipped`: the
     stream passes over answers of this status.
     """
@@ -79,6 +80,7 @@ class Answer:
     document: Any
     received_count: int
     last_record: Any = None
+    again_count: int = 0
     hidden_names: frozenset[str] = frozenset()
     is_skipped: bool = False
     secrets: tuple[Secret, ...] = ()
@@ -88,7 +90,7 @@ class Answer:
 class Progress:
     """How far the walk is, this page included.
 
-    `number` of the page, from 1; records `received` so far, `last_count` of them on this page; the `largest`
+    `number` of the page, from 1; records `received` so far, each once, `last_count` on this page; the `largest`
     page seen; `empty_count` pages without records in a row; the last `total` and `total_pages` that the API
     named, and the `highest` of each.
     """
@@ -172,6 +174,10 @@ class Facts:
     def is_as_asked(self, progress: Progress) -> bool:
         """Whether the page has all the records that were asked for."""
         return self._size is not None and progress.last_count >= self._size
+
+    def is_less_than_asked(self, progress: Progress) -> bool:
+        """Whether the page has fewer records than were asked for."""
+        return self._size is not None and progress.last_count < self._size
 
     def has_more(self, answer: Answer) -> bool | None:
         """Whether there is more, or None when this answer does not say."""
@@ -283,7 +289,7 @@ def advanced(before: Progress, answer: Answer, facts: Facts) -> Progress:
     total, pages = facts.total(answer), facts.total_pages(answer)
     return Progress(
         number=before.number + 1,
-        received=before.received + count,
+        received=before.received + count - answer.again_count,
         last_count=count,
         largest=max(before.largest, count),
         empty_count=0 if count else before.empty_count + 1,

@@ -58,7 +58,11 @@ class KeysetPaginator:
         if key != place["key"]:
             return Next({"key": key})
         # an API that gives the record of the key again gives it alone at the end
-        return Next.stop(StopReason.SHORT_PAGE) if is_short(answer, progress) else loop(answer, progress)
+        is_alone = answer.again_count == answer.received_count == 1 and self.facts.is_less_than_asked(
+            progress
+        )
+        is_last = is_alone or is_short(answer, progress)
+        return Next.stop(StopReason.SHORT_PAGE) if is_last else loop(answer, progress)
 
     def after_end(self, _: Place, reason: StopReason, progress: Progress, /) -> Next:
         return after_status(reason, progress)

@@ -101,7 +101,8 @@ def _read(response: Response, records: Records, columns: tuple[str, ...], *, kee
             is_plain = is_plain_json(text)
             return Document(loads(text, is_plain=is_plain, keeps_scale=keeps_scale), is_plain)
         case "ndjson":
-            return Document(json_lines(utf8(response.body, content_type), keeps_scale=keeps_scale))
+            text = utf8(response.body, content_type).removeprefix(codecs.BOM_UTF8)
+            return Document(json_lines(text, keeps_scale=keeps_scale))
         case "csv":
             text = utf8(response.body, content_type).removeprefix(codecs.BOM_UTF8)
             rows, found = csv_rows(text, records.delimiter, columns)

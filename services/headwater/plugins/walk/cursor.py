@@ -20,20 +20,21 @@ _INSTANT, _NUMBER, _TEXT = 2, 1, 0  # kinds do not mix well; where they do, this
 _SECONDS_FROM = 100_000_000  # 1973; smaller numbers are rather counts than instants
 _OF_TIME = frozenset({"iso", "date", "epoch_s", "epoch_ms"})  # formats that read a number as an instant
 _COARSE_S = {"date": 172_800.0, "epoch_s": 1.0, "epoch_ms": 0.001}  # a day, in whatever zone
+_NUMERAL = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,12})?")
 _YEAR_5138, _YEAR_9999 = 100_000_000_000, 253_402_300_799  # in seconds; between them stand ends of all time
 
 
 def order_of(mark: Mark) -> tuple[int, Any]:
     """What marks are compared by: instants as instants, whatever their offset; numbers; other texts as texts.
 
-    Texts of digits count as numbers. An instant without a zone is UTC.
+    Texts of digits count as numbers, `1503435956.000247` too. An instant without a zone is UTC.
     """
     if not isinstance(mark, str):
         return (_NUMBER, Decimal(str(mark)))
     moment = instant_of(mark)
     if moment is not None:
         return (_INSTANT, microseconds_of(moment))
-    if mark.isascii() and mark.removeprefix("-").isdigit() and len(mark) <= 40:
+    if _NUMERAL.fullmatch(mark):
         return (_NUMBER, Decimal(mark))
     return (_TEXT, mark)
 
@@ -86,10 +87,11 @@ def is_readable(value: Any, rule: Incremental, *, in_slices: bool) -> str | None
         return f"{shown} is no whole number; set incremental.format to iso, or leave it out"
     if rule.format in {"iso", "date", "epoch_s", "epoch_ms"} and not is_moment:
         return f"{shown} is no instant, as incremental.format {rule.format} needs; leave the format out"
-    if rule.lookback_s and rule.format == "as_is" and not isinstance(value, str):
-        return (
-            f"{shown} is a number, no instant to look back from; set incremental.format: epoch_s or epoch_ms"
+    if rule.lookback_s and rule.format == "as_is" and order_of(value)[0] != _INSTANT:
+        mend = (
+            "set incremental.format: epoch_s or epoch_ms" if is_moment else "leave out incremental.lookback_s"
         )
+        return f"{shown} is no instant to look back from; {mend}"
     if in_slices and not is_moment:
         return f"{shown} is no instant, and slices of time begin at one; name a field with instants"
     return None
@@ -270,8 +272,8 @@ def _moment_of(mark: Mark) -> datetime | None:
     if not isinstance(mark, str):
         return instant_of_number(mark)
     moment = instant_of(mark)
-    if moment is None and mark.isascii() and mark.isdigit() and len(mark) <= 16:
-        return instant_of_number(int(mark))
+    if moment is None and _NUMERAL.fullmatch(mark):
+        return instant_of_number(Decimal(mark))
     return moment
 
 

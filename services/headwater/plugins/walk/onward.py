@@ -23,7 +23,7 @@ from headwater.plugins.paginators.base import (
 from headwater.plugins.walk.boundary import MOST_SEEN, digest_of
 from headwater.plugins.walk.cursor import CursorField, is_mark, order_of
 from headwater.plugins.walk.plan import countable, planned_after_first, token_at
-from headwater.plugins.walk.select import Selected
+from headwater.plugins.walk.select import NOTHING, Selected
 from headwater.plugins.walk.token import Token
 
 MOST_CUT = 2000  # digests of 8 bytes, in one token
@@ -63,21 +63,40 @@ class Onward:
             records = known
             following = Next.stop(StopReason.WATERMARK) if following.place is not None else following
         # a repeated page is no end unless the API itself says so: counting would take it for progress
-        is_said = following.stop_reason in {StopReason.HAS_MORE_FALSE, StopReason.CURSOR_END}
+        is_said = following.stop_reason in {StopReason.HAS_MORE_FALSE, StopReason.CURSOR_END} or (
+            following.stop_reason is StopReason.SHORT_PAGE and answer.again_count == answer.received_count
+        )
         if not is_said and _is_repeated(told, selected):
             if is_met(told.progress_here):  # what lies behind the end is one of the pages again
                 return Next.stop(StopReason.TOTAL_REACHED, WARNING_LOOP), []
             return _repeated(told, selected, answer, progress), []
         return following, records
 
+    def again_count(self, told: Token, selected: Selected) -> int:
+        """How many of the records are those of the key that the page was asked for by, and were on the page before."""
+        if self._key is None or not told.edge:
+            return 0
+        key = told.place.get("at", told.place)["key"]
+        return sum(self._key(one) == key and digest_of(one) in told.edge for one in selected.records)
+
     def limited(
-        self, following: Next, records: list[Any], told: Token, progress: Progress, now: datetime
+        self,
+        following: Next,
+        records: list[Any],
+        told: Token,
+        progress: Progress,
+        now: datetime,
+        *,
+        selected: Selected = NOTHING,
     ) -> tuple[Next, list[Any]]:
         """The limits that always apply: records, pages, seconds, empty pages in a row."""
         limits = self._limits
         surplus = progress.received - told.base_received - limits.max_records
         if surplus > 0 and told.edge:  # those that an earlier run took of this page are its first
-            surplus -= sum(digest_of(record) in told.edge for record in records)
+            known_count = sum(digest_of(record) in told.edge for record in records)
+            surplus -= known_count - self.again_count(told, selected)
+        if following.stop_reason is StopReason.WATERMARK:  # what lies behind it is not taken
+            surplus -= len(selected.records) - len(records)
         if surplus > 0:
             kept = records[: max(len(records) - surplus, 0)]
             return Next.stop(StopReason.LIMIT, WARNING_LIMIT), kept
@@ -123,18 +142,36 @@ class Onward:
         unsorted = _are_unsorted([self._key(record) for record in selected.records])
         return has_lost_ties(told, selected) + ((WARNING_UNSORTED,) if unsorted else ())
 
-    def token(
-        self, told: Token, following: Next, progress: Progress, selected: Selected
-    ) -> dict[str, Any] | None:
-        if self._key is not None and following.place is not None:
+    def behind(self, told: Token, selected: Selected) -> Token:
+        """`told` with what the page that follows must know of this one's records."""
+        if self._key is not None and selected.records:
             keys = [self._key(record) for record in selected.records]
             there = [record for record, key in zip(selected.records, keys, strict=True) if key == keys[-1]]
             edge = tuple(sorted({digest_of(record) for record in there[-MOST_SEEN:]}))
             told = replace(told, edge=edge, has_ties=len(set(map(str, keys))) < len(keys))
         elif told.edge:  # what was loaded of the page at which an earlier run was cut
-            told = replace(told, edge=())
-        if selected.columns:
-            told = replace(told, columns=selected.columns)
+            told = replace(told, edge=(), has_ties=False)
+        return replace(told, columns=selected.columns) if selected.columns else told
+
+    def resume(
+        self,
+        told: Token,
+        there: Next,
+        following: Next,
+        progress: Progress,
+        selected: Selected,
+        records: list[Any],
+        new: list[Any],
+    ) -> dict[str, Any] | None:
+        """Where the next run goes on after a limit, which left `records` of what is `new` on the page."""
+        if len(records) < len(new):
+            return resume_token(told, there, following, progress, records)
+        return resume_token(self.behind(told, selected), there, following, progress)
+
+    def token(
+        self, told: Token, following: Next, progress: Progress, selected: Selected
+    ) -> dict[str, Any] | None:
+        told = self.behind(told, selected)
         if following.place is None or self.countable is None:
             return token_after(told, following, progress, selected)
         if progress.number < told.planned:

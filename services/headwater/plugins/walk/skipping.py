@@ -25,8 +25,8 @@ def doubt_of_skipped(status: int) -> tuple[str, ...]:
 
 
 class Skipping:
-    """The rule of one stream. `stops`: the statuses that end its walks; `renews`: those that say as 401 does that a
-    token is over.
+    """The rule of one stream. `stops`: the statuses that end its walks, the first page of which they can only be where
+    it is the only one, or that of a slice. `renews`: those that say as 401 does that a token is over.
     """
 
     def __init__(self, definition: StreamDefinition, stops: tuple[int, ...], renews: frozenset[int]) -> None:
@@ -34,7 +34,12 @@ class Skipping:
         self._parent = stream.parent
         self._asked = expressions_of(stream.request)
         self._skips = frozenset(() if self._parent is None else self._parent.skip_on_status)
-        self._elsewhere = {*map(int, stream.errors.status), *stops}
+        pages = stream.pagination
+        self._elsewhere = {
+            *map(int, stream.errors.status),
+            *(stops if pages.type in {"none", "window"} else ()),
+        }
+        self._stops = frozenset(stops)
         self._renews = renews
 
     def passed(self, told: Token, response: Response, *, may_renew: bool) -> Page | None:
@@ -44,6 +49,8 @@ class Skipping:
         status = response.status
         if told.progress.number or status not in self._skips - self._elsewhere:
             return None
+        if told.since is not None and status in self._stops:
+            return None  # nothing is new
         if names_invalid_token(response) or (may_renew and status in self._renews):
             return None
         warnings = (WARNING_SKIPPED,) if status in _GONE else (WARNING_SKIPPED, WARNING_REFUSED)

@@ -360,13 +360,14 @@ class Walk:
             document=document,
             received_count=selected.received_count,
             last_record=selected.records[-1] if selected.records else None,
+            again_count=self._onward.again_count(told, selected),
             hidden_names=self._requester.hidden_names,
             is_skipped=is_skipped,
             secrets=tuple(shown.values()),
         )
         progress = advanced(told.progress, answer, self._paginator.facts)
         there, new = self._onward.following(told, answer, progress, selected)
-        following, records = self._onward.limited(there, new, told, progress, now)
+        following, records = self._onward.limited(there, new, told, progress, now, selected=selected)
         doubts = doubt_of_skipped(response.status) if is_skipped else self._onward.of_key(told, selected)
         if progress.number == 1 and selected.records:
             part = (WARNING_PART,) if self._is_one_page and is_part(response) else ()
@@ -392,7 +393,5 @@ class Walk:
             pause_s=max(pause_s(response, now), cost_wait_s(document)),
             total=progress.total,
             below=below,
-            resume_token=resume_token(
-                told, there, following, progress, records if len(records) < len(new) else None
-            ),
+            resume_token=self._onward.resume(told, there, following, progress, selected, records, new),
         )

@@ -61,7 +61,7 @@ SELECT count(*) FILTER (WHERE level = $4) AS own_count,
        count(*) FILTER (WHERE level = $4 AND stop_reason <> 'not_found') AS found_count,
        (array_agg(stop_reason ORDER BY number) FILTER (WHERE stop_reason = ANY($5::text[])))[1] AS cut,
        (array_agg(stop_reason ORDER BY number))[1] AS first,
-       coalesce(bool_or((first_token -> 'progress' ->> 'number')::int > 0), false) AS has_resumed
+       coalesce(bool_or((first_token -> 'progress' ->> 'number')::int > 0 OR first_token ? 'edge'), false) AS has_resumed
   FROM walk WHERE run_at = $1 AND run_id = $2 AND attempt = $3
 
 -- name: move
@@ -94,6 +94,15 @@ ON CONFLICT (tenant, source, stream, parent_key) DO UPDATE
        resume = CASE WHEN c.value = excluded.value AND NOT coalesce(c.resume ? 'token', false)
                      THEN coalesce(excluded.resume, c.resume) ELSE excluded.resume END,
        synced_at = excluded.synced_at, run_id = excluded.run_id
+
+-- name: forget_places
+-- Walks that went on where a limit had cut one and did not come to an end begin at their parent's cursor the next time.
+-- $4 tenant, $5 source, $6 stream, $7 level, $8 reasons of walks that were cut.
+UPDATE parent_cursor c SET resume = NULL
+  FROM walk w
+ WHERE w.run_at = $1 AND w.run_id = $2 AND w.attempt = $3 AND w.level = $7 AND w.stop_reason = ANY($8::text[])
+   AND w.stop_reason <> 'limit'
+   AND (c.tenant, c.source, c.stream, c.parent_key) = ($4, $5, $6, w.parent_key) AND c.resume ? 'token'
 
 -- name: list
 -- How far the walks of a stream's parents were read, in order of their keys, after the key $4. At most $5.
