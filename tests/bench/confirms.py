@@ -13,12 +13,10 @@ import time
 from uuid import uuid4
 
 import uvloop
-from tests.bench.load import body_of, counts_of
+from tests.bench.load import TICK_S, body_of, counts_of
 
 from headwater.bus.port import Message
 from headwater.bus.rabbitmq import RabbitBus
-
-TICK_S = 0.0005
 
 
 async def paced(url: str, size: int, seconds: float, rate: float) -> dict[str, float]:
