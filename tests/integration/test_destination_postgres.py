@@ -122,6 +122,26 @@ async def test_the_newest_of_duplicates_wins_within_and_across_batches(connectio
     assert await rows(connection, "id, v") == [(1, "new"), (2, "only")]
 
 
+@pytest.mark.parametrize("mode", [Mode.MERGE, Mode.SCD2])
+async def test_the_newest_is_the_later_one_also_where_a_field_has_no_name(connection, mode):
+    table = Table(SCHEMA, "things", mode, ("id",))
+    await load(connection, table, batch([{"id": 1, "v": 1, "": 9}, {"id": 1, "v": 2, "": 8}]))
+    await load(connection, table, batch([{"id": 1, "v": 3, "": 7}], at=1))
+
+    current = "WHERE _valid_to IS NULL" if mode is Mode.SCD2 else ""
+    assert await connection.fetchval(f"SELECT v FROM {SCHEMA}.things {current}") == 3
+
+
+async def test_a_bad_record_does_not_take_the_one_before_it_with_it(connection):
+    bad = [{"id": 1, "v": "\ud800"}, {"id": 2, "v": "\0"}, {"id": 3, "v": "\0"}]
+    good = [{"id": 1, "v": "a"}, {"id": 1, "v": "b"}, {"id": 2, "v": "c"}]
+
+    loaded = await load(connection, merge(), batch([*good, *bad, {"id": 4, "v": "d"}]))
+
+    assert loaded.counts == Counts(inserted=3, rejected=3, deduplicated=1)
+    assert await rows(connection, "id, v") == [(1, "b"), (2, "c"), (4, "d")]
+
+
 async def test_an_older_record_never_replaces_a_newer_one(connection):
     await load(connection, merge(), batch([{"id": 1, "v": "new"}], page=5))
 

@@ -47,7 +47,8 @@ async def add_versions(connection: Any, plan: Plan, rows: Rows, written: ByRun) 
 
 def valid_from(plan: Plan, prefix: str) -> str:
     """Since when the version in a staged row holds."""
-    column = plan.columns.get(plan.table.order_by or "")
+    name = plan.table.order_by
+    column = None if name is None else plan.columns.get(name)
     if column is None or column.kind is not Kind.TIMESTAMPTZ:
         return f"{prefix}_ordered_at"
     return f"COALESCE({prefix}{quote_identifier(column.name)}, {prefix}_ordered_at)"

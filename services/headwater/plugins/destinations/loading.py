@@ -19,7 +19,7 @@ from headwater.plugins.destinations.errors import ROW_FAULTS
 from headwater.plugins.destinations.groups import replace_groups
 from headwater.plugins.destinations.history import add_versions
 from headwater.plugins.destinations.merging import are_new, upsert
-from headwater.plugins.destinations.newest import newest_of, versions_of
+from headwater.plugins.destinations.newest import keys_of, newest_of, versions_of
 from headwater.plugins.destinations.packing import Unpackable, pack, packing_of
 from headwater.plugins.destinations.planning import Plan
 from headwater.plugins.destinations.removal import erase, is_deleted
@@ -95,7 +95,7 @@ class _Load:
 
     async def merge(self, selection: Selection) -> None:
         keyed = newest_of(self.plan, self.batches, selection)
-        self._note_older(selection, keyed.older)
+        before = len(self.tally.rejected)
         kept, gone = self._sorted_out(keyed.selection)
         if len(kept.records) == len(keyed.keys):
             all_new = await are_new(self.connection, self.plan, keyed)
@@ -103,6 +103,21 @@ class _Load:
         else:
             await self.by(upsert, kept)
         await self.erase(gone)
+        again = self._behind(selection, keyed.older, self.tally.rejected[before:])
+        self._note_older(selection, keyed.older - again)
+        if again:
+            await self.merge(selection.without(set(range(len(selection.records))) - again))
+
+    def _behind(
+        self, selection: Selection, older: frozenset[int], rejected: Sequence[Rejected]
+    ) -> frozenset[int]:
+        """The places of older records that newer ones of their keys, which are `rejected`, stood for."""
+        if not older or not rejected:
+            return frozenset()
+        fallen = {(row.batch, row.index) for row in rejected}
+        keys = keys_of(self.plan, selection)
+        left = {keys[place] for place, origin in enumerate(selection.origins) if origin in fallen}
+        return frozenset(place for place in older if keys[place] in left)
 
     async def add_versions(self, selection: Selection) -> None:
         """The versions of a key one after the other, the oldest first."""

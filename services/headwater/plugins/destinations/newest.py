@@ -56,10 +56,11 @@ def _order(plan: Plan, batches: Sequence[Batch], selection: Selection, place: in
     number, index = selection.origins[place]
     batch = batches[number]
     own = (batch.ordered_at, -1 if batch.page is None else batch.page, batch.first_position + index, place)
-    column = plan.columns.get(plan.table.order_by or "")
-    if column is None:
+    name = plan.table.order_by
+    if name is None or name not in plan.columns:
         return own
-    value = comparable(column, selection.records[place].get(plan.table.order_by or ""))
+    column = plan.columns[name]
+    value = comparable(column, selection.records[place].get(name))
     return (value is not None, 0 if value is None else value, *own)
 
 

@@ -107,7 +107,7 @@ class Plan:
         """The column of `order_by`, whether these records fill it or not; None when there is none (yet)."""
         name = self.table.order_by
         if name is None or name in self.columns:
-            return self.columns.get(name or "")
+            return None if name is None else self.columns[name]
         return next((column for column in self.catalogue.columns if column.field == name), None)
 
     @property
