@@ -273,6 +273,19 @@ async def test_a_column_stays_with_the_field_that_came_first(connection):
     assert await rows(connection, f'user_name, "{column}"') == [("a", None), (None, "b")]
 
 
+async def test_texts_that_are_null_throughout_a_load_are_written_as_null(connection):
+    table = merge()
+    await load(connection, table, batch([{"id": 1, "a": "x", "b": "y", "n": 1}]))
+
+    async with asyncio.timeout(20):
+        await load(connection, table, batch([{"id": 2, "a": "x", "b": None, "n": None}], at=1))
+        await load(connection, table, batch([{"id": i, "a": None, "b": None} for i in (3, 4)], at=2))
+
+    assert await rows(connection, "id, a, b, n") == [
+        (1, "x", "y", 1), (2, "x", None, None), (3, None, None, None), (4, None, None, None),
+    ]  # fmt: skip
+
+
 async def test_later_values_widen_columns_without_loss(connection):
     first = {
         "n": 1,

@@ -181,7 +181,7 @@ class _Rows:
             return
         present = [value for value in values if value is not None]
         if not present:
-            self.add_number("i", repeat(-1))
+            self.add_number("i", repeat(-1, len(values)))
             return
         packed = map(struct.Struct(f">i{fixed.letter}").pack, repeat(fixed.size), fixed.numbers(present))
         self._add_piece([_NULL if value is None else next(packed) for value in values])
@@ -194,7 +194,7 @@ class _Rows:
             return
         present = [value for value in values if value is not None]
         if not present:
-            self.add_number("i", repeat(-1))
+            self.add_number("i", repeat(-1, len(values)))
             return
         fields = iter(encode(present))
         texts = [b"" if value is None else next(fields) for value in values]
