@@ -339,6 +339,29 @@ async def test_a_page_that_begins_ahead_is_taken_up_only_while_what_was_said_of_
         assert await spine.worker.fetchval("SELECT count(*) FROM page WHERE number = 4") == 0
 
 
+async def test_a_page_that_nobody_needs_yet_begins_with_one_that_is_needed_or_when_its_time_is_over(
+    database: str,
+) -> None:
+    async with open_spine(database) as spine, asyncio.timeout(20):
+        walk = await Walk.of(spine)
+        beginnings = Beginnings(spine.worker)
+
+        def page(number: int) -> Beginning:
+            return Beginning(
+                PageKey(walk.run_id, 1, 0, number), "default", token_digest(token(number)), uuid4()
+            )
+
+        async with beginnings.running(), asyncio.TaskGroup() as group:
+            waiting = group.create_task(beginnings.begin(page(3), within_s=3600))
+            alone = await group.create_task(beginnings.begin(page(4), within_s=0.01))
+            company = await waiting  # the earlier time counts for both
+            left = group.create_task(beginnings.begin(page(5), within_s=3600))
+            needed = await beginnings.begin(page(6))
+            begun = [alone, company, needed, await left]
+
+        assert [one is not None and one.is_new for one in begun] == [True] * 4
+
+
 async def test_a_token_that_only_an_answer_that_does_not_count_names_again_is_no_loop(database: str) -> None:
     async with open_spine(database) as spine:
         walk = await Walk.of(spine)

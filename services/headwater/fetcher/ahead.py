@@ -30,7 +30,8 @@ class Ahead:
         self.drop()
         if self.last_request_s < QUICK_S:
             self.number, self.since, self.quiet_count = page.key.number, now, quiet_count
-            self.task = asyncio.create_task(self.beginnings.begin(page))
+            within_s = self.last_request_s / 2  # it is needed when the request that leaves now is answered
+            self.task = asyncio.create_task(self.beginnings.begin(page, within_s=within_s))
 
     async def begun(self, number: int, now: float, quiet_count: int) -> Begun | None:
         """What the ledger said of page `number`; None when it did not begin ahead, or that is too old to go by.
@@ -44,6 +45,8 @@ class Ahead:
             self.drop()
             return None
         task, self.task = self.task, None
+        if not task.done():
+            self.beginnings.need()
         return await task
 
     def drop(self) -> None:

@@ -1,6 +1,7 @@
 """Pages begin in the ledger together: what comes while a statement is under way goes with the next one.
 
-A page costs the database less the more hands ask at once, and a single hand waits no longer than for its own statement.
+A page costs the database and this process less the more hands ask at once, and a single hand waits no longer than for
+its own statement.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ class Beginnings:
         self._database = database
         self._waiting: OrderedDict[PageKey, list[tuple[Beginning, Answer]]] = OrderedDict()
         self._asked = asyncio.Event()
+        self._soon: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -37,12 +39,30 @@ class Beginnings:
             finally:
                 await end_tasks(workers)
 
-    async def begin(self, page: Beginning) -> Begun | None:
-        """As `ledger.begin_pages`, on its own or with others. Raises: Unavailable."""
-        answer: Answer = asyncio.get_running_loop().create_future()
+    async def begin(self, page: Beginning, *, within_s: float = 0.0) -> Begun | None:
+        """As `ledger.begin_pages`, on its own or with others. A page that nobody needs yet waits for company, for
+        `within_s` at most. Raises: Unavailable.
+        """
+        loop = asyncio.get_running_loop()
+        answer: Answer = loop.create_future()
         self._waiting.setdefault(page.key, []).append((page, answer))
-        self._asked.set()
+        if within_s <= 0:
+            self.need()
+        elif self._soon is None or self._soon.when() > loop.time() + within_s:
+            self._forget_soon()
+            self._soon = loop.call_later(within_s, self.need)
         return await answer
+
+    def need(self) -> None:
+        """What waits is needed now."""
+        self._forget_soon()
+        if self._waiting:
+            self._asked.set()
+
+    def _forget_soon(self) -> None:
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
 
     async def _work(self) -> None:
         while True:
