@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 import yaml
 from tests.support.front import Front, open_front
@@ -35,7 +36,7 @@ class Terminal:
     """Types commands and reads what they print."""
 
     def __init__(self, front: Front, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self._environment = {
+        self.environment = {
             "HEADWATER_DATABASE_URL": front.spine.url,
             "HEADWATER_SECRET_KEY": RING.text(),
             "HEADWATER_ADMIN_KEY": ADMIN,
@@ -45,7 +46,7 @@ class Terminal:
 
     async def type(self, *words: str) -> tuple[int, str]:
         """Exit code, and what stands on standard output (or why it failed)."""
-        chosen, settings = parser().parse_args(words), read_settings(self._environment)
+        chosen, settings = parser().parse_args(words), read_settings(self.environment)
         run = listen if chosen.command == "listen" else execute_webhooks
         try:
             code = await run(chosen, settings)
@@ -157,6 +158,40 @@ async def test_listen_forwards_bytes_and_headers_in_order_and_goes_on_where_it_s
     assert head.startswith(f"POST /hook?a=1 HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n")
     assert head.index("X-B: 2") < head.index("X-A: 1")
     assert len(second.splitlines()) == 1
+
+
+async def test_listen_needs_no_key_where_it_may_ask_the_database_and_goes_on_when_that_comes_back(
+    front: Front, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await front.apply()
+    for name in ("HEADWATER_ADMIN_KEY", "HEADWATER_API_KEY", "HEADWATER_URL"):
+        terminal.environment.pop(name, None)
+        monkeypatch.delenv(name, raising=False)
+
+    bodies = iter([b"second", b"third"])
+    ours = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter, __: bytes) -> None:
+        cut = f"SELECT pg_terminate_backend(pid) FROM ({ours}) found WHERE NOT pid = ANY($1)"
+        await owner.execute(cut, others)  # as by a restart of the database
+        if (body := next(bodies, None)) is not None:
+            await front.door.send("/in/default/orders", body)
+        writer.write(answer(b""))
+        await writer.drain()
+
+    owner = await asyncpg.connect(front.spine.url)
+    async with RawServer(talk) as server:
+        await front.door.send("/in/default/orders", b"first")
+        others = [row["pid"] for row in await owner.fetch(ours)]
+        words = ("listen", "orders", f"{server.url}/hook", "--json", "--count")
+        code, told = await terminal.type(*words, "2", "--from", "beginning")
+        again, _ = await terminal.type(*words, "1")
+        missing, _ = await terminal.type("listen", "none", server.url)
+    await owner.close()
+
+    assert (code, again, missing) == (Exit.OK, Exit.OK, Exit.NOT_FOUND)
+    assert [json.loads(line)["status"] for line in told.splitlines()] == [200, 200]
+    assert server.bodies == [b"first", b"second", b"third"]
 
 
 @pytest.mark.parametrize("signals", [1, 2])

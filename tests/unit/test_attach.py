@@ -7,9 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from headwater.app.attach import is_held, running_broker, running_database, running_elsewhere, told_of
+from headwater.app.attach import (
+    answering_at,
+    is_held,
+    running_broker,
+    running_database,
+    running_elsewhere,
+    serving_at,
+    told_of,
+)
 from headwater.app.postgres_folder import take_folder
 from headwater.app.sharing import Share
+from headwater.settings import local_address, read_settings
 
 
 @pytest.fixture
@@ -52,6 +61,21 @@ def test_a_note_that_cannot_be_written_keeps_nobody_from_running(tmp_path: Path)
         ran = True
 
     assert ran
+
+
+def test_the_address_of_what_runs_on_a_folder_is_found_as_long_as_it_runs(held: Path, tmp_path: Path) -> None:
+    settings = read_settings({"HEADWATER_DATA_DIR": str(held), "HEADWATER_BIND": "127.0.0.1:1"})
+    elsewhere = read_settings(
+        {"HEADWATER_DATA_DIR": str(held), "HEADWATER_DATABASE_URL": "postgresql://db.example/x"}
+    )
+
+    with answering_at(held, local_address("::", 8099)):
+        assert serving_at(settings) == "http://[::1]:8099"
+        assert serving_at(elsewhere) is None  # whose database is another one
+    assert serving_at(settings) is None
+
+    (tmp_path / "address").write_text("http://127.0.0.1:8099")  # of one that was killed
+    assert serving_at(read_settings({"HEADWATER_DATA_DIR": str(tmp_path)})) is None
 
 
 def test_a_broker_is_found_where_it_is_held_and_has_told_its_ports(held: Path, tmp_path: Path) -> None:

@@ -105,6 +105,30 @@ def amqp_of(settings: Settings) -> Secret | None:
     return None if running is None else running.amqp_url
 
 
+@contextmanager
+def answering_at(data_dir: Path, address: str) -> Iterator[None]:
+    """While open, commands on this data folder can find the API. It is a help and no more, as `told_of`."""
+    note = data_dir / "address"
+    try:
+        note.write_text(address + "\n", encoding="ascii")
+    except OSError as error:
+        logger.info("no note of the address is left in %s: %s", data_dir, error)
+    try:
+        yield
+    finally:
+        _forget(note)
+
+
+def serving_at(settings: Settings) -> str | None:
+    """The URL of the API of a headwater that runs on the data folder; None where none does."""
+    if settings.database_url is not None or not is_held(settings.data_dir / "postgres"):
+        return None
+    try:
+        return (settings.data_dir / "address").read_text(encoding="ascii").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
 def holder_of(folder: Path) -> str:
     """The process id that holds the folder, as its lock tells it."""
     try:

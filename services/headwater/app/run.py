@@ -16,7 +16,7 @@ from headwater.app.service import Prompt, Routed, Service, Waited, supervise
 from headwater.app.services import SERVICES
 from headwater.model.errors import Unavailable
 from headwater.model.secret import Secret
-from headwater.settings import Settings, host_and_port
+from headwater.settings import Settings, host_and_port, local_address
 from headwater.telemetry.metrics import Metrics
 
 logger = logging.getLogger("headwater.app")
@@ -141,11 +141,17 @@ async def _until_the_end(
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         try:
-            async with _listening(ground, services) as port:
+            async with AsyncExitStack() as stack:
+                port = await stack.enter_async_context(_listening(ground, services))
                 for service in services:
                     group.create_task(supervise(service, stop, ground.metrics), name=service.name)
                 group.create_task(give_back(stop), name="memory")
                 address = f"http://{host_and_port(settings.bind_host, port)}"
+                if ground.means.data_folder_is_ours and any(each.name == "control" for each in services):
+                    from headwater.app.attach import answering_at  # noqa: PLC0415 - only with servers of our own
+
+                    note = answering_at(settings.data_dir, local_address(settings.bind_host, port))
+                    stack.enter_context(note)
                 announcer.services(services, address)
                 is_telling = any(service.name == "notifier" for service in services)
                 await _work(ground, ending, story, address, once=once, is_telling=is_telling)

@@ -1,4 +1,4 @@
-"""`listen`: follow an endpoint's deliveries over the API and forward each to a local address, in order.
+"""`listen`: follow an endpoint's deliveries and forward each to a local address, in order.
 
 Where it stopped is kept in the data folder after each delivery, so that it goes on there. A signal lets the delivery
 under way get its answer first. A delivery that nobody
@@ -17,18 +17,17 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import aiohttp
-
 from headwater.cli.exits import Exit
 from headwater.cli.faults import NotFound
+from headwater.cli.following import Away, Follower, api_of, over_api, over_database, place_of
 from headwater.cli.forwarding import NotReached, Target, request_bytes, send, target_of
-from headwater.model.errors import ConfigError, HeadwaterError
+from headwater.model.errors import ConfigError
 from headwater.settings import Settings
 
 WAIT_S = 20.0
@@ -36,52 +35,6 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 _AGAIN = frozenset({408, 425, 429, *range(500, 600)})
-_KEY_MEND = "set HEADWATER_API_KEY, or name a file with --key-file; `headwater keys create` makes one"
-
-
-class _Away(HeadwaterError):
-    """Headwater does not answer now."""
-
-
-@dataclass(slots=True)
-class _Api:
-    """Headwater's API, as this command needs it."""
-
-    session: aiohttp.ClientSession
-    address: str
-    headers: Mapping[str, str] = field(repr=False)
-
-    async def follow(self, endpoint: str, after: str | None, wait_s: float) -> dict[str, Any]:
-        """What came after a position. Raises: _Away; ConfigError, NotFound where asking again does not help."""
-        query = {"wait_s": f"{wait_s:g}", **({} if after is None else {"after": after})}
-        url = f"{self.address}/api/v1/endpoints/{endpoint}/follow"
-        try:
-            async with self.session.get(
-                url, params=query, headers=self.headers, allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=wait_s + 30),
-            ) as answer:  # fmt: skip
-                body = await answer.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            mend = "another address is named by --api or HEADWATER_URL"
-            raise _Away(f"{self.address} does not answer ({type(error).__name__}; {mend})") from error
-        if answer.status == 200:
-            return json.loads(body)  # type: ignore[no-any-return]
-        if answer.status >= 500 or answer.status == 429:
-            raise _Away(f"{self.address} answers {answer.status}")
-        if answer.status == 404:
-            raise NotFound(f"there is no endpoint {endpoint!r} for this key at {self.address}")
-        if answer.status in (401, 403):
-            raise ConfigError(f"{self.address} refuses the key ({answer.status}); {_KEY_MEND}")
-        raise ConfigError(f"{self.address} answers {answer.status}: {_detail(body)}")
-
-
-def _detail(body: bytes) -> str:
-    try:
-        document = json.loads(body)
-        faults = "; ".join(str(fault["detail"]) for fault in document.get("errors", ()))
-        return f"{document['detail']}" + (f" ({faults})" if faults else "")
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return "no document of headwater's; is the address right?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +64,21 @@ async def listen(chosen: argparse.Namespace, settings: Settings) -> int:
         raise NotFound(f"there is no endpoint {chosen.endpoint!r}")
     if chosen.count is not None and chosen.count < 1:
         raise ConfigError("--count: give a number from 1")
-    address = _address(chosen, settings)
-    headers = {"X-API-Key": _key(chosen, settings), **({"X-Tenant": chosen.tenant} if chosen.tenant else {})}
-    told = {"api": address, "tenant": chosen.tenant or "", "endpoint": chosen.endpoint, "url": chosen.url}
+    asked = api_of(chosen, settings)
+    told = {
+        "api": place_of(settings) if asked is None else asked.address,
+        "tenant": chosen.tenant or "",
+        "endpoint": chosen.endpoint,
+        "url": chosen.url,
+    }
     digest = hashlib.sha256("\n".join(told.values()).encode()).hexdigest()[:16]
     bookmark = _Bookmark(settings.data_dir / "listen" / f"{chosen.endpoint}-{digest}.json")
     ending = _Ending(asyncio.current_task())
     for number in _SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, ending.signalled)
     try:
-        async with aiohttp.ClientSession() as session:
-            await _Listener(chosen, _Api(session, address, headers), target, bookmark, told, ending).run()
+        async with over_api(asked) if asked is not None else over_database(chosen, settings) as follower:
+            await _Listener(chosen, follower, target, bookmark, told, ending).run()
     except asyncio.CancelledError:
         if not ending.is_near:
             raise
@@ -148,40 +105,10 @@ class _Ending:
             self.work.cancel()
 
 
-def _address(chosen: argparse.Namespace, settings: Settings) -> str:
-    given = chosen.api or os.environ.get("HEADWATER_URL")
-    host = f"[{settings.bind_host}]" if ":" in settings.bind_host else settings.bind_host
-    host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 - where it listens, not we
-    address: str = (given or f"http://{host}:{settings.bind_port}").rstrip("/")
-    try:
-        is_sound = urlsplit(address).scheme in ("http", "https") and bool(urlsplit(address).hostname)
-    except ValueError:
-        is_sound = False
-    if not is_sound:
-        raise ConfigError(f"{address!r} is no address of headwater; give one such as http://127.0.0.1:8080")
-    return address
-
-
-def _key(chosen: argparse.Namespace, settings: Settings) -> str:
-    if chosen.key_file is not None:
-        try:
-            return Path(chosen.key_file).read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"--key-file {chosen.key_file}: cannot be read ({type(error).__name__})"
-            ) from error
-    key = os.environ.get("HEADWATER_API_KEY")
-    if not key and settings.admin_key is not None:
-        key = settings.admin_key.text()
-    if not key or not key.isascii() or not key.isprintable():
-        raise ConfigError(f"an API key is needed (scope read): {_KEY_MEND}")
-    return key
-
-
 @dataclass(slots=True)
 class _Listener:
     chosen: argparse.Namespace
-    api: _Api
+    follower: Follower
     target: Target
     bookmark: _Bookmark
     told: Mapping[str, str]
@@ -217,8 +144,8 @@ class _Listener:
         pause_s, said = _FIRST_PAUSE_S, ""
         while True:
             try:
-                return await self.api.follow(self.chosen.endpoint, position, wait_s)
-            except _Away as error:
+                return await self.follower.follow(self.chosen.endpoint, position, wait_s)
+            except Away as error:
                 if str(error) != said:
                     said = str(error)
                     _note(self.chosen, f"{said}; trying again")

@@ -158,12 +158,12 @@ def _listen(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="`now`, `beginning`, or a position; default: where it stopped",
     )
     listen.add_argument(
-        "--api", metavar="URL", help="headwater's address (default: HEADWATER_URL, else HEADWATER_BIND)"
+        "--api", metavar="URL", help="ask headwater's API at this address (default: HEADWATER_URL)"
     )
     listen.add_argument(
         "--key-file",
         metavar="FILE",
-        help="the API key (default: HEADWATER_API_KEY, else HEADWATER_ADMIN_KEY)",
+        help="the API's key (default: HEADWATER_API_KEY, else HEADWATER_ADMIN_KEY; without any the database is asked)",
     )
     listen.add_argument("--count", type=int, metavar="N", help="end after so many deliveries")
     listen.add_argument(

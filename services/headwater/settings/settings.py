@@ -55,6 +55,12 @@ class Settings:
         return host_and_port(self.bind_host, self.bind_port)
 
 
+def local_address(host: str, port: int) -> str:
+    """The URL under which this machine reaches what listens on `host`, which may be every address."""
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - where it listens, not we
+    return f"http://{host_and_port(here, port)}"
+
+
 def host_and_port(host: str, port: int) -> str:
     """`127.0.0.1:8080`, `[::1]:8080`."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
