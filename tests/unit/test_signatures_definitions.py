@@ -74,6 +74,36 @@ def test_a_header_alone_defines_hmac_sha256_over_the_body_in_hex():
         ),
         ({"signature": {"header": "X", "format": "kv"}}, ("signature.sig_key", "is missing")),
         ({"signature": {"format": "body"}}, ("signature.field", "is missing")),
+        ({"signature": {"format": "body", "field": "s"}}, ("signed", "cannot sign itself", "{json:PATH}")),
+        (
+            {"signature": {"format": "body", "field": "s"}, "signed": "{json:id}{body_sha256_hex}"},
+            ("signed", "cannot sign itself"),
+        ),
+        (
+            {"kind": "token", "signature": {"format": "body", "field": "s", "encoding": "utf8"}},
+            ("signature.format", "query_param"),
+        ),
+        ({"signature": {"header": "X", "multi": ",", "prefix": "v1,"}}, ("signature.prefix", "','")),
+        (
+            {"signature": {"header": "X", "format": "kv", "sig_key": "v=1"}},
+            ("signature.sig_key", "before the ="),
+        ),
+        (
+            {"signature": {"header": "X", "format": "kv", "sig_key": "v", "sep": ";", "ts_key": "a;b"}},
+            ("signature.ts_key", "';'"),
+        ),
+        (
+            {"signature": {"header": "X", "format": "kv", "sig_key": "t", "ts_key": "t"}},
+            ("signature.sig_key", "its own"),
+        ),
+        (
+            {
+                "signature": {"header": "X", "format": "kv", "sig_key": "v", "ts_key": "t"},
+                "timestamp": {"from": "sig", "unit": "http-date"},
+                "signed": "{timestamp}{body}",
+            },
+            ("timestamp.unit", "','"),
+        ),
         ({"signature": {"header": "X", "format": "jwt"}}, ("signature.format", "jwt")),
         ({"signature": {"header": "X"}, "kind": "jwt-hs256"}, ("signature.format", "jwt")),
         ({"signature": {"header": "X", "encoding": "utf8"}}, ("signature.encoding", "token")),

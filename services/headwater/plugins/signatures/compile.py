@@ -19,6 +19,7 @@ from headwater.plugins.signatures.template import Template, compile_template
 _SEPARATORS = (",", " ", ";", "|")
 _NO_TEXT = Template((), frozenset())
 _UNSIGNED_KINDS = ("token", "jwt-hs256", "jwt-rs256", "jwt-es256", "jwt-eddsa")  # they sign no template
+_BODY_FIELDS = ("body", "body_crc32_dec", "body_sha256_hex")  # what holds the whole body
 _URL_FIELDS = ("url", "query", "twilio", "plivo")  # what holds the query
 
 
@@ -112,6 +113,10 @@ def _signature_form(definition: SchemeDefinition, template: Template) -> Signatu
     _check_form(definition.kind, form)
     if form.query_param is not None:
         _check_parameter(form, template)
+    if form.format == "body" and template.uses(*_BODY_FIELDS):
+        raise ConfigError(
+            "signed: the body holds the signature, which cannot sign itself; name the signed fields, {json:PATH}"
+        )
     header = (form.header or "").lower()
     names = (header, *(name.lower() for name in form.alt_headers)) if header else ()
     numbered = re.sub(r"[0-9]+\Z", "", header) if form.multi == "numbered-header" else None
@@ -171,10 +176,40 @@ def _check_form(kind: str, form: SignatureDefinition) -> None:
             form.encoding == "utf8" and kind != "token",
             "signature.encoding: utf8 goes with kind token only; give hex, base64 or base64url",
         ),
+        (
+            form.format == "body" and kind == "token",
+            "signature.format: a token in the body would be kept with it; take one of a header or `query_param`",
+        ),
+        (
+            form.multi in _SEPARATORS and form.multi in form.prefix and not form.prefix_optional,
+            f"signature.prefix: holds {form.multi!r}, at which lists are divided; no item would have it",
+        ),
     )
     for wrong, message in faults:
         if wrong:
             raise ConfigError(message)
+    if form.format == "kv":
+        _check_keys(form)
+
+
+def _check_keys(form: SignatureDefinition) -> None:
+    """Keys that no header can have would refuse every request."""
+    keys = [
+        (name, key)
+        for name, key in (
+            ("sig_key", form.sig_key),
+            ("ts_key", form.ts_key),
+            ("headers_key", form.headers_key),
+        )
+        if key is not None
+    ]
+    for name, key in keys:
+        if "=" in key or form.sep in key or key.strip(" \t") != key:
+            raise ConfigError(
+                f"signature.{name}: {key!r} is no key; give what stands before the = of an item between {form.sep!r}"
+            )
+    if len({key for _, key in keys}) != len(keys):
+        raise ConfigError("signature.sig_key: ts_key and headers_key are other keys; give each its own")
 
 
 def _check_parameter(form: SignatureDefinition, template: Template) -> None:
@@ -220,6 +255,10 @@ def _time_form(definition: SchemeDefinition, template: Template) -> TimeForm | N
             "timestamp: is not part of what is signed, so anybody can change it; add {timestamp} to `signed`"
         )
     if kind == "sig":
+        if time.unit == "http-date" and definition.signature.sep in (",", " "):
+            raise ConfigError(
+                f"timestamp.unit: an HTTP date holds {definition.signature.sep!r}, at which the header is divided"
+            )
         return TimeForm(time.unit, in_signature=True)
     return TimeForm(
         time.unit, place=_place(time.place), after_match=kind == "body" and not template.uses("timestamp")
