@@ -132,6 +132,19 @@ def test_what_is_configured_is_looked_at_and_removed(tmp_path: Path, run: Callab
     assert "no dead letters" in dead.output
 
 
+def test_a_table_that_is_to_be_widened_waits_for_a_persister(
+    tmp_path: Path, run: Callable[..., Told]
+) -> None:
+    (tmp_path / "shop.yml").write_text(MANIFEST)
+    assert run("apply", str(tmp_path / "shop.yml")).code == 0
+    asked = run("streams", "widen", "shop.orders", "--wait-s", "0", "--json")
+    unknown = run("streams", "widen", "shop.nothing")
+
+    assert asked.code == 0, asked.output
+    assert json.loads(asked.output)["state"] == "waiting"
+    assert unknown.code == 3
+
+
 def test_what_is_made_by_a_command_says_by_whom(
     tmp_path: Path, run: Callable[..., Told], monkeypatch: pytest.MonkeyPatch
 ) -> None:

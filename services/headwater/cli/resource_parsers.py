@@ -18,7 +18,7 @@ def add_resource_commands(commands: "argparse._SubParsersAction[argparse.Argumen
     )
 
     streams = verbs_of(
-        commands, "streams", "the collections of sources: list, show, delete, and their cursors"
+        commands, "streams", "the collections of sources: list, show, delete, widen, and their cursors"
     )
     listing_of(streams, "all of them, or those of one source").add_argument("--source", help="of one source")
     one(streams, "show", "one stream", "stream")
@@ -32,6 +32,13 @@ def add_resource_commands(commands: "argparse._SubParsersAction[argparse.Argumen
     change.add_argument("--reset", action="store_true", help="the next run begins at the beginning")
     change.add_argument("--parents", action="store_true", help="list how far each parent was read")
     cursor.add_argument("--limit", type=int, default=20, help="how many parents (default 20)")
+
+    widen = one(
+        streams, "widen", "give values that loads put aside (widening_pending) their columns", "stream"
+    )
+    widen.add_argument(
+        "--wait-s", type=float, default=600, metavar="S", help="wait so long for it (default 600)"
+    )
 
     tenants = verbs_of(commands, "tenants", "who owns what: list, show, create, delete")
     listing_of(tenants, "all of them, by name")

@@ -1,6 +1,7 @@
 """`sources`, `streams`, `tenants`, `keys`, `dead-letters`, `audit`: ask, and show the answer."""
 
 import argparse
+import asyncio
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,6 +14,8 @@ from headwater.control import audit, dead_letters, keys, schedule_changes, sourc
 from headwater.control.paging import ListQuery
 from headwater.control.route import Handler
 from headwater.settings import Settings
+
+_LOOK_S = 0.5
 
 
 async def execute_resources(chosen: argparse.Namespace, settings: Settings) -> int:
@@ -113,6 +116,19 @@ async def _cursor(chosen: argparse.Namespace, counter: Counter) -> int:
     return show(chosen, await counter.shown(streams.Cursor, streams.set_cursor, path=path, body=body))
 
 
+async def _widen(chosen: argparse.Namespace, counter: Counter) -> int:
+    """Ask for it and wait until it is done; it goes on where persisters run when nobody waits any more."""
+    path = _place(chosen.stream)
+    found = await counter.shown(streams.Widening, streams.widen, path=path)
+    loop = asyncio.get_running_loop()
+    end = loop.time() + chosen.wait_s
+    while found["state"] == "waiting" and loop.time() < end:
+        await asyncio.sleep(min(_LOOK_S, max(0.0, end - loop.time())))
+        found = await counter.shown(streams.Widening, streams.show_widening, path=path)
+    show(chosen, found)
+    return Exit.FAILURE if found["state"] == "failed" else Exit.OK
+
+
 async def _list_parents(chosen: argparse.Namespace, counter: Counter) -> int:
     query = given(ListQuery, limit=chosen.limit)
     value = await counter.ask(streams.list_parents, path=_place(chosen.stream), query=query)
@@ -210,7 +226,13 @@ _VERBS: dict[str, dict[str, Verb]] = {
         "show": _shower(streams.Source, source_changes.show_source, "source", "source"),
         "delete": _delete_source,
     },
-    "streams": {"list": _list_streams, "show": _show_stream, "delete": _delete_stream, "cursor": _cursor},
+    "streams": {
+        "list": _list_streams,
+        "show": _show_stream,
+        "delete": _delete_stream,
+        "cursor": _cursor,
+        "widen": _widen,
+    },
     "tenants": {
         "list": _list_tenants,
         "show": _shower(tenants.Tenant, tenants.show_tenant, "tenant", "name"),

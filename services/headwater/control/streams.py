@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field, field_validator
@@ -11,11 +11,11 @@ from headwater.contracts.base import Closed
 from headwater.contracts.codec import dumps
 from headwater.control.etag import check_if_match, etag
 from headwater.control.paging import ListQuery, after_name, listing, token_of
-from headwater.control.problems import invalid, invalid_at, not_found
+from headwater.control.problems import conflict, invalid, invalid_at, not_found
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
 from headwater.plugins.instants import instant_of
 from headwater.plugins.walk.slices import gaps_of
-from headwater.store import catalogue, children, cursors
+from headwater.store import catalogue, children, cursors, widenings
 
 MAX_CURSOR_BYTES = 64 * 1024
 
@@ -71,6 +71,18 @@ class ParentCursor(Answer):
     record_id: str | None
     synced_at: datetime
     run_id: UUID | None
+
+
+class Widening(Answer):
+    """A stream's table that is to be widened. `waiting`: a persister does it, or waits for what `reason` says."""
+
+    state: Literal["waiting", "done", "failed"]
+    asked_at: datetime
+    ended_at: datetime | None
+    moved: Annotated[
+        int | None, Field(description="Rows whose values stood in `_extra` and have columns now.")
+    ]
+    reason: Annotated[str | None, Field(description="Why it failed, or what it waits for.")]
 
 
 class NewCursor(Closed):
@@ -224,3 +236,25 @@ async def reset_cursor(desk: Desk, call: Call[NoQuery, None]) -> Reply:
         check_if_match(call.headers, (await _cursor(connection, call))["version"])
         await cursors.reset(connection, *of)
     return Reply()
+
+
+async def widen(desk: Desk, call: Call[NoQuery, None]) -> Reply:
+    """Ask for it; a persister does it, since it may take minutes and needs the rights of those who load."""
+    of = (call.tenant, call.path["source"], call.path["stream"])
+    async with desk.acting(call) as connection:
+        stream = await stream_of(connection, call)
+        destination = stream["definition"]["stream"].get("destination") or {}
+        if destination.get("table") is None:
+            raise conflict("The stream loads no table")
+        found = await widenings.ask(connection, *of)
+    return Reply(dict(found), status=202)
+
+
+async def show_widening(desk: Desk, call: Call[NoQuery, None]) -> Reply:
+    of = (call.tenant, call.path["source"], call.path["stream"])
+    async with desk.acting(call) as connection:
+        await stream_of(connection, call)
+        found = await widenings.get(connection, *of)
+    if found is None:
+        raise not_found("widening")
+    return Reply(dict(found))

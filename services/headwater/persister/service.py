@@ -10,6 +10,7 @@ from headwater.persister.far import FarDatabases
 from headwater.persister.outlets import Outlets
 from headwater.persister.pages import PageLoader
 from headwater.persister.tables import RunTables
+from headwater.persister.widening import Widenings
 from headwater.plugins.destinations import PostgresDestination
 from headwater.store.bell import Bell
 from headwater.store.database import Database
@@ -46,6 +47,7 @@ class Persister:
         self._databases = databases = FarDatabases(database, keyring)
         self._pages = PageLoader(database, destination, definitions, bell, metrics, outlets, databases)
         self._tables = RunTables(database, destination, definitions, databases)
+        self._widenings = Widenings(database, destination, definitions, databases)
         self._closer = RunCloser(database, definitions, self._tables, bell)
 
     async def ready(self) -> str | None:
@@ -77,6 +79,7 @@ class Persister:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._tables.keep_clean(stop))
                     group.create_task(self._outlets.keep_sending(stop))
+                    group.create_task(self._widenings.keep_looking(stop))
             finally:
                 await self._outlets.close()
                 await self._databases.close()
