@@ -129,3 +129,22 @@ def test_names_that_only_a_database_may_know_are_told() -> None:
         in told["/schedules/0/notify/0"]
     )
     assert warnings(text, Surroundings(notifications=frozenset(), calendars={})) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "mode", "count"),
+    [
+        ("pages: {type: offset}", "append", 1),
+        ("pages: {type: offset, total: total}", "append", 0),
+        ("pages: {type: none}", "append", 0),
+        ("pages: {type: offset}", "merge, key: id", 0),
+    ],
+)
+def test_a_slice_that_is_halved_too_late_for_its_mode_is_told(more: str, mode: str, count: int) -> None:
+    text = MANIFEST.replace("PAGES", f"{WINDOW}, capped_at: 1000, {more}").replace(
+        "{table: orders}", f"{{table: orders, mode: {mode}}}"
+    )
+
+    found = warnings(text)
+
+    assert [pointer for pointer, _ in found] == ["/sources/0/streams/0/pagination/capped_at"] * count

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from headwater.contracts.base import Closed
+from headwater.contracts.moments import MomentFormat
 from headwater.contracts.naming import Expression
 
 ParameterName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
@@ -27,6 +28,10 @@ def one_or_many(value: object) -> object:
 
 Statuses = Annotated[
     tuple[Status, ...], BeforeValidator(one_or_many, json_schema_input_type=Status | tuple[Status, ...])
+]
+Replaced = Annotated[
+    Literal["all"] | tuple[ParameterName, ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, str) and value != "all" else value),
 ]
 Hosts = Annotated[tuple[str, ...], BeforeValidator(one_or_many, json_schema_input_type=str | tuple[str, ...])]
 
@@ -83,12 +88,18 @@ class PagePagination(Paged):
 
 
 class CursorPagination(Paged):
-    """The answer names the next page by a value, in the body or in a header."""
+    """The answer names the next page by a value, in the body or in a header.
+
+    `replaces`: parameters (dotted names lead into `json`) that are not sent along with a cursor, or `all` of them, for
+    APIs that want it alone. `continue_path`: where pages behind the first one are asked for, if that is elsewhere.
+    """
 
     type: Literal["cursor"]
     cursor_param: ParameterName = "cursor"
     cursor_path: Expression | None = None
     cursor_header: ParameterName | None = None
+    replaces: Replaced = ()
+    continue_path: str | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -117,11 +128,13 @@ class LinkPagination(Paged):
 
 
 class KeysetPagination(Paged):
-    """The next page begins after the last record's key: `key_path` in the record, `key_param` in the request."""
+    """The next page begins after the last record's key: `key_path` in the record; in the request `key_param`, or
+    `{walk.key}`.
+    """
 
     type: Literal["keyset"]
     key_path: Expression
-    key_param: ParameterName
+    key_param: ParameterName | None = None
     start: str | int | None = None
 
 
@@ -151,8 +164,11 @@ Pages = Annotated[
 class WindowPagination(Closed):
     """Time slices of `step_s` seconds from `start` to now less `lag_s`, each walked by `pages`.
 
-    `format` is how the bounds are written; `end_before_s` is taken off a slice's end where the API includes both
-    bounds. With an incremental cursor the first slice begins there. `parallel`: slices under way at once.
+    `format` is how the bounds are written, by `start_param` and `end_param` or as `{walk.from}` and `{walk.to}`: one of
+    `iso`, `date`, `epoch_s`, `epoch_ms`, or a pattern such as `%Y-%m-%d %H:%M` (in UTC). `end_before_s` is taken off a
+    slice's end where the API includes both bounds. With an incremental cursor the first slice begins there.
+    `parallel`: slices under way at once. `capped_at`: how many records of one request's time the API gives at most, as
+    searches do; a slice that has as many, or more by its `total`, is asked for again in halves.
     """
 
     type: Literal["window"]
@@ -161,11 +177,12 @@ class WindowPagination(Closed):
     step_s: Annotated[int, Field(ge=1, le=10 * 366 * 86_400)]
     lag_s: Annotated[int, Field(ge=0, le=366 * 86_400)] = 0
     end_before_s: Annotated[float, Field(ge=0, le=86_400)] = 0
-    start_param: ParameterName
+    start_param: ParameterName | None = None
     end_param: ParameterName | None = None
     place: Place = Field(default="query", alias="in")
-    format: Literal["iso", "date", "epoch_s", "epoch_ms"] = "iso"
+    format: MomentFormat = "iso"
     parallel: Annotated[int, Field(ge=1, le=256)] = 1
+    capped_at: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     pages: Pages = NoPagination()
 
 

@@ -82,6 +82,12 @@ class Stream(Closed):
         """`incremental`, where it is not turned off."""
         return self.incremental if self.incremental is not None and self.incremental.enabled else None
 
+    @property
+    def asks_for_new(self) -> bool:
+        """Whether its requests say what the last run ended with."""
+        rule = self.cursor_rule
+        return rule is not None and (rule.param is not None or self.request.names("since"))
+
     @model_validator(mode="after")
     def _fields_go_somewhere(self) -> Self:
         if self.destination is None and self.fields:

@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from headwater.contracts.base import Closed
+from headwater.contracts.moments import CursorFormat, Pattern
 from headwater.contracts.naming import Expression
-from headwater.contracts.pagination import ParameterName, Statuses
+from headwater.contracts.pagination import ParameterName, Replaced, Statuses
 
 Scalar = str | int | float | bool
 StatusText = Annotated[str, StringConstraints(pattern=r"^[2-5][0-9]{2}$")]
-CursorFormat = Literal["as_is", "iso", "date", "epoch_s", "epoch_ms", "integer"]
 
 
 class Graphql(Closed):
@@ -28,7 +28,13 @@ class Graphql(Closed):
 
 
 class Request(Closed):
-    """What one page is asked by. `path` is appended to `base_url`; `json` is the body of a POST.
+    """What one page is asked by. `path` is appended to `base_url`; `json` is the body of a POST, or `form`, or `text`
+    (XML such as SOAP, or what else an API reads; `headers` name its Content-Type where it is neither XML nor plain).
+
+    `{walk.NAME}` in any of them is what the page is asked by: `offset`, `last` (the position of the page's last
+    record), `page`, `cursor`, `key`, `size`; `from` and `to` of a slice of time; `since`, `until` and `since_id` of
+    `incremental`. What is named so is sent nowhere else. A parameter, header or member of JSON that names what is not
+    there (the first page has no cursor) is left out.
 
     `weight` is how many requests of the source's rate limit one of these counts.
     """
@@ -37,17 +43,31 @@ class Request(Closed):
     path: str = ""
     params: dict[str, Scalar | tuple[Scalar, ...]] = Field(default={})
     headers: dict[str, str] = Field(default={})
-    body: dict[str, Any] | None = Field(default=None, alias="json")
+    body: dict[str, Any] | list[Any] | None = Field(default=None, alias="json")
+    form: dict[str, Scalar | tuple[Scalar, ...]] | None = None
+    text: Annotated[str, StringConstraints(min_length=1, max_length=100_000)] | None = None
     graphql: Graphql | None = None
     weight: Annotated[int, Field(ge=1, le=1000)] = 1
 
     @model_validator(mode="after")
     def _bodies_fit(self) -> Self:
-        if self.body is not None and self.method != "POST":
-            raise ValueError("`json` needs `method: POST`")
-        if self.body is not None and self.graphql is not None:
-            raise ValueError("give one of `json` and `graphql`: a GraphQL request has a body of its own")
+        bodies = {"json": self.body, "form": self.form, "text": self.text}
+        given = [name for name, body in bodies.items() if body is not None]
+        if given and self.method != "POST":
+            raise ValueError(f"`{given[0]}` needs `method: POST`")
+        if given and self.graphql is not None:
+            raise ValueError(
+                f"give one of `{given[0]}` and `graphql`: a GraphQL request has a body of its own"
+            )
+        if len(given) > 1:
+            raise ValueError(
+                f"give one of {' and '.join(f'`{name}`' for name in given)}: a request has one body"
+            )
         return self
+
+    def names(self, word: str) -> bool:
+        """Whether `{walk.<word>}` stands in it."""
+        return f"{{walk.{word}}}" in self.model_dump_json(exclude={"method", "weight"})
 
 
 class Records(Closed):
@@ -90,20 +110,43 @@ class Limits(Closed):
     request_seconds: Annotated[int, Field(ge=1, le=7 * 86_400)] = 21_600
 
 
+_OF_TOKEN = frozenset({"token_of", "reset_on_status"})
+_OF_FIELD = frozenset(
+    {"field_format", "end_param", "id", "id_param", "start", "format", "lookback_s", "order", "future_s"}
+)
+
+
 class Incremental(Closed):
-    """The field whose highest value is kept as the cursor, and the parameter that asks for what is newer.
+    """The field whose highest value is kept as the cursor, and the parameter that asks for what is newer; or the token
+    by which an API itself says where to go on.
 
     `in` says where it and the other parameters go: the query, the JSON body (dotted names reach inside; GraphQL:
-    `variables.name`) or headers. `format` is how it is written (default: as the field is). `lookback_s` asks again
+    `variables.name`) or headers. Instead of parameters the request may name `{walk.since}`, `{walk.until}` (the end of
+    the window that a run is for, else when the walk began) and `{walk.since_id}`. `format` is how it is written
+    (default: as the field is): a name, or a pattern such as `%Y-%m-%d %H:%M`, in UTC. `field_format`: the pattern that
+    the field is written in where that is not ISO 8601. `lookback_s` asks again
     for the last seconds, for APIs that publish late. `order: desc` says that the newest come first: the walk ends where
     the known begins. Instants further ahead than `future_s` are never taken as the cursor: ISO 8601, and numbers where
     `format` is one of time (elsewhere a number has no clock, and the highest is taken). `end_param` asks for what is
     older than the end of the window that a run is for; `enabled: false` reads everything every time. `id` is the
     field that tells records of the same value apart (default: the destination's only key); the last one's is kept with
     the cursor, and asked for by `id_param`.
+
+    `token_path` (JMESPath) or `token_header` stand in the place of `field` where the answer to the last page (to the
+    first one with `token_of: first`, the default for ETag and Last-Modified) says what the next run goes on from: a
+    sync token, a delta link. The next run sends it by `param` with each page. Without one it begins there as if that
+    was its next page: pagination `cursor` has it as its cursor, `next_url` and `link` as their URL. `replaces`:
+    parameters (dotted names lead into `json`) that are not sent along with it, or `all` that the request has. A token
+    that is answered with `reset_on_status` is over: the same run reads everything, with the warning `cursor_expired`.
     """
 
-    field: Expression
+    field: Expression | None = None
+    field_format: Pattern | None = None
+    token_path: Expression | None = None
+    token_header: ParameterName | None = None
+    token_of: Literal["first", "last"] | None = None
+    reset_on_status: Statuses = (410,)
+    replaces: Replaced = ()
     param: ParameterName | None = None
     place: Literal["query", "json", "header"] = Field(default="query", alias="in")
     end_param: ParameterName | None = None
@@ -115,6 +158,29 @@ class Incremental(Closed):
     lookback_s: Annotated[float, Field(ge=0, le=366 * 86_400)] = 0.0
     order: Literal["any", "asc", "desc"] = "any"
     future_s: Annotated[float, Field(ge=0)] = 86_400.0
+
+    @property
+    def is_token(self) -> bool:
+        """Whether the cursor is what the API says to go on from, and no value of a record."""
+        return self.field is None
+
+    @model_validator(mode="after")
+    def _one_cursor(self) -> Self:
+        places = (self.field, self.token_path, self.token_header)
+        if sum(place is not None for place in places) != 1:
+            raise ValueError(
+                "`field` is missing; add it, or where an API itself says what to go on from, `token_path` or "
+                "`token_header`"
+                if not any(places)
+                else "one of `field`, `token_path` and `token_header` says what is kept: leave out the others"
+            )
+        told = type(self).model_fields
+        others = _OF_FIELD if self.is_token else _OF_TOKEN
+        named = sorted(name for name in others if getattr(self, name) != told[name].default)
+        if named:
+            what = "a field" if self.is_token else "a token"
+            raise ValueError(f"`{named[0]}` is for {what}, which this cursor is not: leave it out")
+        return self
 
     @model_validator(mode="after")
     def _parameters_differ(self) -> Self:

@@ -32,6 +32,7 @@ def in_doubt(manifest: Manifest, around: Surroundings) -> Iterator[Finding]:
             yield from _unsent(("sources", i, "streams", j, "pagination"), stream)
             yield from _alone(("sources", i, "streams", j, "pagination"), stream)
             yield from _again(("sources", i, "streams", j, "incremental"), stream)
+            yield from _twice(("sources", i, "streams", j, "pagination"), stream)
     for path, text in _conditions(manifest):
         doubt = None if text is None else doubt_in(text)
         if doubt is not None:
@@ -94,6 +95,22 @@ def _again(path: Path, stream: Stream) -> Iterator[Finding]:
     if rule is not None and rule.lookback_s and destination is not None and destination.mode == "append":
         what = "what is asked for once more is added once more, as the destination's mode is append"
         yield Finding((*path, "lookback_s"), what, "use mode merge with a key, or leave it out")
+
+
+def _twice(path: Path, stream: Stream) -> Iterator[Finding]:
+    """Records of a slice that is found to have too many when some of its pages were added already."""
+    pages, destination = stream.pagination, stream.destination
+    if (
+        pages.type != "window"
+        or pages.capped_at is None
+        or destination is None
+        or destination.mode != "append"
+    ):
+        return
+    if isinstance(pages.pages, Paged) and not (pages.pages.total or pages.pages.total_header):
+        what = "a slice is halved when that many have come, and what came is added once more"
+        mend = "say where the answer has its total (pages.total), or use mode merge with a key"
+        yield Finding((*path, "capped_at"), what, mend)
 
 
 def _conditions(manifest: Manifest) -> Iterator[tuple[Path, str | None]]:

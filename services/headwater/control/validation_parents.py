@@ -91,6 +91,8 @@ def _texts(stream: Stream) -> Iterator[tuple[Path, str]]:
         (("request", "params"), request.params),
         (("request", "headers"), request.headers),
         (("request", "json"), request.body),
+        (("request", "form"), request.form),
+        (("request", "text"), request.text),
     ]
     if request.graphql is not None:
         places.append((("request", "graphql", "variables"), request.graphql.variables))

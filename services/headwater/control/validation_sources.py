@@ -134,9 +134,10 @@ def _in_stream(path: Path, stream: Stream) -> Iterator[Finding]:
     if stream.destination is not None:
         yield from _in_destination((*path, "destination"), stream)
     if stream.incremental is not None:
-        yield from wrong_expression((*path, "incremental", "field"), stream.incremental.field)
-        if stream.incremental.id is not None:
-            yield from wrong_expression((*path, "incremental", "id"), stream.incremental.id)
+        for name in ("field", "token_path", "id"):
+            text = getattr(stream.incremental, name)
+            if text is not None:
+                yield from wrong_expression((*path, "incremental", name), text)
 
 
 def _fields(path: Path, stream: Stream) -> Iterator[Finding]:
@@ -215,6 +216,8 @@ def _as_a_whole(tenant: str, path: Path, source: Source, stream: Stream) -> Iter
 _SPOKEN_OF: tuple[tuple[str, Path], ...] = (
     ("request.path", ("request", "path")),
     ("pagination", ("pagination",)),
+    ("incremental", ("incremental",)),
+    ("request", ("request",)),
 )
 _TOGETHER = ("mode", "key", "order_by", "contract", "soft_delete", "deleted_field", "children")
 

@@ -56,7 +56,8 @@ def parts_that_clash(path: Path, stream: Stream) -> Iterator[Finding]:
 
 def _parameters(path: Path, stream: Stream, asked: tuple[Parameter, ...]) -> Iterator[Finding]:
     """A parameter that two parts of the stream set."""
-    in_query = {one.name for one in asked if one.place == "query"}
+    named = stream.request.names
+    in_query = {one.name for one in asked if one.place == "query" and one.name and not named(one.word)}
     for name in stream.request.params:
         if name in in_query:
             mend = "leave it out here, or name the pagination's parameter otherwise"
@@ -87,7 +88,7 @@ def _parameters(path: Path, stream: Stream, asked: tuple[Parameter, ...]) -> Ite
 
 
 def _path(path: Path, stream: Stream, asked: tuple[Parameter, ...]) -> Iterator[Finding]:
-    filled = {one.name for one in asked if one.place == "path"}
+    filled = {one.name for one in asked if one.place == "path" and one.name}
     for name in sorted(names_in_path(stream.request.path) - filled):
         yield Finding(
             (*path, "request", "path"),
@@ -138,7 +139,7 @@ def _bodies(path: Path, stream: Stream) -> Iterator[Finding]:
     """Parameters that have no place in the JSON body; some are sent from the second page or run on only."""
     pages, here = stream.pagination, (*path, "pagination")
     request, rule = stream.request, stream.incremental
-    body: dict[str, Any] = dict(request.body or {})
+    body: Any = request.body if isinstance(request.body, list) else dict(request.body or {})
     if request.graphql is not None:
         body = {"query": request.graphql.query, "variables": request.graphql.variables}
     named = [((*here, name), getattr(pages, name, None)) for name in _OF_PAGES if _is_in_body(pages)]
@@ -170,7 +171,7 @@ def _slices(path: Path, pagination: WindowPagination) -> Iterator[Finding]:
             (*path, "end"), "must be after `start`", "give a later instant, or leave it out for now"
         )
         return
-    if pagination.end_param == pagination.start_param:
+    if pagination.end_param is not None and pagination.end_param == pagination.start_param:
         what = "is the parameter of the beginning too"
         yield Finding((*path, "end_param"), what, "name the parameter that asks for what is older")
     until = pagination.end or max(datetime.now(UTC), pagination.start)

@@ -9,7 +9,7 @@ from headwater.contracts.source import StreamDefinition
 from headwater.contracts.walking import Incremental
 from headwater.model.run import StopReason
 from headwater.persister.slicing import CURSOR_CHANGED, Slices, many_alike, may_move, slices_of_attempt
-from headwater.plugins.paginators.base import WARNING_LOOP, WARNING_SHRANK
+from headwater.plugins.paginators.base import WARNING_CAPPED, WARNING_LOOP, WARNING_SHRANK
 from headwater.plugins.walk.boundary import joined, together, value_of
 from headwater.plugins.walk.cursor import order_of
 from headwater.plugins.walk.hidden import WARNING_BESIDE, WARNING_GRAPHQL
@@ -21,7 +21,15 @@ NONE_FOUND = "all_parents_skipped"
 ALL_ABSENT = "all_slices_absent"
 ALIKE = "slices_alike"
 INCOMPLETE = frozenset(
-    {"total_not_met", "limit_reached", "cursor_absent", NONE_FOUND, WARNING_GRAPHQL, WARNING_PART}
+    {
+        "total_not_met",
+        "limit_reached",
+        "cursor_absent",
+        NONE_FOUND,
+        WARNING_GRAPHQL,
+        WARNING_PART,
+        WARNING_CAPPED,
+    }
 )  # warnings which say that there was more than came
 
 UNSEEN = frozenset(
@@ -64,7 +72,7 @@ async def end_of(connection: Any, definition: StreamDefinition, run: Mapping[str
         and await completion.planned_alike(connection, run["id"], run["attempt"])
     ):
         cut, new = StopReason.LOOP, {*new, WARNING_LOOP}
-    marks = INCOMPLETE & {*run["warnings"], *new}
+    marks = INCOMPLETE & {*codes, *new}
     is_complete = cut is None and not marks
     reason = cut or (StopReason.LIMIT if "limit_reached" in marks else first)
     ended = await slices_of_attempt(connection, walks, run)
@@ -149,6 +157,8 @@ def _value(
     rule: Incremental, run: Mapping[str, Any], walks: Sequence[Mapping[str, Any]], *, is_complete: bool
 ) -> Any:
     """Where the cursor is to stand; None: where it is."""
+    if rule.is_token:  # the last one counts, and there is no higher one
+        return walks[-1]["highest"] if is_complete and walks else None
     is_rebuilt = run["mode"] == "full" and run["force"]
     seen = [] if is_rebuilt or run["cursor_from"] is None else [run["cursor_from"]]
     if is_complete:

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from headwater.contracts.messages import BatchReady
+from headwater.contracts.source import StreamDefinition
 from headwater.model.run import StopReason
 from headwater.persister.bodies import Work
 from headwater.persister.children import is_of_parent
@@ -38,9 +39,10 @@ def walk_advance(items: Sequence[Work], known: Sequence[Any], loop: int | None) 
     if loop is not None:
         ends.append((loop, StopReason.LOOP.value, None))
     last_number, stop_reason, resume = min(ends, key=lambda end: end[0], default=(None, None, None))
-    highest, below = _two_highest(
-        [*known, *(mark for _, batch, _ in items for mark in (batch.highest, batch.below))]
-    )
+    found = [mark for _, batch, _ in items for mark in (batch.highest, batch.below)]
+    highest, below = _two_highest([*known, *found])
+    if any(_has_token(definition) for _, _, definition in items):  # of which none is higher than another
+        highest, below = next((mark for mark in found if mark is not None), known[0] if known else None), None
     return WalkAdvance(
         settled=len(items),
         records=sum(batch.received for _, batch, _ in items),
@@ -50,6 +52,11 @@ def walk_advance(items: Sequence[Work], known: Sequence[Any], loop: int | None) 
         below=below,
         resume=resume,
     )
+
+
+def _has_token(definition: StreamDefinition) -> bool:
+    rule = definition.stream.cursor_rule
+    return rule is not None and rule.is_token
 
 
 def _two_highest(marks: Iterable[Any]) -> tuple[Any, Any]:

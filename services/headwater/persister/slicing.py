@@ -99,7 +99,12 @@ def may_move(run: Mapping[str, Any]) -> bool:
 def many_alike(definition: StreamDefinition, mark: Any) -> frozenset[str]:
     """A warning where the next run cannot know the records at the cursor, which are mostly given to it again."""
     destination, rule = definition.stream.destination, definition.stream.cursor_rule
-    is_added = destination is not None and destination.mode == "append" and rule is not None and rule.param
+    is_added = (
+        destination is not None
+        and destination.mode == "append"
+        and rule is not None
+        and definition.stream.asks_for_new
+    )
     if not is_added or not isinstance(mark, Mapping) or mark["seen"] is not None:
         return frozenset()
     what = f"more than {MOST_SEEN} records have the cursor's value, and are not known when they come again"

@@ -58,6 +58,8 @@ class Behaviour:
     faults: tuple[Fault, ...] = ()
     needs: str = ""  # the exact value of Authorization, else 401
     other: str = "http://127.0.0.1:9"  # base URL of another origin, for foreign links
+    alone: bool = False  # a cursor is taken without any other parameter alone
+    most: int = 0  # how far the records of one slice of time can be asked for (0: all of them)
     uses: int = 0  # how many requests an access token is good for (0: no token is asked for)
     refusal: int = 401  # the status that says that a token is used up, and the header that says so too
     challenge: str = ""

@@ -280,4 +280,42 @@ PLACES: Mapping[str, Case] = {
         "cursor_end",
         request={"method": "POST", "json": {}},
     ),
+    "cursor_alone": Case(
+        Behaviour(style="cursor", alone=True),
+        CURSOR | {"replaces": "all"},
+        "cursor_end",
+        request={"params": {"kind": "all"}},
+    ),
+    "in_a_form": Case(
+        Behaviour(),
+        OFFSET,
+        "empty_page",
+        request={
+            "method": "POST",
+            "form": {"offset": "{walk.offset}", "limit": "{walk.size}", "kind": "all"},
+        },
+    ),
+    "in_xml": Case(
+        Behaviour(),
+        OFFSET,
+        "empty_page",
+        request={
+            "method": "POST",
+            "text": "<list><offset>{walk.offset}</offset><limit>{walk.size}</limit></list>",
+        },
+    ),
+    "in_a_query_language": Case(
+        Behaviour(),
+        OFFSET,
+        "empty_page",
+        request={"params": {"q": "select * from items offset {walk.offset} limit {walk.size}"}},
+    ),
+    "window_capped": Case(
+        Behaviour(style="window", total="slice", most=40),
+        {**WINDOW, "capped_at": 40, "pages": {"type": "offset", "size": 20, "total": "total"}},
+        "total_reached",
+        ids=tuple(
+            sorted(range(230), key=lambda one: (one % 28 // 7, one % 28 % 7 >= 4, one))
+        ),  # halves of weeks
+    ),
 }

@@ -26,15 +26,18 @@ class Pages:
         style = self.behaviour
         if style.style == "window" and (refusal := self._outside(query)) is not None:
             return refusal
+        if style.alone and "cursor" in query and len(query) > 1:
+            return web.json_response({"error": "a cursor goes without other parameters"}, status=400)
         start, size, page = self._position(query)
         self.seen[page] += 1
         for fault in style.faults:
             if fault.page == page and self.seen[page] <= fault.times:
                 return _fault(fault)
         rows = [record(n, style.records) for n in range(start, min(start + size, style.count))]
+        there = style.count
         if style.style == "window":
-            there = self._between(query)
-            rows = there[start : start + size]
+            within = self._between(query)
+            there, rows = len(within), within[start : start + size]
         if page in style.holes:
             rows = []
         if page in style.thin:
@@ -44,7 +47,7 @@ class Pages:
             if isinstance(beyond, web.Response):
                 return beyond
             rows = rows if beyond is None else beyond
-        return self._respond(rows, start, size, page)
+        return self._respond(rows, start, size, page, there)
 
     def _position(self, query: Mapping[str, str]) -> tuple[int, int, int]:
         style = self.behaviour
@@ -81,6 +84,10 @@ class Pages:
     def _outside(self, query: Mapping[str, str]) -> web.Response | None:
         if self.behaviour.past_end == "404" and not self._between(query):
             return web.json_response({"detail": "nothing in there"}, status=404)
+        start, size, _ = self._position(query)
+        if 0 < self.behaviour.most < start + size:
+            text = f"Only the first {self.behaviour.most} results are available"
+            return web.json_response({"message": text}, status=422)
         return None
 
     def _past_end(self, query: Mapping[str, str]) -> web.Response | list[Any] | None:
@@ -98,12 +105,16 @@ class Pages:
                 return [record(n) for n in range(size)]
         return None
 
-    def _respond(self, rows: list[Any], start: int, size: int, page: int) -> web.Response:
+    def _respond(self, rows: list[Any], start: int, size: int, page: int, there: int) -> web.Response:
         style = self.behaviour
         headers: dict[str, str] = {}
         document: dict[str, Any] = {}
         is_last = start + size >= style.count
-        own = {"own": len(rows), "left": max(style.count - start, 0)}  # totals that are none
+        own = {
+            "own": len(rows),
+            "left": max(style.count - start, 0),
+            "slice": there,
+        }  # the first two are none
         facts = {
             "total": own[style.total] if style.total in own else _told(style.total, style.count, page),
             "pages": _told(style.total_pages, -(-style.count // size), page),

@@ -1,6 +1,7 @@
 """An API that misbehaves in the ways real ones do, over real HTTP."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Self
 
@@ -10,6 +11,8 @@ from headwater.app.hostile.behaviour import Behaviour
 from headwater.app.hostile.breaking import broken
 from headwater.app.hostile.pages import Pages
 
+_CLAUSE = re.compile(r"\b(offset|limit) ([0-9]+)")
+_ELEMENT = re.compile(r"<(offset|limit)>([0-9]+)</")
 ELSEWHERE = "elsewhere"  # what is asked of another origin, to which some behaviours lead
 _ANOTHER = Behaviour(needs="Bearer of its own")
 
@@ -117,6 +120,12 @@ class Tokens:
 async def _asked(request: web.Request) -> dict[str, str]:
     """What is asked for, wherever it stands: query, JSON body (GraphQL variables too), headers."""
     asked = dict(request.query)
+    if "q" in asked:  # a language of queries, of which this is all
+        asked |= dict(_CLAUSE.findall(asked.pop("q")))
+    if request.content_type == "application/x-www-form-urlencoded":
+        return asked | {name: str(value) for name, value in (await request.post()).items()}
+    if request.content_type == "text/xml":
+        return asked | dict(_ELEMENT.findall(await request.text()))
     if request.can_read_body:
         document = await request.json()
         inner = document.get("variables") or document.get("page") or document

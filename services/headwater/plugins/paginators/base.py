@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from headwater.contracts.pagination import Paged
 from headwater.model.run import StopReason
@@ -26,6 +26,7 @@ WARNING_CURSOR_ABSENT: Final = "cursor_absent"
 WARNING_TOTAL: Final = "total_not_met"
 WARNING_EXCEEDED: Final = "total_exceeded"
 WARNING_SHRANK: Final = "total_shrank"
+WARNING_CAPPED: Final = "slice_capped"
 
 _TRUE = frozenset({"true", "1", "yes", "y", "t", "on"})
 _COUNT = re.compile(
@@ -36,11 +37,15 @@ _FALSE = frozenset({"false", "0", "no", "n", "f", "off"})
 
 
 class Parameter(NamedTuple):
-    """One parameter of a request and where it goes: query, json, header or path."""
+    """One parameter of a request and where it goes: query, json, header or path.
+
+    `word` is what it is called in templates (`{walk.offset}`); without a name it goes nowhere else.
+    """
 
     place: str
     name: str
     value: Any
+    word: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +113,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """Where the walk goes on, or why it does not. Exactly one of the first two is None."""
+    """Where the walk goes on, or why it does not. Exactly one of the first two is None. `is_void`: the page's records
+    come again on those that follow.
+    """
 
     place: Place | None
     stop_reason: StopReason | None = None
     warnings: tuple[str, ...] = ()
+    is_void: bool = False
 
     @classmethod
     def stop(cls, reason: StopReason, *warnings: str) -> "Next":
@@ -139,6 +147,19 @@ class Paginator(Protocol):
 
     def after_end(self, place: Place, reason: StopReason, progress: Progress, /) -> Next:
         """What follows a page whose status said that there is nothing (more) at `place`; `progress` includes it."""
+        ...
+
+
+@runtime_checkable
+class Resuming(Protocol):
+    """A paginator that can begin where an earlier walk ended: at what its last answer named for that."""
+
+    def to_go_on(self, found: Any, answer: Answer, /) -> Any:
+        """What is kept of `found`, which `answer` names; None where nothing can be asked for by it."""
+        ...
+
+    def going_on(self, kept: Any, /) -> Place:
+        """Where a walk begins that goes on from what was kept."""
         ...
 
 

@@ -60,7 +60,9 @@ class OffsetPaginator:
     def asked(self, place: Place) -> Asked:
         size = place.get("size")  # set where pages are planned ahead, so that they neither overlap nor gape
         sizes = size_parameters(self._config, size)
-        return Asked((Parameter(self._config.place, self._config.offset_param, place["offset"]), *sizes))
+        place_in, offset = self._config.place, place["offset"]
+        last = Parameter(place_in, "", offset + (size or self._config.size) - 1, "last")
+        return Asked((Parameter(place_in, self._config.offset_param, offset, "offset"), *sizes, last))
 
     def at(self, number: int, step: int) -> Place:
         """The place of page `number` when every page has `step` records."""
@@ -120,7 +122,7 @@ class PagePaginator:
 
     def asked(self, place: Place) -> Asked:
         sizes = size_parameters(self._config)
-        return Asked((Parameter(self._config.place, self._config.page_param, place["page"]), *sizes))
+        return Asked((Parameter(self._config.place, self._config.page_param, place["page"], "page"), *sizes))
 
     def at(self, number: int, _step: int) -> Place:
         """The place of page `number`."""
@@ -167,6 +169,4 @@ def _pages_told(progress: Progress) -> int | None:
 def size_parameters(config: Paged, size: int | None = None) -> tuple[Parameter, ...]:
     """The parameter that asks for a page size, where there is one."""
     wanted = size or config.size
-    if not config.size_param or wanted is None:
-        return ()
-    return (Parameter(config.place, config.size_param, wanted),)
+    return () if wanted is None else (Parameter(config.place, config.size_param or "", wanted, "size"),)

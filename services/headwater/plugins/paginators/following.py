@@ -60,7 +60,13 @@ class CursorPaginator:
         sizes = size_parameters(self._config)
         if cursor is None:
             return Asked(sizes)
-        return Asked((*sizes, Parameter(self._config.place, self._config.cursor_param, cursor)))
+        return Asked((*sizes, Parameter(self._config.place, self._config.cursor_param, cursor, "cursor")))
+
+    def to_go_on(self, found: Any, _: Answer, /) -> Any:
+        return found if fits(found, self._config.place) else None
+
+    def going_on(self, kept: Any, /) -> Place:
+        return {"cursor": kept}
 
     def after_end(self, _: Place, reason: StopReason, progress: Progress, /) -> Next:
         return after_status(reason, progress)
@@ -104,6 +110,16 @@ class _UrlPaginator:
         if place["url"] is None:
             return Asked(size_parameters(self._config))
         return Asked(url=place["url"])
+
+    def to_go_on(self, found: Any, answer: Answer, /) -> Any:
+        try:
+            target = _absolute(found, answer)
+        except (SourceError, ValueError):
+            return None
+        return str(target) if self._may_follow(target, answer) else None
+
+    def going_on(self, kept: Any, /) -> Place:
+        return {"url": str(kept)}
 
     def after_end(self, _: Place, reason: StopReason, progress: Progress, /) -> Next:
         return after_status(reason, progress)

@@ -43,7 +43,9 @@ class KeysetPaginator:
         sizes = size_parameters(self._config)
         if place["key"] is None:
             return Asked(sizes)
-        return Asked((*sizes, Parameter(self._config.place, self._config.key_param, place["key"])))
+        return Asked(
+            (*sizes, Parameter(self._config.place, self._config.key_param or "", place["key"], "key"))
+        )
 
     def next(self, place: Place, answer: Answer, progress: Progress, /) -> Next:
         reason = ending(self.facts, answer, progress, knows_cursor=False)
@@ -84,10 +86,10 @@ class RelayPaginator:
         return {"cursor": None}
 
     def asked(self, place: Place) -> Asked:
-        sizes = tuple(_variable(one.name, one.value) for one in size_parameters(self._config))
+        sizes = tuple(_variable(one.name, one.value, one.word) for one in size_parameters(self._config))
         if place["cursor"] is None:
             return Asked(sizes)
-        return Asked((*sizes, _variable(self._config.cursor_param, place["cursor"])))
+        return Asked((*sizes, _variable(self._config.cursor_param, place["cursor"], "cursor")))
 
     def next(self, place: Place, answer: Answer, progress: Progress, /) -> Next:
         has_next = truth_of(self._has_next(answer.document))
@@ -107,5 +109,5 @@ class RelayPaginator:
         return after_status(reason, progress)
 
 
-def _variable(name: str, value: object) -> Parameter:
-    return Parameter("json", f"variables.{name}", value)
+def _variable(name: str, value: object, word: str) -> Parameter:
+    return Parameter("json", f"variables.{name}" if name else "", value, word)

@@ -4,7 +4,7 @@ A mark is the value as the API wrote it (text or number), so that it can be sent
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,14 +12,22 @@ from typing import Any
 from headwater.contracts.walking import Incremental
 from headwater.model.errors import SourceError
 from headwater.model.storable import is_storable
-from headwater.plugins.expressions import Getter, compile_path
-from headwater.plugins.instants import WRITERS, instant_of, instant_of_number, microseconds_of
+from headwater.plugins.expressions import MISSING, Getter, compile_path
+from headwater.plugins.instants import (
+    coarseness_s,
+    instant_of,
+    instant_of_number,
+    iso,
+    microseconds_of,
+    read_by,
+    writer_of,
+)
+from headwater.plugins.paginators.base import Parameter
 
 Mark = str | int | float | Decimal
 _INSTANT, _NUMBER, _TEXT = 2, 1, 0  # kinds do not mix well; where they do, this is their order
 _SECONDS_FROM = 100_000_000  # 1973; smaller numbers are rather counts than instants
 _OF_TIME = frozenset({"iso", "date", "epoch_s", "epoch_ms"})  # formats that read a number as an instant
-_COARSE_S = {"date": 172_800.0, "epoch_s": 1.0, "epoch_ms": 0.001}  # a day, in whatever zone
 _NUMERAL = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,12})?")
 _YEAR_5138, _YEAR_9999 = 100_000_000_000, 253_402_300_799  # in seconds; between them stand ends of all time
 
@@ -83,9 +91,11 @@ def is_readable(value: Any, rule: Incremental, *, in_slices: bool) -> str | None
     if isinstance(value, str) and _DAY_FIRST.match(value) and instant_of(value) is None:
         return f"{shown} is no ISO 8601 date, so that later is not higher; name a field with ISO 8601 or a number"
     is_moment = _moment_of(value) is not None
+    if rule.field_format is not None and not is_moment:
+        return f"{shown} is not written as incremental.field_format {rule.field_format!r} says; correct that"
     if rule.format == "integer" and isinstance(value, str) and not value.removeprefix("-").isdigit():
         return f"{shown} is no whole number; set incremental.format to iso, or leave it out"
-    if rule.format in {"iso", "date", "epoch_s", "epoch_ms"} and not is_moment:
+    if _is_of_time(rule.format) and not is_moment:
         return f"{shown} is no instant, as incremental.format {rule.format} needs; leave the format out"
     if rule.lookback_s and rule.format == "as_is" and order_of(value)[0] != _INSTANT:
         mend = (
@@ -97,12 +107,34 @@ def is_readable(value: Any, rule: Incremental, *, in_slices: bool) -> str | None
     return None
 
 
+def _is_of_time(form: str) -> bool:
+    return form in _OF_TIME or "%" in form
+
+
+def field_of(rule: Incremental) -> Getter:
+    """What reads the cursor's field of a record; instants in a format of their own as ISO 8601."""
+    if rule.field is None:
+        return lambda _: MISSING
+    found, pattern = compile_path(rule.field), rule.field_format
+    if pattern is None:
+        return found
+
+    def read(record: Any) -> Any:
+        value = found(record)
+        moment = read_by(pattern, str(value)) if isinstance(value, str | int) else None
+        return value if moment is None else iso(moment)
+
+    return read
+
+
 class CursorField:
     """The cursor of a stream: read from its records, written into its requests."""
 
     def __init__(self, config: Incremental) -> None:
         self._config = config
-        self._field: Getter = compile_path(config.field)
+        self._field: Getter = field_of(config)
+        own = config.field_format if config.format == "as_is" else None
+        self._format = own or config.format
         self._lookback = timedelta(seconds=config.lookback_s)
 
     @property
@@ -143,6 +175,30 @@ class CursorField:
         if self._config.id_param is not None and last_id is not None:
             asked[self._config.id_param] = last_id
         return asked
+
+    def asked(
+        self,
+        since: Mark | None,
+        until: Mark | None,
+        last_id: str | None,
+        began_at: datetime,
+        named: Collection[str],
+    ) -> tuple[Parameter, ...]:
+        """As `parameters`, or with `until` as `window_parameters`; beside them what the request names (`named`)."""
+        rule, place = self._config, self._config.place
+        is_window = until is not None
+        given: dict[str, tuple[str | None, Any]] = {}
+        if since is not None and (rule.param is not None or "since" in named):
+            given["since"] = (
+                rule.param,
+                self._in_form(since, timedelta(0)) if is_window else self._written(since),
+            )
+        if since is not None and not is_window and last_id is not None:
+            given["since_id"] = (rule.id_param, last_id)
+        if "until" in named or (is_window and rule.end_param is not None):
+            end = iso(began_at) if until is None else until
+            given["until"] = (rule.end_param, self._in_form(end, timedelta(0)))
+        return tuple(Parameter(place, name or "", value, word) for word, (name, value) in given.items())
 
     def window_parameters(self, start: Mark, end: Mark) -> dict[str, Any]:
         """The parameters that ask for what is from `start` on and before `end`, as far as the stream has them.
@@ -195,7 +251,7 @@ class CursorField:
 
     def not_again(self, records: list[Any], since: Mark) -> list[Any]:
         """`records` without those older than `since` that were asked for only because the format is coarser than it."""
-        slack_s = _COARSE_S.get(self._config.format, 0.0)
+        slack_s = coarseness_s(self._format)
         if not slack_s or self._lookback or since == self.start:
             return records
         bound, floor = self._bound(since), self._bound(since, slack_s)
@@ -215,7 +271,7 @@ class CursorField:
         back = self._lookback + timedelta(seconds=slack_s)
         if kind == _INSTANT:
             return kind, order - back // timedelta(microseconds=1)
-        if kind == _NUMBER and self._config.format in _OF_TIME:
+        if kind == _NUMBER and _is_of_time(self._config.format):
             unit = 1000 if abs(order) >= _YEAR_5138 else 1
             return kind, order - Decimal(str(back.total_seconds())) * unit
         return kind, order
@@ -231,7 +287,9 @@ class CursorField:
         return self._in_form(since, self._lookback)
 
     def _in_form(self, since: Mark, back: timedelta) -> Any:
-        form = self._config.format
+        form = self._format
+        if self._config.is_token:
+            return since
         if form == "integer":
             return _whole(since)
         if form == "as_is" and (not back or not isinstance(since, str)):
@@ -245,13 +303,13 @@ class CursorField:
                 "cursor_unusable", f"the cursor {since!r:.60} is no instant: see incremental.format"
             )
         try:
-            return WRITERS["iso" if form == "as_is" else form](moment)
-        except OverflowError as error:
+            return writer_of("iso" if form == "as_is" else form)(moment)
+        except (OverflowError, ValueError) as error:
             raise SourceError("cursor_unusable", f"the cursor {since!r:.60} is out of range") from error
 
     def _is_after(self, mark: Mark, latest: datetime) -> bool:
         moment = instant_of(mark) if isinstance(mark, str) else None
-        if moment is None and self._config.format in _OF_TIME:
+        if moment is None and _is_of_time(self._config.format):
             moment = _moment_of(mark)
             order = order_of(mark)
             # read as milliseconds these are of the seventies, and no API's news; as seconds they are its "never"

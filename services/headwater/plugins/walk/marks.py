@@ -21,12 +21,13 @@ class Marks:
     def __init__(self, stream: Stream) -> None:
         self.cursor = CursorField(stream.cursor_rule) if stream.cursor_rule else None
         self._rule = stream.cursor_rule
+        self._is_asked = stream.asks_for_new
         self._identity = _identity_of(stream)
         self._keeps_seen = stream.destination is not None and stream.destination.mode == "append"
 
     def of(self, records: list[Any], told: Token, now: datetime) -> tuple[Any, Any]:
         """The highest boundary among `records`, and the one below it where they ascend."""
-        if self.cursor is None:
+        if self.cursor is None or (self._rule is not None and self._rule.is_token):
             return None, None
         top = self.cursor.highest(records, now)
         below = self.cursor.below(records, top)
@@ -50,7 +51,7 @@ class Marks:
         once more, those older than the cursor are not if nothing in the request asks for what is new, or if they come
         again since it names the day or second of the cursor only.
         """
-        is_asked = self._rule is None or self._rule.param is not None
+        is_asked = self._rule is None or self._is_asked
         if self.cursor is not None and self._keeps_seen and told.since is not None:
             known = self.cursor.not_again if is_asked else self.cursor.not_older
             records = known(records, told.since)
@@ -58,7 +59,7 @@ class Marks:
 
     def unheeded(self, records: list[Any], told: Token) -> tuple[str, ...]:
         """A warning where most records of the first page are more than a day older than what was asked for."""
-        if self._rule is None or self._rule.param is None or self.cursor is None or told.since is None:
+        if self._rule is None or not self._is_asked or self.cursor is None or told.since is None:
             return ()
         count = len(records) - len(self.cursor.not_older(records, told.since, slack_s=_DAY_S))
         if count < ENOUGH or 2 * count <= len(records):
@@ -66,7 +67,10 @@ class Marks:
         what = (
             f"{count} of the {len(records)} records of the first page are older than {str(told.since)[:40]!r}"
         )
-        mend = f"the API may know no {self._rule.param!r}: correct incremental.param, or leave it out"
+        name = self._rule.param
+        mend = f"the API may know no {name!r}: correct incremental.param, or leave it out"
+        if name is None:
+            mend = "the API may read what stands around {walk.since} otherwise: correct it"
         return (f"{WARNING_UNHEEDED}: {what}, which was asked for; {mend}",)
 
     def overlaps(self, records: list[Any], told: Token) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from headwater.plugins.expressions import MISSING, Getter, compile_path
 from headwater.plugins.paginators import Answer
 from headwater.plugins.paginators.base import count_of, truth_of
 from headwater.plugins.paginators.following import is_end
-from headwater.plugins.walk.cursor import is_mark, is_readable
+from headwater.plugins.walk.cursor import field_of, is_mark, is_readable
 from headwater.plugins.walk.furthermore import more_pages, more_within
 from headwater.plugins.walk.select import WARNING_SINGLE, Selected, no_object_kind
 
@@ -24,6 +24,7 @@ WARNING_UNMATCHED = "path_unmatched"
 _FACTS = ("total", "total_pages", "has_more")
 _POINTERS = ("cursor_path", "next_path")
 _NEXT = re.compile(r"next|continuation", re.IGNORECASE)
+_OF_RUNS = re.compile(r"sync|delta", re.IGNORECASE)  # what the next run goes on from, and no page
 _PLAIN = re.compile(r'(?:[A-Za-z_][A-Za-z0-9_]*|"[^"\\]+")(?:\.(?:[A-Za-z_][A-Za-z0-9_]*|"[^"\\]+"))*')
 _PREFIX = re.compile(rf"({_PLAIN.pattern})\s*[\[|]")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -57,11 +58,16 @@ class FirstPage:
         ]
         self._destination = None if is_gathering else stream.destination
         rule = None if is_gathering else stream.cursor_rule
-        self._cursor = None if rule is None else (rule.field, compile_path(rule.field))
+        self._cursor = None if rule is None or rule.field is None else (rule.field, field_of(rule))
+        self._kept = None if stream.cursor_rule is None else stream.cursor_rule.token_path
         self._id = None if rule is None or rule.id is None else (rule.id, compile_path(rule.id))
 
-    def answer(self, answer: Answer, reason: StopReason | None) -> tuple[str, ...]:
-        """Warnings about the paths into the answer; `reason` is why the walk ends with it. Raises: SourceError."""
+    def answer(
+        self, answer: Answer, reason: StopReason | None, *, is_of_new: bool = False
+    ) -> tuple[str, ...]:
+        """Warnings about the paths into the answer; `reason` is why the walk ends with it. `is_of_new`: the walk asks
+        for what is new alone, which may well be one page. Raises: SourceError.
+        """
         document = answer.document
         found = [
             f"{WARNING_UNMATCHED}: {self._told(name, document)}"
@@ -79,7 +85,7 @@ class FirstPage:
             and (key := next((key for key, value in there.items() if _is_fact(value)), None)) is not None
         ]
         if reason is StopReason.CURSOR_END:
-            found += self._pointers(document)
+            found += [text for text in self._pointers(document) if not is_of_new]
         if self._pages.type == "none":
             found += more_pages(answer, has_envelope=self._has_envelope)
         if reason is StopReason.ERROR:
@@ -133,7 +139,9 @@ class FirstPage:
                 )
         for name in _POINTERS:
             if name in self._paths and self._is_nothing(name, document):
-                likely = _pointer(document)
+                if _is_said_null(self._paths[name][0], document):
+                    continue
+                likely = _pointer(document, self._kept)
                 told = self._told(name, document, likely)
                 if likely is not None:
                     raise SourceError("path_unmatched", told)
@@ -299,7 +307,8 @@ def _nearest(path: str, document: Any) -> tuple[str, str | None]:
     gone: list[str] = []
     for name in (name.strip('"') for name in names):
         if not isinstance(here.get(name), dict):
-            close = difflib.get_close_matches(name, [str(key) for key in here], 1, 0.6)
+            keys = [str(key) for key in here if _OF_RUNS.search(name) or not _OF_RUNS.search(str(key))]
+            close = difflib.get_close_matches(name, keys, 1, 0.6)
             last = names[-1].strip('"')
             if close and name == last:
                 return _there(here, gone), _path((*gone, close[0]))
@@ -327,11 +336,19 @@ def _elsewhere(name: str, document: Mapping[str, Any]) -> str | None:
     return None if same is None else _path(same)
 
 
-def _pointer(document: Any) -> str | None:
-    """Where the answer names a next page, as far as its name and value tell."""
+def _is_said_null(path: str, document: Any) -> bool:
+    """Whether what the path leads through is null, by which an API says that there is no next page."""
+    names = [name.strip('"') for name in re.findall(r'[A-Za-z_][A-Za-z0-9_]*|"[^"\\]+"', path)]
+    if not _PLAIN.fullmatch(path):
+        return False
+    return any(compile_path(_path(names[:length]))(document) is None for length in range(1, len(names)))
+
+
+def _pointer(document: Any, kept: str | None) -> str | None:
+    """Where the answer names a next page, as far as its name and value tell; at `kept` is what the next run needs."""
     for path, value in _leaves(document):
         is_value = isinstance(value, str | int) and not isinstance(value, bool) and not is_end(value)
-        if is_value and _NEXT.search(path[-1]):
+        if is_value and _NEXT.search(path[-1]) and not _OF_RUNS.search(path[-1]) and _path(path) != kept:
             return _path(path)
     return None
 

@@ -52,6 +52,8 @@ class Onward:
     ) -> tuple[Next, list[Any]]:
         """Where the walk goes on, and which records are new."""
         following = self._paginator.next(told.place, answer, progress)
+        if following.is_void:
+            return following, []
         records = selected.records
         known: list[Any] | None = None
         if self._cursor is not None and told.until is not None:

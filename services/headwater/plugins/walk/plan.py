@@ -53,6 +53,7 @@ def planned_after_first(
         since_id=first.since_id,
         seen=first.seen,
         columns=first.columns,
+        kept=first.kept,
     )
     return token_at(countable, template, 2)
 

@@ -1,16 +1,15 @@
 """From a stream's definition and a place to the request: what is public, and what is secret beside it."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
 from headwater.contracts.codec import dumps
-from headwater.contracts.pagination import Pagination, Place
+from headwater.contracts.pagination import Pagination
 from headwater.contracts.source import StreamDefinition
 from headwater.model.errors import ConfigError, SourceError
 from headwater.model.http import (
@@ -26,8 +25,29 @@ from headwater.model.secret import Secret
 from headwater.plugins.auth import Authenticator
 from headwater.plugins.conversions import CannotBeError
 from headwater.plugins.paginators import Asked, Parameter
-from headwater.plugins.secret_text import Secrets, fill, filled_json, names_in
-from headwater.plugins.walk.templates import PARAMETERS, Parts, Values, expressions_of, filled, parameters_of
+from headwater.plugins.secret_text import Secrets, fill, names_in
+from headwater.plugins.walk.replacing import Replacing
+from headwater.plugins.walk.sending import (
+    TYPES,
+    escaped,
+    holds_secret,
+    kind_of,
+    query_text,
+    text_of,
+    with_secrets,
+    written,
+)
+from headwater.plugins.walk.templates import (
+    ABSENT,
+    PARAMETERS,
+    WALK,
+    Parts,
+    Values,
+    expressions_of,
+    filled,
+    parameters_of,
+    walk_words_of,
+)
 
 _EVERYWHERE = frozenset({"accept", "accept-language"})
 _TEMPLATE = re.compile(r"\{([A-Za-z0-9_.-]+)\}")
@@ -36,7 +56,8 @@ _TEMPLATE = re.compile(r"\{([A-Za-z0-9_.-]+)\}")
 class Requester:
     """Makes the requests of one stream.
 
-    `hidden_names` are the query parameters that carry secrets; `origin` is where credentials may go.
+    `hidden_names` are the query parameters that carry secrets; `origin` is where credentials may go; `words` are what
+    the request names of the walk.
     """
 
     def __init__(self, definition: StreamDefinition, authenticator: Authenticator) -> None:
@@ -44,14 +65,15 @@ class Requester:
         self._method = request.method
         self._base_url = definition.base_url
         self._path = request.path
-        self._body = request.body
+        self._kind = kind_of(request)
+        self._body: Any = next(
+            (body for body in (request.body, request.form, request.text) if body is not None), None
+        )
         if request.graphql is not None:
             self._method = "POST"
             self._body = {"query": request.graphql.query, "variables": request.graphql.variables}
         if self._body is None and self._method == "POST" and _is_paged_in_body(definition.stream.pagination):
             self._body = {}  # what pages are asked by stands in a body from the first one on
-        rule = definition.stream.cursor_rule
-        self._since_in: Place = "query" if rule is None else rule.place
         self._authenticator = authenticator
         self.origin = origin_of(definition.base_url)
         headers = {**definition.headers, **request.headers}
@@ -61,19 +83,29 @@ class Requester:
         self._secret_params = tuple(
             (name, str(value)) for name, value in request.params.items() if _is_secret(value)
         )
-        self._has_secret_body = self._body is not None and bool(names_in(dumps(self._body).decode()))
+        self._has_secret_body = holds_secret(self._kind, self._body)
         self._parts = Parts(
-            self._path, self._params, self._headers, self._body, self._secret_params, self._secret_headers
+            self._path,
+            self._params,
+            self._headers,
+            self._body,
+            self._secret_params,
+            self._secret_headers,
+            escaped(self._kind),
         )
         has_parent = definition.stream.parent is not None and bool(expressions_of(request))
-        self._is_templated = has_parent or bool(parameters_of(request))
+        self._needs_values = has_parent or bool(parameters_of(request))
+        self.words = frozenset(name.removeprefix(WALK) for name in walk_words_of(request))
+        self._instead = Replacing(definition.stream)
+        has_secrets = bool(self._secret_headers or self._secret_params) or self._has_secret_body
+        self._may_name_secrets = has_secrets  # then what an API says must not
         self.hidden_names = authenticator.query_names | {name for name, _ in self._secret_params}
         _check_path(self._path)
 
     def request(
         self,
         asked: Asked,
-        since: Mapping[str, Any],
+        since: tuple[Parameter, ...],
         secrets: Secrets,
         now: datetime,
         parent: Values | None = None,
@@ -83,46 +115,52 @@ class Requester:
         `parent`: the values for its templates. Raises: SecretError when a named secret is not there; SourceError
         `bad_url`.
         """
-        parts = self._parts_for(parent)
+        parameters = (*since, *asked.parameters)
+        if self._may_name_secrets:
+            _check_said(parameters)
+        parts, parameters = self._instead.applied(self._parts, parameters)
+        parts = self._parts_for(parent, parts, parameters)
+        sent = tuple(one for one in parameters if one.name and one.word not in self.words)
         if asked.url is not None:
-            request = self._request_of_url(asked.url, since, parts)
+            request = self._request_of_url(asked.url, sent, parts)
         else:
-            request = self._request_of_parameters((*self._since(since), *asked.parameters), parts)
+            request = self._request_of_parameters(sent, parts)
         return self._authenticator.apply(self._with_secrets(request, secrets, parts), secrets, now)
 
     def fits(self, parent: Values) -> None:
         """Raises: CannotBeError when no request can be made of the values."""
-        if self._is_templated:
-            filled(self._parts, parent)
+        if self._needs_values:
+            filled(self._parts, {**parent, **{WALK + word: 0 for word in self.words}})
 
-    def _parts_for(self, parent: Values | None) -> Parts:
-        if not self._is_templated or parent is None:
-            return self._parts
+    def _parts_for(self, parent: Values | None, parts: Parts, parameters: tuple[Parameter, ...]) -> Parts:
+        if self._needs_values and parent is None:
+            return parts
+        if not (self._needs_values or self.words):
+            return parts
+        there = {one.word: one.value for one in parameters}
+        of_walk = {WALK + word: there.get(word, ABSENT) for word in self.words}
         try:
-            return filled(self._parts, parent)
+            return filled(parts, {**(parent or {}), **of_walk})
         except (CannotBeError, KeyError) as error:
             raise SourceError("bad_request", f"its values make no request: {error}") from error
 
-    def _since(self, since: Mapping[str, Any]) -> Iterator[Parameter]:
-        return (Parameter(self._since_in, name, value) for name, value in since.items())
-
-    def _request_of_url(self, url: str, since: Mapping[str, Any], parts: Parts) -> HttpRequest:
+    def _request_of_url(self, url: str, parameters: tuple[Parameter, ...], parts: Parts) -> HttpRequest:
         """The next page by a URL the API gave: its query is complete. Headers stay at the source's origin."""
         is_home = origin_of(url) == self.origin
-        if is_home and since and self._since_in != "query":
-            whole = self._request_of_parameters(tuple(self._since(since)), parts)
-            return replace(whole, url=url)
+        beside = tuple(one for one in parameters if one.place != "query")
+        if is_home and beside:
+            return replace(self._request_of_parameters(beside, parts), url=url)
         headers = tuple(pair for pair in parts.headers if is_home or pair[0].lower() in _EVERYWHERE)
-        body = dumps(parts.body) if parts.body is not None and is_home else None
+        body = written(self._kind, parts.body) if parts.body is not None and is_home else None
         method = self._method if is_home else "GET"
-        return HttpRequest(method, url, _with_json(headers, body), body, Credentials(self.origin))
+        return HttpRequest(method, url, self._typed(headers, body), body, Credentials(self.origin))
 
     def _request_of_parameters(self, parameters: tuple[Parameter, ...], parts: Parts) -> HttpRequest:
         query: dict[str, Any] = dict(parts.params)
         headers: Pairs = parts.headers
         document = deepcopy(parts.body) if any(one.place == "json" for one in parameters) else parts.body
         in_path: dict[str, Any] = {}
-        for place, name, value in parameters:
+        for place, name, value, word in parameters:
             match place:
                 case "query":
                     query[name] = value
@@ -132,10 +170,15 @@ class Requester:
                     in_path[name] = value
                 case _:
                     document = {} if document is None else document
-                    put(document, name.split("."), value)
-        body = None if document is None else dumps(document)
+                    put(document, name.split("."), value, is_typed=word == "cursor")
+        body = None if document is None else written(self._kind, document)
         url = self._url(_filled(parts.path, in_path), query)
-        return HttpRequest(self._method, url, _with_json(headers, body), body, Credentials(self.origin))
+        return HttpRequest(self._method, url, self._typed(headers, body), body, Credentials(self.origin))
+
+    def _typed(self, headers: Pairs, body: bytes | None) -> Pairs:
+        if body is None or any(name.lower() == "content-type" for name, _ in headers):
+            return headers
+        return (*headers, ("Content-Type", TYPES[self._kind]))
 
     def _url(self, path: str, query: Mapping[str, Any]) -> str:
         base, _, base_query = self._base_url.partition("?")
@@ -150,7 +193,7 @@ class Requester:
         body = request.body
         secret_body: Secret | None = None
         if body is not None and self._has_secret_body:
-            secret_body = filled_json(body, secrets)
+            secret_body = with_secrets(self._kind, body, secrets)
             body = None
         credentials = Credentials(
             self.origin,
@@ -174,10 +217,11 @@ def _filled_pairs(pairs: Iterable[tuple[str, str]], secrets: Secrets) -> SecretP
     return tuple((name, fill(text, secrets)) for name, text in pairs)
 
 
-def _with_json(headers: Pairs, body: bytes | None) -> Pairs:
-    if body is None or any(name.lower() == "content-type" for name, _ in headers):
-        return headers
-    return (*headers, ("Content-Type", "application/json"))
+def _check_said(parameters: Iterable[Parameter]) -> None:
+    """What an API says must not name our secrets, which would be filled in where others stand."""
+    for one in parameters:
+        if names_in(dumps(one.value).decode()):
+            raise SourceError("bad_request", "the API's own value looks like a reference to a secret")
 
 
 def _check_path(path: str) -> None:
@@ -189,7 +233,9 @@ def _check_path(path: str) -> None:
 
 def names_in_path(path: str) -> frozenset[str]:
     """The names for which a path has a place, written `{name}`; fields of a parent and parameters of a run are none."""
-    return frozenset(name for name in _TEMPLATE.findall(path) if not name.startswith(("parent.", PARAMETERS)))
+    return frozenset(
+        name for name in _TEMPLATE.findall(path) if not name.startswith(("parent.", PARAMETERS, WALK))
+    )
 
 
 def _filled(path: str, params: Mapping[str, Any]) -> str:
@@ -199,8 +245,9 @@ def _filled(path: str, params: Mapping[str, Any]) -> str:
     return _TEMPLATE.sub(value_of, path)
 
 
-def put(document: Any, names: Sequence[str], value: Any) -> None:
-    """Put `value` where `names` lead to in `document`; a number is a place in a list that is there.
+def put(document: Any, names: Sequence[str], value: Any, *, is_typed: bool = False) -> None:
+    """Put `value` where `names` lead to in `document`; a number is a place in a list that is there. `is_typed`: where a
+    whole number stands there, a text of digits becomes one (headers hold texts alone).
 
     Raises: SourceError `bad_request` when they lead nowhere.
     """
@@ -218,27 +265,8 @@ def put(document: Any, names: Sequence[str], value: Any) -> None:
         else:
             raise SourceError("bad_request", f"request.json: what {name!r} is to be put in is no object")
         if following is None:
-            document[place] = value
+            before = document.get(place) if isinstance(document, dict) else document[place]
+            is_number = is_typed and type(before) is int and isinstance(value, str) and value.isdecimal()
+            document[place] = int(value) if is_number else value
         else:
             document = document[place]
-
-
-def query_text(params: Mapping[str, Any]) -> str:
-    """`params` as a query string; lists repeat their name."""
-    pairs = (
-        (name, one)
-        for name, value in params.items()
-        for one in (value if isinstance(value, list | tuple) else (value,))
-    )
-    return "&".join(f"{quote(name, safe='')}={quote(text_of(value), safe='')}" for name, value in pairs)
-
-
-def text_of(value: Any) -> str:
-    """A parameter's value as text: true and false in lower case, numbers digit for digit, objects as JSON."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | Decimal):
-        return str(value)
-    return dumps(value).decode()

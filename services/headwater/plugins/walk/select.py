@@ -17,6 +17,7 @@ _SAMPLE_CHARACTERS = 120
 _NO_OBJECT = "not an object but "
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+")
 
+_PREFIXED = re.compile(r'"[A-Za-z_][^":]*:([^"]+)"')
 _NAME_OR_PLAIN = re.compile(rf"[A-Za-z_][A-Za-z0-9_]*|{_PLAIN.pattern}")
 
 
@@ -68,6 +69,10 @@ def select_records(
         return Selected([], warnings=(f"path_unmatched: {lack}",))
     if found is MISSING:
         text = f"records.path {label!r} leads to nothing in the answer{_hint(document)}"
+        if may_lack and label is not None and _PREFIXED.search(label):
+            text += (
+                f"; names stand without the prefix of their namespace: write {_PREFIXED.sub(_bare, label)}"
+            )
         if label is not None and (_PLAIN if _lists_in(document) else _NAME_OR_PLAIN).fullmatch(label):
             text += f"; where an answer without records leaves it out, write '{label} || `[]`'"
         raise SourceError("records_missing", text)
@@ -81,6 +86,10 @@ def select_records(
         return _checked([found], () if path is None or may_lack else (WARNING_SINGLE,))
     where = "the answer" if path is None else f"what records.path {label!r} leads to"
     raise SourceError("records_missing", f"{where} is a {type(found).__name__}, not a list of records")
+
+
+def _bare(prefixed: re.Match[str]) -> str:
+    return prefixed[1] if _NAME_OR_PLAIN.fullmatch(prefixed[1]) else f'"{prefixed[1]}"'
 
 
 def _lack(document: Any, label: str) -> str | None:

@@ -1,15 +1,18 @@
-"""Requests that name what differs from run to run and from record to record, in path, params, headers, json, GraphQL
-variables: `{parameters.region}`, one of the run's parameters, and `{parent.id}`, a field of a parent's record.
+"""Requests that name what differs from run to run, from record to record and from page to page, in path, params,
+headers, json, form, text, GraphQL variables: `{parameters.region}`, one of the run's parameters, `{parent.id}`, a field
+of a parent's record, and `{walk.offset}`, what the page is asked by.
 
 Behind `parent.` stands JMESPath over the parent's record, without braces. A text that is nothing but one template
-becomes the value itself in JSON; anywhere else it becomes text. In paths values are quoted.
+becomes the value itself in JSON; anywhere else it becomes text. In paths values are quoted. What a page is not asked by
+(the first one has no cursor) leaves out the parameter, header or member whose text names it.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from headwater.contracts.codec import dumps
@@ -20,16 +23,24 @@ from headwater.plugins.secret_text import names_in
 
 PARAMETERS = "parameters."  # what their names begin with among the values
 PARAMETER = re.compile(r"\{(parameters\.[A-Za-z_][A-Za-z0-9_-]{0,127}(?:\.[A-Za-z0-9_-]{1,128}){0,8})\}")
+WALK = "walk."  # likewise
+OF_WALK = re.compile(r"\{(walk\.[a-z_]{1,40})\}")
 TEMPLATE = re.compile(r'\{parent\.((?:[^{}"]|"[^"]*")+)\}')
-_ANY = re.compile(f"{TEMPLATE.pattern}|{PARAMETER.pattern}")
+_ANY = re.compile(f"{TEMPLATE.pattern}|{PARAMETER.pattern}|{OF_WALK.pattern}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MOST = 1024  # characters of a value in a request
+_MOST_OF_WALK = 8192  # cursors are long
 Values = Mapping[str, Any]
+ABSENT: Final = object()  # a value that a page is not asked by
+
+
+class _AbsentError(Exception):
+    """What names this value is left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts of a request that may name a parent's fields."""
+    """The parts of a request that may hold templates. `write`: how a value stands within a body that is a text."""
 
     path: str
     params: Mapping[str, Any]
@@ -37,6 +48,7 @@ class Parts:
     body: Any
     secret_params: tuple[tuple[str, str], ...] = ()
     secret_headers: tuple[tuple[str, str], ...] = ()
+    write: Callable[[str], str] = str
 
 
 def expressions_in(value: Any) -> Iterator[str]:
@@ -47,19 +59,29 @@ def expressions_in(value: Any) -> Iterator[str]:
 
 def expressions_of(request: Request) -> tuple[str, ...]:
     """The expressions of all the parent's templates of a request, each once, in their order."""
+    return tuple(dict.fromkeys(one for place in _places(request) for one in expressions_in(place)))
+
+
+def _places(request: Request) -> tuple[Any, ...]:
     variables = request.graphql.variables if request.graphql is not None else None
-    places = (request.path, request.params, request.headers, request.body, variables)
-    return tuple(dict.fromkeys(one for place in places for one in expressions_in(place)))
+    bodies = (request.body, request.form, request.text, variables)
+    return (request.path, request.params, request.headers, *bodies)
+
+
+def texts_of(request: Request) -> Iterator[str]:
+    """The texts of a request that may hold templates."""
+    for place in _places(request):
+        yield from _texts_in(place)
 
 
 def parameters_of(request: Request) -> tuple[str, ...]:
     """The parameters that a request names, as `parameters.name`, each once, in their order."""
-    variables = request.graphql.variables if request.graphql is not None else None
-    found: dict[str, None] = {}
-    for place in (request.path, request.params, request.headers, request.body, variables):
-        for text in _texts_in(place):
-            found |= dict.fromkeys(PARAMETER.findall(text))
-    return tuple(found)
+    return tuple(dict.fromkeys(name for text in texts_of(request) for name in PARAMETER.findall(text)))
+
+
+def walk_words_of(request: Request) -> frozenset[str]:
+    """What the request names of the walk, as `walk.name`."""
+    return frozenset(name for text in texts_of(request) for name in OF_WALK.findall(text))
 
 
 def _texts_in(value: Any) -> Iterator[str]:
@@ -103,15 +125,18 @@ def _at(given: Any, name: str) -> Any:
 
 def filled(parts: Parts, values: Values) -> Parts:
     """`parts` with `values` (by expression) for its templates. Raises: CannotBeError for a value that does not fit."""
-    path = _text(parts.path, values, _in_path)
+    try:
+        path = _text(parts.path, values, _in_path)
+    except _AbsentError as error:
+        raise CannotBeError(f"{error} is not there, which the path names") from error
     if any(segment in {".", ".."} for segment in path.partition("?")[0].split("/")):
         raise CannotBeError("its values make a path that leads elsewhere")
     return replace(
         parts,
         path=path,
-        params={name: _param(value, values) for name, value in parts.params.items()},
+        params=_members(parts.params, values, _param),
         headers=_pairs(parts.headers, values, _in_header),
-        body=_document(parts.body, values),
+        body=_body(parts, values),
         secret_params=_pairs(parts.secret_params, values, _plain),
         secret_headers=_pairs(parts.secret_headers, values, _in_header),
     )
@@ -120,12 +145,42 @@ def filled(parts: Parts, values: Values) -> Parts:
 def _pairs(
     pairs: tuple[tuple[str, str], ...], values: Values, write: Callable[[str, str], str]
 ) -> tuple[tuple[str, str], ...]:
-    return tuple((name, _text(text, values, write)) for name, text in pairs)
+    found = []
+    for name, text in pairs:
+        with suppress(_AbsentError):
+            found.append((name, _text(text, values, write)))
+    return tuple(found)
+
+
+def _items(there: Sequence[Any], values: Values, fill: Callable[[Any, Values], Any]) -> list[Any]:
+    """As `_members`, of a list."""
+    found = []
+    for value in there:
+        with suppress(_AbsentError):
+            found.append(fill(value, values))
+    return found
+
+
+def _members(there: Mapping[str, Any], values: Values, fill: Callable[[Any, Values], Any]) -> dict[str, Any]:
+    found = {}
+    for name, value in there.items():
+        with suppress(_AbsentError):
+            found[name] = fill(value, values)
+    return found
+
+
+def _body(parts: Parts, values: Values) -> Any:
+    if not isinstance(parts.body, str):
+        return _document(parts.body, values)
+    try:
+        return _text(parts.body, values, lambda _, text: parts.write(text))
+    except _AbsentError as error:
+        raise CannotBeError(f"{error} is not there, which the text names") from error
 
 
 def _text(text: str, values: Values, write: Callable[[str, str], str]) -> str:
     def value_of(match: re.Match[str]) -> str:
-        name = match[1] or match[2]
+        name = match[1] or match[2] or match[3]
         return write(name, _word(name, values))
 
     return _ANY.sub(value_of, text)
@@ -134,20 +189,31 @@ def _text(text: str, values: Values, write: Callable[[str, str], str]) -> str:
 def _param(value: Any, values: Values) -> Any:
     if isinstance(value, str):
         return _text(value, values, _plain)
-    return tuple(_param(one, values) for one in value) if isinstance(value, list | tuple) else value
+    if not isinstance(value, list | tuple):
+        return value
+    return tuple(_items(value, values, _param))
 
 
 def _document(value: Any, values: Values) -> Any:
     if isinstance(value, str):
         whole = _ANY.fullmatch(value)
-        return values[whole[1] or whole[2]] if whole else _text(value, values, _plain)
+        return _value(whole[1] or whole[2] or whole[3], values) if whole else _text(value, values, _plain)
     if isinstance(value, Mapping):
-        return {name: _document(item, values) for name, item in value.items()}
-    return [_document(item, values) for item in value] if isinstance(value, list | tuple) else value
+        return _members(value, values, _document)
+    if not isinstance(value, list | tuple):
+        return value
+    return _items(value, values, _document)
+
+
+def _value(expression: str, values: Values) -> Any:
+    value = values[expression]
+    if value is ABSENT:
+        raise _AbsentError(expression)
+    return value
 
 
 def _word(expression: str, values: Values) -> str:
-    value = values[expression]
+    value = _value(expression, values)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str | int | Decimal):
@@ -156,8 +222,9 @@ def _word(expression: str, values: Values) -> str:
         text = dumps(value).decode()
     else:
         raise CannotBeError(f"{expression} is no single value but {type(value).__name__}")
-    if len(text) > _MOST:
-        raise CannotBeError(f"{expression} is longer than {_MOST} characters")
+    most = _MOST_OF_WALK if expression.startswith(WALK) else _MOST
+    if len(text) > most:
+        raise CannotBeError(f"{expression} is longer than {most} characters")
     return text
 
 

@@ -27,7 +27,8 @@ class Token:
     from there on that were loaded already. `is_slice`: the walk is one of several of its run, each for a slice of time.
     `edge`: digests of records that the page may bring again, and that were loaded: where the walk goes on from a key
     those of the page before that have it, where a limit cut the page its first ones; `has_ties`: on the page before
-    records shared a key. `columns` are those of the pages before, where these are CSV.
+    records shared a key. `columns` are those of the pages before, where these are CSV. `kept` is the last token for the
+    next run that a page before had.
     """
 
     place: Place
@@ -49,6 +50,7 @@ class Token:
     edge: tuple[str, ...] = ()
     has_ties: bool = False
     columns: tuple[str, ...] = ()
+    kept: Any = None
 
     @property
     def progress_here(self) -> Progress:
@@ -93,6 +95,8 @@ class Token:
             wire |= {"edge": list(self.edge), "has_ties": self.has_ties}
         if self.columns:
             wire["columns"] = list(self.columns)
+        if self.kept is not None:
+            wire["kept"] = self.kept
         return wire
 
 

@@ -21,7 +21,7 @@ from headwater.model.run import StopReason
 from headwater.model.secret import Secret
 from headwater.plugins.auth import authenticator_for, token_authenticator_for
 from headwater.plugins.instants import instant_of
-from headwater.plugins.paginators import Answer, Begin, Progress, paginator_for
+from headwater.plugins.paginators import Answer, Begin, Parameter, paginator_for
 from headwater.plugins.paginators.base import advanced, is_met
 from headwater.plugins.paginators.window import WindowPaginator
 from headwater.plugins.secret_text import Secrets
@@ -38,6 +38,7 @@ from headwater.plugins.walk.judge import (
     is_part,
     judge,
 )
+from headwater.plugins.walk.keeping import Keeping
 from headwater.plugins.walk.marks import Marks
 from headwater.plugins.walk.matching import FirstPage
 from headwater.plugins.walk.onward import Onward, resume_token, token_after
@@ -84,6 +85,7 @@ class Walk:
         self._is_sampled = stream.destination is None and gather is None
         self._marks = Marks(stream)
         self._cursor = self._marks.cursor
+        self._keeping = Keeping(stream, self._paginator)
         self._onward = Onward(stream, pages, self._paginator, self._cursor)
         self._stop_on_status = pages.stop_on_status
         self._refresh_on = frozenset(getattr(definition.auth, "refresh_on_status", ()))
@@ -97,7 +99,7 @@ class Walk:
         self._first_page = FirstPage(stream, is_gathering=gather is not None)
         self._reader = Reader(stream, form, self._first_page, has_records=self._has_records)
         self._rows = Rows(stream, form, self._first_page, gather, None if child is None else child.fits)
-        check_fit(definition, self._paginator, Begin(_EPOCH))
+        check_fit(definition, self._paginator, Begin(_EPOCH), self._requester.words)
 
     def first(
         self,
@@ -118,7 +120,7 @@ class Walk:
         """
         since = self._cursor.start if self._cursor is not None and cursor is None else cursor
         since_at = self._cursor.since_at(since) if self._cursor is not None else None
-        place = self._paginator.first(Begin(now, since_at))
+        place = self._keeping.place(since, self._paginator.first(Begin(now, since_at)))
         began = round(now.timestamp(), 3) if began_s is None else began_s
         has_cursor = cursor is not None
         return Token(
@@ -209,21 +211,19 @@ class Walk:
         Raises: SecretError when a named secret is not in `secrets`; SourceError `cursor_unusable`.
         """
         told = Token.from_wire(token)
-        since = self._since(told)
         return self._requester.request(
             self._paginator.asked(told.place),
-            since,
+            self._since(told),
             secrets,
             now or datetime.fromtimestamp(told.began_s, UTC),
             told.parent,
         )
 
-    def _since(self, told: Token) -> dict[str, Any]:
-        if self._cursor is None:
-            return {}
-        if told.until is not None:
-            return self._cursor.window_parameters(told.since, told.until)
-        return self._cursor.parameters(told.since, told.since_id)
+    def _since(self, told: Token) -> tuple[Parameter, ...]:
+        if self._cursor is None or self._keeping.begins_there:
+            return ()
+        began_at = datetime.fromtimestamp(told.began_s, UTC)
+        return self._cursor.asked(told.since, told.until, told.since_id, began_at, self._requester.words)
 
     def read(
         self,
@@ -261,6 +261,9 @@ class Walk:
         *,
         is_renewed: bool,
     ) -> Page:
+        expired = self._keeping.expired(told, response, self._paginator.first(Begin(now)))
+        if expired is not None:
+            return expired
         verdict = self._judge(told, response, now, shown, is_renewed=is_renewed)
         if verdict is Verdict.END:
             return self._ended(told, response, now)
@@ -290,20 +293,16 @@ class Walk:
         before = told.progress
         rules = self._definition.stream.errors.status
         is_ruled = str(response.status) in rules
-        is_expected = (
-            self._is_past_end(before) or told.planned > 0
-        )  # where it is planned the total may be too high
+        # behind a short page it is no surprise, and where pages are planned the total may be too high
+        is_behind_short = self._is_counting and before.number > 0 and before.last_count < before.largest
+        is_expected = is_behind_short or told.planned > 0
         if response.status == 404 and is_expected and not is_ruled:
             return Verdict.END
         if is_met(told.progress_here) and bears_out(response) and not is_ruled:
             return Verdict.END
-        is_believed = told.since is not None or self._is_conditional
-        if (
-            response.status == NOT_MODIFIED
-            and self._has_records
-            and is_believed
-            and not (before.number or is_ruled)
-        ):
+        is_first = not (before.number or is_ruled)
+        is_believed = self._has_records and (told.since is not None or self._is_conditional)
+        if response.status == NOT_MODIFIED and is_first and is_believed:
             return Verdict.END
         # an empty first page is only believed to be one where a cursor asks for what is new, or a slice may be empty
         may_stop = before.number > 0 or told.since is not None or self._is_one_page or self._is_in_slices
@@ -318,10 +317,6 @@ class Walk:
             refresh_on=() if is_renewed else self._refresh_on,
             secrets=secrets,
         )
-
-    def _is_past_end(self, before: Progress) -> bool:
-        """Whether the page before was short, so that a 404 behind it is no surprise."""
-        return self._is_counting and before.number > 0 and before.last_count < before.largest
 
     def _ended(self, told: Token, response: Response, now: datetime) -> Page:
         """A page that is not there: the walk, or one of its slices, is over."""
@@ -338,6 +333,7 @@ class Walk:
             token_after(told, following, progress, NOTHING),
             following.stop_reason,
             following.warnings + unchanged,
+            highest=told.kept if following.place is None else None,
             pause_s=pause_s(response, now),
             resume_token=resume_token(told, there, following, progress),
         )
@@ -366,16 +362,21 @@ class Walk:
             secrets=tuple(shown.values()),
         )
         progress = advanced(told.progress, answer, self._paginator.facts)
+        told = self._keeping.kept(told, answer, progress.number)
         there, new = self._onward.following(told, answer, progress, selected)
         following, records = self._onward.limited(there, new, told, progress, now, selected=selected)
         doubts = doubt_of_skipped(response.status) if is_skipped else self._onward.of_key(told, selected)
         if progress.number == 1 and selected.records:
             part = (WARNING_PART,) if self._is_one_page and is_part(response) else ()
-            doubts += self._first_page.answer(answer, there.stop_reason) + part
+            is_of_new = told.since is not None
+            doubts += self._first_page.answer(answer, there.stop_reason, is_of_new=is_of_new) + part
             doubts += self._first_page.records(selected.records) + self._marks.unheeded(
                 selected.records, told
             )
         top, below = self._marks.of(records, told, now)
+        if following.stop_reason is not None and following.stop_reason.is_complete:
+            top = told.kept if top is None else top
+            doubts += self._keeping.doubts(told)
         return Page(
             number=progress.number,
             records=self._marks.new(records, told),

@@ -25,7 +25,8 @@ class WindowError(HeadwaterError):
 
 def check_window(stream: Stream) -> None:
     """Raises: WindowError when the stream's runs cannot be for a window."""
-    if stream.cursor_rule is None and stream.pagination.type != "window":
+    has_time = stream.cursor_rule is not None and not stream.cursor_rule.is_token
+    if not has_time and stream.pagination.type != "window":
         raise WindowError(
             "",
             "the stream says nothing of time: give it `incremental`, the field that tells when a record changed",
