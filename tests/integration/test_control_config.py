@@ -158,6 +158,60 @@ async def test_a_schedule_may_name_a_stream_that_the_database_has(office: Office
     ]
 
 
+LAKES = """
+version: 1
+destinations:
+  - {name: lake, kind: postgres, url: "postgresql://a:b@lake.example.com/db", schema: shop}
+  - {name: pond, kind: postgres, url: "postgresql://c:d@LAKE.example.com:5432/db?sslmode=require", schema: shop}
+  - {name: other, kind: postgres, url: "postgresql://a:b@lake.example.com/db", schema: other}
+"""
+LISTS = "{table: a, mode: merge, key: id, children: [b]}"
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "said"),
+    [
+        (
+            "{to: lake, table: t, mode: replace}",
+            "{to: pond, table: t, mode: replace}",
+            "take the other's rows away",
+        ),
+        ("{to: lake, table: t, mode: append}", "{to: pond, table: t, mode: merge, key: id}", "mode differs"),
+        ("{to: lake, table: t, mode: replace}", "{to: other, table: t, mode: replace}", None),
+        ("{to: lake, table: t, mode: replace}", "{table: t, mode: replace}", None),
+        ("{table: t}", "{to: lake, table: _headwater_pages}", "headwater's own"),
+        (LISTS, "{table: a__b}", "a child table of a, which one.all loads"),
+        ("{table: a__b}", LISTS, "its child table a__b is another destination's table, which one.all loads"),
+        (
+            "{table: a__b, mode: merge, key: id, children: [c]}",
+            "{table: a, mode: merge, key: id, children: [b__c]}",
+            "its child table a__b__c is one of a__b too, which one.all loads",
+        ),
+        (LISTS, LISTS, None),
+    ],
+)
+@pytest.mark.parametrize("is_together", [True, False])
+async def test_a_table_has_one_name_whatever_leads_to_it(
+    office: Office, one: str, two: str, said: str | None, is_together: bool
+) -> None:
+    if "pond" in two and not is_together:
+        said = None  # addresses are sealed: which database a name of another manifest means cannot be seen
+    if "children" in one and said is not None and is_together:
+        said = "its child table"
+    source = "  - {name: %s, base_url: 'https://a.example.com', streams: [{name: all, destination: %s}]}\n"
+    first, second = source % ("one", one), source % ("two", two)
+    texts = [f"{LAKES}sources:\n{first}{second}"]
+    if not is_together:
+        texts = [f"{LAKES}sources:\n{first}", f"version: 1\nsources:\n{second}"]
+
+    answered = [await office.post("/config/import", data=text.encode(), headers=YAML) for text in texts]
+
+    assert [each.status for each in answered[:-1]] == [200] * (len(texts) - 1)
+    assert answered[-1].status == (200 if said is None else 422), answered[-1].body
+    if said is not None:
+        assert any(said in error["detail"] for error in answered[-1].json["errors"]), answered[-1].json
+
+
 @pytest.mark.parametrize(
     ("destination", "said"),
     [

@@ -18,6 +18,7 @@ from headwater.control.validation_endpoints import in_endpoints
 from headwater.control.validation_notifications import in_notifications
 from headwater.control.validation_schedules import in_calendars, in_schedules
 from headwater.control.validation_sources import destinations_of, in_sources, unknown_secrets
+from headwater.control.validation_tables import in_tables, named_with
 from headwater.store import calendars, catalogue, config, destinations, notifications, schedules
 
 MINIMUM_INTERVAL_S = 60
@@ -38,7 +39,8 @@ def check(
     if not found:
         found = [
             *in_destinations(manifest, around),
-            *in_sources(manifest, around),
+            *in_sources(manifest),
+            *in_tables(manifest, around),
             *in_calendars(manifest),
             *in_schedules(manifest, around, moment),
             *in_endpoints(manifest),
@@ -123,9 +125,12 @@ async def _loading(connection: Any, tenant: str, manifest: Manifest | None) -> l
     """What loads the tables of the manifest besides what it defines."""
     if manifest is None:
         return []
-    tables = {each.table for _, _, each in destinations_of(manifest) if each.table is not None}
-    if not tables:
+    used = [(each.table, each.children) for _, _, each in destinations_of(manifest) if each.table is not None]
+    if not used:
         return []
+    tables = named_with(
+        [table for table, _ in used], [(table, field) for table, fields in used for field in fields]
+    )
     sources = [source.name for source in manifest.sources]
     endpoints = [endpoint.name for endpoint in manifest.endpoints]
     rows = await catalogue.loading(connection, tenant, tables, sources, endpoints)

@@ -7,12 +7,11 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from headwater.contracts.destination import Destination
-from headwater.contracts.destinations import OWN
 from headwater.contracts.manifest import Manifest
 from headwater.contracts.pagination import Pagination
 from headwater.contracts.pinning import pinned
 from headwater.contracts.source import Source, Stream
-from headwater.control.finding import Finding, Path, Surroundings, header_fault, split_sentence
+from headwater.control.finding import Finding, Path, header_fault, split_sentence
 from headwater.control.validation_parents import in_lineage
 from headwater.control.validation_streams import parts_that_clash
 from headwater.http.addresses import parse_ranges
@@ -29,12 +28,11 @@ _REFERENCE = re.compile(r"\$\{(?!env:|secret:[^}\s]{1,200}\})[^}]{0,200}\}")
 _EXPRESSIONS = ("cursor_path", "next_path", "total", "total_pages", "has_more", "key_path", "page_info")
 
 
-def in_sources(manifest: Manifest, around: Surroundings) -> Iterator[Finding]:
+def in_sources(manifest: Manifest) -> Iterator[Finding]:
     """What is wrong with the sources of the manifest and their streams."""
     yield from twice(("sources",), [source.name for source in manifest.sources], "source")
     for index, source in enumerate(manifest.sources):
         yield from _in_source(manifest.tenant, ("sources", index), source)
-    yield from _in_tables(manifest, around)
 
 
 def twice(path: Path, names: Iterable[str], what: str) -> Iterator[Finding]:
@@ -219,49 +217,6 @@ _SPOKEN_OF: tuple[tuple[str, Path], ...] = (
     ("incremental", ("incremental",)),
     ("request", ("request",)),
 )
-_TOGETHER = ("mode", "key", "order_by", "contract", "soft_delete", "deleted_field", "children")
-
-
-def _in_tables(manifest: Manifest, around: Surroundings) -> Iterator[Finding]:
-    """Two that write to one table must agree how, and none of them may stand for all of its rows."""
-    there = {**(around.destinations or {}), **{one.name: one for one in manifest.destinations}}
-    others = {name for name, one in there.items() if one.is_far}
-
-    def place(destination: Destination, table: str) -> tuple[str, str]:
-        return destination.to if destination.to in others else OWN, table
-
-    first: dict[tuple[str, str], tuple[str, Destination]] = {}
-    for holder, held in around.loading:
-        first.setdefault(place(held, held.table or ""), (holder, held))
-    tables = {place(one, one.table) for _, _, one in destinations_of(manifest) if one.table is not None}
-    for path, name, destination in destinations_of(manifest):
-        if destination.table is None:
-            continue
-        for index, child in enumerate(destination.children):
-            if place(destination, f"{destination.table}__{child}") in tables:
-                what = f"its child table {destination.table}__{child} is another destination's table"
-                yield Finding((*path, "children", index), what, "rename that table")
-        holder, held = first.setdefault(place(destination, destination.table), (name, destination))
-        if held is destination:
-            continue
-        other = next((part for part in _TOGETHER if getattr(held, part) != getattr(destination, part)), None)
-        if other is not None:
-            yield Finding(
-                path,
-                f"table {destination.table} is loaded by {holder} in mode {_manner(held)}, "
-                f"here in mode {_manner(destination)}: {other} differs",
-                "give both the same mode, key and options, or name another table",
-            )
-        elif destination.mode == "replace" or {held.delete_missing, destination.delete_missing} != {None}:
-            yield Finding(
-                path,
-                f"table {destination.table} is loaded by {holder} too, and each would take the other's rows away",
-                "name another table, or use mode merge without delete_missing",
-            )
-
-
-def _manner(destination: Destination) -> str:
-    return f"{destination.mode} by {', '.join(destination.key)}" if destination.key else destination.mode
 
 
 def destinations_of(manifest: Manifest) -> Iterator[tuple[Path, str, Destination]]:

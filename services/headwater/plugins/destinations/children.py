@@ -30,16 +30,17 @@ def child_table(table: Table, field: str) -> Table:
     is_keyed = table.mode is not Mode.APPEND and bool(table.key)
     return Table(
         table.schema,
-        _child_name(table.name, field),
+        child_name(table.name, field),
         Mode.DELETE_INSERT if is_keyed else Mode.APPEND,  # the mode gives it the index it needs
         tuple(PARENT + name for name in table.key) if is_keyed else (),
         contract=table.contract,
         kinds=tuple((PARENT + name, kind) for name, kind in table.kinds if name in table.key),
-        like=None if table.like is None else _child_name(table.like, field),
+        like=None if table.like is None else child_name(table.like, field),
     )
 
 
-def _child_name(parent: str, field: str) -> str:
+def child_name(parent: str, field: str) -> str:
+    """The name of the table of the elements of `field`."""
     name = f"{parent}__{field}"
     is_plain = field.isascii() and field.isidentifier() and len(name) <= 63
     return name if is_plain else hashed_name(f"{parent[:30]}__{_letters(field)}", name)
