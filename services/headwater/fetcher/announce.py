@@ -57,9 +57,14 @@ def planned_after(known: Known, due: PageDue) -> PageDue | None:
 
 
 def followers(
-    known: Known, due: PageDue, next_token: Mapping[str, Any] | None, now: datetime
+    known: Known,
+    due: PageDue,
+    next_token: Mapping[str, Any] | None,
+    now: datetime,
+    planned_next: PageDue | None = None,
 ) -> list[PageDue]:
-    """The pages that are to be asked for once `due` was fetched; `next_token` is the token of its successor.
+    """The pages that are to be asked for once `due` was fetched; `next_token` is the token of its successor,
+    `planned_next` what `planned_after` gave for it.
 
     One, where a page only tells the next. Where the first page told how many there are, as many as may be under way
     at once follow it, and each of those announces the one that far behind itself: a window that slides.
@@ -74,6 +79,8 @@ def followers(
         numbers = [due.number + 1]
     elif due.number == 1:
         numbers = list(range(2, min(width + 1, planned) + 1))
+    elif planned_next is not None and planned_next.token["planned"] == planned:
+        return [planned_next]
     else:
         numbers = [number for number in (due.number + width,) if number <= planned]
     return [

@@ -216,13 +216,13 @@ class Pages:
         secrets = await self._definitions.secrets(known)
         async with self._pace.under_way(turn):
             hand.asking()
-            self._begin_ahead(turn, known, hand)
+            planned_next = self._begin_ahead(turn, known, hand)
             asked_at = self._clock.monotonic()
             response, page = await self._asked(turn, known, secrets)
             hand.ahead.last_request_s = self._clock.monotonic() - asked_at
         if page.pause_s > 0:
             await self._pace.be_quiet(turn.source, page.pause_s)
-        following = followers(known, turn.due, page.next_token, self._clock.now())
+        following = followers(known, turn.due, page.next_token, self._clock.now(), planned_next)
         await hand.meanwhile(self._hand_on(turn, page, response))
         if len(following) <= 1:
             return following[0] if following else None
@@ -232,13 +232,14 @@ class Pages:
             hand.group.create_task(self._bus.publish(page_message(successor)))
         return None
 
-    def _begin_ahead(self, turn: Turn, known: Known, hand: Hand) -> None:
-        """Begin the page that this hand goes on to, where that is known before the answer comes."""
+    def _begin_ahead(self, turn: Turn, known: Known, hand: Hand) -> PageDue | None:
+        """Begin the page that this hand goes on to, where that is known before the answer comes; gives it."""
         due = turn.due
         following = planned_after(known, due)
         if following is not None and turn.begun.is_new and self._goes_on(known, hand):
             now = self._clock.monotonic()
             hand.ahead.begin(_beginning(following, hand), now, self._pace.quiet_count)
+        return following
 
     async def _asked(self, turn: Turn, known: Known, secrets: Secrets) -> tuple[Response, Page]:
         """The page; a token that the API does not take is renewed once."""

@@ -68,8 +68,7 @@ class Begin:
     until_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What a paginator sees of an answer.
 
     `url` is where it came from; `base_url` the source's. `headers` have lower-case names. `received_count` is
@@ -91,8 +90,7 @@ class Answer:
     secrets: tuple[Secret, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """How far the walk is, this page included.
 
     `number` of the page, from 1; records `received` so far, each once, `last_count` on this page; the `largest`

@@ -1,6 +1,5 @@
 """Walks that count: no paging at all, offset and size, numbered pages."""
 
-from dataclasses import replace
 from typing import ClassVar
 
 from headwater.contracts.pagination import NoPagination, OffsetPagination, Paged, PagePagination
@@ -73,12 +72,12 @@ class OffsetPaginator:
         return total_pages if total is None else -(-(total - self._config.start) // step)
 
     def after_end(self, place: Place, reason: StopReason, progress: Progress, /) -> Next:
-        return after_status(reason, replace(progress, received=place["offset"]))
+        return after_status(reason, progress._replace(received=place["offset"]))
 
     def next(self, place: Place, answer: Answer, progress: Progress, /) -> Next:
         position: int = place["offset"] + answer.received_count
         # a walk that begins at 1 may do so since there positions count from 1: only what lies behind `start` counts
-        passed = replace(progress, received=position - self._config.start)
+        passed = progress._replace(received=position - self._config.start)
         reason = ending(self.facts, answer, passed, knows_cursor=False)
         if reason is StopReason.EMPTY_PAGE and answer.is_skipped:
             return Next({"offset": place["offset"] + self._step(progress)})

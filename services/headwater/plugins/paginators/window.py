@@ -3,7 +3,7 @@
 A place reaches from its slice to the end of the whole walk (`until`), and can be split into places of one slice each.
 """
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import ClassVar
 
@@ -65,7 +65,7 @@ class WindowPaginator:
     def next(self, place: Place, answer: Answer, _: Progress, /) -> Next:
         progress = advanced(Progress(**place["so_far"]), answer, self._pages.facts)
         if answer.is_skipped and (progress.number == 1 or progress.empty_count > 1):
-            answer = replace(answer, is_skipped=False)  # nothing in the slice, or nothing more
+            answer = answer._replace(is_skipped=False)  # nothing in the slice, or nothing more
         halved, warnings = self._halved(place, answer, progress)
         if halved is not None:
             return Next(halved, is_void=True)
@@ -78,12 +78,12 @@ class WindowPaginator:
             return following
         if progress.empty_count >= self._pages.facts.max_empty_pages:
             return Next.stop(StopReason.LOOP, WARNING_LOOP)
-        return Next(place | {"at": following.place, "so_far": asdict(progress)}, None, following.warnings)
+        return Next(place | {"at": following.place, "so_far": progress._asdict()}, None, following.warnings)
 
     def after_end(self, place: Place, reason: StopReason, _: Progress, /) -> Next:
         progress = Progress(**place["so_far"])
         return self._after(
-            place, self._pages.after_end(place["at"], reason, replace(progress, number=progress.number + 1))
+            place, self._pages.after_end(place["at"], reason, progress._replace(number=progress.number + 1))
         )
 
     def _after(self, place: Place, following: Next, step: timedelta | None = None) -> Next:

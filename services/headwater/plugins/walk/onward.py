@@ -1,7 +1,6 @@
 """Where a walk goes on behind a page: the paginator's word, what is known already, loops, limits; and its token."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
@@ -150,10 +149,10 @@ class Onward:
             keys = [self._key(record) for record in selected.records]
             there = [record for record, key in zip(selected.records, keys, strict=True) if key == keys[-1]]
             edge = tuple(sorted({digest_of(record) for record in there[-MOST_SEEN:]}))
-            told = replace(told, edge=edge, has_ties=len(set(map(str, keys))) < len(keys))
+            told = told._replace(edge=edge, has_ties=len(set(map(str, keys))) < len(keys))
         elif told.edge:  # what was loaded of the page at which an earlier run was cut
-            told = replace(told, edge=(), has_ties=False)
-        return replace(told, columns=selected.columns) if selected.columns else told
+            told = told._replace(edge=(), has_ties=False)
+        return told._replace(columns=selected.columns) if selected.columns else told
 
     def resume(
         self,
@@ -227,8 +226,7 @@ def token_after(
     if following.place is None:
         return None
     is_new_slice = following.place.get("so_far") == {}  # its pages may well be those of the slice before
-    return replace(
-        told,
+    return told._replace(
         place=following.place,
         progress=progress,
         first_digest="" if is_new_slice else told.first_digest or selected.digest,
@@ -248,8 +246,8 @@ def resume_token(
         return None
     if cut is not None:
         edge = {*told.edge, *map(digest_of, cut)}
-        return replace(told, edge=tuple(sorted(edge)) if len(edge) <= MOST_CUT else ()).to_wire()
+        return told._replace(edge=tuple(sorted(edge)) if len(edge) <= MOST_CUT else ()).to_wire()
     if there.place is None:
         return None
-    at = replace(told, place=there.place, progress=progress, first_digest="", last_digest="", planned=0)
-    return replace(at, began_s=0.0, base_number=0, base_received=0, step=0).to_wire()
+    at = told._replace(place=there.place, progress=progress, first_digest="", last_digest="", planned=0)
+    return at._replace(began_s=0.0, base_number=0, base_received=0, step=0).to_wire()

@@ -3,7 +3,6 @@
 A planned token carries no history, so that it is the same whoever computes it: the number of the page decides it.
 """
 
-from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 from headwater.contracts.pagination import Paged
@@ -61,12 +60,11 @@ def planned_after_first(
 def token_at(countable: Countable, planned: Token, number: int) -> Token:
     """The token of page `number` (2 to `planned.planned`) of the walk that `planned` belongs to."""
     before = number - 1
-    progress = replace(
-        planned.progress,
+    progress = planned.progress._replace(
         number=before,
         received=before * planned.step,
         last_count=planned.step,
         largest=planned.step,
         empty_count=0,
     )
-    return replace(planned, place=countable.at(number, planned.step), progress=progress, last_digest="")
+    return planned._replace(place=countable.at(number, planned.step), progress=progress, last_digest="")

@@ -103,17 +103,17 @@ def slices_of(
             slices.append(_gone_on(first, gap))
         elif moment(gap.start) < begin:  # else it is asked for anyway
             place = paginator.between(moment(gap.start), min(moment(gap.end), begin))
-            whole = replace(first, place=place, since=None, since_id=None, seen=())
+            whole = first._replace(place=place, since=None, since_id=None, seen=())
             slices += _split(paginator, whole, MOST_SLICES - len(slices))
     if begin < until or not slices:
-        whole = replace(first, place=paginator.between(begin, until))
+        whole = first._replace(place=paginator.between(begin, until))
         slices += _split(paginator, whole, max(1, MOST_SLICES - len(slices)))
     return slices
 
 
 def _split(paginator: WindowPaginator, whole: Token, most: int) -> list[Slice]:
     return [
-        Slice(replace(whole, place=place, is_slice=True).to_wire(), place["from"], place["until"])
+        Slice(whole._replace(place=place, is_slice=True).to_wire(), place["from"], place["until"])
         for place in paginator.split(whole.place, max(1, most))
     ]
 
@@ -122,8 +122,7 @@ def _gone_on(first: Token, gap: Gap) -> Slice:
     """The walk that goes on in the middle of a gap, with limits of its own."""
     assert gap.token is not None
     told = Token.from_wire(gap.token)
-    token = replace(
-        told,
+    token = told._replace(
         began_s=first.began_s,
         base_number=told.progress.number,
         base_received=told.progress.received,

@@ -3,17 +3,14 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from headwater.plugins.paginators import Place, Progress
 
 START = Progress()
-_PROGRESS = tuple(field.name for field in fields(Progress))
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """What, with the stream's definition, determines a page's request and the judgement of its answer.
 
     `place` is the paginator's. `progress` covers the pages before. `first_digest` and `last_digest` are those
@@ -69,9 +66,7 @@ class Token:
     def to_wire(self) -> dict[str, Any]:
         wire = {
             "place": self.place,
-            "progress": {
-                name: value for name in _PROGRESS if (value := getattr(self.progress, name)) is not None
-            },
+            "progress": {name: value for name, value in self.progress._asdict().items() if value is not None},
             "first_digest": self.first_digest,
             "last_digest": self.last_digest,
             "began_s": self.began_s,

@@ -163,8 +163,7 @@ class Walk:
         `parent`: the values of its parent's record as they are now.
         """
         told = Token.from_wire(token)
-        return replace(
-            told,
+        return told._replace(
             first_digest="",
             last_digest="",
             began_s=round(now.timestamp(), 3) if began_s is None else began_s,
