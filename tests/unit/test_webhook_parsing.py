@@ -92,6 +92,25 @@ READ: dict[str, tuple[bytes, tuple[tuple[str, str], ...], str, Any]] = {
             "data": {"a": 1},
         },
     ),
+    "a CloudEvent of text in binary mode, which in structured mode is a text": (
+        "grüße".encode(),
+        [
+            ("content-type", "text/plain; charset=utf-8"),
+            ("ce-specversion", "1.0"),
+            ("ce-id", "1"),
+            ("ce-source", "/s"),
+            ("ce-type", "t"),
+        ],
+        "cloudevents",
+        {
+            "specversion": "1.0",
+            "id": "1",
+            "source": "/s",
+            "type": "t",
+            "datacontenttype": "text/plain; charset=utf-8",
+            "data": "grüße",
+        },
+    ),
     "a CloudEvent of bytes in binary mode": (
         b"\xff\x00",
         typed(

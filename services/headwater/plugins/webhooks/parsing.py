@@ -187,7 +187,8 @@ def _cloudevents(body: bytes, content_type: str, headers: Headers) -> Parsed:
 def _binary_event(body: bytes, content_type: str, headers: Headers) -> dict[str, Any]:
     """CloudEvents HTTP binding 1.0 §3.1: attributes are `ce-` headers, percent-encoded; the body is the data.
 
-    Data that is neither JSON nor text stands in base64, as in structured mode (CloudEvents JSON format 1.0 §3.1.1).
+    Text is a text, and what is neither JSON nor text stands in base64, as in structured mode (CloudEvents JSON format
+    1.0 §3.1.1).
     """
     event: dict[str, Any] = {}
     for name, value in headers:
@@ -199,10 +200,12 @@ def _binary_event(body: bytes, content_type: str, headers: Headers) -> dict[str,
     if body:
         plain = [pair for pair in headers if pair[0].lower() not in ("ce-specversion", "content-encoding")]
         told = _told(plain)
-        if _form_of(body, told.get("content-type", ""), told) == "bytes":
+        form = _form_of(body, told.get("content-type", ""), told)
+        if form == "bytes":
             event["data_base64"] = base64.b64encode(body).decode("ascii")
         else:
-            event["data"] = parse(body, plain).document
+            data = parse(body, plain).document
+            event["data"] = data["text"] if form == "text" else data
     return event
 
 
