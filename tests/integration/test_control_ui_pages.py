@@ -329,15 +329,26 @@ async def test_a_replay_is_cancelled_after_a_second_thought(office: Office, brow
     assert (cancelled.refresh, cancelled.forms) == (None, ["logout"])
 
 
-async def test_a_filter_that_only_searches_or_is_not_valid_does_nothing_again(
+async def test_what_a_search_finds_is_what_is_done_again(office: Office, browser: Browser) -> None:
+    await store(office, *(receipt(number, key=f"key-{number}") for number in range(3)))
+
+    asked = await browser.go(f"{TENANT}/deliveries?state=done&q=key-1&ask=replay")
+    await browser.submit(asked, "replay", rate="")
+
+    assert "Do 1 deliveries again" in asked.text
+    (replay,) = (await office.get("/replays")).json["items"]
+    assert (replay["count"], replay["filter"]) == (1, {"states": ["done"], "q": "key-1"})
+
+
+async def test_a_filter_of_what_is_under_way_or_not_valid_does_nothing_again(
     office: Office, browser: Browser
 ) -> None:
     await store(office, receipt(1, key="k"))
 
-    for query in ("state=done&q=x", "state=accepted", "q=x"):
-        shown = await browser.go(f"{TENANT}/deliveries?{query}&ask=replay")
-        assert shown.status == 200
-        assert "replay" not in shown.forms
+    shown = await browser.go(f"{TENANT}/deliveries?state=accepted&ask=replay")
+    assert shown.status == 200
+    assert "replay" not in shown.forms
+    assert "is no place" in (await browser.go(f"{TENANT}/deliveries?payload=a..b&ask=replay")).text
     assert "no endpoint" in (await browser.go(f"{TENANT}/deliveries?endpoint=gone&ask=replay")).text
 
 

@@ -7,6 +7,7 @@ import hmac
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from tests.support.front import Front, open_front
@@ -125,6 +126,37 @@ async def test_a_replay_by_filter_is_counted_first_and_tells_how_far_it_is(front
         (1, "done", asked.json["id"])
     ]
     assert (await front.office.post(f"/replays/{asked.json['id']}/cancel")).status == 409
+
+
+async def test_what_a_search_finds_is_done_again_and_nothing_else(front: Front) -> None:
+    await front.apply(destination={"table": "orders"})
+    for number, more in ((1, {"gone": None}), (2, {}), (3, {"gone": "no"})):
+        body = {"customer": {"id": f"c{number}"}, **more}
+        await front.door.send("/in/default/orders", body, headers={"X-Shop": f"s{number % 2}"})
+    ids = [each["id"] for each in reversed(await front.settled(3))]
+
+    for searched, found in (
+        ({"payload": "customer.id=c2"}, [1]),
+        ({"payload": "gone"}, [0, 2]),
+        ({"payload": "gone=null"}, [0]),
+        ({"header": "x-shop: s1", "q": "c3"}, [2]),
+        ({"q": "body.customer.id=c1", "endpoint": "orders"}, [0]),
+        ({"q": "c4"}, []),
+    ):
+        counted = await front.office.post("/deliveries/replay", {**searched, "dry_run": True})
+        listed = await front.office.get("/deliveries?" + urlencode(searched))
+        assert counted.json["count"] == len(found), searched
+        assert [each["id"] for each in reversed(listed.json["items"])] == [ids[place] for place in found]
+    asked = await front.office.post("/deliveries/replay", {"payload": "customer.id=c2"})
+    done = await front.until(f"/replays/{asked.json['id']}", lambda told: told["state"] == "finished")
+    faults = [
+        (await front.office.post("/deliveries/replay", wrong)).pointers
+        for wrong in ({"payload": "a..b"}, {"header": ": x"}, {"q": ""})
+    ]
+
+    assert (done.json["count"], done.json["filter"]) == (1, {"payload": "customer.id=c2"})
+    assert [each["replays"] for each in reversed(await front.settled(3))] == [0, 1, 0]
+    assert faults == [["/payload"], ["/header"], ["/q"]]
 
 
 async def test_a_slow_replay_can_be_cancelled_and_what_waited_is_not_done(front: Front) -> None:

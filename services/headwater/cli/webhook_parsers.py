@@ -36,9 +36,7 @@ def _deliveries(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     listing.add_argument("--type", help="of one type of event")
     listing.add_argument("--since", help=_SINCE)
     listing.add_argument("--until", help="before")
-    listing.add_argument("-q", "--q", metavar="TEXT", help="an id, or a text in the body")
-    listing.add_argument("--header", metavar="NAME[: VALUE]", help="with this header")
-    listing.add_argument("--payload", metavar="PATH[=VALUE]", help="with this place in its JSON body")
+    _searched(listing)
     one(verbs, "show", "one delivery")
     one(verbs, "raw", "its body, byte for byte, to standard output")
     one(verbs, "duplicates", "the receipts that were merged into it")
@@ -51,6 +49,7 @@ def _deliveries(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     replay.add_argument("--type", help="of one type of event")
     replay.add_argument("--since", help=_SINCE)
     replay.add_argument("--until", help="before")
+    _searched(replay)
     replay.add_argument("--all", action="store_true", help="every delivery that is settled")
     replay.add_argument("--rate", type=float, metavar="N", help="so many in a second (default: at once)")
     replay.add_argument("--limit", type=int, help="how many at most")
@@ -59,6 +58,12 @@ def _deliveries(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--wait", action="store_true", help="wait until all are done; exit 1 if some are dead"
     )
     output(replay)
+
+
+def _searched(command: argparse.ArgumentParser) -> None:
+    command.add_argument("-q", "--q", metavar="TEXT", help="an id, or a text in the body")
+    command.add_argument("--header", metavar="NAME[: VALUE]", help="with this header")
+    command.add_argument("--payload", metavar="PATH[=VALUE]", help="with this place in its JSON body")
 
 
 def _replays(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

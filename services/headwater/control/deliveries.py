@@ -9,8 +9,9 @@ from uuid import UUID
 from pydantic import Field
 
 from headwater.control.paging import Instant, ListQuery, after_moment, in_utc, listing, token_of
-from headwater.control.problems import invalid, not_found
+from headwater.control.problems import not_found
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
+from headwater.control.searching import Searched
 from headwater.model.errors import ContractError
 from headwater.plugins.webhooks.parsing import parse
 from headwater.store import config, deliveries
@@ -20,7 +21,7 @@ SHOWN_BYTES = 64 * 1024
 READ_BYTES = 1024 * 1024  # of bodies that are read for people alone
 
 
-class DeliveriesQuery(ListQuery):
+class DeliveriesQuery(ListQuery, Searched):
     """Deliveries, newest first."""
 
     endpoint: Annotated[str | None, Field(max_length=63)] = None
@@ -28,54 +29,6 @@ class DeliveriesQuery(ListQuery):
     type: Annotated[str | None, Field(max_length=512, description="The provider's type of event.")] = None
     since: Instant | None = None
     until: Annotated[Instant | None, Field(description="Before this moment.")] = None
-    q: Annotated[
-        str | None,
-        Field(
-            min_length=1,
-            max_length=512,
-            description="An id of ours or the provider's, a text in the body, `header:NAME=VALUE`, or a place in a "
-            "JSON body: `body.data.id=VALUE` (without `=`: it is there).",
-        ),
-    ] = None
-    header: Annotated[
-        str | None,
-        Field(min_length=1, max_length=512, description="`NAME`, or `NAME: VALUE` (its whole value)."),
-    ] = None
-    payload: Annotated[
-        str | None,
-        Field(
-            min_length=1, max_length=512, description="A place in a JSON body, `data.id`, or `data.id=VALUE`."
-        ),
-    ] = None
-
-    def search(self) -> deliveries.Search:
-        """What the texts ask for. Raises: Refusal."""
-        text, header, payload = self.q, None, None
-        if text is not None and text.startswith("header:"):
-            header, text = _header(text.removeprefix("header:"), "=", "q"), None
-        elif text is not None and text.startswith("body."):
-            payload, text = _place(text.removeprefix("body."), "q"), None
-        if self.header is not None:
-            header = _header(self.header, ":", "header")
-        if self.payload is not None:
-            payload = _place(self.payload, "payload")
-        return deliveries.Search(text, header, payload)
-
-
-def _header(text: str, separator: str, parameter: str) -> tuple[str, str | None]:
-    name, found, value = text.partition(separator)
-    if not name.strip():
-        raise invalid("A parameter is not valid", [{"parameter": parameter, "detail": "names no header"}])
-    return name.strip(), value.strip() if found else None
-
-
-def _place(text: str, parameter: str) -> tuple[list[str], str | None]:
-    path, found, value = text.partition("=")
-    keys = path.strip().split(".")
-    if not all(keys):
-        detail = "is no place: write keys with dots between them, data.object.id"
-        raise invalid("A parameter is not valid", [{"parameter": parameter, "detail": detail}])
-    return keys, value if found else None
 
 
 class Verification(Answer):

@@ -8,11 +8,11 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from headwater.contracts.base import Closed
 from headwater.control.frame import API
 from headwater.control.paging import ListQuery, after_moment, listing, token_of
 from headwater.control.problems import conflict, invalid, invalid_at, not_found
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
+from headwater.control.searching import Searched
 from headwater.model.ids import derive_id
 from headwater.store import catalogue, deliveries, idempotency, replays
 from headwater.store.replays import Selection
@@ -36,7 +36,7 @@ Moment = Annotated[datetime, AfterValidator(_in_utc)]
 Settled = Literal["done", "filtered", "dead"]
 
 
-class ReplayFilter(Closed):
+class ReplayFilter(Searched):
     """Which deliveries, and how. Without any restriction say `all`; `dry_run` only counts them.
 
     `state`: one or several of done, filtered, dead. `rate` is how many are done in a second; without it all at once.
@@ -56,12 +56,17 @@ class ReplayFilter(Closed):
     @model_validator(mode="after")
     def _it_is_meant(self) -> Self:
         if not (self.dry_run or self.all or self.selection.told()):
-            raise ValueError("names no deliveries: give ids, endpoint, state, type, since or until, or `all`")
+            raise ValueError(
+                "names no deliveries: give ids, endpoint, state, type, since, until, q, header or payload, or `all`"
+            )
         return self
 
     @property
     def selection(self) -> Selection:
-        return Selection(self.ids, self.endpoint, self.state, self.type, self.since, self.until)
+        said = {name: getattr(self, name) for name in Searched.model_fields}
+        return Selection(
+            self.ids, self.endpoint, self.state, self.type, self.since, self.until, self.search(), said
+        )
 
 
 class Asked(Answer):

@@ -202,6 +202,12 @@ class Search:
     header: tuple[str, str | None] | None = None
     payload: tuple[Sequence[str], str | None] | None = None
 
+    def values(self) -> tuple[object, ...]:
+        """As the queries take it: text, header's name and value, place and its value."""
+        header, value = self.header or (None, None)
+        place, found = self.payload or (None, None)
+        return self.text, header and header.lower(), value, None if place is None else list(place), found
+
 
 EVERYTHING = Search()
 
@@ -220,11 +226,9 @@ async def list_deliveries(
 ) -> Sequence[Mapping[str, Any]]:
     """Deliveries of the transaction's tenant, newest first, after (received_at, id)."""
     at, identifier = after or (None, None)
-    header, value = search.header or (None, None)
-    place, found = search.payload or (None, None)
     return await connection.fetch(  # type: ignore[no-any-return]
         _Q["list"], endpoint, state, kind, since, until, limit, at, identifier,
-        search.text, header and header.lower(), value, None if place is None else list(place), found,
+        *search.values(),
     )  # fmt: skip
 
 

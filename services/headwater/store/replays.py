@@ -4,12 +4,13 @@ A replay replaces what the delivery's rows were. It is asked for under the tenan
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from headwater.contracts.webhook import Receipt, ReplayOf
+from headwater.store.deliveries import EVERYTHING, Search
 from headwater.store.queries import queries
 
 _Q = queries("replays")
@@ -28,6 +29,10 @@ class Selection:
     type: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    search: Search = EVERYTHING
+    search_told: Mapping[str, str | None] = field(
+        default_factory=dict
+    )  # the same as it was written, for people
 
     def values(self) -> tuple[object, ...]:
         return (
@@ -39,6 +44,9 @@ class Selection:
             self.until,
         )
 
+    def searched(self) -> tuple[object, ...]:
+        return self.search.values()
+
     def told(self) -> dict[str, Any]:
         """As JSON, without what does not restrict."""
         told = {
@@ -48,13 +56,14 @@ class Selection:
             "type": self.type,
             "since": None if self.since is None else self.since.isoformat(),
             "until": None if self.until is None else self.until.isoformat(),
+            **self.search_told,
         }
         return {name: value for name, value in told.items() if value}
 
 
 async def count(connection: Any, tenant: str, selection: Selection) -> dict[str, int]:
     """The dry run: how many deliveries `request` would take, by state."""
-    rows = await connection.fetch(_Q["count"], tenant, *selection.values())
+    rows = await connection.fetch(_Q["count"], tenant, *selection.values(), *selection.searched())
     return {row["state"]: row["delivery_count"] for row in rows}
 
 
@@ -79,7 +88,14 @@ async def request(
         )
     taken = int(
         await connection.fetchval(
-            _Q["request"], tenant, *selection.values(), most, rate_per_s, requested_by, request_id
+            _Q["request"],
+            tenant,
+            *selection.values(),
+            most,
+            rate_per_s,
+            requested_by,
+            request_id,
+            *selection.searched(),
         )
     )
     if request_id is not None:

@@ -21,8 +21,8 @@ from headwater.control.ui.parts import (
 from headwater.control.ui.sheet import ONCE, Sheet, confirmed, hidden, told
 from headwater.control.ui.visit import Given, View, Visit
 
-BY: Final = ("endpoint", "state", "type", "since", "until")  # what deliveries are done again by
-_SEARCHED: Final = frozenset({"q", "header", "payload"})  # what they are only found by
+# What deliveries are found by, and done again by.
+BY: Final = ("endpoint", "state", "type", "since", "until", "q", "header", "payload")
 _FORM: Final = "replay"
 _REFRESH_S: Final = 5
 
@@ -32,12 +32,7 @@ async def replay_form(visit: Visit) -> Content:
     is_back = visit.failed is not None and visit.failed.form == _FORM
     given = visit.failed.given if visit.failed is not None else visit.query
     chosen = {name: given[name] for name in BY if given.get(name)}
-    if (
-        not visit.may("run")
-        or not chosen
-        or chosen.get("state") == "accepted"
-        or visit.query.keys() & _SEARCHED
-    ):
+    if not visit.may("run") or not chosen or chosen.get("state") == "accepted":
         return None
     if not is_back and visit.query.get("ask") != _FORM:
         where = visit.link("deliveries", **chosen, ask=_FORM)

@@ -99,7 +99,7 @@ SELECT id, receipt_id, received_at, endpoint, state, reason, type, provider_id, 
            SELECT 1 FROM jsonb_array_elements(headers) AS h (pair)
             WHERE lower(pair ->> 0) = $10 AND ($11::text IS NULL OR pair ->> 1 = $11)))
    AND ($12::text[] IS NULL OR CASE WHEN $13::text IS NULL THEN body_document(body) #> $12 IS NOT NULL
-                                    ELSE body_document(body) #>> $12 = $13 END)
+                                    ELSE coalesce(body_document(body) #>> $12, (body_document(body) #> $12)::text) = $13 END)
  ORDER BY received_at DESC, id DESC LIMIT $6
 
 -- name: next_position

@@ -4,6 +4,12 @@ SELECT state, count(*) AS delivery_count FROM delivery
  WHERE tenant = $1 AND state <> 'accepted' AND ($2::uuid[] IS NULL OR id = ANY($2)) AND ($3::text IS NULL OR endpoint = $3)
    AND ($4::text[] IS NULL OR state = ANY($4)) AND ($5::text IS NULL OR type = $5)
    AND ($6::timestamptz IS NULL OR received_at >= $6) AND ($7::timestamptz IS NULL OR received_at < $7)
+   AND ($8::text IS NULL OR id::text = $8 OR provider_id = $8 OR position(convert_to($8, 'UTF8') IN body) > 0)
+   AND ($9::text IS NULL OR EXISTS (
+           SELECT 1 FROM jsonb_array_elements(headers) AS h (pair)
+            WHERE lower(pair ->> 0) = $9 AND ($10::text IS NULL OR pair ->> 1 = $10)))
+   AND ($11::text[] IS NULL OR CASE WHEN $12::text IS NULL THEN body_document(body) #> $11 IS NOT NULL
+                                    ELSE coalesce(body_document(body) #>> $11, (body_document(body) #> $11)::text) = $12 END)
  GROUP BY state ORDER BY state
 
 -- name: request
@@ -14,6 +20,12 @@ WITH chosen AS (
      WHERE tenant = $1 AND state <> 'accepted' AND ($2::uuid[] IS NULL OR id = ANY($2)) AND ($3::text IS NULL OR endpoint = $3)
        AND ($4::text[] IS NULL OR state = ANY($4)) AND ($5::text IS NULL OR type = $5)
        AND ($6::timestamptz IS NULL OR received_at >= $6) AND ($7::timestamptz IS NULL OR received_at < $7)
+       AND ($12::text IS NULL OR id::text = $12 OR provider_id = $12 OR position(convert_to($12, 'UTF8') IN body) > 0)
+       AND ($13::text IS NULL OR EXISTS (
+               SELECT 1 FROM jsonb_array_elements(headers) AS h (pair)
+                WHERE lower(pair ->> 0) = $13 AND ($14::text IS NULL OR pair ->> 1 = $14)))
+       AND ($15::text[] IS NULL OR CASE WHEN $16::text IS NULL THEN body_document(body) #> $15 IS NOT NULL
+                                        ELSE coalesce(body_document(body) #>> $15, (body_document(body) #> $15)::text) = $16 END)
      ORDER BY received_at, id LIMIT $8
 ), numbered AS (
     UPDATE delivery d SET replay_count = d.replay_count + 1 FROM chosen c
