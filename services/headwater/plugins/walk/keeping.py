@@ -1,6 +1,5 @@
 """Tokens that an API gives for the next run: sync tokens, delta links, validators such as an ETag."""
 
-from dataclasses import replace
 from typing import Any
 
 from headwater.contracts.source import Stream
@@ -47,7 +46,7 @@ class Keeping:
         if self._rule is None or not (self._is_of_last or number == 1):
             return told
         found = self._found(answer)
-        return told if found is None else replace(told, kept=found)
+        return told if found is None else told._replace(kept=found)
 
     def _found(self, answer: Answer) -> Any:
         assert self._rule is not None
@@ -69,8 +68,8 @@ class Keeping:
             return None
         if response.status not in rule.reset_on_status:
             return None
-        progress = replace(told.progress, number=1)
-        anew = replace(told, place={**first, "anew": True}, since=None, progress=progress)
+        progress = told.progress._replace(number=1)
+        anew = told._replace(place={**first, "anew": True}, since=None, progress=progress)
         what = f"the API no longer takes the token of the last run (status {response.status})"
         told_of = (
             "everything was read again; what was deleted meanwhile is deleted by a run of mode full alone"
