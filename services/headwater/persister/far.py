@@ -42,6 +42,13 @@ class FarTable(NamedTuple):
         return f"{self.to}{FAR}{self.table.name}"
 
 
+def table_of_place(place: object) -> Table | None:
+    """The table that `place` is, wherever it is; None for an exchange, and for nothing."""
+    if isinstance(place, FarTable):
+        return place.table
+    return place if isinstance(place, Table) else None
+
+
 @dataclass(slots=True)
 class Far:
     """One database of somebody else's, and what is remembered of its tables."""

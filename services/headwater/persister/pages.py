@@ -23,13 +23,14 @@ from headwater.persister.bodies import Work, in_parts, records_of, rounds
 from headwater.persister.bounds import BeyondError, end_before, within_limits
 from headwater.persister.children import Children, is_of_parent
 from headwater.persister.definitions import MAX_KEPT, Definitions
-from headwater.persister.far import Far, FarDatabases, FarTable, far_or_own, named_by
+from headwater.persister.far import Far, FarDatabases, FarTable, far_or_own, named_by, table_of_place
 from headwater.persister.guard import WARNING_LOOP, Loops, find_loops
 from headwater.persister.loading import MAX_PREPARES, load, table_of_run
 from headwater.persister.outlets import Outlets
 from headwater.persister.reckoning import grouped, run_counts, settled, walk_advance
 from headwater.persister.rejections import rejection_warnings, rejections_of
 from headwater.persister.sent_pages import Exchange, SentPage, exchange_of, loaded_of, send_pages, wait
+from headwater.persister.turns import in_turn
 from headwater.plugins.destinations import Batch, Loaded, Plan, PostgresDestination, StalePlan, Table
 from headwater.plugins.destinations.role import as_loader
 from headwater.plugins.walk.token import token_digest
@@ -66,9 +67,7 @@ class _Group:
 
     @property
     def table(self) -> Table | None:
-        if isinstance(self.place, FarTable):
-            return self.place.table
-        return self.place if isinstance(self.place, Table) else None
+        return table_of_place(self.place)
 
 
 class PageLoader:
@@ -102,11 +101,12 @@ class PageLoader:
         groups = await self._by_place(work)
         waits: Later | None = None
         for place in sorted(groups, key=lambda one: isinstance(one, Exchange | FarTable)):
-            for unique in rounds(groups[place]):
+            for unique in rounds(sorted(groups[place], key=lambda item: item[0])):
                 for part in await in_parts(self._database, unique):
                     records = await records_of(self._database, part)
                     try:
-                        await self._load_group(_Group(place, part, records))
+                        async for turn in in_turn(self._database, table_of_place(place), part):
+                            await self._load_group(_Group(place, turn, records))
                     except Later as error:
                         waits = error  # of this place alone
         if waits is not None:

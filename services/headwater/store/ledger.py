@@ -25,6 +25,11 @@ class PageKey:
     def values(self) -> tuple[Any, UUID, int, int, int]:
         return (time_of(self.run_id), self.run_id, self.attempt, self.walk, self.number)
 
+    @property
+    def before(self) -> "PageKey":
+        """The page before it."""
+        return PageKey(self.run_id, self.attempt, self.walk, self.number - 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Begun:
@@ -226,6 +231,13 @@ async def lock_pages(connection: Any, digests: Mapping[PageKey, bytes]) -> dict[
         await connection.execute(_Q["begin_again"], *_columns(forgotten))
         found |= await _lock(connection, forgotten)
     return found
+
+
+async def behind(connection: Any, keys: Sequence[PageKey]) -> set[PageKey]:
+    """Those of the pages that have one before them which is not settled, of attempts that still run."""
+    columns: list[list[Any]] = [list(column) for column in zip(*(key.values for key in keys), strict=True)]
+    rows = await connection.fetch(_Q["behind"], *columns, *_ends(columns[0]))
+    return {PageKey(row["run_id"], row["attempt"], row["walk"], row["number"]) for row in rows}
 
 
 def _ends(moments: Sequence[Any]) -> tuple[Any, Any]:

@@ -141,6 +141,17 @@ SELECT d.run_id, d.attempt, d.walk, d.number, r.state, r.attempt AS run_attempt,
  CROSS JOIN LATERAL (SELECT state, attempt, mode FROM run
                       WHERE due_at = d.run_at AND id = d.run_id AND due_at BETWEEN $7 AND $8 LIMIT 1) AS r
 
+-- name: behind
+-- Those of the pages whose predecessor is not settled, of attempts that still run. $6 and $7 as in `lock`.
+SELECT d.run_id, d.attempt, d.walk, d.number
+  FROM unnest($1::timestamptz[], $2::uuid[], $3::int[], $4::int[], $5::int[]) AS d (run_at, run_id, attempt, walk, number)
+ WHERE d.number > 1
+   AND EXISTS (SELECT 1 FROM run r WHERE r.due_at = d.run_at AND r.id = d.run_id AND r.state = 'running'
+                                     AND r.attempt = d.attempt AND r.due_at BETWEEN $6 AND $7)
+   AND NOT EXISTS (SELECT 1 FROM page p
+                    WHERE p.run_at = d.run_at AND p.run_id = d.run_id AND p.attempt = d.attempt AND p.walk = d.walk
+                      AND p.number = d.number - 1 AND p.settled_at IS NOT NULL AND p.run_at BETWEEN $6 AND $7)
+
 -- name: settle
 -- The page's records are in the table, in this transaction.
 UPDATE page SET settled_at = clock_timestamp(), next_token = $6, next_digest = $7, stop_reason = $8, status = $9,
