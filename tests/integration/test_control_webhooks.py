@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 import hashlib
 import hmac
 import json
@@ -294,6 +295,27 @@ async def test_a_signature_by_a_secret_outside_of_its_window_is_told_to_the_oper
         )
     ).json
     assert (tested["refused"], tested["verification"]["detail"]) == ("no_secret", said.format(0))
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (gzip.compress(b'{"n": 1}'), (202, None)),
+        (gzip.compress(b" " * 2000), (413, "too_large")),
+        (gzip.compress(b'{"n": 1}')[:-1], (400, "damaged_body")),
+    ],
+)
+async def test_a_test_of_a_compressed_body_tells_what_the_receiver_answers(
+    front: Front, body: bytes, told: tuple[int, str | None]
+) -> None:
+    await front.apply(limits={"compressed": True, "body_bytes": 1000})
+    headers = [["X-Hub-Signature-256", signature(body)], ["Content-Encoding", "gzip"]]
+
+    tested = (await front.office.post("/endpoints/orders/test", {"request": request(body, headers)})).json
+    status, _, _ = await front.door.send("/in/default/orders", body, headers={"Content-Encoding": "gzip"})
+
+    assert (tested["status"], tested["refused"]) == told
+    assert status == told[0]
 
 
 async def test_a_secret_is_rotated_and_retired_without_one_refused_request(front: Front) -> None:

@@ -53,6 +53,42 @@ def test_everything_that_would_happen_is_told() -> None:
     assert dumps(told)
 
 
+KEYED = {"fields": {"n": "id"}, "destination": {"table": "orders", "mode": "merge", "key": "n"}}
+
+
+@pytest.mark.parametrize(
+    ("more", "body", "state", "reason", "shown"),
+    [
+        (KEYED, b'{"id": 7}', "done", None, [[{"n": 7}]]),
+        (KEYED, b'{"id": null}', "dead", "key field 'n' is null", [[]]),
+        (KEYED, b"{}", "dead", "key field 'n' is missing", [[]]),
+        (
+            {**KEYED, "records": {"path": "all"}},
+            b'{"all": [{"id": 1}, {}]}',
+            "done",
+            "1 of 2 records for orders rejected: key field 'n' is missing",
+            [[{"n": 1}]],
+        ),
+        (
+            {"tables": [KEYED, {"destination": {"table": "all"}}]},
+            b'{"x": 1}',
+            "done",
+            "1 of 1 records for orders rejected: key field 'n' is missing",
+            [[], [{"x": 1}]],
+        ),
+    ],
+)
+def test_records_that_could_be_no_row_are_told_as_loading_tells_them(
+    more: dict[str, object], body: bytes, state: str, reason: str | None, shown: list[object]
+) -> None:
+    endpoint = Endpoint.model_validate({"name": "orders", "scheme": "github", "secrets": ["s"], **more})
+
+    told = rehearse("default", endpoint, [Secret.of("s")], request(body, b"s"), AT).told("default", "orders")
+
+    assert (told["state"], told["reason"]) == (state, reason)
+    assert [table["records"] for table in told["tables"]] == shown
+
+
 def test_a_wrong_signature_does_not_hide_what_the_rest_would_do() -> None:
     told = rehearse("default", ENDPOINT, [Secret.of("s")], request(b"{}", b"wrong"), AT).told(
         "default", "orders"

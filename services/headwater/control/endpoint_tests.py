@@ -22,7 +22,7 @@ from headwater.plugins.secret_text import names_in
 from headwater.plugins.signatures.reasons import UNDER_NO_SECRET, resting_detail
 from headwater.plugins.signatures.request import SignedRequest
 from headwater.plugins.webhooks.effects import compile_effects
-from headwater.plugins.webhooks.encoding import ENCODINGS, decompressed
+from headwater.plugins.webhooks.encoding import ENCODINGS, TooLargeError, decompressed
 from headwater.plugins.webhooks.rehearsal import judged, rehearse
 from headwater.plugins.webhooks.schemes import handshake_of, learns, scheme_of, windows
 from headwater.store import config, deliveries, endpoints
@@ -202,6 +202,8 @@ def _answered(
     if encoding:
         try:
             decompressed(request.body, encoding, endpoint.limits.body_bytes)
+        except TooLargeError:
+            return 413, "too_large"
         except ContractError:
             return 400, "damaged_body"
     return endpoint.respond.status, None

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 from headwater.model.infer import columns_of
 from headwater.plugins.destinations.table import Batch, Rejected, Table
@@ -93,7 +93,14 @@ def _are_acceptable(table: Table, records: Sequence[Any]) -> bool:
     return all(None not in [record.get(name) for record in records] for name in table.key)
 
 
-def refusal(table: Table, record: Any) -> str | None:
+class Keyed(Protocol):
+    """What rows are known by."""
+
+    @property
+    def key(self) -> Sequence[str]: ...
+
+
+def refusal(table: Keyed, record: Any) -> str | None:
     """Why `record` cannot be a row of `table`, whatever its values are; None when it may be one."""
     if type(record) is not dict:
         return f"the record is no object but {_json_name(record)}"

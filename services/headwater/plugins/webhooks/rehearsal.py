@@ -10,12 +10,13 @@ from headwater.contracts.endpoint import Endpoint
 from headwater.contracts.webhook import Receipt
 from headwater.model.secret import Secret
 from headwater.model.topics import routing_key
+from headwater.plugins.destinations.selection import refusal
 from headwater.plugins.secret_text import Secrets
 from headwater.plugins.signatures.handshakes import handshake_for
 from headwater.plugins.signatures.request import SignedRequest
 from headwater.plugins.signatures.shield import shield_of
 from headwater.plugins.signatures.verify import Verdict, verify
-from headwater.plugins.webhooks.effects import NO_KEYS, Judgement, compile_effects, judge
+from headwater.plugins.webhooks.effects import DEAD, NO_KEYS, Judgement, Load, compile_effects, judge
 from headwater.plugins.webhooks.facts import Known, compile_facts
 from headwater.plugins.webhooks.schemes import handshake_of, scheme_of
 
@@ -130,6 +131,33 @@ def rehearse(
     return Rehearsal(
         verdict,
         known,
-        judge(compile_effects(endpoint), receipt, keys),
+        _with_refusals(judge(compile_effects(endpoint), receipt, keys)),
         None if answer is None else answer.status,
     )
+
+
+def _with_refusals(judgement: Judgement) -> Judgement:
+    """What loading makes of it, as far as that is known without the tables: records that lack their key are no rows."""
+    notes: list[str] = []
+    loads: list[Load] = []
+    lost = 0
+    for load in judgement.loads:
+        reasons = [_refusal(load, record) for record in load.records]
+        kept = tuple(record for record, reason in zip(load.records, reasons, strict=True) if reason is None)
+        told = [reason for reason in reasons if reason is not None]
+        if told:
+            is_alone = len(judgement.loads) == 1 and not kept
+            of = f"{len(told)} of {len(reasons)} records for {load.destination.place} rejected: "
+            notes.append(told[0] if is_alone else of + told[0])
+        lost += len(told)
+        loads.append(load._replace(records=kept, rejected_count=load.rejected_count + len(told)))
+    if not lost:
+        return judgement
+    is_dead = not any(load.records for load in loads)
+    both = [judgement.reason, *notes] if judgement.reason is not None else notes
+    reason = "; ".join(both)[:1000]
+    return judgement._replace(state=DEAD if is_dead else judgement.state, reason=reason, loads=tuple(loads))
+
+
+def _refusal(load: Load, record: Any) -> str | None:
+    return None if load.destination.table is None else refusal(load.destination, record)
