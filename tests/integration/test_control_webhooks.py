@@ -318,6 +318,18 @@ async def test_a_test_of_a_compressed_body_tells_what_the_receiver_answers(
     assert status == told[0]
 
 
+async def test_what_is_made_for_http_basic_is_a_user_and_a_password(front: Front) -> None:
+    await front.apply(scheme="basic_auth", secrets=["shop:old"])
+
+    made = (await front.office.post("/endpoints/orders/secrets/rotate", {})).json["secret"]
+    await front.door.receiver._endpoints.load()
+    shown = {"Authorization": "Basic " + base64.b64encode(made.encode()).decode()}
+    status, _, _ = await front.door.send("/in/default/orders", headers=shown, secret=None)
+
+    user, _, password = made.partition(":")
+    assert (user, len(password) >= 32, status) == ("headwater", True, 202)
+
+
 async def test_a_secret_is_rotated_and_retired_without_one_refused_request(front: Front) -> None:
     await front.apply()
 

@@ -20,7 +20,7 @@ from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
 from headwater.model.errors import ConfigError, SecretError
 from headwater.model.secret import Secret
 from headwater.plugins.secret_text import names_in
-from headwater.plugins.signatures.keys import load_keys
+from headwater.plugins.signatures.keys import is_basic, load_keys
 from headwater.plugins.signatures.scheme import Scheme
 from headwater.plugins.webhooks.schemes import handshake_of, learns, needs_secret, scheme_of, windows
 from headwater.store import config, endpoints
@@ -167,6 +167,8 @@ def _made(scheme: Scheme) -> str:
         text = base64.b64encode(raw).decode()
     else:
         text = base64.urlsafe_b64encode(raw).decode().rstrip("=")
+    if is_basic(scheme):
+        return f"headwater:{text}"  # RFC 7617: user and password
     return (definition.key.strip_prefix or "") + text
 
 

@@ -65,7 +65,7 @@ def load_keys(scheme: Scheme, secret: Secret, number: int = 1) -> tuple[Key, ...
         ) from None
     if not raw:
         raise ConfigError(f"{place} is empty behind its prefix; give the whole secret")
-    if _is_basic(scheme) and b":" not in raw:
+    if is_basic(scheme) and b":" not in raw:
         raise ConfigError(f"{place} must be user:password")
     if kind is None:
         return (raw,)
@@ -88,7 +88,8 @@ def _from_jwk(scheme: Scheme, text: bytes, place: str) -> tuple[Key, ...]:
         raise ConfigError(f"{place} {error}") from None
 
 
-def _is_basic(scheme: Scheme) -> bool:
+def is_basic(scheme: Scheme) -> bool:
+    """Whether a secret is user:password of HTTP Basic."""
     return scheme.kind == "token" and scheme.signature.prefix.lower() == b"basic "
 
 
