@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from headwater.contracts.base import Closed
 from headwater.contracts.moments import CursorFormat, Pattern
 from headwater.contracts.naming import Expression
-from headwater.contracts.pagination import ParameterName, Replaced, Statuses
+from headwater.contracts.pagination import Hosts, ParameterName, Replaced, Statuses
 
 Scalar = str | int | float | bool
 StatusText = Annotated[str, StringConstraints(pattern=r"^[2-5][0-9]{2}$")]
@@ -31,6 +31,9 @@ class Request(Closed):
     """What one page is asked by. `path` is appended to `base_url`; `json` is the body of a POST, or `form`, or `text`
     (XML such as SOAP, or what else an API reads; `headers` name its Content-Type where it is neither XML nor plain).
 
+    `url` stands in the place of `path` where a stream is asked for at an address of its own, such as a file that a
+    parent names: `{parent.url}`. It may lead to the source's own host or to one of `hosts`, where no credentials go.
+
     `{walk.NAME}` in any of them is what the page is asked by: `offset`, `last` (the position of the page's last
     record), `page`, `cursor`, `key`, `size`; `from` and `to` of a slice of time; `since`, `until` and `since_id` of
     `incremental`. What is named so is sent nowhere else. A parameter, header or member of JSON that names what is not
@@ -41,6 +44,8 @@ class Request(Closed):
 
     method: Literal["GET", "POST"] = "GET"
     path: str = ""
+    url: Annotated[str, StringConstraints(min_length=1, max_length=2048)] | None = None
+    hosts: Hosts = ()
     params: dict[str, Scalar | tuple[Scalar, ...]] = Field(default={})
     headers: dict[str, str] = Field(default={})
     body: dict[str, Any] | list[Any] | None = Field(default=None, alias="json")
@@ -55,6 +60,16 @@ class Request(Closed):
         given = [name for name, body in bodies.items() if body is not None]
         if given and self.method != "POST":
             raise ValueError(f"`{given[0]}` needs `method: POST`")
+        if self.url is not None and self.path:
+            raise ValueError(
+                "give one of `path` and `url`: the one is below base_url, the other a whole address"
+            )
+        if self.url is not None and not self.url.startswith(("http://", "https://", "{")):
+            raise ValueError(
+                "`url` is a whole address, such as https://files.example.com/x or {parent.url}: write path"
+            )
+        if self.hosts and self.url is None:
+            raise ValueError("`hosts` says where `url` may lead: give it, or leave this out")
         if given and self.graphql is not None:
             raise ValueError(
                 f"give one of `{given[0]}` and `graphql`: a GraphQL request has a body of its own"
@@ -88,12 +103,16 @@ class Errors(Closed):
 
     `if`: an expression over the body that is true when a 200 answer is an error; `message`: where its text
     is; `retry`: whether such errors are tried again. `status`: what a status means here: `retry`, `fail`,
-    `end` (the walk is complete) or `skip` (this page is passed over).
+    `end` (the walk is complete) or `skip` (this page is passed over). `pending`: an expression that is true while what
+    is asked for is not ready, a report or an export: it is asked for again after `pending_s`, up to
+    `limits.request_seconds`.
     """
 
     when: Expression | None = Field(default=None, alias="if")
     message: Expression | None = None
     retry: bool = False
+    pending: Expression | None = None
+    pending_s: Annotated[float, Field(ge=0.1, le=86_400)] = 10.0
     status: dict[StatusText, Literal["retry", "fail", "end", "skip"]] = Field(default={})
 
 

@@ -122,6 +122,7 @@ def _conditions(manifest: Manifest) -> Iterator[tuple[Path, str | None]]:
                 yield (*here, "records", "path"), stream.records.path
                 yield (*here, "records", "filter"), stream.records.filter
             yield (*here, "errors", "if"), stream.errors.when
+            yield (*here, "errors", "pending"), stream.errors.pending
             yield (*here, "pagination", "has_more"), getattr(stream.pagination, "has_more", None)
     for i, endpoint in enumerate(manifest.endpoints):
         here = ("endpoints", i)

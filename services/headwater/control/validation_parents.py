@@ -87,6 +87,8 @@ def _texts(stream: Stream) -> Iterator[tuple[Path, str]]:
     """The texts of a request that may hold templates."""
     request = stream.request
     yield ("request", "path"), request.path
+    if request.url is not None:
+        yield ("request", "url"), request.url
     places: list[tuple[Path, Any]] = [
         (("request", "params"), request.params),
         (("request", "headers"), request.headers),

@@ -126,7 +126,8 @@ def _in_stream(path: Path, stream: Stream) -> Iterator[Finding]:
                 yield from wrong_expression((*path, "records", name), text)
     yield from _fields(path, stream)
     yield from _pages((*path, "pagination"), stream.pagination)
-    for name, text in (("if", stream.errors.when), ("message", stream.errors.message)):
+    errors = stream.errors
+    for name, text in (("if", errors.when), ("message", errors.message), ("pending", errors.pending)):
         if text is not None:
             yield from wrong_expression((*path, "errors", name), text)
     if stream.destination is not None:

@@ -28,6 +28,8 @@ class HiddenErrors:
         self._when = compile_path(rules.when) if rules.when else None
         self._message = compile_path(rules.message) if rules.message else None
         self._retry = rules.retry
+        self._pending = compile_path(rules.pending) if rules.pending else None
+        self._pending_s = rules.pending_s
         graphql = stream.request.graphql
         self._is_graphql = graphql is not None
         self._keeps_partial = graphql is not None and graphql.partial == "keep"
@@ -36,7 +38,8 @@ class HiddenErrors:
     def check(self, document: Any, secrets: Secrets) -> SourceError | None:
         """What is wrong with `document` beside records that the stream keeps all the same, if it has any.
 
-        Raises: SourceError `error_in_answer`, `graphql_error` or `rate_limited` when `document` is an error.
+        Raises: SourceError `error_in_answer`, `graphql_error` or `rate_limited` when `document` is an error,
+        `not_ready` when it is none yet.
         """
         if self._when is not None and _is_true(self._when(document)):
             said = self._message(document) if self._message else MISSING
@@ -44,6 +47,9 @@ class HiddenErrors:
             raise SourceError(
                 "error_in_answer", f"the API answered with an error{text}", retryable=self._retry
             )
+        if self._pending is not None and _is_true(self._pending(document)):
+            text = "what was asked for is not ready (errors.pending)"
+            raise SourceError("not_ready", text, retryable=True, delay_s=self._pending_s)
         if not self._is_graphql:
             return None
         error = _graphql_error(document, secrets)

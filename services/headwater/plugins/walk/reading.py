@@ -31,7 +31,10 @@ class Reader:
         self._has_records = has_records
         self._is_one_page = pages.type == "none"
         self._needs_document = (
-            not self._is_one_page or stream.errors.when is not None or stream.request.graphql is not None
+            not self._is_one_page
+            or stream.errors.when is not None
+            or stream.errors.pending is not None
+            or stream.request.graphql is not None
         )
         self._hidden_errors = HiddenErrors(stream)
         self._first_page = first_page

@@ -92,7 +92,9 @@ class Requester:
             self._secret_params,
             self._secret_headers,
             escaped(self._kind),
+            request.url,
         )
+        self._hosts = frozenset(host.lower() for host in request.hosts)
         has_parent = definition.stream.parent is not None and bool(expressions_of(request))
         self._needs_values = has_parent or bool(parameters_of(request))
         self.words = frozenset(name.removeprefix(WALK) for name in walk_words_of(request))
@@ -101,6 +103,8 @@ class Requester:
         self._may_name_secrets = has_secrets  # then what an API says must not
         self.hidden_names = authenticator.query_names | {name for name, _ in self._secret_params}
         _check_path(self._path)
+        if request.url is not None and names_in(request.url):
+            raise ConfigError("request.url cannot hold a secret: give it in auth, params or headers")
 
     def request(
         self,
@@ -172,8 +176,26 @@ class Requester:
                     document = {} if document is None else document
                     put(document, name.split("."), value, is_typed=word == "cursor")
         body = None if document is None else written(self._kind, document)
+        if parts.url is not None:
+            return self._request_elsewhere(parts.url, query, headers, body)
         url = self._url(_filled(parts.path, in_path), query)
         return HttpRequest(self._method, url, self._typed(headers, body), body, Credentials(self.origin))
+
+    def _request_elsewhere(
+        self, url: str, query: Mapping[str, Any], headers: Pairs, body: bytes | None
+    ) -> HttpRequest:
+        """The request at an address of its own. What another host is asked by says nothing of who asks."""
+        target = parse_url(url)
+        is_home = origin_of(url) == self.origin
+        if not is_home and (target.host or "").lower() not in self._hosts:
+            mend = "request.hosts: [that host] allows it, without credentials"
+            raise SourceError("foreign_url", f"request.url leads to the host {target.host!s:.80}; {mend}")
+        whole = str(with_query_text(target, query_text(query))) if query else str(target)
+        if not is_home:
+            headers = tuple(pair for pair in headers if pair[0].lower() in _EVERYWHERE)
+            body = None
+        method = self._method if is_home else "GET"
+        return HttpRequest(method, whole, self._typed(headers, body), body, Credentials(self.origin))
 
     def _typed(self, headers: Pairs, body: bytes | None) -> Pairs:
         if body is None or any(name.lower() == "content-type" for name, _ in headers):

@@ -49,6 +49,7 @@ class Parts:
     secret_params: tuple[tuple[str, str], ...] = ()
     secret_headers: tuple[tuple[str, str], ...] = ()
     write: Callable[[str], str] = str
+    url: str | None = None
 
 
 def expressions_in(value: Any) -> Iterator[str]:
@@ -65,7 +66,7 @@ def expressions_of(request: Request) -> tuple[str, ...]:
 def _places(request: Request) -> tuple[Any, ...]:
     variables = request.graphql.variables if request.graphql is not None else None
     bodies = (request.body, request.form, request.text, variables)
-    return (request.path, request.params, request.headers, *bodies)
+    return (request.path, request.url, request.params, request.headers, *bodies)
 
 
 def texts_of(request: Request) -> Iterator[str]:
@@ -134,12 +135,23 @@ def filled(parts: Parts, values: Values) -> Parts:
     return replace(
         parts,
         path=path,
+        url=_url(parts.url, values),
         params=_members(parts.params, values, _param),
         headers=_pairs(parts.headers, values, _in_header),
         body=_body(parts, values),
         secret_params=_pairs(parts.secret_params, values, _plain),
         secret_headers=_pairs(parts.secret_headers, values, _in_header),
     )
+
+
+def _url(text: str | None, values: Values) -> str | None:
+    """An address that is nothing but a template is the value; within one values are quoted."""
+    if text is None:
+        return None
+    try:
+        return _text(text, values, _plain if _ANY.fullmatch(text) else _in_path)
+    except _AbsentError as error:
+        raise CannotBeError(f"{error} is not there, which the address names") from error
 
 
 def _pairs(
@@ -222,7 +234,7 @@ def _word(expression: str, values: Values) -> str:
         text = dumps(value).decode()
     else:
         raise CannotBeError(f"{expression} is no single value but {type(value).__name__}")
-    most = _MOST_OF_WALK if expression.startswith(WALK) else _MOST
+    most = _MOST_OF_WALK if expression.startswith(WALK) or text.startswith(("http://", "https://")) else _MOST
     if len(text) > most:
         raise CannotBeError(f"{expression} is longer than {most} characters")
     return text
