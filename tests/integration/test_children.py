@@ -299,6 +299,24 @@ async def test_the_cursor_of_a_parent_moves_only_when_its_walk_saw_everything(da
         assert await pairs(spine) == every(api)
 
 
+async def test_a_parent_whose_walk_brought_less_than_there_is_is_asked_for_again(database: str) -> None:
+    pages = {"type": "offset", "size": 3, "total": "total"}
+    async with FamilyApi(users=2, posts=5) as api, open_spine(database) as spine:
+        api.posts["1"].reverse()
+        api.holes.add("3")
+        await apply(spine, api, USERS, posts(pagination=pages, incremental={"field": "at", "param": "since"}))
+        async with working(spine):
+            short = await run_once(spine)
+            kept = [row["parent"]["id"] for row in await spine.fetch("SELECT parent FROM parent_cursor")]
+            api.holes.clear()
+            again = await run_once(spine)
+
+        assert (short["state"], short["warnings"]) == ("partial", ["total_not_met"])
+        assert kept == []
+        assert again["state"] == "succeeded"
+        assert await pairs(spine) == every(api)
+
+
 async def test_the_walk_of_a_parent_that_goes_on_and_does_not_come_to_an_end_is_begun_anew_by_the_next_run(
     database: str,
 ) -> None:

@@ -276,6 +276,67 @@ async def test_a_walk_that_goes_on_and_does_not_come_to_an_end_is_begun_anew_by_
         assert (again["updated"], again["unchanged"]) == (1, SIZE - 1)
 
 
+async def test_what_partial_runs_appended_is_there_once_when_the_next_ones_bring_it_again(
+    database: str,
+) -> None:
+    async with Feed(0, order="any") as feed, open_spine(database) as spine:
+        feed.events = [{"id": number, "at": moment(99 - number)} for number in range(25)]
+        feed.circle_at = SIZE
+        await spine.apply(feed.manifest(mode="append"))
+        async with working(spine):
+            partial = [await run_once(spine) for _ in range(2)]
+            there = await ids(spine)
+            feed.circle_at = None
+            whole = [await run_once(spine) for _ in range(2)]
+
+        assert [run["state"] for run in partial] == ["partial"] * 2
+        assert there == list(range(2 * SIZE))
+        assert [(run["state"], run["inserted"]) for run in whole] == [("succeeded", 25), ("succeeded", 0)]
+        assert await ids(spine) == list(range(25))
+
+
+async def test_what_was_appended_up_to_a_limit_is_there_once_whether_the_next_run_goes_on_or_begins_anew(
+    database: str,
+) -> None:
+    async with Feed(0, order="any") as feed, open_spine(database) as spine:
+        feed.events = [{"id": number, "at": moment(99 - number)} for number in range(35)]
+        feed.circle_at = 2 * SIZE
+        await spine.apply(feed.manifest(mode="append", limits={"max_pages": 1}))
+        async with working(spine):
+            reasons = [(await run_once(spine))["stop_reason"] for _ in range(4)]
+            began_anew = await ids(spine)
+            await spine.apply(feed.manifest(mode="append", limits={"max_pages": 2}))
+            feed.circle_at = None
+            while (await run_once(spine))["state"] == "partial":
+                pass
+
+        assert reasons == ["limit", "limit", "loop", "limit"]
+        assert began_anew == list(range(SIZE))
+        assert await ids(spine) == list(range(35))
+
+
+async def test_what_a_partial_run_appended_stays_where_somebody_sets_the_cursor_or_a_window_is_asked_for(
+    database: str,
+) -> None:
+    async with Feed(0, order="any") as feed, open_spine(database) as spine:
+        feed.events = [{"id": number, "at": moment(99 - number)} for number in range(25)]
+        feed.circle_at = SIZE
+        await spine.apply(feed.manifest(mode="append"))
+        async with working(spine):
+            await run_once(spine)
+            feed.circle_at = None
+            window = {"from": moment(75), "to": moment(76)}
+            asked_for = await run_once(spine, window=window)
+            between = await ids(spine)
+            async with spine.worker.transaction() as connection:
+                await cursors.put(connection, *OF, moment(99))
+            await run_once(spine)
+
+        assert asked_for["inserted"] == 1
+        assert between == [*range(2 * SIZE), 24]
+        assert sorted(set(await ids(spine))) == between
+
+
 async def test_a_limit_does_not_count_what_lies_behind_the_known(database: str) -> None:
     async with Feed(8, order="desc") as feed, open_spine(database) as spine:
         await spine.apply(feed.manifest(mode="append", order="desc", param=None, limits={"max_records": 4}))

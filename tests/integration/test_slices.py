@@ -22,12 +22,15 @@ def day(number: float) -> str:
 
 
 class Diary:
-    """Two records a day, asked for by the day; `broken` days answer with a status, `unknown` ones hold no list."""
+    """Two records a day, asked for by the day; `broken` days answer with a status, `unknown` ones hold no list. Of days in
+    `second` the second page alone does so, or has no records where the status is 200.
+    """
 
     def __init__(self) -> None:
         self.records = [{"id": n, "at": day(n / 2)} for n in range(2 * DAYS)]
         self.broken: dict[str, int] = {}
         self.unknown: set[str] = set()
+        self.second: dict[str, int] = {}
         self.refuses = False
         self.heeds = True
         self.asked: list[str] = []
@@ -57,7 +60,9 @@ class Diary:
             return web.json_response({"nothing": 1})
         there = [one for one in self.records if begin <= one["at"] < end]
         at = int(request.query.get("offset", 0))
-        return web.json_response({"items": there[at : at + 1]})
+        status = self.second.get(begin, 200) if at == 1 else 200
+        items = [] if at == 1 and begin in self.second else there[at : at + 1]
+        return web.json_response({"items": items, "total": len(there)}, status=status)
 
     def manifest(self, *, days: int = DAYS, mode: str = "merge", **parts: Any) -> str:
         pagination = {
@@ -113,6 +118,28 @@ async def test_a_slice_that_fails_leaves_a_gap_that_the_next_run_fills_first(
         assert sorted(set(api.asked)) == [day(2), day(5), day(7.5)]
         assert await ids(spine) == list(range(2 * DAYS))
         assert await cursor(spine) == day(7.5)
+
+
+@pytest.mark.parametrize("status", [404, 200])
+@pytest.mark.parametrize("mode", ["merge", "append"])
+async def test_what_came_of_a_slice_before_it_failed_is_there_once(
+    database: str, mode: str, status: int
+) -> None:
+    pages = {"type": "offset", "size": 1, "total": "total"}
+    async with Diary() as api, open_spine(database) as spine:
+        await spine.apply(api.manifest(mode=mode, pagination={"pages": pages}))
+        api.second = {day(2): status}
+        async with working(spine):
+            first = await run(spine)
+            there = await ids(spine)
+            api.second = {}
+            second = await run(spine)
+            third = await run(spine)
+
+        assert (first["state"], second["state"], third["state"]) == ("partial", "succeeded", "succeeded")
+        assert there == [n for n in range(2 * DAYS) if n != 5]
+        is_left_out = (mode, status) == ("append", 200)  # what was added of it must not come again
+        assert await ids(spine) == (there if is_left_out else list(range(2 * DAYS)))
 
 
 async def test_the_cursor_tells_of_gaps_and_a_reset_forgets_them(database: str) -> None:

@@ -34,6 +34,7 @@ class FamilyApi:
         }
         self.status: dict[str, int] = {}
         self.circles: set[str] = set()  # cursors of pages that lead to themselves
+        self.holes: set[str] = set()  # offsets of pages that are empty
         self.asked: list[str] = []
         self.before: Callable[[str], Any] | None = None
         self.under_way: Counter[str] = Counter()
@@ -57,10 +58,12 @@ class FamilyApi:
         return str(self.server.make_url("/"))
 
     def _paged(self, request: web.Request, records: list[Any]) -> web.Response:
-        at = int(request.query.get("cursor") or 0)
+        place = request.query.get("cursor") or request.query.get("offset") or "0"
+        at = int(place)
         following = str(at + PAGE) if at + PAGE < len(records) else None
         following = str(at) if str(at) in self.circles else following
-        return web.json_response({"items": records[at : at + PAGE], "next": following})
+        items = [] if place in self.holes else records[at : at + PAGE]
+        return web.json_response({"items": items, "next": following, "total": len(records)})
 
     async def _seen(self, request: web.Request) -> web.Response | None:
         self.asked.append(str(request.rel_url))

@@ -127,6 +127,7 @@ GRANT SELECT ON headwater.sim_run_log, headwater.sim_cursor_log TO PUBLIC;
 EMPTY = """
 DELETE FROM headwater.run; DELETE FROM headwater.walk; DELETE FROM headwater.page;
 DELETE FROM headwater.rejected_record; DELETE FROM headwater.stream_slot; DELETE FROM headwater.append_residue;
+DELETE FROM headwater.append_since;
 DELETE FROM headwater.stream_cursor; DELETE FROM headwater.rate_limit; DELETE FROM headwater.delivery;
 DELETE FROM headwater.delivery_duplicate; DELETE FROM headwater.dedupe_claim; DELETE FROM headwater.outbox;
 DELETE FROM headwater.payload; DELETE FROM headwater.dead_letter; DELETE FROM headwater.sim_run_log;

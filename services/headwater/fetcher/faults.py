@@ -40,8 +40,15 @@ class Faults:
             )
         self._bell.ring()
 
-    async def _leave_gap(self, due: PageDue, error: SourceError) -> bool:
-        """End a slice of time that does not come through: others of its run go on. False when that cannot be."""
+    async def _leave_gap(self, turn: Turn, error: SourceError) -> bool:
+        """End a slice of time that does not come through: others of its run go on. False when that cannot be.
+
+        Where rows are added, those of its pages before must not come again: the next run goes on at this page.
+        """
+        due, destination = turn.due, turn.definition.stream.destination
+        is_added = due.number > 1 and destination is not None and destination.mode == "append"
+        if is_added and error.restart:
+            return False
         logger.warning("run %s: a slice failed on page %d: %s", due.run_id, due.number, error.message)
         why = {
             "error": {
@@ -50,7 +57,7 @@ class Faults:
                 "retryable": error.retryable or error.restart,
             },
             "from": due.token["place"]["from"],
-        }
+        } | ({"token": due.token} if is_added else {})
         async with self._database.transaction() as connection:
             is_left = await completion.end_walk(
                 connection, key_of(due), due.tenant, "error", [WARNING_GAPS], why, is_slice=True
@@ -78,7 +85,7 @@ class Faults:
             async with self._database.connection() as connection:
                 await runs.note_fault(connection, due.run_id, due.attempt, wait_s, error.kind, error.message)
             raise error
-        if is_slice(turn.due.token) and error.kind not in _OF_ALL and await self._leave_gap(turn.due, error):
+        if is_slice(turn.due.token) and error.kind not in _OF_ALL and await self._leave_gap(turn, error):
             return
         await self._settled_before(turn.due)
         retryable = error.retryable or error.restart

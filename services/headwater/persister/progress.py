@@ -8,29 +8,24 @@ from headwater.contracts.pagination import OffsetPagination, PagePagination, Win
 from headwater.contracts.source import StreamDefinition
 from headwater.contracts.walking import Incremental
 from headwater.model.run import StopReason
+from headwater.persister.reckoning import SHORTFALLS
 from headwater.persister.slicing import CURSOR_CHANGED, Slices, many_alike, may_move, slices_of_attempt
 from headwater.plugins.paginators.base import WARNING_CAPPED, WARNING_LOOP, WARNING_SHRANK
 from headwater.plugins.walk.boundary import joined, together, value_of
 from headwater.plugins.walk.cursor import order_of
-from headwater.plugins.walk.hidden import WARNING_BESIDE, WARNING_GRAPHQL
-from headwater.plugins.walk.judge import WARNING_PART, WARNING_UNCHANGED
+from headwater.plugins.walk.hidden import WARNING_BESIDE
+from headwater.plugins.walk.judge import WARNING_UNCHANGED
 from headwater.plugins.walk.parents import WARNING_PARENTS_REJECTED
-from headwater.store import children, completion, cursors, slices
+from headwater.store import children, completion, cursors, ledger, slices
 
 NONE_FOUND = "all_parents_skipped"
 ALL_ABSENT = "all_slices_absent"
 ALIKE = "slices_alike"
-INCOMPLETE = frozenset(
-    {
-        "total_not_met",
-        "limit_reached",
-        "cursor_absent",
-        NONE_FOUND,
-        WARNING_GRAPHQL,
-        WARNING_PART,
-        WARNING_CAPPED,
-    }
-)  # warnings which say that there was more than came
+INCOMPLETE = SHORTFALLS | {
+    "limit_reached",
+    NONE_FOUND,
+    WARNING_CAPPED,
+}  # warnings which say that there was more than came
 
 UNSEEN = frozenset(
     {WARNING_PARENTS_REJECTED, WARNING_SHRANK, WARNING_UNCHANGED, WARNING_BESIDE}
@@ -110,14 +105,19 @@ async def move_cursor(
     A complete walk moves it to the highest value seen, and never back, unless the table was rebuilt. One that a limit
     ended moves it to the value below which everything was seen, where the stream's records ascend; elsewhere, and where
     that is no further than it was, it stays, and the next run goes on where this one ended. One that went on so and
-    ended otherwise has the next run begin at the cursor. Somebody who set or reset the cursor meanwhile is right. Runs
-    for a window of time, those that load nothing, and those with records of which parts are missing, leave it alone.
+    ended otherwise has the next run begin at the cursor, and remove what was appended since. Somebody who set or reset
+    the cursor meanwhile is right. Runs for a window of time, those that load nothing, and those with records of which
+    parts are missing, leave it alone.
     """
     rule = definition.stream.cursor_rule
-    if rule is None or not may_move(run):
+    if rule is None:
         return frozenset()
     of = (run["tenant"], run["source"], run["stream"])
-    value = _value(rule, run, walks, is_complete=is_complete)
+    value = _value(rule, run, walks, is_complete=is_complete) if may_move(run) else None
+    if value is None and not is_complete and _comes_again(run):
+        await ledger.keep_since(connection, run["id"], of, run["cursor_version"])
+    if not may_move(run):
+        return frozenset()
     resume = None if is_complete else _resume(run, walks)
     if value is not None:
         is_right = await cursors.move(connection, of, value, run["id"], run["cursor_version"])
@@ -128,6 +128,11 @@ async def move_cursor(
         return frozenset()
     is_right = await cursors.keep_resume(connection, of, resume, run["cursor_version"])
     return frozenset() if is_right else frozenset({CURSOR_CHANGED})
+
+
+def _comes_again(run: Mapping[str, Any]) -> bool:
+    """Whether a run like this one brings its records again, where the cursor stays."""
+    return run["time_window"] is None and run["mode"] in {"auto", "incremental"}
 
 
 async def move_parents(

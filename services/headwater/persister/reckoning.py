@@ -11,8 +11,11 @@ from headwater.model.run import StopReason
 from headwater.persister.bodies import Work
 from headwater.persister.children import is_of_parent
 from headwater.plugins.destinations import Loaded
+from headwater.plugins.paginators.base import WARNING_CURSOR_ABSENT, WARNING_TOTAL
 from headwater.plugins.walk.boundary import joined, value_of
 from headwater.plugins.walk.cursor import order_of
+from headwater.plugins.walk.hidden import WARNING_GRAPHQL
+from headwater.plugins.walk.judge import WARNING_PART
 from headwater.plugins.walk.token import token_digest
 from headwater.store.completion import WalkAdvance
 from headwater.store.ledger import PageKey, Settled
@@ -24,6 +27,22 @@ def grouped(work: Sequence[Work], by: Any) -> list[tuple[Any, list[Work]]]:
     for item in work:
         groups[by(item[0])].append(item)
     return sorted(groups.items(), key=lambda pair: pair[0])
+
+
+SHORTFALLS = frozenset({WARNING_TOTAL, WARNING_CURSOR_ABSENT, WARNING_GRAPHQL, WARNING_PART})
+
+
+def _shortfall(items: Sequence[Work]) -> str | None:
+    """The warning which says that the walk brought less than there is. Where rows are added it counts for nothing: what
+    came must not come again.
+    """
+    found = {
+        warning.partition(":")[0]
+        for _, batch, definition in items
+        if definition.stream.destination is None or definition.stream.destination.mode != "append"
+        for warning in batch.warnings
+    }
+    return min(SHORTFALLS & found, default=None)
 
 
 def walk_advance(items: Sequence[Work], known: Sequence[Any], loop: int | None) -> WalkAdvance:
@@ -51,6 +70,7 @@ def walk_advance(items: Sequence[Work], known: Sequence[Any], loop: int | None) 
         highest=highest,
         below=below,
         resume=resume,
+        shortfall=_shortfall(items),
     )
 
 

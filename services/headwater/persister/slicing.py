@@ -76,17 +76,20 @@ async def slices_of_attempt(
 
 
 def _is_complete(walk: Mapping[str, Any]) -> bool:
-    return StopReason(walk["stop_reason"]).is_complete
+    return StopReason(walk["stop_reason"]).is_complete and walk["shortfall"] is None
 
 
 def _gap(walk: Mapping[str, Any], version: str) -> Gap:
     """What the walk left: all of its slice, or what follows the place where a limit ended it."""
     known, bounds = walk["resume"] or {}, walk["parent"]
     if "error" in known:
-        return Gap(known["from"], bounds["to"], known["error"]["kind"])
+        token = known.get("token")
+        return Gap(
+            known["from"], bounds["to"], known["error"]["kind"], token, None if token is None else version
+        )
     if walk["stop_reason"] == StopReason.LIMIT and "place" in known:
         return Gap(known["place"]["from"], bounds["to"], "limit", known, version)
-    return Gap(bounds["from"], bounds["to"], walk["stop_reason"])
+    return Gap(bounds["from"], bounds["to"], walk["shortfall"] or walk["stop_reason"])
 
 
 def may_move(run: Mapping[str, Any]) -> bool:

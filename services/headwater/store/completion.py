@@ -17,7 +17,8 @@ _Q = queries("pages")
 class WalkAdvance:
     """What one load did for one walk. `last_number` is set when it found the end, `resume` when that was a limit.
 
-    `highest` and `below` are the two highest cursor values of the walk so far.
+    `highest` and `below` are the two highest cursor values of the walk so far. `shortfall` is the warning which says
+    that it brought less than there is.
     """
 
     settled: int
@@ -27,6 +28,7 @@ class WalkAdvance:
     highest: Any = None
     below: Any = None
     resume: Mapping[str, Any] | None = None
+    shortfall: str | None = None
 
 
 async def advance_walk(
@@ -36,6 +38,7 @@ async def advance_walk(
     return await connection.fetchval(  # type: ignore[no-any-return]
         _Q["advance_walk"], time_of(run_id), run_id, attempt, walk, advance.settled, advance.records,
         advance.last_number, advance.stop_reason, advance.highest, advance.below, advance.resume,
+        advance.shortfall,
     )  # fmt: skip
 
 

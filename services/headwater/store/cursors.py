@@ -23,6 +23,8 @@ async def move(connection: Any, of: tuple[str, str, str], mark: Any, run_id: UUI
     told = mark if isinstance(mark, Mapping) else {"value": mark, "id": None, "seen": None}
     kept = {"seen": told["seen"]} if told["seen"] else None
     row = await connection.fetchval(_Q["move"], *of, told["value"], run_id, version, told["id"], kept)
+    if row is not None:
+        await connection.execute(_Q["forget_since"], *of)
     return row is not None
 
 
@@ -35,6 +37,7 @@ async def put(connection: Any, tenant: str, source: str, stream: str, value: Any
     """Set the cursor by hand, for all parents where it has some; a run under way does not move it."""
     await children.forget_cursors(connection, (tenant, source, stream))
     await connection.execute(_Q["put"], tenant, source, stream, value)
+    await connection.execute(_Q["forget_since"], tenant, source, stream)
 
 
 async def lock(connection: Any, tenant: str, source: str, stream: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from headwater.model.ids import time_of
+from headwater.store import cursors
 from headwater.store.limits import Limit
 from headwater.store.queries import queries
 
@@ -359,9 +360,23 @@ async def note_residue(connection: Any, key: PageKey, of: tuple[str, str, str], 
 async def take_residue(
     connection: Any, key: PageKey, of: tuple[str, str, str], table: str
 ) -> list[tuple[UUID, str]]:
-    """What unfinished runs and attempts left in `table` and in headwater's own tables, as (run id, table)."""
-    rows = await connection.fetch(_Q["take_residue"], *of, key.run_id, key.attempt, table)
-    return [(row["run_id"], row["table_name"]) for row in rows]
+    """What unfinished runs and attempts left in `table` and in headwater's own tables, as (run id, table); and what
+    partial runs left that the attempt brings again. There is no place to go on at behind these any more.
+    """
+    rows = list(await connection.fetch(_Q["take_residue"], *of, key.run_id, key.attempt, table))
+    partial = await connection.fetch(
+        _Q["take_since"], *of, key.run_id, key.attempt, table, time_of(key.run_id)
+    )
+    if partial:
+        await cursors.forget_resume(connection, of)
+    return [(row["run_id"], row["table_name"]) for row in (*rows, *partial)]
+
+
+async def keep_since(connection: Any, run_id: UUID, of: tuple[str, str, str], version: int) -> None:
+    """Note what a partial run appended whose cursor stays: a run that begins there again removes it first. Not where
+    somebody set or reset the cursor since it had `version`.
+    """
+    await connection.execute(_Q["keep_since"], run_id, *of, version)
 
 
 async def clear_residue(connection: Any, run_id: UUID) -> None:

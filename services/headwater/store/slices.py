@@ -96,5 +96,7 @@ async def one_by_one(connection: Any, run_id: UUID) -> None:
 
 
 async def of_attempt(connection: Any, run_id: UUID, attempt: int) -> Sequence[Mapping[str, Any]]:
-    """The slices of an attempt: number, parent (what people see), stop_reason, record_count, highest, resume."""
+    """The slices of an attempt: number, parent (what people see), stop_reason, shortfall, record_count,
+    highest, resume.
+    """
     return await connection.fetch(_Q["list"], time_of(run_id), run_id, attempt)  # type: ignore[no-any-return]

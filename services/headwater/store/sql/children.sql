@@ -80,9 +80,9 @@ SELECT $4, $5, $6, w.parent_key, w.parent,
             WHEN NOT w.goes_on AND jsonb_typeof(w.below -> 'seen') = 'array' AND jsonb_typeof(w.highest -> 'seen') = 'array'
             THEN jsonb_build_object('seen', (w.below -> 'seen') || (w.highest -> 'seen')) END,
        clock_timestamp(), $2
-  FROM (SELECT v.*, v.is_cut AND (NOT $10 OR v.below IS NULL OR p.value = CASE
+  FROM (SELECT v.*, v.is_cut AND (v.shortfall IS NOT NULL OR NOT $10 OR v.below IS NULL OR p.value = CASE
                    WHEN jsonb_typeof(v.below) = 'object' THEN v.below -> 'value' ELSE v.below END) IS TRUE AS goes_on
-          FROM (SELECT *, stop_reason = ANY($8::text[]) AS is_cut,
+          FROM (SELECT *, shortfall IS NOT NULL OR stop_reason = ANY($8::text[]) AS is_cut,
                        CASE WHEN stop_reason = ANY($8::text[]) THEN below ELSE highest END AS mark FROM walk
                  WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND level = $7 AND parent_key IS NOT NULL) AS v
           LEFT JOIN parent_cursor AS p ON (p.tenant, p.source, p.stream, p.parent_key) = ($4, $5, $6, v.parent_key)) AS w
@@ -100,8 +100,8 @@ ON CONFLICT (tenant, source, stream, parent_key) DO UPDATE
 -- $4 tenant, $5 source, $6 stream, $7 level, $8 reasons of walks that were cut.
 UPDATE parent_cursor c SET resume = NULL
   FROM walk w
- WHERE w.run_at = $1 AND w.run_id = $2 AND w.attempt = $3 AND w.level = $7 AND w.stop_reason = ANY($8::text[])
-   AND w.stop_reason <> 'limit'
+ WHERE w.run_at = $1 AND w.run_id = $2 AND w.attempt = $3 AND w.level = $7 AND w.stop_reason <> 'limit'
+   AND (w.stop_reason = ANY($8::text[]) OR w.shortfall IS NOT NULL)
    AND (c.tenant, c.source, c.stream, c.parent_key) = ($4, $5, $6, w.parent_key) AND c.resume ? 'token'
 
 -- name: list

@@ -68,6 +68,10 @@ ON CONFLICT (tenant, source, stream) DO UPDATE
  WHERE c.version = $6
 RETURNING version
 
+-- name: forget_since
+-- What partial runs appended stays, now that the cursor is elsewhere.
+DELETE FROM append_since WHERE (tenant, source, stream) = ($1, $2, $3)
+
 -- name: forget_resume
 -- The next run begins at the cursor.
 UPDATE stream_cursor SET resume = NULL WHERE (tenant, source, stream) = ($1, $2, $3) AND resume ? 'token'

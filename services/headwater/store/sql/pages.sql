@@ -173,13 +173,14 @@ UPDATE run SET late = late + f.total FROM (SELECT sum(received) AS total FROM fr
 
 -- name: advance_walk
 -- $5 pages settled, $6 records, $7 the last page's number when this batch found the end (else null), $8 its reason,
--- $9 and $10 the highest cursor values, $11 where the next run goes on after a limit. Gives the last page's number.
+-- $9 and $10 the highest cursor values, $11 where the next run goes on after a limit, $12 the warning that it brought less
+-- than there is. Gives the last page's number.
 UPDATE walk SET settled_count = settled_count + $5, record_count = record_count + $6,
                 last_number = least(last_number, $7),
                 stop_reason = CASE WHEN $7::int IS NOT NULL AND (last_number IS NULL OR $7 < last_number) THEN $8
                                    ELSE stop_reason END,
                 resume = CASE WHEN $7::int IS NOT NULL AND (last_number IS NULL OR $7 < last_number) THEN $11 ELSE resume END,
-                highest = coalesce($9, highest), below = coalesce($10, below)
+                highest = coalesce($9, highest), below = coalesce($10, below), shortfall = coalesce(shortfall, $12)
  WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND number = $4
 RETURNING last_number
 
@@ -288,6 +289,25 @@ DELETE FROM append_residue a WHERE (tenant, source, stream) = ($1, $2, $3) AND N
         WHERE r.due_at = timestamptz 'epoch' + ('x' || left(replace(a.run_id::text, '-', ''), 12))::bit(48)::bigint * interval '1 millisecond'
           AND r.id = a.run_id AND r.attempt = a.attempt AND r.state = 'running')
 RETURNING run_id, table_name
+
+-- name: take_since
+-- The same of what partial runs appended since the cursor last moved, where this attempt begins at it again: it does not
+-- go on where a limit cut one, and is for no window of time. $7: its partition.
+DELETE FROM append_since a USING run r, walk w
+ WHERE (a.tenant, a.source, a.stream) = ($1, $2, $3) AND (a.table_name = $6 OR position('/' IN a.table_name) = 0)
+   AND r.due_at = $7 AND r.id = $4 AND r.time_window IS NULL
+   AND w.run_at = $7 AND w.run_id = $4 AND w.attempt = $5 AND w.number = 0
+   AND coalesce((w.first_token -> 'progress' ->> 'number')::int, 0) = 0 AND NOT w.first_token ? 'edge'
+RETURNING a.run_id, a.table_name
+
+-- name: keep_since
+-- The run was partial, and the cursor stays: what it appended is noted for the run that begins there again. $5: the
+-- cursor's version when the run read it.
+INSERT INTO append_since (run_id, attempt, tenant, source, stream, table_name)
+SELECT run_id, attempt, tenant, source, stream, table_name FROM append_residue
+ WHERE run_id = $1
+   AND coalesce((SELECT version FROM stream_cursor WHERE (tenant, source, stream) = ($2, $3, $4)), 0) = $5::bigint
+ON CONFLICT DO NOTHING
 
 -- name: clear_residue
 -- The run closed well: its appended rows stay.

@@ -30,7 +30,7 @@ UPDATE walk SET is_waiting = false, last_number = 0, stop_reason = $4
 
 -- name: list
 -- The slices of an attempt, for closing.
-SELECT number, parent, stop_reason, record_count, highest, resume FROM walk
+SELECT number, parent, stop_reason, shortfall, record_count, highest, resume FROM walk
  WHERE run_at = $1 AND run_id = $2 AND attempt = $3 ORDER BY number
 
 -- name: are_alike
