@@ -7,7 +7,7 @@ only. So a URL, a header list or a token can be logged or put in a message witho
 import re
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
 from yarl import URL
@@ -101,8 +101,7 @@ def replaced(pairs: tuple[tuple[str, Any], ...], others: tuple[tuple[str, Any], 
 NO_CREDENTIALS = Credentials()
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
+class HttpRequest(NamedTuple):
     """One request. `url` is absolute and holds no secret; `headers` belong to its origin and stay there.
 
     When the server redirects to another origin, only Accept and User-Agent go along.
@@ -115,8 +114,7 @@ class HttpRequest:
     credentials: Credentials = NO_CREDENTIALS
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """One answer, its body decoded from the wire's compression and whole.
 
     `url` is where it came from after redirects, without credentials. `elapsed_s` covers all hops,

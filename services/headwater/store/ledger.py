@@ -1,8 +1,7 @@
 """The page ledger: begin before a fetch, settle with the load, and tell when a run is complete (DESIGN.md §2.3–2.4)."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from headwater.model.ids import time_of
@@ -13,8 +12,7 @@ from headwater.store.queries import queries
 _Q = queries("pages")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class PageKey:
+class PageKey(NamedTuple):
     """A page is (run, attempt, walk, number)."""
 
     run_id: UUID
@@ -32,8 +30,7 @@ class PageKey:
         return PageKey(self.run_id, self.attempt, self.walk, self.number - 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(NamedTuple):
     """What the ledger says before a fetch.
 
     `is_wanted`: fetch it. `is_settled`: it is in the table already; announce what follows and fetch nothing.
@@ -64,8 +61,7 @@ class Begun:
     limit: Limit
 
 
-@dataclass(frozen=True, slots=True)
-class Beginning:
+class Beginning(NamedTuple):
     """A page that is to begin. `digest` is that of its token's place, `holder` has the walk in hand, `after` is the
     page of it that he comes from, None where a message named this one.
     """
@@ -93,7 +89,7 @@ async def _begun(connection: Any, page: Beginning, row: Mapping[str, Any] | None
     if row is None:
         return None
     if row["is_lost"]:
-        return replace(_NOTHING, is_lost=True)
+        return _NOTHING._replace(is_lost=True)
     runs_now = row["state"] == "running" and row["run_attempt"] == key.attempt
     past = row["last_number"] is not None and key.number > row["last_number"]
     is_wanted = runs_now and not past and not row["is_settled"] and row["same_token_as"] is None
@@ -206,8 +202,7 @@ async def put_off(
     await connection.execute(_Q["wait"], *key.values, wait_s, has_slot, is_refused)
 
 
-@dataclass(frozen=True, slots=True)
-class Locked:
+class Locked(NamedTuple):
     """A page that is locked now.
 
     `is_passed`: it is not to be loaded, since it settled, lies beyond the end of its walk, or is another page by now
@@ -263,8 +258,7 @@ async def _lock(connection: Any, digests: Mapping[PageKey, bytes]) -> dict[PageK
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """A page that a load put into its table. `next_digest` is that of the place of `next_token`."""
 
     key: PageKey
@@ -290,8 +284,7 @@ async def settle_pages(connection: Any, pages: Sequence[Settled]) -> None:
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(NamedTuple):
     """A settled page with records that another page of its walk has too."""
 
     key: PageKey

@@ -5,7 +5,6 @@ import hashlib
 import hmac
 import re
 from base64 import b64decode, b64encode
-from dataclasses import replace
 from datetime import datetime
 from typing import ClassVar
 
@@ -57,7 +56,7 @@ class HmacAuthenticator:
             (name, Secret(_text(template, values | {"signature": signature}, b"")))
             for name, template in config.headers.items()
         )
-        return replace(request, credentials=request.credentials.plus(headers=headers))
+        return request._replace(credentials=request.credentials.plus(headers=headers))
 
     def _signature(self, text: bytes, secrets: Secrets) -> str:
         raw = hmac.digest(self._key(secrets), text, self._config.algorithm)

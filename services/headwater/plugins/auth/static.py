@@ -1,7 +1,6 @@
 """Credentials that stand as they are: none, bearer token, basic, API key."""
 
 from base64 import b64encode
-from dataclasses import replace
 from datetime import datetime
 from typing import ClassVar
 
@@ -78,9 +77,9 @@ class ApiKeyAuthenticator:
                 credentials = credentials.plus(query=pair)
             case "cookie":
                 credentials = credentials.plus(cookies=pair)
-        return replace(request, credentials=credentials)
+        return request._replace(credentials=credentials)
 
 
 def _with_authorization(request: HttpRequest, value: str) -> HttpRequest:
     credentials = request.credentials.plus(headers=(("Authorization", Secret.of(value)),))
-    return replace(request, credentials=credentials)
+    return request._replace(credentials=credentials)

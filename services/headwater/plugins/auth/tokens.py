@@ -1,7 +1,6 @@
 """Tokens that are asked for first: OAuth 2 (client credentials, refresh token), JWT assertion, session login."""
 
 from base64 import b64encode
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
@@ -101,7 +100,7 @@ class SessionAuthenticator:
     def apply(self, request: HttpRequest, secrets: Secrets, _: datetime, /) -> HttpRequest:
         token = fill(f"${{secret:{ACCESS_TOKEN}}}", secrets).text()
         value = Secret.of(self._config.template.replace("{token}", token))
-        return replace(request, credentials=request.credentials.plus(headers=((self._config.name, value),)))
+        return request._replace(credentials=request.credentials.plus(headers=((self._config.name, value),)))
 
     def token_request(self, secrets: Secrets, _: HeldToken | None, __: datetime, /) -> HttpRequest:
         config = self._config
@@ -135,7 +134,7 @@ def _showing(request: HttpRequest, secrets: Secrets, scheme: str) -> HttpRequest
 
 def _authorized(request: HttpRequest, scheme: str, token: str) -> HttpRequest:
     value = Secret.of(f"{scheme} {token}".strip())
-    return replace(request, credentials=request.credentials.plus(headers=(("Authorization", value),)))
+    return request._replace(credentials=request.credentials.plus(headers=(("Authorization", value),)))
 
 
 def _oauth_token(response: Response, held: HeldToken | None, now: datetime) -> HeldToken:

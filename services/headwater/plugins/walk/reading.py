@@ -1,6 +1,5 @@
 """From an answer to its document and the records in it, with the errors that hide there."""
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -73,14 +72,14 @@ class Reader:
         selected = self._selected(document, secrets, fault)
         if told.progress.number == 0:
             doubts = self._first_page.selected(document, self._form.path, selected)
-            selected = replace(selected, warnings=selected.warnings + doubts)
+            selected = selected._replace(warnings=selected.warnings + doubts)
         elif not selected.received_count:
             selected = NOTHING
         if fault is not None:
-            selected = replace(selected, warnings=(*selected.warnings, WARNING_GRAPHQL))
+            selected = selected._replace(warnings=(*selected.warnings, WARNING_GRAPHQL))
         elif selected.received_count and (beside := self._told_beside(document, secrets)):
-            selected = replace(selected, warnings=selected.warnings + beside)
-        return document, replace(selected, is_plain=found.is_plain, columns=found.columns)
+            selected = selected._replace(warnings=selected.warnings + beside)
+        return document, selected._replace(is_plain=found.is_plain, columns=found.columns)
 
     def _told_beside(self, document: Any, secrets: Secrets) -> tuple[str, ...]:
         """What an answer with records says of errors, where it is not itself the record."""

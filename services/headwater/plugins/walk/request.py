@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -153,7 +152,7 @@ class Requester:
         is_home = origin_of(url) == self.origin
         beside = tuple(one for one in parameters if one.place != "query")
         if is_home and beside:
-            return replace(self._request_of_parameters(beside, parts), url=url)
+            return self._request_of_parameters(beside, parts)._replace(url=url)
         headers = tuple(pair for pair in parts.headers if is_home or pair[0].lower() in _EVERYWHERE)
         body = written(self._kind, parts.body) if parts.body is not None and is_home else None
         method = self._method if is_home else "GET"

@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from headwater.contracts.codec import dumps
 from headwater.model.errors import ContractError, SourceError
@@ -29,8 +29,7 @@ class Rejected:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Selected:
+class Selected(NamedTuple):
     """The records of a page; `received_count` counts the rejected too, `digest` is "" for an empty page; `columns` are
     those of CSV.
 

@@ -376,6 +376,7 @@ class Walk:
         if following.stop_reason is not None and following.stop_reason.is_complete:
             top = told.kept if top is None else top
             doubts += self._keeping.doubts(told)
+        is_known = 0 < answer.again_count == answer.received_count  # what was asked by, once more: no loop
         return Page(
             number=progress.number,
             records=self._marks.new(records, told),
@@ -388,7 +389,7 @@ class Walk:
             + self._onward.doubts(told, following, progress)
             + doubts,
             rejected=selected.rejected,
-            content_digest=selected.digest,
+            content_digest="" if is_known else selected.digest,
             highest=top,
             pause_s=max(pause_s(response, now), cost_wait_s(document)),
             total=progress.total,
