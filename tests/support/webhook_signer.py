@@ -137,6 +137,13 @@ def encode(raw: bytes, encoding: str) -> str:
     raise ValueError(encoding)
 
 
+def ec_jwk(name: str = "one") -> dict[str, str]:
+    """The public half of a P-256 key as a JSON Web Key."""
+    point = ec_key(name).public_key().public_numbers()
+    told = {"x": point.x.to_bytes(32, "big"), "y": point.y.to_bytes(32, "big")}
+    return {"kty": "EC", "crv": "P-256", **{part: encode(raw, "base64url") for part, raw in told.items()}}
+
+
 def body_for(row: dict, at_s: float) -> bytes:
     """A body such as the scheme needs; the signature of schemes that carry it inside is put in later."""
     time = row.get("timestamp") or {}

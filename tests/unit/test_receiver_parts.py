@@ -2,21 +2,24 @@
 
 import asyncio
 import contextlib
+import json
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
 from tests.support.virtual_time import VirtualTime
+from tests.support.webhook_signer import ec_jwk
 
 from headwater.contracts.signatures import SchemeDefinition
 from headwater.model.errors import ConfigError, SourceError, Unavailable
 from headwater.model.networks import is_within, networks
 from headwater.model.secret import Secret
-from headwater.plugins.signatures.compile import compile_definition
+from headwater.plugins.signatures.compile import compile_definition, compile_scheme
 from headwater.plugins.signatures.presets import preset
+from headwater.plugins.signatures.scheme import Scheme
 from headwater.receiver.breaker import Breaker
 from headwater.receiver.bucket import Bucket
-from headwater.receiver.certificates import FETCHES_PER_MINUTE, Certificates
+from headwater.receiver.certificates import FETCHES_PER_MINUTE, RENEWED_S, Certificates
 from headwater.receiver.keys import Keys, NamedSecret
 from headwater.receiver.ledger import SAMPLES_PER_MINUTE, Tally
 from headwater.receiver.senders import Senders
@@ -221,6 +224,57 @@ async def test_a_certificate_is_fetched_once_for_all_who_ask() -> None:
 
     assert urls == [url]
     assert len(set(map(id, found))) == 1
+
+
+def by_keys(audience: str) -> Scheme:
+    signature = {"header": "Authorization", "prefix": "Bearer ", "format": "jwt", "aud": audience}
+    key = {"keys_url": "https://keys.example/set"}
+    return compile_scheme({"kind": "jwt-es256", "signature": signature, "key": key})
+
+
+def key_set(*names: str) -> bytes:
+    return json.dumps({"keys": [ec_jwk(name) for name in names]}).encode()
+
+
+async def test_schemes_that_share_an_address_of_keys_keep_what_else_they_want() -> None:
+    async def fetch(_: str) -> bytes:
+        return key_set("one")
+
+    certificates = Certificates(fetch, VirtualTime())
+    url = "https://keys.example/set"
+
+    found = [await certificates.verifier(by_keys(name), url) for name in ("a", "b", "a")]
+
+    assert [each.scheme.definition.signature.aud for each in found] == ["a", "b", "a"]
+    assert found[0] is found[2]
+
+
+async def test_keys_are_looked_up_anew_when_they_may_have_changed_and_known_ones_count_on() -> None:
+    clock, published = VirtualTime(), [key_set("one"), b"no keys", key_set("one", "two")]
+    urls: list[str] = []
+
+    async def fetch(url: str) -> bytes:
+        urls.append(url)
+        return published[len(urls) - 1]
+
+    certificates = Certificates(fetch, clock)
+    scheme, url = by_keys("a"), "https://keys.example/set"
+    first = await certificates.verifier(scheme, url)
+
+    at_once = await certificates.renewed(scheme, url)
+    clock.advance(RENEWED_S)
+    broken = await certificates.renewed(scheme, url)
+    meanwhile = await certificates.verifier(scheme, url)
+    soon = await certificates.renewed(scheme, url)
+    clock.advance(RENEWED_S)
+    renewed = await certificates.renewed(scheme, url)
+
+    assert (at_once, broken, soon) == (None, None, None)
+    assert meanwhile is first
+    assert renewed is not None
+    assert (len(first.keys), len(renewed.keys)) == (1, 2)
+    assert await certificates.verifier(scheme, url) is renewed
+    assert len(urls) == 3
 
 
 async def test_a_certificate_that_is_not_to_be_had_is_not_asked_for_again_at_once() -> None:

@@ -123,6 +123,15 @@ def test_a_header_alone_defines_hmac_sha256_over_the_body_in_hex():
         ({"signature": {"query_param": "q"}, "signed": "{url}{body}"}, ("signed", "{url_no_query}")),
         ({"signature": {"header": "X"}, "signed": "{signed_headers}{body}"}, ("signed", "headers_key")),
         ({"signature": {"header": "X", "aud": "a"}}, ("signature.aud", "jwt-")),
+        ({"signature": {"header": "X", "claims": {"a": "b"}}}, ("signature.claims", "jwt-")),
+        (
+            {"signature": {"header": "X"}, "key": {"keys_url": "https://keys.example/set"}},
+            ("key.keys_url", "public keys"),
+        ),
+        (
+            {"kind": "ed25519", "signature": {"header": "X"}, "key": {"keys_url": "http://keys.example/set"}},
+            ("key.keys_url", "pattern"),
+        ),
         (
             {"signature": {"header": "X"}, "kind": "token", "key": {"encoding": "jwk"}},
             ("key.encoding", "utf8"),

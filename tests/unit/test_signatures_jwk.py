@@ -196,6 +196,27 @@ def test_a_json_web_key_that_cannot_be_used_is_refused_with_its_place_and_never_
     assert rsa_jwk()["n"] not in str(raised.value)
 
 
+def test_a_token_must_say_what_the_scheme_wants_of_other_claims():
+    wanted = definition("jwt-eddsa")
+    wanted["signature"]["claims"] = {"email": "push@project.iam.example", "email_verified": True}
+
+    def by(**claims):
+        verdict = judge(wanted, ed_jwk(), signed("jwt-eddsa", claims))
+        return verdict.reason, verdict.detail
+
+    right = {"email": "push@project.iam.example", "email_verified": True}
+    assert by(**right) == ("ok", "")
+    for wrong in (
+        "other@project.iam.example",
+        None,
+        ["push@project.iam.example"],
+        "PUSH@project.iam.example",
+    ):
+        assert by(**{**right, "email": wrong}) == ("claim_mismatch", "email")
+    for wrong in (False, 1, "true", None):
+        assert by(**{**right, "email_verified": wrong}) == ("claim_mismatch", "email_verified")
+
+
 def test_a_token_must_be_for_the_audience_that_the_scheme_names():
     wanted = definition("jwt-eddsa")
     wanted["signature"]["aud"] = "https://hooks.example"

@@ -38,6 +38,11 @@ def _place(text: str) -> str:
 Place = Annotated[str, Field(max_length=256), AfterValidator(_place)]
 
 
+KeysUrl = Annotated[
+    str, StringConstraints(pattern=r"^https://[A-Za-z0-9.-]+(?::[0-9]{1,5})?/[\x21-\x7e]*$", max_length=512)
+]
+
+
 class KeyDefinition(Closed):
     """How the text of a secret becomes a key. `strip_prefix` is taken off where it stands."""
 
@@ -57,6 +62,13 @@ class KeyDefinition(Closed):
     )
     certificate_hosts: tuple[Mark, ...] = Field(
         default=(), description="Hosts a certificate may be fetched from; `*` stands for one label."
+    )
+    keys_url: KeysUrl | None = Field(
+        default=None,
+        description=(
+            "Where the sender publishes its public keys, as a set of JSON Web Keys: fetched when they are needed, and "
+            "anew when a signature belongs to none of them. Such an endpoint needs no secret."
+        ),
     )
 
 
@@ -89,6 +101,9 @@ class SignatureDefinition(Closed):
     iss: Mark | None = None
     aud: Annotated[str, StringConstraints(min_length=1, max_length=512)] | None = Field(
         default=None, description="The audience that a JWT must be for."
+    )
+    claims: dict[Mark, str | bool | int] = Field(
+        default={}, max_length=10, description="Other claims of a JWT, and what each must say."
     )
 
 

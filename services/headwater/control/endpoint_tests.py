@@ -166,9 +166,9 @@ async def test_endpoint(desk: Desk, call: Call[NoQuery, TestRequest]) -> Reply:
 
 def _unfetched(endpoint: Definition, known: Sequence["_Known"]) -> str:
     """Tell that a receiver would fetch what verifies, which is not done here."""
-    if known or scheme_of(endpoint).definition.key.certificate_from is None:
+    if known or not scheme_of(endpoint).fetches_keys:
         return ""
-    return "the receiver fetches the certificate that a request names; to judge here, give it as the secret"
+    return "the receiver fetches the certificate or the keys; to judge here, give them as the secret"
 
 
 def _answered(

@@ -18,7 +18,7 @@ _OTHER_REASONS: Mapping[str, str] = {
     "address": "The sender's address is not among those that the endpoint allows.",
     "compressed": "The body came compressed, or in an encoding that the endpoint does not take.",
     "confirmation": "The subscription could not be confirmed with its provider.",
-    "certificate": "The signing certificate that the request names could not be had from the provider.",
+    "certificate": "The signing certificate, or the set of keys, could not be had from the provider.",
     "cut_body": "The body was cut or malformed.",
     "damaged_body": "The body is not what its encoding says, or unfolds to more than the endpoint takes.",
     "handshake": "The provider's handshake was refused.",

@@ -59,9 +59,10 @@ class Success:
 class Address:
     """An endpoint as the receiver needs it.
 
-    `is_awaiting`: its provider is to hand a secret over. `by_certificate`: requests name their signing certificate,
-    and the operator has pinned none. `answer_head` is the beginning of the answer to an accepted delivery on the short
-    way, None where deliveries cannot go that way. What `shield` covers is not kept.
+    `is_awaiting`: its provider is to hand a secret over. `by_certificate`: what verifies is fetched, since requests
+    name their signing certificate or the operator an address of keys, and no secret. `answer_head` is the beginning of
+    the answer to an accepted delivery on the short way, None where deliveries cannot go that way. What `shield` covers
+    is not kept.
     """
 
     tenant: str
@@ -114,7 +115,7 @@ def address_of(
     is_learning = learns(handshake)
     if is_learning and handshake_secret == handshake_secret_name(endpoint.name):
         named.append(_opened(tenant, SecretWindow(value=f"${{secret:{handshake_secret}}}"), secrets))
-    by_certificate = not named and scheme.definition.key.certificate_from is not None
+    by_certificate = not named and scheme.fetches_keys
     is_awaiting = is_learning and not named
     if not (is_awaiting or by_certificate):
         check_secrets(scheme, [each.secret for each in named])

@@ -1,4 +1,5 @@
-"""Signing certificates that requests name (AWS SNS, PayPal): fetched from the provider's hosts only, and remembered.
+"""Signing certificates that requests name (AWS SNS, PayPal), and sets of keys at an address of the operator's: fetched
+from the provider's hosts only, and remembered.
 
 Who asks for them is not verified yet, so fetches are few, small, without redirects, and failures are remembered too.
 """
@@ -18,6 +19,7 @@ from headwater.plugins.signatures.verify import Verifier, bind
 MAX_KEPT = 64
 KEPT_S = 24 * 3600.0
 FAILED_S = 10.0
+RENEWED_S = 300.0  # a set of keys may have changed since; strangers can ask for it no oftener
 FETCH_S = 3.0
 WAIT_S = 1.2  # for a fetch: an answer is due within 2 s, and who sends again finds the certificate
 FETCHES_PER_MINUTE = 30
@@ -27,6 +29,7 @@ Fetch = Callable[[str], Awaitable[bytes]]
 @dataclass(frozen=True, slots=True)
 class _Kept:
     verifier: Verifier | None
+    since: float
     until: float
 
 
@@ -42,13 +45,29 @@ class Certificates:
 
     async def verifier(self, scheme: Scheme, url: str) -> Verifier:
         """The verifier under the certificate at `url`. Raises: Unavailable when it is not to be had now."""
-        key = (scheme.name, url)
+        key = (scheme.fingerprint, url)
         kept = self._kept.get(key)
         if kept is not None and self._clock.monotonic() < kept.until:
             self._kept.move_to_end(key)
             if kept.verifier is None:
                 raise Unavailable("a signing certificate could not be fetched a moment ago")
             return kept.verifier
+        return await self._fetched_anew(scheme, url, key)
+
+    async def renewed(self, scheme: Scheme, url: str) -> Verifier | None:
+        """The verifier under the keys as they are at `url` now; None where those in hand are no older than
+        `RENEWED_S`, or others are not to be had.
+        """
+        key = (scheme.fingerprint, url)
+        kept = self._kept.get(key)
+        if kept is not None and self._clock.monotonic() < kept.since + RENEWED_S:
+            return None
+        try:
+            return await self._fetched_anew(scheme, url, key)
+        except Unavailable:
+            return None
+
+    async def _fetched_anew(self, scheme: Scheme, url: str, key: tuple[str, str]) -> Verifier:
         task = self._under_way.get(key)
         if task is None:
             self._count()
@@ -82,9 +101,13 @@ class Certificates:
         self._under_way.pop(key, None)
         if task.cancelled():
             return
-        verifier = None if task.exception() is not None else task.result()
-        seconds = FAILED_S if verifier is None else KEPT_S
-        self._kept[key] = _Kept(verifier, self._clock.monotonic() + seconds)
+        now, before = self._clock.monotonic(), self._kept.get(key)
+        if task.exception() is None:
+            self._kept[key] = _Kept(task.result(), now, now + KEPT_S)
+        elif before is not None and before.verifier is not None and now < before.until:
+            self._kept[key] = _Kept(before.verifier, now, before.until)  # what is known counts on
+        else:
+            self._kept[key] = _Kept(None, now, now + FAILED_S)
         while len(self._kept) > MAX_KEPT:
             self._kept.popitem(last=False)
 

@@ -228,7 +228,19 @@ class Intake:
         verdict = verifier.verify(
             request, at_s=at_s, tolerance_s=address.tolerance_s, context=address.endpoint.context
         )
+        if verdict.reason == "mismatch" and address.by_certificate:
+            verdict = await self._judged_anew(address, request, at_s) or verdict
         return _Verified(address, keys, verdict)
+
+    async def _judged_anew(self, address: Address, request: SignedRequest, at_s: float) -> Verdict | None:
+        """The verdict under keys that were published since; None where there are no others."""
+        url = address.scheme.definition.key.keys_url
+        verifier = None if url is None else await self._certificates.renewed(address.scheme, url)
+        if verifier is None:
+            return None
+        return verifier.verify(
+            request, at_s=at_s, tolerance_s=address.tolerance_s, context=address.endpoint.context
+        )
 
     async def _accept(
         self, visit: _Visit, signed: SignedRequest, verified: _Verified, answer: HandshakeAnswer | None

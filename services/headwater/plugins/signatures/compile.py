@@ -18,6 +18,7 @@ from headwater.plugins.signatures.template import Template, compile_template
 
 _SEPARATORS = (",", " ", ";", "|")
 _NO_TEXT = Template((), frozenset())
+_SHARED_KINDS = ("hmac", "hash", "token", "jwt-hs256")
 _UNSIGNED_KINDS = ("token", "jwt-hs256", "jwt-rs256", "jwt-es256", "jwt-eddsa")  # they sign no template
 _BODY_FIELDS = ("body", "body_crc32_dec", "body_sha256_hex")  # what holds the whole body
 _URL_FIELDS = ("url", "query", "twilio", "plivo")  # what holds the query
@@ -93,8 +94,15 @@ def _template(definition: SchemeDefinition) -> Template:
 def _check_key(definition: SchemeDefinition) -> None:
     if definition.key.encoding == "jwk" and definition.kind in ("hash", "token"):
         raise ConfigError(f"key.encoding: kind {definition.kind} takes a text, not a JSON Web Key; give utf8")
-    if definition.signature.aud is not None and not definition.kind.startswith("jwt-"):
-        raise ConfigError("signature.aud: goes with kinds jwt-… only; remove it")
+    for name in ("aud", "claims"):
+        if getattr(definition.signature, name) and not definition.kind.startswith("jwt-"):
+            raise ConfigError(f"signature.{name}: goes with kinds jwt-… only; remove it")
+    if definition.key.keys_url is not None and (
+        definition.kind in _SHARED_KINDS or definition.key.certificate_from is not None
+    ):
+        raise ConfigError(
+            "key.keys_url: goes with kinds of public keys, and instead of certificate_from; a shared key is a secret"
+        )
 
 
 def _hash(definition: SchemeDefinition, template: Template) -> str:

@@ -51,12 +51,14 @@ def _clean(value: bytes | None) -> str | None:
 
 
 def certificate_url(scheme: Scheme, request: SignedRequest) -> str | None:
-    """Where the request's signing certificate is, if its host is one of the provider's.
+    """Where the keys are that the operator names, or the request's signing certificate, if its host is the provider's.
 
     The request is not verified yet: the URL is checked against the scheme's hosts (https, no port, no user),
     and whoever fetches it follows no redirects. None for anything else.
     """
     key = scheme.definition.key
+    if key.keys_url is not None:
+        return key.keys_url
     if key.certificate_from is None:
         return None
     kind, _, rest = key.certificate_from.partition(":")

@@ -23,6 +23,7 @@ REASONS: Final = {
     "topic_mismatch": "The signature is right, but for another topic than the configured one.",
     "issuer_mismatch": "The token is right, but from another issuer.",
     "audience_mismatch": "The token is right, but for another audience.",
+    "claim_mismatch": "The token is right, but a claim of it says something else than it must.",
     "mismatch": "The signature does not belong to this request under any active secret.",
     "fault": "Verification failed in itself; the request counts as not valid.",
 }

@@ -102,6 +102,17 @@ class Scheme:
         return self.definition.url_variants is None and self.kind != "hash" and self.hash != HASH_BY_VERSION
 
     @property
+    def fetches_keys(self) -> bool:
+        """Whether what verifies is fetched where the operator gives no secret."""
+        key = self.definition.key
+        return key.certificate_from is not None or key.keys_url is not None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The same for the same definition."""
+        return self.definition.model_dump_json()
+
+    @property
     def context_names(self) -> frozenset[str]:
         return frozenset(
             name.partition(":")[2] for name in self.template.fields if name.startswith("context:")

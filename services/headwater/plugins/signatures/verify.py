@@ -258,12 +258,20 @@ def _by_jwt(scheme: Scheme, keys: Keys, request: SignedRequest) -> _Match:
         raise Refused("issuer_mismatch")
     if wanted.aud is not None and not _is_for(wanted.aud, claims.get("aud")):
         raise Refused("audience_mismatch")
+    for name, told in wanted.claims.items():
+        if not _says(claims.get(name), told):
+            raise Refused("claim_mismatch", name)
     if wanted.claim is not None:
         said = claims.get(wanted.claim)
         if not isinstance(said, str):
             raise Refused("body_hash_missing", wanted.claim)
         _check_hash(scheme.hash, request.body, said.encode("utf-8"), form.decode)
     return _Match(index, _claimed_stamp(scheme, claims), claim_time(claims, "nbf"), claim_time(claims, "exp"))
+
+
+def _says(said: Any, told: str | bool | int) -> bool:
+    """Whether a claim says the very same, of the same kind: true is not 1."""
+    return type(said) is type(told) and said == told
 
 
 def _is_for(audience: str, said: Any) -> bool:

@@ -34,8 +34,8 @@ def learns(handshake: Handshake | None) -> bool:
 
 
 def needs_secret(scheme: Scheme, handshake: Handshake | None) -> bool:
-    """Whether the operator must give a secret: not where the provider hands it over or publishes its certificate."""
-    return not learns(handshake) and scheme.definition.key.certificate_from is None
+    """Whether the operator must give a secret: not where the provider hands it over or publishes what verifies."""
+    return not learns(handshake) and not scheme.fetches_keys
 
 
 def windows(endpoint: Endpoint) -> tuple[SecretWindow, ...]:
