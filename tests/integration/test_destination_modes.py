@@ -135,7 +135,7 @@ async def test_a_frozen_table_is_not_changed_by_replace(connection, destination)
     await load(connection, table.for_run(RUN, 1), batch([{"id": 1}]), by=destination)
     await close(connection, destination, table)
 
-    with pytest.raises(DestinationError, match="frozen"):
+    with pytest.raises(DestinationError, match="table things is frozen"):
         await load(
             connection, table.for_run(second, 1), batch([{"id": 1, "new": 2}], run=second), by=destination
         )
@@ -450,6 +450,42 @@ async def test_versions_that_a_complete_run_did_not_bring_end_with_it(connection
     assert await close(connection, destination, table, second, seconds=10) == Closed(deleted=1)
 
     assert await rows(connection, "id, _valid_to") == [(1, at(10)), (2, None)]
+
+
+LOADED_BY = {
+    "append": append(),
+    "merge": merge(),
+    "merge by two": merge(key=("id", "r")),
+    "groups": groups(("id",)),
+    "history": history(),
+}
+
+
+@pytest.mark.parametrize("now", list(LOADED_BY))
+@pytest.mark.parametrize("before", list(LOADED_BY))
+async def test_what_a_table_was_loaded_by_before_keeps_no_row_out(connection, destination, before, now):
+    first = [{"id": 1, "r": 1, "v": "a"}, {"id": 2, "r": 1, "v": "b"}]
+    await load(connection, LOADED_BY[before], batch(first), by=destination)
+    await connection.execute(f"CREATE UNIQUE INDEX things_key ON {SCHEMA}.things (id, r, v)")
+
+    news = [{"id": 1, "r": 2, "v": "c"}, {"id": 1, "r": 3, "v": "d"}]
+    loaded = await load(connection, LOADED_BY[now], batch(news, at=1, run=uuid4()), by=destination)
+    expected = {
+        "append": {"a", "b", "c", "d"}, "merge": {"b", "d"}, "merge by two": {"a", "b", "c", "d"}, "groups": {"b", "c", "d"},
+        "history": {"b", "d"},
+    }  # fmt: skip
+    current = "WHERE _valid_to IS NULL" if now == "history" else ""
+    found = await connection.fetch(f"SELECT v FROM {SCHEMA}.things {current}")
+    run, anew = uuid4(), LOADED_BY[now].rebuilt()
+    await load(connection, anew.for_run(run, 1), batch(news, at=2, run=run), by=destination)
+    await close(connection, destination, anew, run, seconds=2)
+    rebuilt = await connection.fetch(f"SELECT v FROM {SCHEMA}.things {current}")
+
+    assert loaded.rejected == ()
+    assert {row["v"] for row in found} == expected[now]
+    assert {row["v"] for row in rebuilt} == expected[now] - {"a", "b"}
+    kept = await connection.fetch("SELECT indexname::text FROM pg_indexes WHERE schemaname = $1 AND indexname = 'things_key'", SCHEMA)  # fmt: skip
+    assert len(kept) == 1
 
 
 async def test_poison_rows_are_rejected_alone_in_every_mode(connection, destination):

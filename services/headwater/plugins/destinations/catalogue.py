@@ -34,12 +34,13 @@ SELECT c.oid::bigint AS table_oid, a.attname::text AS name, format_type(a.atttyp
 """
 
 _INDEXES = """
-SELECT i.indisunique AS is_unique, COALESCE(pg_get_expr(i.indpred, i.indrelid), '') AS predicate,
+SELECT i.indisunique AS is_unique, c.relname::text AS name,
+       COALESCE(pg_get_expr(i.indpred, i.indrelid), '') AS predicate,
        ARRAY(SELECT a.attname::text
                FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
                JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
               WHERE k.place <= i.indnkeyatts ORDER BY k.place) AS columns
-  FROM pg_catalog.pg_index i
+  FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
  WHERE i.indrelid = $1::bigint::oid AND i.indisvalid AND i.indexprs IS NULL
 """
 
@@ -60,5 +61,7 @@ async def read_catalogue(connection: Any, schema: str, name: str) -> Catalogue:
     return Catalogue(
         oid=oid,
         columns=tuple(_column(row) for row in rows),
-        indexes=frozenset(Index(frozenset(i["columns"]), i["is_unique"], i["predicate"]) for i in indexes),
+        indexes=frozenset(
+            Index(frozenset(i["columns"]), i["is_unique"], i["predicate"], i["name"]) for i in indexes
+        ),
     )

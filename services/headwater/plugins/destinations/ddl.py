@@ -2,6 +2,7 @@
 
 # ruff: noqa: S608 - names are quoted by quote_identifier, values never stand in these texts
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -63,6 +64,19 @@ def comment_columns(table: Table, held: Iterable[tuple[str, str]]) -> str | None
         for name, field in held
     ]
     return "; ".join(comments) or None
+
+
+_MODES_WITH_KEYS = (Mode.MERGE, Mode.SCD2, Mode.DELETE_INSERT)
+
+
+def is_key_index(table: Table, name: str) -> bool:
+    """Whether an index of the table has a name that `key_index` gives."""
+    made = (hashed_name(f"{table.name[:40]}_{mode.value}_key", "", 6) for mode in _MODES_WITH_KEYS)
+    return any(re.fullmatch(f"{re.escape(one[:-6])}[0-9a-f]{{6}}", name) for one in made)
+
+
+def drop_index(table: Table, name: str) -> str:
+    return f"DROP INDEX IF EXISTS {qualified(table.schema, name)}"
 
 
 def _index_name(table: Table, what: str, columns: Sequence[str]) -> str:

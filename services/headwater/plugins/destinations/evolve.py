@@ -124,7 +124,9 @@ async def _losing_keys(connection: Any, table: Table, changes: Changes) -> list[
 
 
 async def _finish(connection: Any, table: Table, changes: Changes) -> None:
-    """Which field holds which column, and the unique index of the key."""
+    """Which field holds which column, and the unique index of the key, in the place of those of other keys."""
+    for name in changes.drop:
+        await connection.execute(ddl.drop_index(table, name))
     held = [(name, field) for name, _, field in changes.add]
     comments = ddl.comment_columns(table, [*held, *changes.claim])
     if comments is not None:
@@ -136,8 +138,8 @@ async def _finish(connection: Any, table: Table, changes: Changes) -> None:
             await connection.execute(ddl.key_index(table, changes.index), timeout=LONG_S)
     except asyncpg.UniqueViolationError as error:
         raise DestinationError(
-            f"table {table.name} has several rows of one key ({', '.join(table.key)}) and cannot be merged; "
-            "remove the duplicates, or choose another table or key"
+            f"table {table.told} has several rows of one key ({', '.join(table.key)}) and cannot be merged; "
+            "remove the duplicates, choose another table or key, or make the table anew: a run of mode full with force"
         ) from error
 
 

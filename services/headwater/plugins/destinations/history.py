@@ -55,10 +55,13 @@ def valid_from(plan: Plan, prefix: str) -> str:
 
 
 def _is_current(plan: Plan, of: str, compare: str) -> str:
-    """Row t is the version of `of`'s key that holds, is older, says something else, and began before or not before."""
+    """Row t is the version of `of`'s key that holds, is older, says something else, and began before or not before.
+    Rows of before the history began have held for ever.
+    """
     there = frozenset(written_columns(plan))
     return (
-        f"{same_key(plan, 't.', of)} AND t.{CURRENT.strip('()')} AND t._valid_from {compare} {valid_from(plan, of)} "
+        f"{same_key(plan, 't.', of)} AND t.{CURRENT.strip('()')} "
+        f"AND COALESCE(t._valid_from, '-infinity') {compare} {valid_from(plan, of)} "
         f"AND {is_news(plan, of, 't.', there)}"
     )
 

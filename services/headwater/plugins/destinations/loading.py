@@ -254,7 +254,7 @@ class _Load:
 def _check_refused(plan: Plan, refused: int, error: Exception) -> None:
     if refused > MAX_REFUSED:
         raise DestinationError(
-            f"table {plan.table.name} refuses more than {MAX_REFUSED} records, the last one with: {error}"
+            f"table {plan.table.told} refuses more than {MAX_REFUSED} records, the last one with: {error}"
         ) from error
 
 

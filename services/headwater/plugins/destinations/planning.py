@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from headwater.model.errors import DestinationError
 from headwater.model.infer import Kind, holds, kinds_in, widen
 from headwater.model.names import OWN_COLUMNS, assign_columns
-from headwater.plugins.destinations.ddl import CURRENT, OWN_TYPES, own_columns
+from headwater.plugins.destinations.ddl import CURRENT, OWN_TYPES, is_key_index, own_columns
 from headwater.plugins.destinations.selection import Selected, Selection
 from headwater.plugins.destinations.table import Contract, Mode, Table
 
@@ -41,6 +41,7 @@ class Index:
     columns: frozenset[str]
     is_unique: bool
     predicate: str = ""
+    name: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +73,11 @@ class Changes:
     claim: tuple[tuple[str, str], ...] = ()  # column, field
     own: tuple[str, ...] = ()
     index: tuple[str, ...] = ()  # the columns of the key, where their index is missing
+    drop: tuple[str, ...] = ()  # indexes of another key or mode, which would keep rows out
     keys: frozenset[str] = frozenset()  # the columns of the key, which changes nothing
 
     def __bool__(self) -> bool:
-        return bool(self.add or self.widen or self.claim or self.own or self.index)
+        return bool(self.add or self.widen or self.claim or self.own or self.index or self.drop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,7 @@ def changes_for(table: Table, catalogue: Catalogue, evidence: Mapping[str, Kind]
         claim=tuple(claim),
         own=tuple(name for name in own_columns(table) if name not in existing),
         index=_missing_index(table, catalogue, assigned),
+        drop=_stale_indexes(table, catalogue, assigned),
         keys=frozenset(assigned[name] for name in table.key if name in assigned),
     )
 
@@ -201,6 +204,16 @@ def _missing_index(table: Table, catalogue: Catalogue, assigned: Mapping[str, st
     return () if serves & catalogue.indexes else columns
 
 
+def _stale_indexes(table: Table, catalogue: Catalogue, assigned: Mapping[str, str]) -> tuple[str, ...]:
+    """The unique indexes that headwater made for what the table was loaded by before."""
+    key = frozenset(assigned.get(name, "") for name in table.key)
+    if table.mode is not Mode.APPEND and "" in key:
+        return ()  # none of these records has it
+    serves = {Mode.MERGE: Index(key, True), Mode.SCD2: Index(key, True, CURRENT)}.get(table.mode)
+    own = (index for index in catalogue.indexes if index.is_unique and index != serves)
+    return tuple(sorted(index.name for index in own if is_key_index(table, index.name)))
+
+
 def allowed(table: Table, catalogue: Catalogue, changes: Changes) -> Changes:
     """The part of `changes` that the table's contract allows. A new table takes its first shape from its
     first load.
@@ -212,7 +225,7 @@ def allowed(table: Table, catalogue: Catalogue, changes: Changes) -> Changes:
     if table.contract is Contract.FREEZE and (changes.add or changes.widen):
         names = [repr(name) for _, _, name in changes.add] + [repr(name) for name, _, _ in changes.widen]
         raise DestinationError(
-            f"table {table.name} is frozen, but records bring new fields or types: {', '.join(names[:10])}; "
+            f"table {table.told} is frozen, but records bring new fields or types: {', '.join(names[:10])}; "
             "set the contract to evolve, or choose what to discard"
         )
     return replace(changes, add=(), widen=())

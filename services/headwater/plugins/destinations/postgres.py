@@ -59,7 +59,7 @@ class PostgresDestination:
         """
         if table.mode is Mode.REPLACE:
             raise DestinationError(f"table {table.name}: mode replace loads runs, each into its `for_run`")
-        with translated(table.name):
+        with translated(table.told):
             plan = await self._prepare(
                 connection, table, parents_of(table, batches) if table.children else batches
             )
@@ -113,7 +113,7 @@ class PostgresDestination:
         selected = known if known is not None and known.is_of(batches) else select(table, batches)
         if not selected.selection.records:
             return Loaded(Tally(rejected=list(selected.rejected)).by_run(batches), selected.rejected)
-        with translated(table.name):
+        with translated(table.told):
             plan = await self._current(connection, plan, selected)
             tally = await load_rows(connection, plan, selected)
             if plan.seen is not None:
@@ -131,7 +131,7 @@ class PostgresDestination:
             (b, i) for b, batch in enumerate(batches) for i in range(len(batch.records))
         } - out
         texts: list[list[str]] = []
-        with translated(table.name):
+        with translated(table.told):
             if table.mode is not Mode.APPEND and places:
                 plan = await self._current(connection, plan, select(table, parents))
                 places, texts = await standing(connection, plan, parents, out)
@@ -176,7 +176,7 @@ class PostgresDestination:
             )
         selected = select(table, batches)
         tally = Tally()
-        with translated(table.name):
+        with translated(table.told):
             catalogue = await read_catalogue(connection, table.schema, table.name)
             if catalogue.oid and Known(catalogue).needed(table, {}).own:
                 catalogue = (await evolve(connection, table, {})).catalogue  # `_deleted_at`, for one
@@ -210,7 +210,7 @@ class PostgresDestination:
         `ordered_at` is that of the run's batches. Raises as `load` does.
         """
         closed = Closed()
-        with translated(table.name):
+        with translated(table.told):
             if table.mode is Mode.REPLACE:
                 staging = table.for_run(run_id, attempt)
                 closed = await exchange(connection, table, staging)
@@ -233,19 +233,19 @@ class PostgresDestination:
             return
         target = table.for_run(run_id, attempt)
         for helper in [target.of_keys()] if target.seen is not None else _family(target):
-            with translated(table.name):
+            with translated(table.told):
                 await connection.execute(f"DROP TABLE IF EXISTS {relation(helper)}")
             self.forget(helper)
 
     async def remove_unfinished(self, connection: Any, table: Table, run_ids: Sequence[UUID]) -> int:
         """Delete the rows that these runs left, in the caller's transaction; gives how many there were."""
-        with translated(table.name):
+        with translated(table.told):
             counts = [await remove_of(connection, one, "_run_id", run_ids) for one in _family(table)]
         return counts[0]
 
     async def remove_deliveries(self, connection: Any, table: Table, delivery_ids: Sequence[UUID]) -> int:
         """Delete the rows of these deliveries, in the caller's transaction; gives how many there were."""
-        with translated(table.name):
+        with translated(table.told):
             counts = [
                 await remove_of(connection, one, "_delivery_id", delivery_ids) for one in _family(table)
             ]
@@ -258,7 +258,7 @@ class PostgresDestination:
             await connection.execute(f"LOCK TABLE {relation(table)} IN ROW EXCLUSIVE MODE")
         except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
             self.forget(table)
-            raise StalePlan(table.name) from error
+            raise StalePlan(table.told) from error
         catalogue = await read_catalogue(connection, table.schema, table.name)
         prepared = set() if plan.selected is None else set(map(id, plan.selected.batches))
         is_prepared = all(id(batch) in prepared for batch in selected.batches)
@@ -271,7 +271,7 @@ class PostgresDestination:
         if known is None or known.catalogue != catalogue:
             known = self._remember(table, Known(catalogue))
         if known.needed(table, evidence):
-            raise StalePlan(table.name)
+            raise StalePlan(table.told)
         return replace(
             make_plan(table, catalogue, evidence, selected), seen=plan.seen, children=plan.children
         )

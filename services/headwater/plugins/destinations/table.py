@@ -94,6 +94,11 @@ class Table:
         return None
 
     @property
+    def told(self) -> str:
+        """What people call it: the table for which a run has one of its own."""
+        return self.like or self.name
+
+    @property
     def deletes(self) -> bool:
         return self.soft_delete or self.deleted_field is not None or self.delete_missing is not None
 
