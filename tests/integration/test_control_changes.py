@@ -79,6 +79,17 @@ async def test_mistakes_are_told_at_their_places_in_the_document(office: Office)
     assert stream.pointers == ["/destination"]
 
 
+@pytest.mark.parametrize("name", [["a"], {"a": 1}, 5, None])
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+async def test_a_stream_without_a_name_is_told_at_its_place(office: Office, method: str, name: Any) -> None:
+    document = {"base_url": "https://api.example.com", "streams": [{**STREAM, "name": name}]}
+
+    refused = await office.ask(method, "/sources/shop", json=document)
+
+    assert refused.status == 422
+    assert refused.pointers == ["/streams/0/name"]
+
+
 async def test_what_is_there_is_not_made_twice(office: Office) -> None:
     again = await office.post("/schedules", json={**DAILY, "name": "nightly"})
     source = await office.post("/sources", json={"name": "shop", "base_url": "https://api.example.com"})

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,9 @@ from headwater.app.clock import SystemClock
 from headwater.app.server import serving
 from headwater.bus.memory import MemoryBus
 from headwater.bus.port import Bus
+from headwater.control.home import Overview
+from headwater.control.openapi import openapi_document
+from headwater.control.routes import route_table
 from headwater.control.service import Control
 from headwater.model.secret import Secret
 from headwater.store import config
@@ -89,7 +93,9 @@ class Office:
         async with self.session.request(
             method, url, headers=asked, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=20), **more
         ) as response:
-            return Answered(response.status, response.headers, await response.read())
+            answered = Answered(response.status, response.headers, await response.read())
+        _check_promise(method, response.url.raw_path, answered)
+        return answered
 
     async def exactly(self, path: str) -> Answered:
         """GET of a path below `/api/v1` that goes over the wire as it is written."""
@@ -111,6 +117,35 @@ class Office:
         made = await self.post("/keys", {"scopes": list(scopes or ("admin",))}, headers={"X-Tenant": tenant})
         assert made.status == 201, made.body
         return self.with_key(made.json["key"])
+
+
+def _check_promise(method: str, path: str, answered: Answered) -> None:
+    """What the OpenAPI document says of a route holds for every answer of its."""
+    promised = next(
+        (routes[method] for form, routes in _PATHS if method in routes and form.fullmatch(path)), None
+    )
+    if promised is None or answered.status == 500:  # a fault of our own, which tests provoke
+        return
+    told = promised.get(str(answered.status))
+    assert told is not None, f"{method} {path} answers {answered.status}: {answered.body[:300]!r}"
+    promised_headers = {"Location", "ETag"} & told.get("headers", {}).keys()
+    lacking = [name for name in promised_headers if name not in answered.headers]
+    assert not lacking, f"{method} {path} answers {answered.status} without {lacking}"
+
+
+def _paths() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
+    """Each path as it is asked for, and what its methods may answer; those without parameters come first."""
+    document = openapi_document(route_table(Overview()))["paths"]
+    return [
+        (
+            re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))),
+            {method.upper(): one["responses"] for method, one in document[path].items()},
+        )
+        for path in sorted(document, key=lambda path: path.count("{"))
+    ]
+
+
+_PATHS = _paths()
 
 
 @asynccontextmanager

@@ -65,7 +65,7 @@ def calendar_rows() -> tuple[Route, ...]:
         Route("GET", f"{_ONE}/days", calendar_days, "The days that a calendar leaves out", "read", Days,
               query=DaysQuery, tag="calendars"),
         Route("PUT", _ONE, put_calendar, "Make or replace a calendar; schedules that name it are computed anew",
-              "write", KeptCalendar, body=Part, matched=True, tag="calendars"),
+              "write", KeptCalendar, body=Part, matched=True, also=201, tag="calendars"),
         Route("PATCH", _ONE, patch_calendar, "Change parts of a calendar", "write", KeptCalendar, body=Part,
               matched=True, tag="calendars"),
         Route("DELETE", _ONE, delete_calendar, "Remove a calendar", "write", None, query=Cascade, status=204,

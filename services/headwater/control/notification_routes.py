@@ -38,7 +38,7 @@ def notification_rows() -> tuple[Route, ...]:
         Route("GET", _ONE, notification_changes.show_notification, "One notification", "read", seen, matched=True,
               tag="notifications"),
         Route("PUT", _ONE, notification_changes.put_notification, "Replace a notification, or make it", "write", seen,
-              body=document, matched=True, tag="notifications"),
+              body=document, matched=True, also=201, tag="notifications"),
         Route("PATCH", _ONE, notification_changes.patch_notification, "Change parts of a notification (merge patch)",
               "write", seen, body=document, matched=True, tag="notifications"),
         Route("DELETE", _ONE, notification_changes.remove_notification, "Remove a notification; what it sent stays",

@@ -178,17 +178,9 @@ def _body(route: Route) -> dict[str, Any]:
 
 
 def _responses(route: Route) -> dict[str, Any]:
-    answer: dict[str, Any] = {"description": "Done"}
-    if route.answer is Bytes:
-        answer["content"] = {"application/octet-stream": {"schema": {}}}
-    elif route.answer is not None:
-        reference = {"$ref": _REFERENCE.format(model=route.answer.__name__)}
-        answer["content"] = {"application/json": {"schema": reference}}
-    if headers := _answer_headers(route):
-        answer["headers"] = headers
-    statuses = {503, *route.problems}
+    statuses = {422, 503, *route.problems}
     if route.scope is not None:
-        statuses |= {401, 403, 404, 422}
+        statuses |= {401, 403, 404}
     if route.body is not None:
         statuses |= {400, 413, 415}
     if route.keyed:
@@ -199,16 +191,32 @@ def _responses(route: Route) -> dict[str, Any]:
     if route.later:
         return {
             str(route.status): {"description": "Done"},
-            "202": {**answer, "description": "It goes on"},
+            "202": _answer(route, 202, "It goes on"),
             **refused,
         }
-    return {str(route.status): answer, **refused}
+    answers = {str(route.status): _answer(route, route.status, "Done")}
+    if route.also is not None:
+        told = "Made" if route.also == 201 else "Nothing new was made"
+        answers[str(route.also)] = _answer(route, route.also, told)
+    return {**answers, **refused}
 
 
-def _answer_headers(route: Route) -> dict[str, Any]:
+def _answer(route: Route, status: int, told: str) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": told}
+    if route.answer is Bytes:
+        answer["content"] = {"application/octet-stream": {"schema": {}}}
+    elif route.answer is not None:
+        reference = {"$ref": _REFERENCE.format(model=route.answer.__name__)}
+        answer["content"] = {"application/json": {"schema": reference}}
+    if headers := _answer_headers(route, status):
+        answer["headers"] = headers
+    return answer
+
+
+def _answer_headers(route: Route, status: int) -> dict[str, Any]:
     text: dict[str, Any] = {"schema": {"type": "string"}}
     found: dict[str, Any] = {}
-    if route.later or route.status == 201 or (route.status == 202 and route.path.startswith(API)):
+    if status == 201 or (status == 202 and route.path.startswith(API)):
         found["Location"] = text
     if route.matched and route.answer is not None:
         found["ETag"] = text

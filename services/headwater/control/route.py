@@ -170,6 +170,9 @@ class Route:
     query: type[Closed] = NoQuery
     body: type[BaseModel] | type[ManifestText] | None = None
     status: int = 200
+    also: int | None = (
+        None  # the other status of its document: 201 where a PUT makes it, 200 where a POST makes none
+    )
     tag: str = ""
     keyed: bool = False
     matched: bool = False  # takes If-Match, answers ETag

@@ -41,7 +41,7 @@ def _backfill_rows() -> tuple[Route, ...]:
     return (
         Route("POST", f"{_SCHEDULE}/backfill", backfill_door.backfill_schedule,
               "Run the due times of a past window; `dry_run` (200) only counts them", "run",
-              backfill_door.BackfillAnswer, body=backfill_door.BackfillRequest, status=202, keyed=True,
+              backfill_door.BackfillAnswer, body=backfill_door.BackfillRequest, status=202, also=200, keyed=True,
               tag="backfills"),
         Route("GET", f"{API}/backfills", backfill_door.list_backfills, "Backfills, newest first", "read",
               Page[backfill_door.Backfill], query=backfill_door.BackfillsQuery, tag="backfills"),

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from headwater.contracts.base import Closed
 from headwater.contracts.codec import dumps
+from headwater.control.frame import API
 from headwater.control.paging import ListQuery, after_name, listing, token_of
 from headwater.control.problems import Refusal, conflict, not_found
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
@@ -117,7 +118,8 @@ async def put_secret(desk: Desk, call: Call[NoQuery, NewSecret]) -> Reply:
         await config.put_secret(connection, desk.keyring, call.tenant, name, Secret.of(call.body.value))
         await config.announce_change(connection, call.tenant)
         shown = await _shown(connection, desk, call)
-    return Reply(shown, status=201 if is_new else 200)
+    headers = {"Location": f"{API}/secrets/{name}"} if is_new else {}
+    return Reply(shown, 201 if is_new else 200, headers)
 
 
 async def delete_secret(desk: Desk, call: Call[NoQuery, None]) -> Reply:

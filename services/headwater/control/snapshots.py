@@ -121,7 +121,7 @@ def snapshot_rows() -> tuple[Route, ...]:
         Route("GET", f"{API}/config/default", default_config, "The manifest of a tenant without any configuration",
               "read", ExportedManifest, tag="config"),
         Route("POST", f"{API}/config/save", save_config, "Keep the configuration under a name", "write", Snapshot,
-              body=Save, status=201, tag="config"),
+              body=Save, status=201, also=200, tag="config"),
         Route("GET", f"{API}/config/save", list_snapshots, "Configurations that were kept", "read", Page[Snapshot],
               query=ListQuery, tag="config"),
         Route("GET", _ONE, show_snapshot, "One of them, with its manifest", "read", SnapshotDetail, tag="config"),

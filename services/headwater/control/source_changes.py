@@ -1,6 +1,6 @@
 """Sources and their streams made, replaced, merged and removed one by one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from headwater.contracts.endpoint import Endpoint
@@ -72,8 +72,7 @@ async def put_source(desk: Desk, call: Call[NoQuery, Part]) -> Reply:
         document = named(given(call), call.path["source"])
         if known is not None and "streams" not in document:
             document["streams"] = known["streams"]
-        await _refuse_loss(connection, call.tenant, known, document)
-        name = await _written(desk, connection, call.tenant, document)
+        name = await _written(desk, connection, call.tenant, document, known=known)
         return await _shown_source(connection, call.tenant, name, 201 if known is None else 200)
 
 
@@ -84,8 +83,7 @@ async def patch_source(desk: Desk, call: Call[NoQuery, Part]) -> Reply:
             raise not_found("source")
         check_if_match(call.headers, version_of(known))
         document = named(merged(known, given(call)), call.path["source"])
-        await _refuse_loss(connection, call.tenant, known, document)
-        name = await _written(desk, connection, call.tenant, document)
+        name = await _written(desk, connection, call.tenant, document, known=known)
         return await _shown_source(connection, call.tenant, name)
 
 
@@ -183,19 +181,26 @@ async def _written_with(desk: Desk, connection: Any, tenant: str, source: Docume
     await _written(desk, connection, tenant, {**source, "streams": streams}, f"/streams/{at}")
 
 
-async def _written(desk: Desk, connection: Any, tenant: str, document: Document, beginning: str = "") -> str:
+async def _written(
+    desk: Desk,
+    connection: Any,
+    tenant: str,
+    document: Document,
+    beginning: str = "",
+    *,
+    known: Document | None = None,
+) -> str:
+    """The name of the source, written. Raises: Refusal 422; 409 where a stream of `known` would go that is used."""
     manifest = await checked(desk, connection, tenant, "sources", document, beginning)
+    (source,) = manifest.sources
+    if known is not None:
+        await _refuse_loss(connection, tenant, known, {each.name for each in source.streams})
     await apply_manifest(connection, desk.keyring, manifest)
-    return manifest.sources[0].name
+    return source.name
 
 
-async def _refuse_loss(
-    connection: Any, tenant: str, known: Document | None, document: Mapping[str, Any]
-) -> None:
-    """Raises: Refusal 409 when the document lacks a stream that something needs."""
-    if known is None or not isinstance(document.get("streams"), list):
-        return
-    kept = {each.get("name") for each in document["streams"] if isinstance(each, Mapping)}
+async def _refuse_loss(connection: Any, tenant: str, known: Document, kept: set[str]) -> None:
+    """Raises: Refusal 409 when a stream that something needs is not among those that are kept."""
     gone = {f"{known['name']}.{each['name']}" for each in known["streams"] if each["name"] not in kept}
     if gone and (users := await _users(connection, tenant, gone)):
         raise conflict(f"{', '.join(sorted(gone))} would go, and is used by {', '.join(users)}")
