@@ -304,6 +304,7 @@ async def test_a_signature_by_a_secret_outside_of_its_window_is_told_to_the_oper
         (gzip.compress(b" " * 2000), (413, "too_large")),
         (gzip.compress(b'{"n": 1}')[:-1], (400, "damaged_body")),
     ],
+    ids=["taken", "too large", "cut"],  # a compressed body says when it was made
 )
 async def test_a_test_of_a_compressed_body_tells_what_the_receiver_answers(
     front: Front, body: bytes, told: tuple[int, str | None]
