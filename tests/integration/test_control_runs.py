@@ -9,7 +9,7 @@ from tests.support.office import MANIFEST, Office, open_office
 
 from headwater.model.ids import time_of
 from headwater.model.run import RunState
-from headwater.store import runs
+from headwater.store import cursors, runs
 from headwater.store.runs import Outcome
 
 
@@ -254,6 +254,16 @@ async def test_a_cursor_is_shown_set_and_reset(office: Office) -> None:
     assert (await office.get("/sources/shop/streams/none/cursor")).status == 404
 
 
+async def test_a_cursor_is_shown_while_the_next_run_is_to_go_on_where_a_limit_cut(office: Office) -> None:
+    resume = {"token": {"place": {"cursor": "b"}}, "highest": 7, "stream_version": "1"}
+    async with office.worker.transaction() as connection:
+        await cursors.keep_resume(connection, ("default", "shop", "orders"), resume, 0)
+
+    shown = await office.get("/sources/shop/streams/orders/cursor")
+
+    assert (shown.status, shown.json["value"], shown.json["gaps"]) == (200, None, [])
+
+
 async def test_a_cursor_that_was_changed_meanwhile_is_not_overwritten(office: Office) -> None:
     path = "/sources/shop/streams/orders/cursor"
     await office.ask("PUT", path, json={"value": 1})
@@ -270,8 +280,6 @@ async def test_a_cursor_that_was_changed_meanwhile_is_not_overwritten(office: Of
 async def test_a_cursor_that_a_person_reset_is_not_moved_by_a_run_that_read_the_old_one(
     office: Office,
 ) -> None:
-    from headwater.store import cursors
-
     path, of = "/sources/shop/streams/orders/cursor", ("default", "shop", "orders")
     await office.ask("PUT", path, json={"value": 5})
     version = (await office.ask("GET", path)).json["version"]

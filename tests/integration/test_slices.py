@@ -206,6 +206,22 @@ async def test_a_limit_holds_for_all_slices_together_and_the_next_run_goes_on_in
         assert await ids(spine) == list(range(2 * DAYS))
 
 
+async def test_a_stream_that_a_limit_cut_may_be_walked_in_slices_from_then_on(database: str) -> None:
+    async with Diary() as api, open_spine(database) as spine:
+        whole = json.loads(api.manifest(limits={"max_pages": 3}))
+        stream = whole["sources"][0]["streams"][0]
+        stream["pagination"] = stream["pagination"]["pages"]
+        stream["request"]["params"] = {"from": day(0), "to": day(DAYS)}
+        await spine.apply(json.dumps(whole))
+        async with working(spine):
+            cut = await run(spine)
+            await spine.apply(api.manifest())
+            ended = await run(spine)
+
+        assert (cut["state"], ended["state"]) == ("partial", "succeeded")
+        assert await ids(spine) == list(range(2 * DAYS))
+
+
 async def test_the_report_of_a_run_names_the_slice_of_each_walk(database: str) -> None:
     async with Diary() as diary, open_spine(database) as spine, working(spine):
         diary.broken = {day(2): 404}

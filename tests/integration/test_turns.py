@@ -6,10 +6,13 @@ from datetime import UTC, datetime
 
 import pytest
 from aiohttp.test_utils import TestServer
+from tests.integration.test_slices import Diary
 from tests.integration.test_walk_destinations import Shop, apply, row
 from tests.support.spine import Spine, open_spine, working
 
 from headwater.bus.port import Message
+from headwater.bus.wire import from_message
+from headwater.contracts.messages import BatchReady
 from headwater.model.errors import Later
 from headwater.persister import turns
 from headwater.persister.definitions import Definitions
@@ -23,7 +26,7 @@ from headwater.store.runs import NewRun
 from headwater.telemetry.metrics import Metrics
 
 
-async def fetched(spine: Spine, count: int) -> list[Message]:
+async def fetched(spine: Spine, count: int, of: tuple[str, str] = ("shop", "things")) -> list[Message]:
     """The batches of a run of which nothing is loaded yet, in the order of their pages."""
     messages: list[Message] = []
     are_there = asyncio.Event()
@@ -33,7 +36,7 @@ async def fetched(spine: Spine, count: int) -> list[Message]:
         if len(messages) == count:
             are_there.set()
 
-    new = NewRun("default", "shop", "things", datetime.now(UTC), "api", priority=0)
+    new = NewRun("default", *of, datetime.now(UTC), "api", priority=0)
     async with spine.worker.transaction() as connection:
         await runs.insert(connection, new)
     async with (
@@ -73,3 +76,29 @@ async def test_a_page_waits_for_those_before_it_where_its_records_could_not_be_t
         found = await spine.rows_of("things", "id, at")
 
     assert [(one["id"], one["name"], one.get("_valid_to") is None) for one in found] == left
+
+
+async def test_a_page_of_a_slice_waits_for_those_before_it_where_slices_share_a_limit(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "WAIT_S", 0.0)
+    async with Diary() as diary, open_spine(database) as spine:
+        limits, pagination = {"max_records": 3}, {"parallel": 2}
+        await spine.apply(diary.manifest(days=2, mode="append", limits=limits, pagination=pagination))
+        found = {}
+        for message in await fetched(spine, 6, ("api", "diary")):
+            batch = from_message(BatchReady, message)
+            found[batch.walk, batch.number] = message
+        async with Bell(spine.worker).running() as bell:
+            worker = spine.worker
+            loader = PageLoader(
+                worker, PostgresDestination(), Definitions(worker), bell, Metrics(), Outlets(worker), FarDatabases(worker)
+            )  # fmt: skip
+            await loader.handle([found[0, 1], found[0, 2]])
+            with pytest.raises(Later, match="pages before these"):
+                await loader.handle([found[1, 2]])
+            await loader.handle([found[1, 1]])
+            await loader.handle([found[1, 2]])
+        rows = await spine.rows_of("diary", "id")
+
+    assert [one["id"] for one in rows] == [0, 1, 2]

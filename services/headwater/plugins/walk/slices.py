@@ -58,6 +58,8 @@ def gaps_of(resume: Mapping[str, Any] | None) -> tuple[tuple[Gap, ...], Any]:
     """The gaps that are kept with a cursor, and the highest cursor value that was seen behind them (None: none)."""
     resume = resume or {}
     token = resume.get("token")
+    if token is not None and "until" not in token["place"]:  # a walk without slices
+        return (), None
     if token is not None:  # one walk for all slices, which a limit ended
         place = token["place"]
         gap = Gap(place["from"], place["until"], "limit", token, resume.get("stream_version"))

@@ -142,7 +142,8 @@ SELECT d.run_id, d.attempt, d.walk, d.number, r.state, r.attempt AS run_attempt,
                       WHERE due_at = d.run_at AND id = d.run_id AND due_at BETWEEN $7 AND $8 LIMIT 1) AS r
 
 -- name: behind
--- Those of the pages whose predecessor is not settled, of attempts that still run. $6 and $7 as in `lock`.
+-- Those of the pages whose predecessor is not settled, of attempts that still run, and of walks that have not ended before
+-- them. $6 and $7 as in `lock`.
 SELECT d.run_id, d.attempt, d.walk, d.number
   FROM unnest($1::timestamptz[], $2::uuid[], $3::int[], $4::int[], $5::int[]) AS d (run_at, run_id, attempt, walk, number)
  WHERE d.number > 1
@@ -151,6 +152,9 @@ SELECT d.run_id, d.attempt, d.walk, d.number
    AND NOT EXISTS (SELECT 1 FROM page p
                     WHERE p.run_at = d.run_at AND p.run_id = d.run_id AND p.attempt = d.attempt AND p.walk = d.walk
                       AND p.number = d.number - 1 AND p.settled_at IS NOT NULL AND p.run_at BETWEEN $6 AND $7)
+   AND NOT EXISTS (SELECT 1 FROM walk w
+                    WHERE w.run_at = d.run_at AND w.run_id = d.run_id AND w.attempt = d.attempt AND w.number = d.walk
+                      AND w.last_number < d.number AND w.run_at BETWEEN $6 AND $7)
 
 -- name: settle
 -- The page's records are in the table, in this transaction.
