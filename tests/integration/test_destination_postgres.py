@@ -511,10 +511,13 @@ async def test_keys_that_only_look_different_are_one_row(connection):
         f"CREATE SCHEMA {SCHEMA}; CREATE TABLE {SCHEMA}.things (id uuid PRIMARY KEY, v text)"
     )
     name = str(uuid4())
+    records = [{"id": name, "v": "a"}, {"id": name.upper(), "v": "b"}]
 
-    loaded = await load(connection, merge(), batch([{"id": name, "v": "a"}, {"id": name.upper(), "v": "b"}]))
+    loaded = await load(connection, merge(), batch(records))
+    again = await load(connection, merge(), batch(records, at=1))
 
     assert loaded.counts == Counts(inserted=1, deduplicated=1)
+    assert again.counts == Counts(unchanged=1, deduplicated=1)
     assert await rows(connection, "v") == [("b",)]
 
 

@@ -31,18 +31,19 @@ from headwater.plugins.destinations.stage import (
 )
 
 _WHOLE = frozenset({Kind.INTEGER, Kind.BIGINT})
+_EQUAL_IN_MANY_WAYS = frozenset({Kind.JSONB, None})  # None: types of the users' own, such as uuid and citext
 
 
 async def upsert(connection: Any, plan: Plan, rows: Rows, written: ByRun) -> Outcome:
     """Insert the keys that have no row, update the rows that differ and are not newer."""
     await to_stage(connection, plan, rows)
     older: ByRun = Counter()
+    if any(plan.columns[name].kind in _EQUAL_IN_MANY_WAYS for name in plan.table.key):
+        older = counted(await connection.fetch(drop_older(plan)))
     try:
         async with connection.transaction():
             merged = await connection.fetch(merge(plan))
-    except (
-        asyncpg.CardinalityViolationError
-    ):  # keys that look different and are equal, as 1.0 and 1.00 in jsonb
+    except asyncpg.CardinalityViolationError:  # numbers that look different and are equal, as 1.0 and 1.00
         older = counted(await connection.fetch(drop_older(plan)))
         merged = await connection.fetch(merge(plan))
     outcome = Outcome(counted(merged, "inserted"), counted(merged, "updated"), older)
