@@ -130,6 +130,38 @@ async def test_a_replacement_names_the_column_that_a_view_keeps_from_its_values(
     assert await rows(connection, "id, v") == [("a", "x")]
 
 
+@pytest.mark.parametrize("order", [None, "n"])
+async def test_what_came_while_a_table_was_built_anew_stays(connection, destination, order):
+    table, run = merge(order_by=order), uuid4()
+    await load(connection, table, batch([{"id": i, "n": 1, "v": "old"} for i in (1, 2, 3)]), by=destination)
+    anew = table.rebuilt()
+    brought = [{"id": 1, "n": 2, "v": "run"}, {"id": 2, "n": 9, "v": "run"}, {"id": 4, "n": 2, "v": "run"}]
+    await load(connection, anew.for_run(run, 1), batch(brought, at=10, run=run), by=destination)
+    hooks = [{"id": 1, "n": 3, "v": "hook"}, {"id": 2, "n": 3, "v": "hook"}, {"id": 5, "n": 3, "v": "hook"}]
+    await load(connection, table, batch(hooks, at=11, delivery=uuid4()), by=destination)
+
+    closed = await close(connection, destination, anew, run, seconds=10)
+
+    second = "run" if order else "hook"
+    assert closed == Closed(deleted=1)
+    assert await rows(connection, "id, v") == [(1, "hook"), (2, second), (4, "run"), (5, "hook")]
+
+
+async def test_what_was_appended_while_a_table_was_built_anew_stays_unless_a_run_brought_it(
+    connection, destination
+):
+    run, other = uuid4(), uuid4()
+    await load(connection, append(), batch([{"v": "old"}]), by=destination)
+    anew = append().rebuilt()
+    await load(connection, anew.for_run(run, 1), batch([{"v": "run"}], at=10, run=run), by=destination)
+    await load(connection, append(), batch([{"v": "hook"}], at=11, delivery=uuid4()), by=destination)
+    await load(connection, append(), batch([{"v": "run"}], at=12, run=other), by=destination)
+
+    await close(connection, destination, anew, run, seconds=10)
+
+    assert await rows(connection, "v") == [("hook",), ("run",)]
+
+
 async def test_a_frozen_table_is_not_changed_by_replace(connection, destination):
     table, second = replace(contract=Contract.FREEZE), uuid4()
     await load(connection, table.for_run(RUN, 1), batch([{"id": 1}]), by=destination)

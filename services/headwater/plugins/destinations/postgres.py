@@ -213,7 +213,9 @@ class PostgresDestination:
         with translated(table.told):
             if table.mode is Mode.REPLACE:
                 staging = table.for_run(run_id, attempt)
-                closed = await exchange(connection, table, staging)
+                closed = await exchange(
+                    connection, table, staging, ordered_at if _keeps_newer(table) else None
+                )
                 for here, there in zip(_family(table)[1:], _family(staging)[1:], strict=True):
                     await exchange(connection, here, there)
                 for one in _family(table):
@@ -292,6 +294,13 @@ class PostgresDestination:
     def forget(self, table: Table) -> None:
         """Look at the table anew when it is prepared next."""
         self._known.pop((table.schema, table.name), None)
+
+
+def _keeps_newer(table: Table) -> bool:
+    """Whether rows that others loaded while a run built the table anew stay as they are. Their elements could not be
+    told from those of the run.
+    """
+    return table.stages in {Mode.MERGE, Mode.APPEND} and not table.children
 
 
 def _family(table: Table) -> list[Table]:
