@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from headwater.contracts.base import Closed
 from headwater.contracts.codec import dumps
 from headwater.control.etag import check_if_match, etag
+from headwater.control.frame import API
 from headwater.control.paging import ListQuery, after_name, listing, token_of
 from headwater.control.problems import conflict, invalid, invalid_at, not_found
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
@@ -247,7 +248,9 @@ async def widen(desk: Desk, call: Call[NoQuery, None]) -> Reply:
         if destination.get("table") is None:
             raise conflict("The stream loads no table")
         found = await widenings.ask(connection, *of)
-    return Reply(dict(found), status=202)
+    _, source, name = of
+    location = f"{API}/sources/{source}/streams/{name}/widen"
+    return Reply(dict(found), status=202, headers={"Location": location})
 
 
 async def show_widening(desk: Desk, call: Call[NoQuery, None]) -> Reply:
