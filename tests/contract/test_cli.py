@@ -1,14 +1,19 @@
 """The command line as a whole: every command and verb can be told of, and each is there once."""
 
 import argparse
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from headwater.cli.commands import _COMMANDS
 from headwater.cli.main import main, parser
 from headwater.cli.printing import print_table
+
+FULL = Path("/dev/full")
 
 
 def parsers(of: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
@@ -44,3 +49,16 @@ def test_a_table_has_times_of_one_form_and_a_mark_for_what_is_empty(
 
     row = capsys.readouterr().out.splitlines()[1]
     assert row.split("  ") == [*["2026-11-30 06:30:01"] * 3, "-", "-"]
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full: run it on Linux")
+@pytest.mark.parametrize("arguments", [["--list"], ["--list", "--json"], ["--manifest"]])
+def test_what_a_full_disk_does_not_take_is_told_in_one_line(arguments: list[str]) -> None:
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "headwater", "hostile-api", *arguments],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    assert done.returncode == 1
+    assert done.stderr == "headwater: what was to be told could not be written: No space left on device\n"

@@ -7,9 +7,11 @@ from uuid import UUID
 
 import pytest
 
+from headwater.bus.port import Message
 from headwater.bus.wire import NUMBERS_HEADER, from_message, to_message
 from headwater.contracts.codec import dumps
-from headwater.contracts.messages import BatchReady
+from headwater.contracts.messages import BatchReady, RunRequest
+from headwater.model.errors import Reject
 
 LONG = Decimal("12345678901234567890.125")
 
@@ -42,3 +44,25 @@ def test_a_message_says_that_its_numbers_are_plain_only_when_all_of_them_are(
     assert (NUMBERS_HEADER in message.headers) is is_told
     assert read.token == {"place": {"after": token}}
     assert read.records == records
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        ({"stream": "shop.orders", "modee": "full"}, "/modee: is not known here; did you mean `mode`?"),
+        (
+            {"stream": "shop.orders", "mode": "ful"},
+            "/mode: must be 'auto', 'incremental', 'full' or 'dry_run'",
+        ),
+        ({"mode": "full"}, "/stream: is missing; add it"),
+        ({"stream": "shop.orders", "force": "maybe"}, "/force: must be true or false"),
+        ({"stream": "shop.orders", "parameters": []}, "/parameters: must be a mapping"),
+    ],
+)
+def test_what_is_wrong_in_a_message_of_others_is_told_with_its_mend(document: Any, says: str) -> None:
+    message = Message(RunRequest.type, "wanted-1", dumps(document), user_id="headwater.default")
+
+    with pytest.raises(Reject) as caught:
+        from_message(RunRequest, message)
+
+    assert f"run.request: {says}" in str(caught.value)

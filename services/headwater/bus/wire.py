@@ -52,6 +52,14 @@ def from_message(kind: type[Typed], message: Message) -> Typed:
     except ContractError as error:
         raise Reject(f"{message.type}: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = "/".join(str(part) for part in first["loc"])
-        raise Reject(f"{message.type}: /{place}: {first['msg']}") from error
+        raise Reject(f"{message.type}: {_fault(error, kind)}") from error
+
+
+def _fault(error: ValidationError, kind: type[Closed]) -> str:
+    """The first fault in the words of manifests, with its place."""
+    from headwater.contracts.problem_words import words  # noqa: PLC0415 - for messages of others alone
+
+    first = error.errors()[0]
+    what, mend = words(first, first["loc"], kind)
+    place = "/".join(str(part) for part in first["loc"])
+    return f"/{place}: {what}; {mend}" if mend else f"/{place}: {what}"

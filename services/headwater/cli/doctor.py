@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import shutil
 import sys
 from collections.abc import Awaitable, Callable
@@ -60,6 +61,12 @@ async def _data_folder(settings: Settings) -> str:
     folder = settings.data_dir
     while not folder.exists():
         folder = folder.parent
+    if not folder.is_dir():
+        raise HeadwaterError(f"{folder} is no folder; choose another one with HEADWATER_DATA_DIR")
+    needs_none = settings.database_url is not None and settings.secret_key is not None
+    if not needs_none and not os.access(folder, os.W_OK | os.X_OK):
+        mend = "choose a folder you may write to with HEADWATER_DATA_DIR"
+        raise HeadwaterError(f"{settings.data_dir}: nothing can be written there; {mend}")
     free = shutil.disk_usage(folder).free
     if free < _LITTLE_DISK_BYTES:
         raise HeadwaterError(f"{settings.data_dir}: only {free // 2**20} MiB are free; make room")
@@ -68,7 +75,9 @@ async def _data_folder(settings: Settings) -> str:
 
 async def _secret_key(settings: Settings) -> str:
     if settings.secret_key is None:
-        return f"kept in {settings.data_dir / 'secret.key'}; set HEADWATER_SECRET_KEY to share it between machines"
+        kept = settings.data_dir / "secret.key"
+        where = f"kept in {kept}" if kept.exists() else f"none yet: the first start makes one in {kept}"
+        return f"{where}; set HEADWATER_SECRET_KEY to share it between machines"
     nowhere = Means(settings.database_url or Secret.of(""), None, None, data_folder_is_ours=False)
     return f"key {keyring_for(settings, nowhere).active_id} seals"
 

@@ -1,6 +1,8 @@
 """Arguments in, exit code out. Everything heavy is imported by the command that needs it."""
 
 import argparse
+import errno
+import os
 import sys
 from collections.abc import Sequence
 
@@ -16,6 +18,7 @@ from headwater.model.run import RunState
 
 RUN_STATES = tuple(state.value for state in RunState)
 SERVICES = ("receiver", "timer", "fetcher", "persister", "notifier", "control")
+_CANNOT_HOLD_MORE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def parser() -> argparse.ArgumentParser:
@@ -165,15 +168,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return Exit.USAGE
     chosen = parser().parse_args(given)
     try:
-        if chosen.command in ("up", "run"):
-            from headwater.cli.serve import serve  # noqa: PLC0415 - `--version` stays quick
-
-            return serve(chosen)
-        from headwater.cli.commands import execute  # noqa: PLC0415 - as above
-
-        return execute(chosen)
+        return _call(chosen)
     except KeyboardInterrupt:
         return Exit.FAILURE
     except BrokenPipeError:
         sys.stderr.close()
         return Exit.FAILURE
+    except OSError as error:
+        if error.filename is not None or error.errno not in _CANNOT_HOLD_MORE:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what waits to be written still
+        print(f"headwater: what was to be told could not be written: {error.strerror}", file=sys.stderr)
+        return Exit.FAILURE
+
+
+def _call(chosen: argparse.Namespace) -> int:
+    if chosen.command in ("up", "run"):
+        from headwater.cli.serve import serve as do  # noqa: PLC0415 - `--version` stays quick
+    else:
+        from headwater.cli.commands import execute as do  # noqa: PLC0415 - as above
+    code = do(chosen)
+    sys.stdout.flush()  # what cannot be written is told now, not while the process ends
+    return code
