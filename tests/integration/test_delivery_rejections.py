@@ -81,3 +81,21 @@ async def test_a_delivery_that_gives_none_of_its_tables_a_row_is_dead(database: 
             ("done", ""),
             ("done", "1 of 1 records for lines rejected: key field 'sku' is missing"),
         ]
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+async def test_a_delivery_whose_fields_lead_to_nothing_is_a_row_of_nothing_else(
+    database: str, is_there: bool
+) -> None:
+    async with open_spine(database) as spine:
+        await spine.apply(endpoint("fields: {sku: item.sku}, destination: {table: orders}"))
+
+        async with working(spine, "persister"):
+            if is_there:
+                await hand_in(spine, receipt("orders", {"item": {"sku": "a"}}))
+                await settled(spine, 1)
+            await hand_in(spine, receipt("orders", {"other": 1}))
+            found = await settled(spine, 1 + is_there)
+
+        assert {row["state"] for row in found} == {"done"}
+        assert len(await spine.rows_of("orders", "_delivery_id")) == 1 + is_there

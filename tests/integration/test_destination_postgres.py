@@ -203,6 +203,15 @@ async def test_nothing_but_rejected_records_makes_no_table(connection):
     assert await connection.fetchval(f"SELECT to_regclass('{SCHEMA}.things')") is None
 
 
+async def test_records_without_any_field_are_rows_whether_the_table_is_there_or_not(connection):
+    first = await load(connection, append(), batch([{}, {}]))
+    second = await load(connection, append(), batch([{"id": 1}]))
+    third = await load(connection, append(), batch([{}]))
+
+    assert [each.counts.inserted for each in (first, second, third)] == [2, 1, 1]
+    assert await rows(connection, "id") == [(1,), (None,), (None,), (None,)]
+
+
 async def test_poison_records_are_rejected_alone(connection):
     records = [
         {"id": 1, "t": "fine", "j": {"a": "\\u0000 in letters"}},

@@ -82,7 +82,7 @@ class PostgresDestination:
             return None
         selected = select(table, batches)
         evidence = evidence_of(table, selected.selection, known.catalogue)
-        if evidence and known.needed(table, evidence):
+        if selected.selection.records and known.needed(table, evidence):
             return None
         return make_plan(table, known.catalogue, evidence, selected)
 
@@ -92,7 +92,7 @@ class PostgresDestination:
         )
         selected = select(table, batches)
         evidence = evidence_of(table, selected.selection, known.catalogue)
-        if evidence and known.needed(table, evidence):
+        if selected.selection.records and known.needed(table, evidence):
             known = self._remember(table, await evolve(connection, table, evidence))
         return make_plan(table, known.catalogue, evidence, selected)
 
