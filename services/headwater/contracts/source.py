@@ -56,11 +56,13 @@ class Stream(Closed):
     kept; without `records` as well, its body may be anything. `fields` are the fields of a row (`rest: keep`: beside
     the others of its record), as a list of names or rules or as a mapping of names to paths or rules; without them a
     row is the record. `parameters` are what `{parameters.name}` in its request stands for where a run has none of its
-    own.
+    own. `values` are the records themselves, for which nothing is asked: what other streams, whose parent this is, are
+    asked for once each. Texts and numbers among them are `{value: …}`.
     """
 
     name: Name
     parameters: dict[str, Any] = {}
+    values: Annotated[tuple[dict[str, Any], ...], Field(min_length=1, max_length=10_000)] | None = None
     request: Request = Request()
     pagination: Pagination = NoPagination()
     records: Records | None = None
@@ -71,6 +73,26 @@ class Stream(Closed):
     incremental: Incremental | None = None
     parent: Parent | None = None
     destination: Destination | None = None
+
+    @field_validator(
+        "values",
+        mode="before",
+        json_schema_input_type=tuple[dict[str, Any] | str | int | float | bool, ...] | None,
+    )
+    @classmethod
+    def _values_spelled_out(cls, value: object) -> object:
+        if not isinstance(value, list | tuple):
+            return value
+        return [{"value": item} if isinstance(item, str | int | float) else item for item in value]
+
+    @model_validator(mode="after")
+    def _values_are_asked_for_nowhere(self) -> Self:
+        default = type(self).model_fields
+        asking = ("request", "pagination", "records", "errors", "incremental", "parent")
+        named = [name for name in asking if getattr(self, name) != default[name].default]
+        if self.values is not None and named:
+            raise ValueError(f"`values` are the records, and nothing is asked for: leave out `{named[0]}`")
+        return self
 
     @field_validator("fields", mode="before", json_schema_input_type=FieldsForm)
     @classmethod

@@ -33,6 +33,7 @@ from headwater.plugins.auth import ACCESS_TOKEN
 from headwater.plugins.mapping import keeps_scale
 from headwater.plugins.secret_text import Secrets
 from headwater.plugins.walk.page import Page
+from headwater.plugins.walk.reading import given_answer
 from headwater.plugins.walk.token import is_slice, token_digest
 from headwater.store import ledger, payloads, runs
 from headwater.store.bell import Bell
@@ -255,6 +256,9 @@ class Pages:
     async def _ask(
         self, turn: Turn, known: Known, secrets: Secrets, held: Held | None, *, is_renewed: bool = False
     ) -> tuple[Response, Page]:
+        given = given_answer(known.definition)
+        if given is not None:
+            return given, known.walk.read(turn.due.token, given, self._clock.now(), secrets)
         if held is not None:
             secrets = {**secrets, ACCESS_TOKEN: held.token.access}
         definition = known.definition
@@ -342,7 +346,7 @@ def _batch(turn: Turn, page: Page, response: Response, now: datetime, payload_id
         next_token=page.next_token,
         stop_reason=None if page.stop_reason is None else page.stop_reason.value,
         warnings=page.warnings,
-        requests=max(1, response.request_count),
+        requests=0 if turn.definition.stream.values is not None else max(1, response.request_count),
         rejected=tuple(RejectedRecord(position=item.index, reason=item.reason) for item in page.rejected),
         received=page.received_count,
         status=response.status,

@@ -98,7 +98,7 @@ def can_have_window(stream: Stream) -> bool:
 
     Raises: ConfigError for one that moves a cursor which a backfill would move too.
     """
-    if stream.cursor_rule is None:
+    if stream.cursor_rule is None or stream.cursor_rule.is_token:
         return stream.pagination.type == "window"
     if stream.cursor_rule.format == "integer":
         raise ConfigError(f"the cursor of {stream.name} is a number, which no window of time can bound")

@@ -71,9 +71,13 @@ def _row(visit: Visit, stream: Mapping[str, Any]) -> list[Content]:
         link(stream_link(visit, stream["name"]), stream["name"].partition(".")[2]),
         code(destination.get("table") or destination.get("to") or "–"),
         destination.get("mode", "append") if destination else quiet("only called"),
-        (definition.get("incremental") or {}).get("field") or quiet("none"),
+        _read_by(definition.get("incremental") or {}) or quiet("none"),
         moment(stream["updated_at"], visit.now),
     ]
+
+
+def _read_by(rule: Mapping[str, Any]) -> str | None:
+    return rule.get("field") or rule.get("token_path") or rule.get("token_header")
 
 
 def stream_link(visit: Visit, name: str) -> str:

@@ -241,11 +241,14 @@ def _check_kinds(path: str | None, selected: Selected) -> None:
     """A list of what is no record, or an object whose members are the records. Raises: SourceError."""
     where, list_ = ("the answer", "") if path is None else (f"records.path {path!r}", path)
     kinds = {kind for one in selected.rejected if (kind := no_object_kind(one)) not in {None, "NoneType"}}
+    made = (
+        "[1:].{name: [0], other: [1]}" if kinds == {"list"} else "[*].{value: @}"
+    )  # the first row may be names
     if kinds and len(selected.rejected) == selected.received_count >= ENOUGH:
         raise SourceError(
             "records_missing",
             f"{where} leads to a list of {', '.join(sorted(map(str, kinds)))}, and records are objects; name the list "
-            f"that has these, or make some: write records.path: '{list_}[*].{{value: @}}'",
+            f"that has these, or make some: write records.path: '{list_}{made}'",
         )
     record = selected.records[0] if WARNING_SINGLE in selected.warnings and selected.records else {}
     if len(record) > 1 and all(isinstance(member, dict) for member in record.values()):

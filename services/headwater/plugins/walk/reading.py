@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Any
 
-from headwater.contracts.source import Stream
+from headwater.contracts.codec import dumps
+from headwater.contracts.source import Stream, StreamDefinition
 from headwater.contracts.walking import Records
 from headwater.model.errors import SourceError
 from headwater.model.http import Response
@@ -18,6 +19,12 @@ from headwater.plugins.walk.token import Token
 from headwater.plugins.walk.waits import retry_after_s
 
 ACCEPTED = 202
+
+
+def given_answer(definition: StreamDefinition) -> Response | None:
+    """What stands for the answer of a stream whose records its definition has; None: it must be asked for."""
+    values = definition.stream.values
+    return None if values is None else Response(200, (), dumps(values), definition.base_url)
 
 
 class Reader:
