@@ -7,6 +7,7 @@ import pytest
 from tests.support.walk_driver import definition
 
 from headwater.contracts.codec import dumps
+from headwater.contracts.source import Stream
 from headwater.contracts.walking import Incremental
 from headwater.model.errors import ConfigError, SourceError
 from headwater.model.http import Response
@@ -14,6 +15,8 @@ from headwater.model.run import StopReason
 from headwater.plugins.walk.page import Page
 from headwater.plugins.walk.token import token_digest
 from headwater.plugins.walk.walk import Walk
+from headwater.plugins.walk.windows import WindowError, check_window
+from headwater.store.backfills import can_have_window
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 URL = "https://api.example/v1/items"
@@ -185,3 +188,11 @@ def test_a_rule_reads_what_it_wrote() -> None:
     for rule in ({"field": "at"}, {"token_path": "t", "param": "p"}):
         made = Incremental.model_validate(rule)
         assert Incremental.model_validate(made.model_dump(mode="json", by_alias=True)) == made
+
+
+def test_a_token_knows_of_no_time_that_a_run_could_be_for() -> None:
+    stream = Stream.model_validate({"name": "events", "incremental": {"token_path": "t", "param": "p"}})
+
+    assert not can_have_window(stream)
+    with pytest.raises(WindowError, match="says nothing of time"):
+        check_window(stream)
