@@ -116,6 +116,22 @@ async def test_of_several_changes_at_once_one_is_made_and_the_others_are_told(
     assert sorted(each.status for each in changed) == [200, *[412] * (AT_ONCE - 1)], changed[0].body
 
 
+@pytest.mark.parametrize(("plural", "document", "change"), KINDS)
+async def test_what_is_only_to_be_made_replaces_nothing(
+    office: Office, plural: str, document: dict[str, Any], change: dict[str, Any]
+) -> None:
+    place = f"/{plural}/{document['name']}"
+    only_make = {"If-None-Match": "*"}
+
+    made = await office.ask("PUT", place, json=document, headers=only_make)
+    again = await office.ask("PUT", place, json=document | change, headers=only_make)
+    this_one = {"If-None-Match": f'"x", W/{made.headers["ETag"]}'}
+    not_this_one = await office.ask("PATCH", place, json=change, headers=this_one)
+    another = await office.ask("PATCH", place, json=change, headers={"If-None-Match": '"x"'})
+
+    assert [each.status for each in (made, again, not_this_one, another)] == [201, 412, 412, 200]
+
+
 async def test_a_stream_is_made_changed_and_removed_without_its_neighbours(office: Office) -> None:
     made = await office.post("/sources/shop/streams", json=STREAM)
     patched = await office.ask(

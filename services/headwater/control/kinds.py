@@ -6,7 +6,7 @@ from typing import Any
 
 from headwater.control.apply import apply_manifest
 from headwater.control.documents import Part, checked, given, merged, named
-from headwater.control.etag import check_if_match, etag
+from headwater.control.etag import check_preconditions, etag
 from headwater.control.frame import API
 from headwater.control.problems import conflict, not_found
 from headwater.control.route import Call, Desk, NoQuery, Reply
@@ -56,7 +56,7 @@ class Kind:
     async def put(self, desk: Desk, call: Call[NoQuery, Part]) -> Reply:
         async with desk.acting(call) as connection:
             known = await self._locked(connection, call)
-            check_if_match(call.headers, None if known is None else self.version(known))
+            check_preconditions(call.headers, None if known is None else self.version(known))
             document = named(given(call), call.path[self.noun])
             return await self._written(desk, connection, call.tenant, document, known)
 
@@ -71,7 +71,7 @@ class Kind:
         known = await self._locked(connection, call)
         if known is None:
             raise not_found(self.noun)
-        check_if_match(call.headers, self.version(known))
+        check_preconditions(call.headers, self.version(known))
         return known
 
     async def _locked(self, connection: Any, call: Call[Any, Any]) -> Row | None:

@@ -149,6 +149,8 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
         found.append(_header("Idempotency-Key", "The same key asks for the same thing once (7 days)."))
     if route.matched and route.method != "GET":
         found.append(_header("If-Match", "The ETag that was seen: refused with 412 when it is another now."))
+    if route.matched and route.method == "PUT" and route.also == 201:
+        found.append(_header("If-None-Match", "`*`: make it only; refused with 412 when it is there."))
     return found
 
 

@@ -8,7 +8,7 @@ from headwater.contracts.schedules import Schedule
 from headwater.contracts.source import Source, Stream
 from headwater.control.apply import apply_manifest
 from headwater.control.documents import Part, checked, given, merged, named, version_of
-from headwater.control.etag import check_if_match, etag
+from headwater.control.etag import check_preconditions, etag
 from headwater.control.export import lean
 from headwater.control.frame import API
 from headwater.control.problems import conflict, not_found
@@ -68,7 +68,7 @@ async def put_source(desk: Desk, call: Call[NoQuery, Part]) -> Reply:
     """The source as given; streams that it does not list go, unless it lists none at all."""
     async with desk.acting(call) as connection:
         known = await _known(connection, call)
-        check_if_match(call.headers, None if known is None else version_of(known))
+        check_preconditions(call.headers, None if known is None else version_of(known))
         document = named(given(call), call.path["source"])
         if known is not None and "streams" not in document:
             document["streams"] = known["streams"]
@@ -81,7 +81,7 @@ async def patch_source(desk: Desk, call: Call[NoQuery, Part]) -> Reply:
         known = await _known(connection, call)
         if known is None:
             raise not_found("source")
-        check_if_match(call.headers, version_of(known))
+        check_preconditions(call.headers, version_of(known))
         document = named(merged(known, given(call)), call.path["source"])
         name = await _written(desk, connection, call.tenant, document, known=known)
         return await _shown_source(connection, call.tenant, name)
@@ -94,7 +94,7 @@ async def delete_source(desk: Desk, call: Call[Cascade, None]) -> Reply:
         known = await _known(connection, call)
         if known is None:
             raise not_found("source")
-        check_if_match(call.headers, version_of(known))
+        check_preconditions(call.headers, version_of(known))
         gone = {f"{name}.{stream['name']}" for stream in known["streams"]}
         await _let_go(desk, connection, call, gone)
         await config.delete_streams_except(connection, call.tenant, name, [])
@@ -146,7 +146,7 @@ async def _changed_stream(
         if old is None and not may_make:
             raise not_found("stream")
         row = await catalogue.get_stream(connection, call.tenant, known["name"], name)
-        check_if_match(call.headers, None if row is None else row["version_id"])
+        check_preconditions(call.headers, None if row is None else row["version_id"])
         await _written_with(desk, connection, call.tenant, known, named(change(old or {}), name))
         return await _shown_stream(connection, call.tenant, known["name"], name, 201 if old is None else 200)
 
@@ -159,7 +159,7 @@ async def delete_stream(desk: Desk, call: Call[Cascade, None]) -> Reply:
         row = await catalogue.get_stream(connection, call.tenant, known["name"], name)
         if row is None:
             raise not_found("stream")
-        check_if_match(call.headers, row["version_id"])
+        check_preconditions(call.headers, row["version_id"])
         await _let_go(desk, connection, call, {f"{known['name']}.{name}"})
         rest = [each for each in known["streams"] if each["name"] != name]
         await _written(desk, connection, call.tenant, {**known, "streams": rest})

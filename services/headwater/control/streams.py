@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from headwater.contracts.base import Closed
 from headwater.contracts.codec import dumps
-from headwater.control.etag import check_if_match, etag
+from headwater.control.etag import check_preconditions, etag
 from headwater.control.frame import API
 from headwater.control.paging import ListQuery, after_name, listing, token_of
 from headwater.control.problems import conflict, invalid, invalid_at, not_found
@@ -221,7 +221,7 @@ async def set_cursor(desk: Desk, call: Call[NoQuery, NewCursor]) -> Reply:
         stream = await stream_of(connection, call)
         await cursors.lock(connection, *of)
         known = await _cursor(connection, call)
-        check_if_match(call.headers, known["version"])
+        check_preconditions(call.headers, known["version"])
         rule = stream["definition"]["stream"].get("incremental") or {}
         _check_kind(call.body.value, (known["value"], rule.get("start")))
         await cursors.put(connection, *of, call.body.value)
@@ -234,7 +234,7 @@ async def reset_cursor(desk: Desk, call: Call[NoQuery, None]) -> Reply:
     async with desk.acting(call) as connection:
         await stream_of(connection, call)
         await cursors.lock(connection, *of)
-        check_if_match(call.headers, (await _cursor(connection, call))["version"])
+        check_preconditions(call.headers, (await _cursor(connection, call))["version"])
         await cursors.reset(connection, *of)
     return Reply()
 
