@@ -49,3 +49,9 @@ def test_nothing_that_came_from_elsewhere_is_a_link(address: str) -> None:
 def test_the_style_sheet_needs_no_escaping() -> None:
     assert "<" not in STYLE
     assert "url(" not in STYLE
+
+
+def test_a_word_that_is_longer_than_the_page_is_broken_wherever_it_stands() -> None:
+    (body,) = [rule for rule in STYLE.split("}") if rule.startswith("body{")]
+
+    assert "overflow-wrap:anywhere" in body
