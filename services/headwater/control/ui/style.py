@@ -26,7 +26,7 @@ STYLE: Final = (
     "th,td{text-align:left;vertical-align:top;padding:.3rem .9rem .3rem 0;border-bottom:1px solid var(--line)}"
     "th{color:var(--quiet);font-weight:600;font-size:.87em;white-space:nowrap}"
     "td.number,th.number{text-align:right;font-variant-numeric:tabular-nums}"
-    "td{overflow-wrap:break-word;max-width:36rem}td>a{overflow-wrap:normal}"
+    "td{overflow-wrap:break-word;max-width:36rem}"
     "time{white-space:nowrap;font-variant-numeric:tabular-nums}"
     "code,pre,textarea.code{font:.9em/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}"
     "code{overflow-wrap:anywhere}code.id{white-space:nowrap}"
