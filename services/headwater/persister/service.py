@@ -19,9 +19,7 @@ from headwater.telemetry.metrics import Metrics
 
 DELIVERIES_AT_ONCE = 500  # in one transaction
 DELIVERIES_IN_HAND = 4 * DELIVERIES_AT_ONCE  # three batches are handled while a fourth fills
-PAGES_AT_ONCE = (
-    48  # in one transaction; with more a persister would hold over 120 MiB for a walk of 100 KiB a page
-)
+PAGES_AT_ONCE = 40  # in one transaction; with 64 a walk of 100 KiB a page would take over 120 MiB
 LINGER_S = 0.02
 
 
