@@ -1,15 +1,25 @@
-"""Parts alone, in this process: the verification of a signature, and the firing of due schedules."""
+"""Parts alone: the verification of a signature, the firing of due schedules, and what COPY costs the database in either
+of its forms.
+"""
 
 import json
 import time
+from collections.abc import AsyncIterator, Iterable
+from datetime import UTC, datetime
 from functools import partial
+from uuid import uuid4
 
 import asyncpg
+import psutil
 from tests.bench.figures import Figure
 from tests.bench.house import House, worker
 from tests.bench.load import body_of
+from tests.bench.paged_api import record
 from tests.support import webhook_signer
 
+from headwater.plugins.destinations import Batch, Mode, PostgresDestination, Table
+from headwater.plugins.destinations.packing import pack, packing_of
+from headwater.plugins.destinations.rendering import render, written_columns
 from headwater.plugins.signatures.presets import preset, preset_row
 from headwater.plugins.signatures.verify import bind
 from headwater.timer.fire import fire_due
@@ -18,7 +28,10 @@ PRESETS = ("github", "stripe", "standard_webhooks", "shopify", "slack")
 
 
 async def measure(house: House, *, quick: bool) -> list[Figure]:
-    return [*_verification(quick=quick), *await _firing(house, quick=quick)]
+    figures = [*_verification(quick=quick), *await _firing(house, quick=quick)]
+    for name, mode, key in (("copy", Mode.APPEND, ()), ("copy.unique_index", Mode.MERGE, ("id",))):
+        figures += await _copying(house, name, Table("bench", "copied", mode, key), quick=quick)
+    return figures
 
 
 def _verification(*, quick: bool) -> list[Figure]:
@@ -63,3 +76,40 @@ async def _firing(house: House, *, quick: bool) -> list[Figure]:
                 fired += await fire_due(connection)
         seconds = time.perf_counter() - began
     return [Figure("timer.fire", "schedules/s", [count / seconds])]
+
+
+async def _copying(house: House, name: str, table: Table, *, quick: bool) -> list[Figure]:
+    """The database's processor time a row of COPY, as text and in its binary form, of records of 1 KiB as walks load."""
+    pages, rounds = (10, 1) if quick else (200, 5)
+    connection = await asyncpg.connect(await house.database())
+    server = psutil.Process(await connection.fetchval("SELECT pg_backend_pid()"))
+    now, run_id = datetime.now(UTC), uuid4()
+    batches = [
+        Batch([record(n) for n in range(page * 100, page * 100 + 100)], now, run_id, page=page)
+        for page in range(pages)
+    ]
+    plan = await PostgresDestination().prepare(connection, table, batches)
+    packing = packing_of(plan)
+    assert plan.selected is not None
+    assert packing is not None
+    selection = plan.selected.selection
+    forms = {
+        "text": (written_columns(plan), [chunk.data for chunk in render(plan, batches, selection)]),
+        "binary": (packing.columns, list(pack(packing, batches, selection))),
+    }
+    found: dict[str, list[float]] = {form: [] for form in forms}
+    for _ in range(rounds):
+        for form, (columns, data) in forms.items():
+            await connection.execute("TRUNCATE bench.copied; CHECKPOINT")
+            before = sum(server.cpu_times()[:2])
+            await connection.copy_to_table(
+                "copied", schema_name="bench", columns=columns, source=_each(data), format=form
+            )
+            found[form].append((sum(server.cpu_times()[:2]) - before) / len(selection.records) * 1e6)
+    await connection.close()
+    return [Figure(f"{name}.{form}", "us/row", samples) for form, samples in found.items()]
+
+
+async def _each(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
