@@ -148,3 +148,24 @@ def test_a_slice_that_is_halved_too_late_for_its_mode_is_told(more: str, mode: s
     found = warnings(text)
 
     assert [pointer for pointer, _ in found] == ["/sources/0/streams/0/pagination/capped_at"] * count
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "needed"),
+    [
+        ("scheme: meta, secrets: [x]", "verify_token"),
+        ("scheme: meta, secrets: [x], context: {verfy_token: t}", "verify_token"),
+        ("scheme: github, secrets: [x], handshake: sns_subscription_confirmation", "topic_arn"),
+        ("scheme: meta, secrets: [x], context: {verify_token: t}", None),
+        ("scheme: github, secrets: [x]", None),
+    ],
+)
+def test_a_handshake_that_can_only_refuse_is_told(endpoint: str, needed: str | None) -> None:
+    found = warnings(f"version: 1\nendpoints:\n  - {{name: hooks, {endpoint}}}\n")
+
+    if needed is None:
+        assert found == []
+        return
+    [(pointer, text)] = found
+    assert pointer == "/endpoints/0/context"
+    assert f"{needed}: …" in text

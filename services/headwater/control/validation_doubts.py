@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from headwater.contracts.destinations import OWN
+from headwater.contracts.endpoint import Endpoint
 from headwater.contracts.manifest import Manifest
 from headwater.contracts.pagination import OffsetPagination, Paged, PagePagination
 from headwater.contracts.schedule_times import ExcludedCalendar
@@ -14,8 +15,10 @@ from headwater.contracts.source import Source, Stream
 from headwater.control.finding import Finding, Path, Surroundings
 from headwater.control.validation_sources import destinations_of, texts_of
 from headwater.http.addresses import is_allowed, parse_ranges
+from headwater.model.errors import ConfigError
 from headwater.model.networks import address_in
 from headwater.plugins.expression_advice import doubt_in
+from headwater.plugins.webhooks.schemes import handshake_of, scheme_of
 
 _FILLED_ELSEWHERE = re.compile(
     r"\$(?P<name>[A-Z_][A-Z0-9_]*)|\$\{env:[^}]*\}|\{\{.*\}\}|<[A-Za-z _-]+>|%[A-Z_][A-Z0-9_]*%"
@@ -40,6 +43,7 @@ def in_doubt(manifest: Manifest, around: Surroundings) -> Iterator[Finding]:
     for i, endpoint in enumerate(manifest.endpoints):
         shown = endpoint.model_dump(mode="json", by_alias=True, include={"secrets"})
         yield from _unfilled(("endpoints", i), shown)
+        yield from _unanswered(("endpoints", i, "context"), endpoint)
     yield from _untold(manifest, around)
     if around.destinations is not None or manifest.destinations:
         return
@@ -54,6 +58,21 @@ def _unfilled(path: Path, shown: Any) -> Iterator[Finding]:
         if looks := _FILLED_ELSEWHERE.fullmatch(text.strip()):
             name = looks["name"] or "NAME"
             yield Finding((*path, *place), f"{looks[0][:60]} is taken as it stands", f"write ${{env:{name}}}")
+
+
+def _unanswered(path: Path, endpoint: Endpoint) -> Iterator[Finding]:
+    """A handshake that can only refuse, since what it compares with is not there."""
+    try:
+        handshake = handshake_of(endpoint, scheme_of(endpoint))
+    except ConfigError:
+        return  # that is an error of its own
+    needed = None if handshake is None else handshake.needs
+    if handshake is not None and needed is not None and not endpoint.context.get(needed):
+        yield Finding(
+            path,
+            f"without {needed!r} the handshake {handshake.name} answers 403 to every question of the provider",
+            f"give `context: {{{needed}: …}}`",
+        )
 
 
 def _untold(manifest: Manifest, around: Surroundings) -> Iterator[Finding]:

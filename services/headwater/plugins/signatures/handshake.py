@@ -85,7 +85,8 @@ class Question:
 class Handshake:
     """A kind of handshake. `signed` ones are answered only when the signature was right.
 
-    `empty_refusal`: the provider wants refusals (401) without a body.
+    `empty_refusal`: the provider wants refusals (401) without a body. `needs`: the value of the endpoint's
+    context without which it refuses every question.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Handshake:
     signed: bool
     reply: Callable[[Question], HandshakeAnswer | None] = field(repr=False)
     empty_refusal: bool = False
+    needs: str | None = None
 
     def answer(self, question: Question) -> HandshakeAnswer | None:
         """The answer, or None: the request is no handshake, or one that may not be answered."""
