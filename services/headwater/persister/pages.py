@@ -10,7 +10,6 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -193,7 +192,7 @@ class PageLoader:
         for _ in range(MAX_PREPARES):
             batches = {
                 key: Batch(group.records[key], batch.started_at, run_id=key.run_id, page=key.number)
-                for key, batch, _ in sorted(group.work, key=itemgetter(0))  # as they are loaded
+                for key, batch, _ in group.work
                 if key in group.records
             }
             plan = None

@@ -3,18 +3,27 @@
 The database takes such rows in half the time of lines of text, since it parses no number and no instant. What cannot
 be written so, or not without a closer look (columns of other types, values beside their column), goes as text
 (`rendering`), which also finds the records that PostgreSQL refuses.
-Source of the format: PostgreSQL's manual, COPY, "Binary Format".
 """
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from itertools import chain, repeat
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from headwater.contracts import codec
+from headwater.model.copy_form import (
+    BEGIN,
+    END,
+    EPOCH,
+    JSONB_VERSION,
+    LENGTH,
+    MICROSECOND,
+    NULL,
+    microseconds,
+)
 from headwater.model.errors import ContractError
 from headwater.model.infer import Kind
 from headwater.plugins.destinations.planning import WRITTEN_OWN, Plan
@@ -22,16 +31,9 @@ from headwater.plugins.destinations.rendering import Unstorable, plain_text
 from headwater.plugins.destinations.selection import Selection
 from headwater.plugins.destinations.table import Batch
 
-_BEGIN = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # signature, flags, length of the extension
-_END = struct.pack(">h", -1)
-_LENGTH = struct.Struct(">i").pack
-_NULL = _LENGTH(-1)
-_SHORT = tuple(map(_LENGTH, range(4096)))  # the lengths that most texts have
-_JSONB_VERSION = b"\x01"
+_SHORT = tuple(map(LENGTH, range(4096)))  # the lengths that most texts have
 _SEAM = b',"\\u0000",'  # between two values: a text that no column can hold
-_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL's
-_EPOCH_DAY = _EPOCH.toordinal()
-_MICROSECOND = timedelta(microseconds=1)
+_EPOCH_DAY = EPOCH.toordinal()
 _OWN_TYPES = MappingProxyType(
     {
         "_run_id": "uuid",
@@ -60,7 +62,7 @@ def _instants(texts: Sequence[str]) -> Sequence[int]:
     """Microseconds since 2000; a date is its midnight in UTC."""
     if min(map(len, texts)) <= 10:
         texts = [text if len(text) > 10 else f"{text}T00:00:00Z" for text in texts]
-    return [(moment - _EPOCH) // _MICROSECOND for moment in map(datetime.fromisoformat, texts)]
+    return [(moment - EPOCH) // MICROSECOND for moment in map(datetime.fromisoformat, texts)]
 
 
 def _days(texts: Sequence[str]) -> Sequence[int]:
@@ -91,7 +93,7 @@ def _documents(values: Sequence[Any]) -> list[bytes]:
     written = codec.dumps(seamed)[1:-1].split(_SEAM)
     if len(written) != len(values):
         raise Unpackable
-    return [_JSONB_VERSION + document for document in written]
+    return [JSONB_VERSION + document for document in written]
 
 
 _FIXED_POSITION = _Fixed("i", 4)
@@ -137,13 +139,13 @@ def packing_of(plan: Plan) -> Packing | None:
 def pack(packing: Packing, batches: Sequence[Batch], selection: Selection) -> Iterator[bytes]:
     """The selected records, a part at a time, and what stands before and behind them all. Raises: Unpackable."""
     ends = [_end_of(batch) for batch in batches]
-    yield _BEGIN
+    yield BEGIN
     for part in selection.parts:
         try:
             yield _packed(packing, batches, ends, part)
         except (struct.error, ValueError, TypeError, OverflowError, Unstorable, ContractError) as error:
             raise Unpackable from error
-    yield _END
+    yield END
 
 
 def _packed(packing: Packing, batches: Sequence[Batch], ends: Sequence[bytes], part: Selection) -> bytes:
@@ -184,7 +186,7 @@ class _Rows:
             self.add_number("i", repeat(-1, len(values)))
             return
         packed = map(struct.Struct(f">i{fixed.letter}").pack, repeat(fixed.size), fixed.numbers(present))
-        self._add_piece([_NULL if value is None else next(packed) for value in values])
+        self._add_piece([NULL if value is None else next(packed) for value in values])
 
     def add_texts(self, encode: Callable[[Sequence[Any]], Sequence[bytes]], values: Sequence[Any]) -> None:
         if None not in values:
@@ -199,7 +201,7 @@ class _Rows:
         fields = iter(encode(present))
         texts = [b"" if value is None else next(fields) for value in values]
         lengths = zip(values, _lengths(texts), strict=True)
-        self._add_piece([_NULL if value is None else length for value, length in lengths])
+        self._add_piece([NULL if value is None else length for value, length in lengths])
         self.pieces.append(texts)
 
     def _add_piece(self, piece: Sequence[bytes]) -> None:
@@ -218,15 +220,15 @@ class _Rows:
 
 def _lengths(texts: Sequence[bytes]) -> Sequence[bytes]:
     sizes = list(map(len, texts))
-    return list(map(_SHORT.__getitem__ if max(sizes) < len(_SHORT) else _LENGTH, sizes))
+    return list(map(_SHORT.__getitem__ if max(sizes) < len(_SHORT) else LENGTH, sizes))
 
 
 def _end_of(batch: Batch) -> bytes:
     """What all rows of a batch end with: `_run_id`, `_delivery_id`, `_page`, `_ordered_at`, `_extra`."""
-    moment = struct.pack(">iq", 8, (batch.ordered_at - _EPOCH) // _MICROSECOND)
-    page = _NULL if batch.page is None else struct.pack(">ii", 4, batch.page)
-    return b"".join([_identifier(batch.run_id), _identifier(batch.delivery_id), page, moment, _NULL])
+    moment = struct.pack(">iq", 8, microseconds(batch.ordered_at))
+    page = NULL if batch.page is None else struct.pack(">ii", 4, batch.page)
+    return b"".join([_identifier(batch.run_id), _identifier(batch.delivery_id), page, moment, NULL])
 
 
 def _identifier(value: UUID | None) -> bytes:
-    return _NULL if value is None else _LENGTH(16) + value.bytes
+    return NULL if value is None else LENGTH(16) + value.bytes
