@@ -14,6 +14,7 @@ from headwater.contracts import codec
 from headwater.model.errors import DestinationError, Later
 from headwater.model.infer import Kind
 from headwater.plugins.destinations import evolve as evolving
+from headwater.plugins.destinations.merging import any_key_between, ranges_of
 from headwater.plugins.destinations.postgres import PostgresDestination
 from headwater.plugins.destinations.table import Contract, Counts, Loaded, Mode, StalePlan, Table
 
@@ -658,6 +659,36 @@ async def test_two_loaders_that_find_the_same_keys_new_make_each_row_once(connec
         ("late", 50),
         ("there", 1),
     ]
+
+
+async def test_keys_between_others_are_new_and_those_among_them_are_found(connection):
+    far_apart = [{"id": number * 1000, "value": "old"} for number in range(-100, 100)]
+    await load(connection, merge(), batch(far_apart))
+    between = [{"id": number * 1000 + 1, "value": "new"} for number in range(-100, 100)]
+    mixed = [{"id": number, "value": "again"} for number in (-2000, -1999, -1998, 5, 1000, 2**62)]
+
+    first = await load(connection, merge(), batch(between, at=1, page=2))
+    second = await load(connection, merge(), batch(mixed, at=2, page=3))
+
+    assert first.counts == Counts(inserted=200)
+    assert second.counts == Counts(inserted=3, updated=3)
+    assert len(await rows(connection)) == 403
+    assert await rows(connection, "id", order="1 DESC LIMIT 1") == [(2**62,)]
+
+
+async def test_the_look_for_keys_of_a_range_needs_the_index_alone(connection):
+    await load(connection, merge(), batch([{"id": number} for number in range(3000)]))
+    await connection.execute(
+        f"INSERT INTO {SCHEMA}.things (id) SELECT -i FROM generate_series(1, 50000) AS i"
+    )
+    plan = await PostgresDestination().prepare(connection, merge(), [batch([{"id": 1}])])
+    ranges = ranges_of([5, 6, 7, 9, 400, 500])
+
+    told = await connection.fetch(f"EXPLAIN {any_key_between(plan)}", *ranges)
+
+    text = "\n".join(row[0] for row in told)
+    assert "Index Only Scan" in text
+    assert "Seq Scan" not in text
 
 
 async def test_counts_are_kept_for_each_run(connection):

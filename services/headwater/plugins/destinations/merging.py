@@ -3,7 +3,9 @@
 # ruff: noqa: S608 - names are quoted by quote_identifier, values never stand in these texts
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
+from operator import sub
 from typing import Any
 
 import asyncpg
@@ -31,6 +33,7 @@ from headwater.plugins.destinations.stage import (
 )
 
 _WHOLE = frozenset({Kind.INTEGER, Kind.BIGINT})
+_RANGES = 64  # of keys, that a batch is looked up by
 _EQUAL_IN_MANY_WAYS = frozenset({Kind.JSONB, None})  # None: types of the users' own, such as uuid and citext
 
 
@@ -54,10 +57,13 @@ async def upsert(connection: Any, plan: Plan, rows: Rows, written: ByRun) -> Out
 
 async def are_new(connection: Any, plan: Plan, keyed: Keyed) -> bool:
     """Whether no key has a row yet. Then the records may go straight into the table, twice as fast."""
+    columns = [plan.columns[name] for name in plan.table.key]
+    ranges = ranges_of(keyed.keys) if len(columns) == 1 and columns[0].kind in _WHOLE else None
+    if ranges is not None and not await connection.fetchval(any_key_between(plan), *ranges):
+        return True
     texts = key_texts(plan, keyed.keys)
     if texts is None:
         return False
-    columns = [plan.columns[name] for name in plan.table.key]
     values = [
         ",".join(text) if column.kind in _WHOLE else text for column, text in zip(columns, texts, strict=True)
     ]
@@ -66,6 +72,20 @@ async def are_new(connection: Any, plan: Plan, keyed: Keyed) -> bool:
             return not await connection.fetchval(any_key_exists(plan), *values)
     except (*ROW_FAULTS, UnicodeEncodeError):
         return False  # some record is at fault: it is found on the way
+
+
+def ranges_of(keys: Sequence[Any]) -> tuple[str, str] | None:
+    """A few ranges that hold all of the rising `keys`: their first numbers and their last, with commas; None where
+    not all keys are whole numbers. They end where the numbers lie widest apart.
+    """
+    if set(map(type, keys)) != {int}:
+        return None
+    gaps = list(map(sub, keys[1:], keys))
+    widest = sorted(gaps)[-_RANGES] if len(gaps) >= _RANGES else 0
+    starts = [place for place, gap in enumerate(gaps, 1) if gap > widest]
+    lows = [keys[0], *map(keys.__getitem__, starts)]
+    highs = [*(keys[place - 1] for place in starts), keys[-1]]
+    return ",".join(map(str, lows)), ",".join(map(str, highs))
 
 
 def merge(plan: Plan) -> str:
@@ -91,6 +111,21 @@ def merge(plan: Plan) -> str:
         f"WHERE {is_news(plan, 'excluded.', 't.')} RETURNING t.xmax = 0 AS fresh, t._run_id) "
         "SELECT _run_id, count(*) FILTER (WHERE fresh) AS inserted, "
         "count(*) FILTER (WHERE NOT fresh) AS updated FROM merged GROUP BY _run_id"
+    )
+
+
+def any_key_between(plan: Plan) -> str:
+    """Whether the table has a row whose key is in one of the ranges of `ranges_of`: a look at the index for each range
+    instead of one for each key, where there is none. The inner ORDER BY makes it use the index whatever is known of the
+    table.
+    """
+    column = plan.columns[plan.table.key[0]]
+    key = f"t.{quote_identifier(column.name)}"
+    return (
+        f"SELECT EXISTS (SELECT FROM unnest(string_to_array($1::text, ',')::{column.sql_type}[], "
+        f"string_to_array($2::text, ',')::{column.sql_type}[]) AS r(low, high), "
+        f"LATERAL (SELECT FROM {relation(plan.table)} AS t "
+        f"WHERE {key} BETWEEN r.low AND r.high ORDER BY {key} LIMIT 1) AS found)"
     )
 
 
