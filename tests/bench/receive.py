@@ -38,7 +38,7 @@ class Server:
 async def measure(house: House, *, quick: bool) -> list[Figure]:
     database = await house.database()
     async with house.service(database, "receiver") as empty:
-        figures = [Figure("receive.idle_rss", "MiB", [empty.rss_mib()], "<= 60")]
+        figures = [Figure("receive.idle_rss", "MiB", [empty.rss_mib()], "<= 56")]
     await apply(database, MANIFEST)
     async with AsyncExitStack() as stack:
         receiver = await stack.enter_async_context(house.service(database, "receiver"))

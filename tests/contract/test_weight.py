@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-CRYPTOGRAPHY, FRAMEWORK, YAML = "cryptography", "aiohttp", "yaml"
+CRYPTOGRAPHY, FRAMEWORK, MODELS, YAML = "cryptography", "aiohttp", "pydantic", "yaml"
 SERVER = "http.server"  # of the standard library, which comes along with libraries that offer one
 MANIFEST, WALK, SIGNATURES = (
     "headwater.contracts.manifest",
@@ -19,6 +19,7 @@ NOT_HELD = {
     "fetcher": {CRYPTOGRAPHY, SERVER, YAML, MANIFEST, SIGNATURES},
     "receiver": {CRYPTOGRAPHY, SERVER, YAML, MANIFEST},
 }
+WITHOUT_ENDPOINTS = {MODELS, "headwater.contracts.endpoint", "headwater.contracts.signatures"}
 PROGRAM = """
 import importlib, json, sys
 import headwater.cli.serve, headwater.app.run, headwater.bus.rabbitmq
@@ -59,6 +60,10 @@ def test_the_receiver_holds_nothing_of_other_rooms_and_of_what_few_endpoints_nee
     }
 
     assert _held("receiver")["receiver"] & (others | of_few_endpoints) == set()
+
+
+def test_a_receiver_without_endpoints_holds_nothing_that_reads_them() -> None:
+    assert _held("receiver")["receiver"] & WITHOUT_ENDPOINTS == set()
 
 
 def test_a_command_that_looks_holds_nothing_of_what_reads_and_checks_manifests() -> None:

@@ -357,6 +357,15 @@ async def test_a_configuration_change_reaches_the_receiver_without_a_restart(dat
             assert door.receiver.facts()["endpoints"] == 1
 
 
+async def test_the_first_endpoint_is_served_as_soon_as_it_is_there(database: str) -> None:
+    async with open_spine(database) as spine, receiving(spine) as door:
+        await spine.apply(manifest())
+
+        status, _, _ = await door.send("/in/default/orders")
+
+    assert status == 202
+
+
 async def test_a_public_url_counts_without_the_slash_at_its_end(database: str) -> None:
     definition = {"signature": {"header": "X-Signature"}, "signed": "{url} {body}"}
     signed = hmac.new(SECRET.encode(), b"https://hooks.example.com/in/default/orders?a=1 {}", "sha256")

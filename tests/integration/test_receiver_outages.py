@@ -117,6 +117,19 @@ async def test_endpoints_serve_from_memory_while_the_database_is_away(
     assert took < 2.0
 
 
+async def test_a_receiver_that_knows_no_endpoint_says_so_while_the_database_is_away(
+    killable_postgres: EmbeddedPostgres,
+) -> None:
+    async with open_spine(killable_postgres.url, FickleBus()) as spine, receiving(spine) as door:
+        there, _, _ = await door.send(ORDERS)
+        await killable_postgres.kill()
+
+        away, headers, _ = await door.send(ORDERS)
+        await killable_postgres.start()
+
+    assert (there, away, headers.get("Retry-After")) == (404, 503, "5")
+
+
 async def test_a_receiver_is_ready_with_database_or_broker_alone_and_says_what_is_away(
     killable_postgres: EmbeddedPostgres,
 ) -> None:

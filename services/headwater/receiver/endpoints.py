@@ -6,34 +6,27 @@ signature that does not verify, since its secret may be newer than the snapshot.
 """
 
 import asyncio
-import logging
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import ValidationError
-
-from headwater.contracts.endpoint import Endpoint
-from headwater.contracts.endpoints import InboundRate
 from headwater.model.clock import Clock
-from headwater.model.errors import ConfigError, SecretError, Unavailable
-from headwater.receiver.address import Address, address_of, secret_names
-from headwater.receiver.bucket import Bucket
+from headwater.model.errors import Unavailable
+from headwater.receiver.address import Address, Name
 from headwater.receiver.ledger import Ledger
 from headwater.store import endpoints
 from headwater.store.database import Database
 from headwater.store.keyring import Keyring
 
-logger = logging.getLogger("headwater.receiver")
+if TYPE_CHECKING:
+    from headwater.receiver.entries import Entries
+
 RELOAD_S = 30.0
 LOOK_UP_S = 0.5
-COMPILED_AT_ONCE = 20  # endpoints; a few milliseconds
 LOOK_UPS_PER_S = 20  # of unknown endpoints, so that guessing names does not become a load on the database
 LOOK_AGAIN_S = 0.1  # between two looks after signatures that do not verify, of one endpoint
 MAX_LOOKS = 32  # looks under way, of all endpoints
 T = TypeVar("T")
-Name = tuple[str, str]  # tenant, endpoint
 
 
 @dataclass(slots=True)
@@ -42,19 +35,6 @@ class _Look:
 
     task: asyncio.Task[Address | None] | None = None
     is_reading: bool = False
-
-
-@dataclass(slots=True)
-class _Entry:
-    """An endpoint as it was read, and what was made of it; `address` is None where that was not possible."""
-
-    tenant: str
-    endpoint: Endpoint
-    updated_at: datetime
-    learnt: str | None
-    names: tuple[str, ...]
-    sealed: Mapping[str, bytes | None] = field(default_factory=dict)
-    address: Address | None = None
 
 
 class Endpoints:
@@ -69,8 +49,7 @@ class Endpoints:
         self._ledger = ledger
         self._max_age_s = max_age_s
         self._known: Mapping[Name, Address] = {}
-        self._entries: dict[Name, _Entry] = {}
-        self._buckets: dict[Name, tuple[InboundRate, Bucket]] = {}
+        self._entries: Entries | None = None  # before the first endpoint
         self._loaded_at: float | None = None
         self._look_ups: list[float] = []
         self._read_at: dict[Name, float] = {}  # endpoints that were read alone, since the snapshot
@@ -89,14 +68,14 @@ class Endpoints:
         """Read the snapshot. Raises: Unavailable; then the last one stays."""
         started = self._clock.monotonic()
         async with self._database.connection() as connection:
-            known = [(*name, entry.updated_at) for name, entry in self._entries.items()]
+            known = [] if self._entries is None else self._entries.known()
             read = await self._read(connection, await endpoints.snapshot(connection, known))
         newer = {name for name, at in self._read_at.items() if at >= started}
         self._read_at = {name: self._read_at[name] for name in newer}
         self._known = {**read, **{name: self._known[name] for name in newer if name in self._known}}
         self._loaded_at = started
-        self._entries = {name: entry for name, entry in self._entries.items() if name in self._known}
-        self._buckets = {name: pair for name, pair in self._buckets.items() if name in self._known}
+        if self._entries is not None:
+            self._entries.keep_only(self._known)
         self._ledger.keep_only(self._known)
 
     def known(self, tenant: str, name: str) -> Address | None:
@@ -121,7 +100,7 @@ class Endpoints:
         task = self._begin(self._looked_up(tenant, name))
         done, _ = await asyncio.wait({task}, timeout=LOOK_UP_S)
         found, is_known = task.result() if done else (None, False)
-        if not is_known and self._loaded_at is None:
+        if not is_known and not self._known:
             raise Unavailable("no endpoint is known yet, and the database is away")
         return found
 
@@ -189,62 +168,12 @@ class Endpoints:
         return True
 
     async def _read(self, connection: Any, rows: Sequence[Mapping[str, Any]]) -> dict[Name, Address]:
-        """The addresses of `rows`; those whose definition and secrets did not change stay the ones they are."""
-        entries = [entry for entry in map(self._entry, rows) if entry is not None]
-        wanted = [(entry.tenant, name) for entry in entries for name in entry.names]
-        sealed = await endpoints.sealed(connection, wanted)
-        found: dict[Name, Address] = {}
-        for count, entry in enumerate(entries):
-            name = (entry.tenant, entry.endpoint.name)
-            own = {secret: sealed.get((entry.tenant, secret)) for secret in entry.names}
-            if entry.address is None or own != entry.sealed:
-                entry.sealed, entry.address = own, self._compiled(entry, own)
-                if count % COMPILED_AT_ONCE == COMPILED_AT_ONCE - 1:
-                    await asyncio.sleep(0)  # requests go on meanwhile
-            self._entries[name] = entry
-            if entry.address is not None:
-                found[name] = entry.address
-        return found
+        """The addresses of `rows`."""
+        if self._entries is None:
+            if not rows:
+                return {}
+            # All contracts of endpoints come along, and the library that reads them: nine megabytes.
+            from headwater.receiver.entries import Entries  # noqa: PLC0415 - heavy: only where there are endpoints
 
-    def _entry(self, row: Mapping[str, Any]) -> "_Entry | None":
-        name, learnt = (row["tenant"], row["name"]), row["handshake_secret"]
-        known = self._entries.get(name)
-        try:
-            if row["definition"] is not None:
-                endpoint = Endpoint.model_validate(row["definition"])
-            elif known is None:
-                return None  # it was forgotten while the query was under way: the next one brings it
-            elif known.learnt == learnt:
-                return known
-            else:
-                endpoint = known.endpoint
-            return _Entry(
-                row["tenant"], endpoint, row["updated_at"], learnt, tuple(secret_names(endpoint, learnt))
-            )
-        except ValidationError as error:
-            logger.error("endpoint %s/%s is out of service: %s", *name, error)
-            return None
-
-    def _compiled(self, entry: "_Entry", sealed: Mapping[str, bytes | None]) -> Address | None:
-        tenant, endpoint = entry.tenant, entry.endpoint
-        try:
-            secrets = {
-                (tenant, name): self._keyring.open(tenant, name, value)
-                for name, value in sealed.items()
-                if value is not None
-            }
-            tally = self._ledger.tally(tenant, endpoint.name)
-            return address_of(tenant, endpoint, secrets, tally, self._bucket(tenant, endpoint), entry.learnt)
-        except (ConfigError, SecretError) as error:
-            logger.error("endpoint %s/%s is out of service: %s", tenant, endpoint.name, error)
-            return None
-
-    def _bucket(self, tenant: str, endpoint: Endpoint) -> Bucket | None:
-        """The endpoint's bucket, the same one as before unless its rate changed."""
-        rate, name = endpoint.limits.rate, (tenant, endpoint.name)
-        if rate is None:
-            return None
-        known = self._buckets.get(name)
-        if known is None or known[0] != rate:
-            known = self._buckets[name] = (rate, Bucket(rate.requests, rate.per_s, rate.burst))
-        return known[1]
+            self._entries = Entries(self._keyring, self._ledger)
+        return await self._entries.read(connection, rows)

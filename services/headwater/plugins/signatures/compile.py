@@ -48,11 +48,13 @@ def compile_definition(definition: SchemeDefinition) -> Scheme:
     _check_key(definition)
     form = _signature_form(definition, template)
     time = _time_form(definition, template)
+    hash_name = _hash(definition, template)
     advice = definition.timestamp.recommended_tolerance_s if definition.timestamp else None
     return Scheme(
         name=definition.id,
         kind=definition.kind,
-        hash=_hash(definition, template),
+        hash=hash_name,
+        hash_by_version=hash_name == HASH_BY_VERSION,
         definition=definition,
         signature=form,
         template=template,

@@ -5,13 +5,13 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from headwater.contracts.signatures import KeyDefinition
 from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret
 from headwater.plugins.signatures.decoders import from_base64, from_hex
 from headwater.plugins.signatures.scheme import Scheme
 
 if TYPE_CHECKING:
+    from headwater.contracts.signatures import KeyDefinition
     from headwater.plugins.signatures.public_keys import PublicKey
 
 Key: TypeAlias = "bytes | PublicKey"
@@ -22,7 +22,7 @@ def _any_base64(text: bytes) -> bytes:
     return from_base64(text.rstrip(b"=") + b"=" * (-len(text.rstrip(b"=")) % 4))
 
 
-def _decoded(text: bytes, form: KeyDefinition) -> bytes:
+def _decoded(text: bytes, form: "KeyDefinition") -> bytes:
     if form.strip_prefix:
         text = text.removeprefix(form.strip_prefix.encode("utf-8"))
     if form.normalize:

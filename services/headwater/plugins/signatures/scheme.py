@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from headwater.contracts.signatures import HASH_BY_VERSION, SchemeDefinition
 from headwater.plugins.signatures.documents import Path
 from headwater.plugins.signatures.template import Template
+
+if TYPE_CHECKING:
+    from headwater.contracts.signatures import SchemeDefinition
 
 Decoder = Callable[[bytes], bytes]
 
@@ -84,7 +87,8 @@ class Scheme:
     name: str
     kind: str
     hash: str
-    definition: SchemeDefinition = field(repr=False)
+    hash_by_version: bool  # whether each message says which it is
+    definition: "SchemeDefinition" = field(repr=False)
     signature: SignatureForm = field(repr=False)
     template: Template = field(repr=False)
     time: TimeForm | None = field(repr=False)
@@ -99,7 +103,7 @@ class Scheme:
     @cached_property
     def is_plain(self) -> bool:
         """Whether what is signed has one spelling, and its hash is always the same."""
-        return self.definition.url_variants is None and self.kind != "hash" and self.hash != HASH_BY_VERSION
+        return self.definition.url_variants is None and self.kind != "hash" and not self.hash_by_version
 
     @property
     def fetches_keys(self) -> bool:

@@ -14,7 +14,6 @@ from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 
-from headwater.contracts.signatures import HASH_BY_VERSION
 from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret
 from headwater.plugins.signatures import canonical, documents
@@ -140,7 +139,7 @@ def _by_signature(scheme: Scheme, keys: Keys, request: SignedRequest, context: M
         match = _match(scheme, keys, request, context, shown or presented(scheme.signature, request), item)
     if scheme.body_hash is not None:
         _check_body_hash(scheme.body_hash, request)
-    if scheme.hash == HASH_BY_VERSION:
+    if scheme.hash_by_version:
         _check_topic(document, context)
     return match
 
@@ -179,7 +178,7 @@ def _signing_secret(
         variants = canonical.URL_VARIANTS[scheme.definition.url_variants]
         spelled = [replace(material, url=url) for url in variants(material.url)]
     if scheme.kind != "hash":
-        name = canonical.sns_hash(material.document) if scheme.hash == HASH_BY_VERSION else scheme.hash
+        name = canonical.sns_hash(material.document) if scheme.hash_by_version else scheme.hash
         messages = [scheme.template.render(each) for each in spelled]
         return PROOFS[scheme.kind](keys, messages, signatures, name)
     for index, key in keys:

@@ -9,13 +9,13 @@ from urllib.parse import unquote
 import orjson
 
 from headwater.contracts.codec import dumps
-from headwater.contracts.endpoint import Endpoint
 from headwater.model.errors import ContractError
 from headwater.plugins.signatures.facts import delivery_id, event_type
 from headwater.plugins.signatures.request import SignedRequest, header_values
 from headwater.plugins.signatures.scheme import Scheme
 
 if TYPE_CHECKING:
+    from headwater.contracts.endpoint import Endpoint
     from headwater.plugins.webhooks.values import Values
 
 MAX_KEY_CHARACTERS = 512
@@ -36,7 +36,7 @@ class Known:
 class Facts:
     """An endpoint's ways to them, compiled. `values` is None where none of them leads into the request's document."""
 
-    endpoint: Endpoint
+    endpoint: "Endpoint"
     scheme: Scheme
     header: bytes | None
     values: "Values | None"
@@ -64,7 +64,7 @@ class Facts:
         return delivery_id(self.scheme, request)
 
 
-def compile_facts(endpoint: Endpoint, scheme: Scheme) -> Facts:
+def compile_facts(endpoint: "Endpoint", scheme: Scheme) -> Facts:
     """The endpoint's facts. Raises: ConfigError for an expression that is none."""
     dedupe = endpoint.dedupe
     header = None if dedupe.header is None else dedupe.header.lower().encode("latin-1")
