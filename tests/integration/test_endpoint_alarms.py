@@ -66,6 +66,25 @@ async def test_an_endpoint_that_is_quiet_for_longer_than_its_habit_raises_an_ala
         assert 'kind="silence"' not in spine.metrics.render().decode()
 
 
+async def test_an_alarm_stays_on_when_the_silence_is_longer_than_what_is_known_of_the_habit(
+    database: str,
+) -> None:
+    async with open_spine(database) as spine:
+        await spine.apply(manifest())
+        await heard(spine, "accepted", *(600 * step + 4000 for step in range(40)))
+        [(_, first)] = await alarmed(spine)
+
+        await spine.worker.execute("DELETE FROM endpoint_count")
+        later = await alarmed(spine)
+        await heard(spine, "accepted", 1)
+        after = await alarmed(spine)
+
+        assert later == [("silence", first)]
+        assert after == []
+        [on, off] = await spine.fetch("SELECT headers FROM outbox ORDER BY created_at")
+        assert on["headers"]["cloudEvents:time"] < off["headers"]["cloudEvents:time"]
+
+
 async def test_a_time_that_was_chosen_counts_also_for_an_endpoint_that_never_heard_anything(
     database: str,
 ) -> None:

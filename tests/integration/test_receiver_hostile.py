@@ -308,6 +308,7 @@ async def test_memory_for_bodies_is_bounded_over_all_requests(database: str) -> 
     ("place", "length", "answer"),
     [
         ("/in/default/nothing", 7, b"HTTP/1.1 404"),
+        ("/nowhere", 11_000_000, b"HTTP/1.1 404"),
         ("/in/default/orders", 11_000_000, b"HTTP/1.1 413"),
         ("/in/elsewhere/orders", 11_000_000, b"HTTP/1.1 404"),
     ],

@@ -62,6 +62,7 @@ def test_a_header_alone_defines_hmac_sha256_over_the_body_in_hex():
         ({"signature": {"header": "X"}, "signed": "{body"}, ("signed", "single {", "double it")),
         ({"signature": {"header": "X"}, "signed": "{header:}{body}"}, ("signed", "{header:NAME}")),
         ({"signature": {"header": "X"}, "signed": "always the same"}, ("signed", "add {body}")),
+        ({"signature": {"header": "X"}, "signed": "{method}|{context:shop}"}, ("signed", "add {body}")),
         ({"signature": {"header": "X"}, "signed": "{timestamp}.{body}"}, ("timestamp", "say where it is")),
         ({"signature": {"header": "X"}, "signed": "{secret}{body}"}, ("signed", "remove {secret}")),
         ({"signature": {"header": "X"}, "kind": "hash"}, ("signed", "add {secret}")),

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import orjson
 from aiohttp import StreamReader, hdrs, http_exceptions, http_parser, web
+from aiohttp.abc import AbstractMatchInfo
 from yarl import URL
 
 from headwater.http.short import HELD_S, IDLE_S, SERVER, Holding, ShortConnection, ShortWay
@@ -33,6 +34,7 @@ LINES_PER_S = 10  # about malformed requests
 VERSIONS = ((1, 0), (1, 1))
 Count = Callable[[str], None]
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Find = Callable[[web.Request], Awaitable[AbstractMatchInfo]]
 # RFC 9112 §3: a method is any token, and case counts; the parser takes those outside its list for no HTTP.
 _ASKED = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) (/[!-~]*) HTTP/1\.[01]\r\n")
 _USUAL = (b"POST ", b"GET ", b"PUT ", b"HEAD ", b"PATCH ", b"DELETE ", b"OPTIONS ")
@@ -228,14 +230,20 @@ class Guard:
             self._lines = self._silent = 0
 
 
-def _in_our_words(answer: Answer) -> Answer:
-    """`answer`, but for what the framework refuses by itself, such as an address without a route, and for versions
-    of HTTP that nobody speaks here and the parser lets through (0.9 and 2.0).
+def _in_our_words(answer: Answer, find: Find) -> Answer:
+    """`answer`, but for what the framework refuses by itself, such as an address without a route (`find` tells), and
+    for versions of HTTP that nobody speaks here and the parser lets through (0.9 and 2.0).
     """
 
     async def answered(request: web.BaseRequest) -> web.StreamResponse:
         if request.version not in VERSIONS:
             return problem(505, "HTTP/1.1 and HTTP/1.0 are spoken here")
+        if hdrs.EXPECT in request.headers and isinstance(request, web.Request):
+            refusal = (await find(request)).http_exception
+            if refusal is not None:  # before the framework tells the sender to go on with its body
+                response = _retold(refusal)
+                response.force_close()
+                return response
         try:
             return await answer(request)
         except web.HTTPClientError as refusal:
@@ -244,7 +252,7 @@ def _in_our_words(answer: Answer) -> Answer:
     return answered
 
 
-def _retold(refusal: web.HTTPClientError) -> web.Response:
+def _retold(refusal: web.HTTPException) -> web.Response:
     """The framework's refusal as a problem; the connection goes on."""
     title = "There is no such address" if refusal.status == HTTPStatus.NOT_FOUND else refusal.reason
     response = web.Response(
@@ -300,7 +308,7 @@ class GuardedRunner(web.AppRunner):
         warn_of_slow_parser()
         made = await super()._make_server()  # starts the application, and knows its handler
         return _GuardedServer(
-            _in_our_words(made.request_handler),
+            _in_our_words(made.request_handler, self.app.router.resolve),
             request_factory=made.request_factory,
             guard=self._guard,
             short=self._short,

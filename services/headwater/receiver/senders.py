@@ -12,7 +12,10 @@ from headwater.model.networks import address_in, is_within, networks
 
 MAX_HOPS = 50
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,255}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?")
-_FORWARDED = re.compile(r"(?:^|[;,])\s*(for|host|proto)=(\"[^\"]*\"|[^;,\s]*)", re.IGNORECASE)  # RFC 7239 §4
+_AROUND = " \t;,"
+_PAIR = re.compile(  # RFC 7239 §4; a value in quotes may hold what divides the others
+    r"[ \t;,]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)=(\"(?:[^\"\\]|\\.)*\"|[^\"; \t,]*)(?=[ \t;,]|\Z)"
+)
 
 
 class Sent(Protocol):
@@ -85,7 +88,22 @@ def _hops(headers: Mapping[str, str]) -> list[str]:
 def _elements(headers: Mapping[str, str]) -> list[tuple[str, str]]:
     """What proxies noted in `Forwarded`, names in lower case, nearest last."""
     values = headers.getall("Forwarded", []) if hasattr(headers, "getall") else []
-    return [(name.lower(), told) for value in values for name, told in _FORWARDED.findall(value)]
+    return [pair for value in values for pair in _pairs(value.strip(_AROUND))]
+
+
+def _pairs(value: str) -> list[tuple[str, str]]:
+    """Names and values of one header. What is of another form tells of nobody: behind a quote that a sender left open
+    stands what a trusted proxy wrote.
+    """
+    found: list[tuple[str, str]] = []
+    place = 0
+    while place < len(value):
+        pair = _PAIR.match(value, place)
+        if pair is None:
+            return [("for", "unknown")]
+        found.append((pair[1].lower(), pair[2]))
+        place = pair.end()
+    return found
 
 
 def _forwarded(headers: Mapping[str, str]) -> Mapping[str, str]:

@@ -44,11 +44,11 @@ async def look(connection: Any) -> int:
         if key not in on:
             since = await connection.fetchval(_Q["raise"], *key, dict(alarm.detail))
             if since is not None:
-                await _tell(connection, key, "on", since, alarm.detail)
+                await _tell(connection, key, "on", since, since, alarm.detail)
     for key in on.keys() - due.keys():
-        since = await connection.fetchval(_Q["clear"], *key)
-        if since is not None:
-            await _tell(connection, key, "off", since, on[key]["detail"])
+        cleared = await connection.fetchrow(_Q["clear"], *key)
+        if cleared is not None:
+            await _tell(connection, key, "off", cleared["since"], cleared["cleared_at"], on[key]["detail"])
     return len(due.keys() ^ on.keys())
 
 
@@ -79,7 +79,12 @@ async def _due(connection: Any) -> list[Alarm]:
 
 
 async def _tell(
-    connection: Any, key: tuple[str, str, str], state: str, since: datetime, detail: Mapping[str, Any]
+    connection: Any,
+    key: tuple[str, str, str],
+    state: str,
+    since: datetime,
+    at: datetime,
+    detail: Mapping[str, Any],
 ) -> None:
     tenant, endpoint, kind = key
     identifier = derive_id(since, "alarm", tenant, endpoint, kind, state)
@@ -89,7 +94,7 @@ async def _tell(
         identifier=str(identifier),
         kind=f"endpoint.{kind}",
         subject=f"endpoints/{endpoint}",
-        at=since,
+        at=at,
         source=f"endpoints/{endpoint}",
     )
     topic = routing_key(tenant, "endpoint", endpoint, kind)

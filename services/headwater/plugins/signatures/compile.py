@@ -20,6 +20,13 @@ _SEPARATORS = (",", " ", ";", "|")
 _NO_TEXT = Template((), frozenset())
 _SHARED_KINDS = ("hmac", "hash", "token", "jwt-hs256")
 _UNSIGNED_KINDS = ("token", "jwt-hs256", "jwt-rs256", "jwt-es256", "jwt-eddsa")  # they sign no template
+_SAME_FOR_ALL = {
+    "secret",
+    "timestamp",
+    "signed_headers",
+    "context",
+    "method",
+}  # no request is told from others by these
 _BODY_FIELDS = ("body", "body_crc32_dec", "body_sha256_hex")  # what holds the whole body
 _URL_FIELDS = ("url", "query", "twilio", "plivo")  # what holds the query
 
@@ -76,7 +83,8 @@ def _template(definition: SchemeDefinition) -> Template:
             raise ConfigError(f"signed: kind {definition.kind} signs no text of the request; remove `signed`")
         return _NO_TEXT
     template = compile_template("{body}" if text is None else text)
-    if not template.fields - {"secret", "timestamp", "signed_headers"}:
+    told = {field.partition(":")[0] for field in template.fields}
+    if not told - _SAME_FOR_ALL:
         raise ConfigError("signed: covers nothing of the request; add {body}")
     if definition.kind == "hash" and not template.uses("secret"):
         raise ConfigError("signed: anybody can compute a plain hash; add {secret}, or use kind hmac")

@@ -4,7 +4,8 @@ SELECT pg_try_advisory_xact_lock(hashtext('headwater.alarms'))
 
 -- name: silences
 -- Endpoints that are watched for silence: since when they are quiet, and for how long they may be. With `auto` that is
--- three times the longest quiet time of the last 14 days and 15 minutes at least, once there is a habit (5 slots).
+-- three times the longest quiet time of the last 14 days and 15 minutes at least, once there is a habit (5 slots). While
+-- the alarm is on that limit stays: of an endpoint that is quiet for weeks no habit is left.
 WITH watched AS (
     SELECT tenant, name, created_at, coalesce(definition #>> '{alarms,silence_s}', 'auto') AS silence
       FROM endpoint WHERE enabled AND coalesce(definition #>> '{alarms,silence_s}', 'auto') <> 'off'
@@ -17,10 +18,13 @@ WITH watched AS (
     SELECT tenant, endpoint, max(last_at) AS last_at, count(*) AS slot_count, coalesce(max(gap_s), 0) AS gap_s
       FROM heard GROUP BY tenant, endpoint
 ), limits AS (
-    SELECT w.tenant, w.name, coalesce(h.last_at, w.created_at) AS quiet_since,
+    SELECT w.tenant, w.name, coalesce(h.last_at, (a.detail ->> 'quiet_since')::timestamptz, w.created_at) AS quiet_since,
            CASE WHEN w.silence <> 'auto' THEN w.silence::float8
+                WHEN a.detail IS NOT NULL THEN (a.detail ->> 'limit_s')::float8
                 WHEN h.slot_count >= 5 THEN greatest(900, 3 * h.gap_s)::float8 END AS limit_s
-      FROM watched w LEFT JOIN habits h ON h.tenant = w.tenant AND h.endpoint = w.name
+      FROM watched w
+      LEFT JOIN habits h ON h.tenant = w.tenant AND h.endpoint = w.name
+      LEFT JOIN endpoint_alarm a ON a.tenant = w.tenant AND a.endpoint = w.name AND a.kind = 'silence'
 )
 SELECT tenant, name, quiet_since, limit_s FROM limits
  WHERE limit_s IS NOT NULL AND quiet_since < clock_timestamp() - make_interval(secs => limit_s)
@@ -49,4 +53,4 @@ INSERT INTO endpoint_alarm (tenant, endpoint, kind, since, detail)
 SELECT $1, $2, $3, clock_timestamp(), $4 FROM tenant WHERE name = $1 ON CONFLICT DO NOTHING RETURNING since
 
 -- name: clear
-DELETE FROM endpoint_alarm WHERE tenant = $1 AND endpoint = $2 AND kind = $3 RETURNING since
+DELETE FROM endpoint_alarm WHERE tenant = $1 AND endpoint = $2 AND kind = $3 RETURNING since, clock_timestamp() AS cleared_at
