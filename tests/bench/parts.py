@@ -1,34 +1,37 @@
-"""Parts alone: the verification of a signature, the firing of due schedules, and what COPY costs the database in either
-of its forms.
+"""Parts alone: the verification of a signature, the digest of a page, the firing of due schedules, and what COPY costs the
+database in either of its forms.
 """
 
+import hashlib
 import json
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from uuid import uuid4
 
 import asyncpg
 import psutil
-from tests.bench.figures import Figure
+from tests.bench.figures import Figure, ratio
 from tests.bench.house import House, worker
 from tests.bench.load import body_of
 from tests.bench.paged_api import record
 from tests.support import webhook_signer
 
+from headwater.contracts.codec import dumps
 from headwater.plugins.destinations import Batch, Mode, PostgresDestination, Table
 from headwater.plugins.destinations.packing import pack, packing_of
 from headwater.plugins.destinations.rendering import render, written_columns
 from headwater.plugins.signatures.presets import preset, preset_row
 from headwater.plugins.signatures.verify import bind
+from headwater.plugins.walk.select import digest_of
 from headwater.timer.fire import fire_due
 
 PRESETS = ("github", "stripe", "standard_webhooks", "shopify", "slack")
 
 
 async def measure(house: House, *, quick: bool) -> list[Figure]:
-    figures = [*_verification(quick=quick), *await _firing(house, quick=quick)]
+    figures = [*_verification(quick=quick), *_digest(quick=quick), *await _firing(house, quick=quick)]
     for name, mode, key in (("copy", Mode.APPEND, ()), ("copy.unique_index", Mode.MERGE, ("id",))):
         figures += await _copying(house, name, Table("bench", "copied", mode, key), quick=quick)
     return figures
@@ -52,6 +55,26 @@ def _verification(*, quick: bool) -> list[Figure]:
             samples.append((time.perf_counter() - began) / count * 1e6)
         figures.append(Figure(f"verify.{name}", "us", samples, "<= 30"))
     return figures
+
+
+def _digest(*, quick: bool) -> list[Figure]:
+    """The digest of a page of 100 records of 1 KiB, and how much longer SHA-256 takes."""
+    page = dumps([record(number) for number in range(100)])
+    ways: dict[str, Callable[[], object]] = {
+        "ours": lambda: digest_of(page),
+        "sha256": lambda: hashlib.sha256(page).digest(),
+    }
+    found: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(2 if quick else 5):
+        for way, digest in ways.items():
+            began = time.perf_counter()
+            for _ in range(200):
+                digest()
+            found[way].append((time.perf_counter() - began) / 200 * 1e6)
+    return [
+        Figure("digest.page", "us", found["ours"]),
+        ratio("digest.sha256_to_ours", found["sha256"], found["ours"]),
+    ]
 
 
 async def _firing(house: House, *, quick: bool) -> list[Figure]:
