@@ -31,6 +31,9 @@ class VirtualTime:
     def monotonic(self) -> float:
         return self.elapsed_s
 
+    def time(self) -> float:
+        return self.elapsed_s
+
     def call_later(self, delay: float, callback: Callable[[], None], /) -> _Waiting:
         waiting = _Waiting(callback)
         heapq.heappush(self._heap, (self.elapsed_s + delay, next(self._tickets), waiting))

@@ -11,7 +11,7 @@ from tests.support.buses import PATIENCE_S, Inbox, message
 from tests.support.virtual_time import VirtualTime
 
 from headwater.bus.chaos import Fate, SeededChaos
-from headwater.bus.dispatcher import ALONE_FROM, Delivery, Dispatcher, Options
+from headwater.bus.dispatcher import ALONE_FROM, QUIET_S, Delivery, Dispatcher, Options
 from headwater.bus.envelope import DEAD_AT_HEADER, REASON_HEADER
 from headwater.bus.memory import MemoryBus
 from headwater.bus.port import MAX_ATTEMPTS, Message
@@ -184,6 +184,30 @@ async def test_a_batch_fills_while_another_is_handled(bus: MemoryBus):
         await inbox.until(lambda box: len(box.messages) == 3)
 
     assert [len(call) for call in inbox.calls] == [1, 2]
+
+
+async def test_what_comes_alone_after_a_silence_does_not_wait_for_others(clock: VirtualTime):
+    inbox, tags = Inbox(), iter(range(10))
+    options = Options(batch=3, linger_s=10 * PATIENCE_S)
+    dispatcher = Dispatcher(RUN_DUE, inbox, Settled(), options, timer=clock)
+
+    def offer(count: int) -> None:
+        for _ in range(count):
+            dispatcher.offer(Delivery(message(), next(tags)))
+
+    async with dispatcher.running():
+        offer(1)
+        await inbox.count(1)
+        offer(3)
+        await inbox.count(4)
+        clock.advance(QUIET_S + 0.01)
+        offer(1)
+        await inbox.count(5)
+        clock.advance(QUIET_S + 0.01)
+        offer(3)
+        await inbox.count(8)
+
+    assert [len(call) for call in inbox.calls] == [1, 3, 1, 3]
 
 
 @pytest.mark.parametrize(

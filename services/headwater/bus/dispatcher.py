@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -32,6 +33,7 @@ GRACE_S = 30.0
 # A batch fills for so many lingers more while another is handled: two small ones cost more than a large one, and would
 # wait for each other's locks.
 WHILE_BUSY = 5
+QUIET_S = 0.1  # what comes alone after so long a silence is handled at once: a batch would most likely stay one message
 LONGEST_DELAY_S = RETRY_DELAYS_S[-1]
 T = TypeVar("T")
 
@@ -130,13 +132,17 @@ class Dispatcher:
         self._now = now
         self._on_change = on_change
         self._inbox: deque[Delivery] = deque()
+        timer = timer or asyncio.get_running_loop()
+        self._time = timer.time
+        self._offered_at = -math.inf
+        self._silence_s = 0.0  # before the latest delivery was offered
         self._arrived = asyncio.Event()
         self._collecting = asyncio.Lock()
         self._held: set[Delivery] = set()
         self._held_bytes = 0
         self._calling: set[asyncio.Task[Any]] = set()
         self._stopping = False
-        self._gate = Gate(f"consumer of {queue}", timer or asyncio.get_running_loop(), on_change)
+        self._gate = Gate(f"consumer of {queue}", timer, on_change)
 
     @property
     def room(self) -> int:
@@ -162,6 +168,8 @@ class Dispatcher:
 
     def offer(self, delivery: Delivery) -> None:
         """Take a delivery; the backend keeps to `room`."""
+        now = self._time()
+        self._silence_s, self._offered_at = now - self._offered_at, now
         self._held.add(delivery)
         self._held_bytes += len(delivery.message.body)
         self._inbox.append(delivery)
@@ -214,13 +222,16 @@ class Dispatcher:
                 groups.extend(await self._end(groups.pop()))
 
     async def _collect(self) -> list[Delivery]:
-        """Deliveries to be handled together: those here now, and those that come within `linger_s`."""
+        """Deliveries to be handled together: those here now, and those that come within `linger_s`. One that comes
+        alone after a silence does not wait for others.
+        """
         async with self._collecting:
             while not self._inbox:
                 self._arrived.clear()
                 await self._arrived.wait()
             group = [self._inbox.popleft()]
-            if self._options.batch_limit == 1 or group[0].goes_alone:
+            is_lone = not (self._inbox or self._calling) and self._silence_s > QUIET_S
+            if self._options.batch_limit == 1 or group[0].goes_alone or is_lone:
                 return group
             with contextlib.suppress(TimeoutError):  # the batch is as full as it gets
                 async with asyncio.timeout(self._options.linger_s):

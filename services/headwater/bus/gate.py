@@ -25,6 +25,10 @@ class Handle(Protocol):
 class Timer(Protocol):
     """What runs a callback after a while. An event loop is one; tests bring one whose time they move."""
 
+    def time(self) -> float:
+        """Seconds, which never go back."""
+        ...
+
     def call_later(self, delay: float, callback: Callable[[], None], /) -> Handle: ...
 
 
