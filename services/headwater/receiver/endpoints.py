@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 RELOAD_S = 30.0
 LOOK_UP_S = 0.5
+FIRST_LOOK_UP_S = 1.0  # of the first endpoint, which brings what reads it along
 LOOK_UPS_PER_S = 20  # of unknown endpoints, so that guessing names does not become a load on the database
 LOOK_AGAIN_S = 0.1  # between two looks after signatures that do not verify, of one endpoint
 MAX_LOOKS = 32  # looks under way, of all endpoints
@@ -98,7 +99,7 @@ class Endpoints:
                 raise Unavailable("no endpoint is known yet")
             return None
         task = self._begin(self._looked_up(tenant, name))
-        done, _ = await asyncio.wait({task}, timeout=LOOK_UP_S)
+        done, _ = await asyncio.wait({task}, timeout=self._look_up_s)
         found, is_known = task.result() if done else (None, False)
         if not is_known and not self._known:
             raise Unavailable("no endpoint is known yet, and the database is away")
@@ -150,7 +151,7 @@ class Endpoints:
 
     async def _look_up(self, tenant: str, name: str) -> Address | None:
         started = self._clock.monotonic()
-        async with asyncio.timeout(LOOK_UP_S), self._database.connection() as connection:
+        async with asyncio.timeout(self._look_up_s), self._database.connection() as connection:
             row = await endpoints.one_enabled(connection, tenant, name)
             found = {} if row is None else await self._read(connection, [row])
         if started >= self._read_at.get((tenant, name), 0.0):
@@ -158,6 +159,10 @@ class Endpoints:
             if found:
                 self._read_at[tenant, name] = started
         return found.get((tenant, name))
+
+    @property
+    def _look_up_s(self) -> float:
+        return FIRST_LOOK_UP_S if self._entries is None else LOOK_UP_S
 
     def _may_look_up(self) -> bool:
         now = self._clock.monotonic()
