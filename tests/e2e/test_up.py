@@ -123,6 +123,43 @@ def test_with_rabbitmq_the_demo_runs_over_a_node_of_its_own_that_ends_with_it(ch
     _leaves_nothing(family)
 
 
+def test_what_began_while_another_was_ending_runs_the_database_once_that_one_is_gone(children: Children):
+    first = children.start("up").ready()
+    second = children.start("up").ready()
+    assert f"of the headwater that runs already (process {first.pid})" in second.output
+
+    first.press_ctrl_c()
+
+    assert first.wait(40) == 0
+    second.line("the embedded database is run by this process from now on")
+    second.ready()
+    assert children.run("runs", "list").code == 0
+    told = children.run("runs", "list", HEADWATER_DATA_DIR=str(children.folder / "none"))
+    assert f"(process {second.pid})" in told.output
+    family = second.family()
+    second.press_ctrl_c()
+    assert second.wait(40) == 0
+    _leaves_nothing(family)
+
+
+def test_what_ran_beside_another_runs_its_broker_as_well_once_that_one_is_gone(children: Children):
+    require_binaries()
+    first = children.start("up", "--rabbitmq").ready(90)
+    second = children.start("up").ready()
+    assert "bus        RabbitMQ" in second.output
+
+    first.kill()
+
+    second.line("the private RabbitMQ is run by this process from now on", timeout_s=90)
+    second.line("the embedded database is run by this process from now on")
+    second.ready(90)
+    assert children.run("topology", "check").code == 0
+    family = second.family()
+    second.press_ctrl_c()
+    assert second.wait(60) == 0
+    _leaves_nothing(family)
+
+
 def test_the_data_outlives_an_end_and_a_kill(children: Children):
     up = children.start("up", "--demo")
     up.line("Ctrl-C ends it", timeout_s=60)

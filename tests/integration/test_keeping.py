@@ -84,6 +84,9 @@ class Frail:
     async def kill(self) -> None:
         self.pid = None
 
+    async def stop(self) -> None:
+        self.pid = None
+
     async def start(self) -> None:
         self.attempts += 1
         if self.attempts < 2:

@@ -116,15 +116,20 @@ def answering_at(data_dir: Path, address: str) -> Iterator[None]:
     try:
         yield
     finally:
-        _forget(note)
+        if _text_of(note) == address:  # and not of one that began meanwhile
+            _forget(note)
 
 
 def serving_at(settings: Settings) -> str | None:
     """The URL of the API of a headwater that runs on the data folder; None where none does."""
     if settings.database_url is not None or not is_held(settings.data_dir / "postgres"):
         return None
+    return _text_of(settings.data_dir / "address")
+
+
+def _text_of(note: Path) -> str | None:
     try:
-        return (settings.data_dir / "address").read_text(encoding="ascii").strip() or None
+        return note.read_text(encoding="ascii").strip() or None
     except (OSError, UnicodeDecodeError):
         return None
 
@@ -158,7 +163,10 @@ def told_of(data_dir: Path, environment: Mapping[str, str] | None = None) -> Ite
 
     It is a help and no more: where the note cannot be written, headwater runs all the same, and the log says so.
     """
-    note = _notes(environment) / hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
+    name = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
+    note = (
+        _notes(environment) / f"{name}.{os.getpid()}"
+    )  # several may run on one folder, and one goes on alone
     try:
         note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         note.write_bytes(os.fsencode(data_dir))
@@ -172,7 +180,7 @@ def told_of(data_dir: Path, environment: Mapping[str, str] | None = None) -> Ite
 
 def running_elsewhere(data_dir: Path, environment: Mapping[str, str] | None = None) -> list[Elsewhere]:
     """What runs on other folders than `data_dir`; notes that killed processes left are removed."""
-    found = []
+    found: list[Elsewhere] = []
     place = _notes(environment)
     for note in sorted(place.iterdir()) if place.is_dir() else ():
         try:
@@ -181,7 +189,7 @@ def running_elsewhere(data_dir: Path, environment: Mapping[str, str] | None = No
             continue  # it ended while we looked
         if not is_held(folder / "postgres"):
             _forget(note)
-        elif folder != data_dir:
+        elif folder not in (data_dir, *(other.folder for other in found)):
             found.append(Elsewhere(folder, holder_of(folder / "postgres")))
     return found
 

@@ -4,13 +4,15 @@ imported, so that a process does not hold it.
 # ruff: noqa: PLC0415
 
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from headwater.app.clock import SystemClock
-from headwater.app.keeping import kept
+from headwater.app.keeping import inherited, kept
 from headwater.app.patience import Unreachable, until_there
 from headwater.bus.port import Bus
 from headwater.model.clock import Clock
@@ -25,6 +27,8 @@ from headwater.telemetry.metrics import Metrics
 logger = logging.getLogger("headwater.app")
 BUS_CONNECTIONS = 20  # four to publish, one for each consumer, and room
 _BROKER_ATTEMPT_S = 2.0
+_DATABASE = "the embedded database"
+_BROKER = "the private RabbitMQ"
 _DATABASE_MEND = "check HEADWATER_DATABASE_URL, or unset it for the embedded database"
 _BROKER_MEND = "check HEADWATER_AMQP_URL, or unset it for the embedded bus"
 
@@ -78,7 +82,7 @@ async def find_means(
             from headwater.app.private_rabbitmq import PrivateRabbit
 
             node = await stack.enter_async_context(PrivateRabbit(settings.data_dir / "rabbitmq"))
-            await stack.enter_async_context(kept(node, "the private RabbitMQ"))
+            await stack.enter_async_context(kept(node, _BROKER))
             amqp, management = Secret.of(node.amqp_url), Secret.of(node.management_url)
             ui, password = node.ui_address, node.password_file
         url, held_by = settings.database_url, None
@@ -89,6 +93,8 @@ async def find_means(
             broker = None if held_by is None or amqp is not None else running_broker(settings.data_dir)
             if broker is not None:
                 amqp, management = broker.amqp_url, management or broker.management_url
+                if not is_brief:
+                    await _inherit_broker(settings.data_dir / "rabbitmq", stack)
         yield Means(
             url,
             amqp,
@@ -104,7 +110,7 @@ async def _own_database(
     settings: Settings, stack: AsyncExitStack, *, is_brief: bool
 ) -> tuple[Secret, str | None]:
     """The address of the data folder's database, and the process that runs it where that is not ours."""
-    from headwater.app.attach import holder_of, until_it_runs
+    from headwater.app.attach import holder_of, is_held, until_it_runs
     from headwater.app.embedded import EmbeddedPostgres
     from headwater.app.postgres_folder import FolderInUseError
     from headwater.app.sharing import Share
@@ -112,24 +118,37 @@ async def _own_database(
     folder = settings.data_dir / "postgres"
     share = Share(folder)
     stack.callback(share.close)
+    deadline = time.monotonic() + settings.start_timeout_s
     while True:
         if is_brief:
             await share.begin(settings.start_timeout_s)
         url = await until_it_runs(folder, settings.start_timeout_s)
+        embedded = EmbeddedPostgres(folder)
         if url is not None:
+            if not is_brief:  # who runs it may end before we do, or be about to
+                heir = inherited(embedded, _DATABASE, partial(is_held, folder))
+                await stack.enter_async_context(heir)
             return url, holder_of(folder)
         try:
-            embedded = await stack.enter_async_context(EmbeddedPostgres(folder))
+            await stack.enter_async_context(embedded)
         except FolderInUseError:
-            if not is_brief or (await until_it_runs(folder, settings.start_timeout_s)) is None:
+            if time.monotonic() > deadline:
                 raise
             share.pause()  # somebody was quicker: their database is as good
         else:
             if is_brief:
                 await share.begin(settings.start_timeout_s)
                 stack.push_async_callback(share.alone)
-            await stack.enter_async_context(kept(embedded, "the embedded database"))
+            await stack.enter_async_context(kept(embedded, _DATABASE))
             return Secret.of(embedded.url), None
+
+
+async def _inherit_broker(folder: Path, stack: AsyncExitStack) -> None:
+    from headwater.app.attach import is_held
+    from headwater.app.private_rabbitmq import PrivateRabbit
+
+    heir = inherited(PrivateRabbit(folder, has_clients=True), _BROKER, partial(is_held, folder))
+    await stack.enter_async_context(heir)
 
 
 def has_broker(settings: Settings) -> bool | None:

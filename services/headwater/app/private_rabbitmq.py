@@ -130,14 +130,15 @@ def _users(password: str) -> str:
 
 class PrivateRabbit:
     """One node on `data_dir`; `async with` starts and stops it. After `kill()`, `start()` goes on with its
-    data.
+    data. `has_clients`: some know its ports already, so that no others are taken, busy or not.
     """
 
-    def __init__(self, data_dir: Path, *, start_timeout_s: float = 60) -> None:
+    def __init__(self, data_dir: Path, *, start_timeout_s: float = 60, has_clients: bool = False) -> None:
         self._dir = data_dir.absolute()
         self._definitions = self._dir / "definitions"
         self._log = self._dir / "rabbitmq.log"
         self._start_timeout_s = start_timeout_s
+        self._has_clients = has_clients
         self._mark = "headwater_" + hashlib.sha256(os.fsencode(self._dir)).hexdigest()[:32]
         self._lock: int | None = None
         self._ports: Ports | None = None
@@ -269,7 +270,8 @@ class PrivateRabbit:
             return self._ports
         if kept.exists():
             told = json.loads(kept.read_text(encoding="ascii"))
-            if set(told) == {field.name for field in fields(Ports)} and all(map(_is_free, told.values())):
+            is_whole = set(told) == {field.name for field in fields(Ports)}
+            if is_whole and (self._has_clients or all(map(_is_free, told.values()))):
                 return Ports(**told)
         ports = Ports(*_free_ports(5))
         kept.write_text(json.dumps(asdict(ports)), encoding="ascii")

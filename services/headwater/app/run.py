@@ -95,7 +95,7 @@ async def run_services(
     ):
         may = may_migrate or means.data_folder_is_ours
         applied = await prepare_database(settings, means, may_migrate=may)
-        if means.data_folder_is_ours and means.held_by is None:
+        if means.data_folder_is_ours:
             from headwater.app.attach import told_of  # noqa: PLC0415 - only with servers of our own
 
             stack.enter_context(told_of(settings.data_dir))
