@@ -416,3 +416,10 @@ async def test_a_handler_that_publishes_is_acknowledged_after_its_own_confirm(bu
         await batches.count(50)
 
     assert sorted(batches.ids) == sorted(f"next-{one.id}" for one in sent)
+
+
+async def test_a_virtual_host_that_is_not_there_is_named_as_the_cause(rabbit: str):
+    elsewhere = Secret.of(str(URL(rabbit).with_path("/nowhere")))
+
+    with pytest.raises(BusUnavailable, match="virtual host at the end of the address is not there"):
+        await check_topology(elsewhere)

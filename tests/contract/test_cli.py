@@ -32,6 +32,14 @@ def test_every_command_has_help_and_something_that_does_it() -> None:
     assert set(names) - set(_COMMANDS) == {"up", "run"}
 
 
+def test_whatever_lists_or_shows_prints_json_and_yaml() -> None:
+    verbs = {each.prog.partition(" ")[2]: each._option_string_actions for each in parsers(parser())}
+
+    shown = [name for name in verbs if name.endswith((" list", " show", " start")) and name != "config show"]
+    assert [name for name in shown if not {"--json", "-o"} <= set(verbs[name])] == []
+    assert len(shown) > 20
+
+
 def test_without_a_command_all_commands_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     code = main([])
 

@@ -1,6 +1,7 @@
 """How the commands start, wait, refuse and end, as a person at a terminal sees them."""
 
 import asyncio
+import re
 import socket
 import subprocess
 import sys
@@ -130,6 +131,25 @@ def test_services_wait_for_somebody_to_migrate_the_database(children: Children, 
 
     assert migrated.code == 0, migrated.output
     assert service.ready().end() == 0
+
+
+@pytest.mark.parametrize("command", [("run", "timer"), ("runs", "list"), ("doctor",)])
+async def test_a_user_without_rights_is_told_which_are_missing(
+    children: Children, database: str, command: tuple[str, ...]
+):
+    connection = await asyncpg.connect(database)
+    try:
+        await connection.execute("DROP ROLE IF EXISTS without_rights; CREATE ROLE without_rights LOGIN")
+    finally:
+        await connection.close()
+    url = re.sub(r"//[^@/]*@", "//without_rights@", database, count=1)
+
+    ended = await asyncio.to_thread(children.run, *command, HEADWATER_DATABASE_URL=url, timeout_s=20)
+
+    assert ended.code == 1, ended.output
+    assert "the database user may not use headwater" in ended.output
+    assert "GRANT headwater_owner, headwater_api, headwater_worker, headwater_loader TO" in ended.output
+    assert "Traceback" not in ended.output
 
 
 def test_a_taken_port_is_named_with_the_option_that_changes_it(children: Children, database: str):

@@ -284,7 +284,7 @@ async def test_an_export_goes_into_an_empty_tenant_once_its_secrets_are_set(offi
     later = await office.post("/config/import", data=moved, headers={**YAML, **other})
 
     assert names == ["endpoint/hooks/secrets/0", "source/shop/auth/token"]
-    assert f"headwater secrets set {names[0]}" in early.body.decode()
+    assert f"headwater secrets set {names[0]} --tenant empty)" in early.body.decode()
     assert later.status == 200, later.body
     assert (await office.get("/config/export", headers=other)).json == {**exported, "tenant": "empty"}
     shown = await office.exactly("/secrets/source%2Fshop%2Fauth%2Ftoken")

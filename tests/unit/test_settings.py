@@ -1,9 +1,12 @@
 """Settings from the environment: what is refused, by which sentence, and that no secret is in it."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from headwater.model.errors import ConfigError
-from headwater.settings import read_settings
+from headwater.settings import NAMES, misspelt, read_settings
 
 
 @pytest.mark.parametrize(
@@ -31,6 +34,14 @@ from headwater.settings import read_settings
         ("HEADWATER_AMQP_URL", "amqp://u:hunter2#x@h", "HEADWATER_AMQP_URL: give amqp://"),
         ("HEADWATER_AMQP_URL", "amqp://u:hunter2@[::1", "HEADWATER_AMQP_URL: give amqp://"),
         ("HEADWATER_RABBITMQ_MANAGEMENT_URL", "h:15672", "HEADWATER_RABBITMQ_MANAGEMENT_URL: give http://"),
+        (
+            "HEADWATER_PUBLIC_URL",
+            "hooks.example.com",
+            "HEADWATER_PUBLIC_URL='hooks.example.com': give an address",
+        ),
+        ("HEADWATER_PUBLIC_URL", "https://h:port", "give an address such as https://"),
+        ("HEADWATER_PUBLIC_URL", "https://h/?a=1", "give an address such as https://"),
+        ("HEADWATER_SMTP_FROM", "the team", "HEADWATER_SMTP_FROM='the team': give hw@example.com"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name_and_without_a_secret(name: str, value: str, said: str):
@@ -78,3 +89,31 @@ def test_nothing_is_needed_and_an_empty_variable_is_none():
         8080,
         "info",
     )
+
+
+def test_a_setting_that_is_misspelt_is_told_and_what_is_another_programs_is_not():
+    told = misspelt(
+        {
+            "HEADWATER_DATABSE_URL": "postgresql://h/d",
+            "HEADWATER_BINDS": "x",
+            "HEADWATER_BIND": "127.0.0.1:0",
+            "HEADWATER_TEST_AMQP_URL": "amqp://h",
+            "HEADWATER_PORT_8080_TCP_ADDR": "10.0.0.1",  # as a cluster sets it for a service of this name
+            "HEADWATER_SERVICE_HOST": "10.0.0.1",
+            "HEADWATER_RABBITMQ_PASSWORD": "x",
+            "DATABASE_URL": "x",
+        }
+    )
+
+    assert told == [
+        "HEADWATER_BINDS is no setting: is HEADWATER_BIND meant?",
+        "HEADWATER_DATABSE_URL is no setting: is HEADWATER_DATABASE_URL meant?",
+    ]
+
+
+def test_each_setting_has_its_line_in_the_reference():
+    reference = (Path(__file__).parents[2] / "docs/settings.md").read_text(encoding="utf-8")
+
+    rows = [line.split("|")[1] for line in reference.splitlines() if line.startswith("| `HEADWATER_")]
+
+    assert sorted(re.findall(r"`HEADWATER_(\w+)`", "".join(rows))) == sorted(NAMES)

@@ -22,7 +22,7 @@ from headwater.bus.port import Bus
 from headwater.cli.exits import Exit
 from headwater.cli.faults import Conflict, NotFound
 from headwater.cli.opening import asker, open_means
-from headwater.cli.printing import print_fields, print_json, print_table, print_yaml, yaml_text
+from headwater.cli.printing import is_printed, print_fields, print_table, yaml_text
 from headwater.contracts.base import Closed
 from headwater.contracts.codec import dumps
 from headwater.control.performing import PARAMETERS
@@ -194,18 +194,9 @@ def moment(text: str | None) -> datetime | None:
         ) from None
 
 
-def form_of(chosen: argparse.Namespace) -> str:
-    return chosen.output or ("json" if chosen.json else "table")
-
-
 def show(chosen: argparse.Namespace, document: Any) -> int:
     """One thing."""
-    form = form_of(chosen)
-    if form == "json":
-        print_json(document)
-    elif form == "yaml":
-        print_yaml(document)
-    else:
+    if not is_printed(chosen, document):
         plain = {name: value for name, value in document.items() if not _is_nested(value)}
         print_fields(plain)
         for name in [each for each in document if each not in plain]:
@@ -232,11 +223,6 @@ def _without_nothing(value: Any) -> Any:
 
 def show_list(chosen: argparse.Namespace, columns: tuple[str, ...], items: list[Any], *, empty: str) -> int:
     """Several things: as a table these columns of theirs, else all they have."""
-    form = form_of(chosen)
-    if form == "json":
-        print_json(items)
-    elif form == "yaml":
-        print_yaml(items)
-    else:
+    if not is_printed(chosen, items):
         print_table(columns, ([item[name] for name in columns] for item in items), empty=empty)
     return Exit.OK

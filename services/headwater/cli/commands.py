@@ -158,13 +158,16 @@ async def _db(chosen: argparse.Namespace, settings: Settings) -> int:
     async with find_means(settings, is_brief=True) as means:
         if chosen.verb == "migrate":
             applied = await prepare_database(settings, means, may_migrate=True)
-            print("\n".join(f"applied {name}" for name in applied) or "the database is up to date")
-        else:
-            have, missing = await status(means.database_url.text())
-            print(
-                "\n".join([*(f"applied  {name}" for name in have), *(f"missing  {name}" for name in missing)])
-            )
-            return Exit.FAILURE if missing else Exit.OK
+            lines = [f"applied {name}" for name in applied] or ["the database is up to date"]
+            return _told(chosen, {"applied": applied}, lines)
+        have, missing = await status(means.database_url.text())
+        lines = [*(f"applied  {name}" for name in have), *(f"missing  {name}" for name in missing)]
+        _told(chosen, {"applied": have, "missing": missing}, lines)
+        return Exit.FAILURE if missing else Exit.OK
+
+
+def _told(chosen: argparse.Namespace, document: dict[str, list[str]], lines: list[str]) -> int:
+    print_json(document) if chosen.json else print("\n".join(lines))
     return Exit.OK
 
 

@@ -5,9 +5,10 @@ import asyncio
 import sys
 from typing import Any
 
-from headwater.cli.asking import Counter, Verb, form_of, given, moment, show, show_list
+from headwater.cli.asking import Counter, Verb, given, moment, show, show_list
 from headwater.cli.exits import Exit
 from headwater.cli.faults import NotFound
+from headwater.cli.printing import form_of
 from headwater.control import deliveries, refusals, replays
 from headwater.control.paging import ListQuery
 

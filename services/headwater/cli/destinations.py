@@ -6,7 +6,7 @@ from typing import Any
 
 from headwater.cli.exits import Exit
 from headwater.cli.faults import Conflict, NotFound
-from headwater.cli.printing import print_fields, print_json, print_table
+from headwater.cli.printing import is_printed, print_fields, print_table
 from headwater.model.errors import ConfigError
 from headwater.store import config, destinations
 from headwater.store.database import Database
@@ -33,8 +33,7 @@ async def _list(chosen: argparse.Namespace, api: Database) -> int:
     async with api.as_tenant(chosen.tenant) as connection:
         rows = await destinations.page(connection, chosen.tenant, after=None, limit=chosen.limit)
         told = [_told(row, await destinations.users(connection, chosen.tenant, row["name"])) for row in rows]
-    if chosen.json:
-        print_json(told)
+    if is_printed(chosen, told):
         return Exit.OK
     columns = ("name", "kind", "exchange", "used_by", "owed", "trouble")
     print_table(
@@ -55,7 +54,8 @@ async def _show(chosen: argparse.Namespace, api: Database) -> int:
         if row is None:
             raise NotFound(f"there is no destination {chosen.name!r}")
         told = _told(row, await destinations.users(connection, chosen.tenant, chosen.name))
-    print_json(told) if chosen.json else print_fields(told)
+    if not is_printed(chosen, told):
+        print_fields(told)
     return Exit.OK
 
 
@@ -74,9 +74,7 @@ async def _delete(chosen: argparse.Namespace, api: Database) -> int:
         await destinations.well(connection, chosen.tenant, chosen.name)
         await config.drop_secrets_except(connection, chosen.tenant, f"destination/{chosen.name}/url", ())
         await config.announce_change(connection, chosen.tenant)
-    if chosen.json:
-        print_json({"deleted": chosen.name})
-    else:
+    if not is_printed(chosen, {"deleted": chosen.name}):
         print(f"destination {chosen.name} is deleted")
     return Exit.OK
 

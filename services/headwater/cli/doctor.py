@@ -15,7 +15,7 @@ from headwater.cli.exits import Exit
 from headwater.cli.printing import print_json
 from headwater.model.errors import HeadwaterError, Unavailable
 from headwater.model.secret import Secret
-from headwater.settings import Settings
+from headwater.settings import Settings, misspelt
 from headwater.store.migrate import is_current
 
 _PATIENCE_S = 10.0
@@ -27,6 +27,7 @@ async def examine(chosen: argparse.Namespace, settings: Settings) -> int:
     """Look at everything; exit code 5 when something cannot be reached, 1 for other faults."""
     checks: dict[str, Callable[[], Awaitable[str]]] = {
         "python": _python,
+        "settings": _settings,
         "data folder": lambda: _data_folder(settings),
         "secret key": lambda: _secret_key(settings),
         "public url": lambda: _public_url(settings),
@@ -55,6 +56,12 @@ async def examine(chosen: argparse.Namespace, settings: Settings) -> int:
 
 async def _python() -> str:
     return f"{sys.version.split()[0]}"
+
+
+async def _settings() -> str:
+    if told := misspelt():
+        raise HeadwaterError("; ".join(told))
+    return "no variable is misspelt"
 
 
 async def _data_folder(settings: Settings) -> str:

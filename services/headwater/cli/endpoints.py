@@ -6,8 +6,9 @@ from typing import Any
 
 import yaml
 
-from headwater.cli.asking import Counter, Verb, form_of, given, moment, show, show_list
+from headwater.cli.asking import Counter, Verb, given, moment, show, show_list
 from headwater.cli.exits import Exit
+from headwater.cli.printing import form_of
 from headwater.cli.reading import read_bytes
 from headwater.control import endpoint_changes, endpoint_secrets, endpoint_tests, endpoints, presets
 from headwater.control.documents import Part

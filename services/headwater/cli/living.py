@@ -12,6 +12,7 @@ from uuid import UUID
 from headwater.cli.asking import Counter, Verb, given, moment, open_counter, show, show_list
 from headwater.cli.exits import Exit
 from headwater.cli.faults import NotFound, key_was_used
+from headwater.cli.printing import form_of
 from headwater.cli.reading import read_parameters
 from headwater.control import backfill_door, run_report, runs, schedule_door, stats
 from headwater.control.paging import ListQuery
@@ -149,7 +150,7 @@ async def _backfill(chosen: argparse.Namespace, counter: Counter) -> int:
 
 
 async def _until_done(chosen: argparse.Namespace, counter: Counter, backfill_id: str) -> int:
-    shows_progress = sys.stderr.isatty() and not chosen.json
+    shows_progress = sys.stderr.isatty() and form_of(chosen) == "table"
     while True:
         found = await counter.shown(
             backfill_door.Backfill, backfill_door.show_backfill, path={"backfill": backfill_id}

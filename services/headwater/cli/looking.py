@@ -10,7 +10,7 @@ from uuid import UUID
 
 from headwater.cli.exits import Exit
 from headwater.cli.faults import NotFound, key_was_used
-from headwater.cli.printing import print_fields, print_json, print_table
+from headwater.cli.printing import form_of, is_printed, print_fields, print_table
 from headwater.cli.reading import read_parameters
 from headwater.contracts.messages import RunRequest
 from headwater.contracts.problem import Problem
@@ -87,8 +87,7 @@ async def _list_runs(chosen: argparse.Namespace, api: Database) -> int:
     async with api.as_tenant(chosen.tenant) as connection:
         wanted = RunFilter(schedule=chosen.schedule, stream=chosen.stream, state=chosen.state)
         rows = await runs.list_runs(connection, wanted, limit=_limit(chosen))
-    if chosen.json:
-        print_json([_run(row) for row in rows])
+    if is_printed(chosen, [_run(row) for row in rows]):
         return Exit.OK
     columns = (
         "id",
@@ -129,9 +128,7 @@ async def _show_run(chosen: argparse.Namespace, api: Database) -> int:
         row = await runs.get(connection, _id(chosen.id))
     if row is None:
         raise NotFound(f"there is no run {chosen.id}")
-    if chosen.json:
-        print_json(_run(row))
-    else:
+    if not is_printed(chosen, _run(row)):
         print_fields(_run(row))
     return Exit.OK
 
@@ -152,7 +149,8 @@ async def _start_run(chosen: argparse.Namespace, api: Database) -> int:
     except KeyReusedError as error:
         raise key_was_used() from error
     if not chosen.wait:
-        print_json({"id": str(run_id)}) if chosen.json else print(run_id)
+        if not is_printed(chosen, {"id": str(run_id)}):
+            print(run_id)
         return Exit.OK
     return await _until_final(chosen, api, run_id)
 
@@ -170,7 +168,7 @@ def _request(chosen: argparse.Namespace) -> RunRequest:
 
 
 async def _until_final(chosen: argparse.Namespace, api: Database, run_id: UUID) -> int:
-    shows_progress = sys.stderr.isatty() and not chosen.json
+    shows_progress = sys.stderr.isatty() and form_of(chosen) == "table"
     while True:
         async with api.as_tenant(chosen.tenant) as connection:
             row = await runs.get(connection, run_id)
@@ -184,7 +182,8 @@ async def _until_final(chosen: argparse.Namespace, api: Database, run_id: UUID) 
         sys.stderr.write("\r\x1b[K")
     if row is None:
         raise NotFound(f"run {run_id} is gone")
-    print_json(_run(row)) if chosen.json else print_fields(_run(row))
+    if not is_printed(chosen, _run(row)):
+        print_fields(_run(row))
     return Exit.OK if row["state"] == RunState.SUCCEEDED else Exit.FAILURE
 
 

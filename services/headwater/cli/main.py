@@ -100,8 +100,7 @@ def _config(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
 def _listing(command: argparse.ArgumentParser) -> None:
     command.add_argument("--limit", type=int, default=20, help="how many (default 20)")
-    command.add_argument("--tenant", default="default", help="whose (default: default)")
-    command.add_argument("--json", action="store_true", help="print JSON")
+    output(command)
 
 
 def _runs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -114,8 +113,7 @@ def _runs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     _listing(listing)
     show = verbs.add_parser("show", help="one run")
     show.add_argument("id")
-    show.add_argument("--tenant", default="default")
-    show.add_argument("--json", action="store_true", help="print JSON")
+    output(show)
     start = verbs.add_parser("start", help="start a run of a stream")
     start.add_argument("stream", help="source.stream")
     starting(start)
@@ -133,8 +131,7 @@ def _runs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     start.add_argument(
         "--wait", action="store_true", help="wait until the run is final; exit 1 unless it succeeded"
     )
-    start.add_argument("--tenant", default="default")
-    start.add_argument("--json", action="store_true", help="print JSON")
+    output(start)
     add_run_verbs(verbs)
 
 
@@ -156,8 +153,7 @@ def _destinations(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     for name, text in (("show", "one destination"), ("delete", "delete one that nothing uses")):
         command = verbs.add_parser(name, help=text)
         command.add_argument("name")
-        command.add_argument("--tenant", default="default", help="whose (default: default)")
-        command.add_argument("--json", action="store_true", help="print JSON")
+        output(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,9 +6,9 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from headwater.cli.asking import Counter, form_of, open_counter
+from headwater.cli.asking import Counter, open_counter
 from headwater.cli.exits import Exit
-from headwater.cli.printing import moment_text, print_json, print_table, print_yaml
+from headwater.cli.printing import form_of, moment_text, print_json, print_table, print_yaml
 from headwater.control.monitor import Monitor, show_monitor
 from headwater.model.errors import ConfigError
 from headwater.settings import Settings

@@ -1,5 +1,6 @@
 """Tables and JSON on standard output."""
 
+import argparse
 import json
 import re
 import sys
@@ -27,6 +28,21 @@ def yaml_text(value: Any) -> str:
 
 def print_yaml(value: Any) -> None:
     sys.stdout.write(yaml_text(value))
+
+
+def form_of(chosen: argparse.Namespace) -> str:
+    """How the options want it: table, json or yaml."""
+    form: str = chosen.output or ("json" if chosen.json else "table")
+    return form
+
+
+def is_printed(chosen: argparse.Namespace, value: Any) -> bool:
+    """Print `value` for programs, where the options want that; else it is for the caller to show."""
+    form = form_of(chosen)
+    if form == "table":
+        return False
+    (print_json if form == "json" else print_yaml)(value)
+    return True
 
 
 def _plain(value: object) -> Any:

@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from headwater.cli.asking import Counter, Verb, form_of, given, moment, open_counter, show, show_list
+from headwater.cli.asking import Counter, Verb, given, moment, open_counter, show, show_list
 from headwater.cli.exits import Exit
 from headwater.cli.faults import NotFound
-from headwater.cli.printing import print_table
+from headwater.cli.printing import form_of, print_table
 from headwater.control import audit, dead_letters, keys, schedule_changes, source_changes, streams, tenants
 from headwater.control.paging import ListQuery
 from headwater.control.route import Handler

@@ -4,10 +4,10 @@ import argparse
 from datetime import datetime
 from typing import Any
 
-from headwater.cli.asking import Counter, Verb, form_of, given, moment, open_counter, show, show_list
+from headwater.cli.asking import Counter, Verb, given, moment, open_counter, show, show_list
 from headwater.cli.exits import Exit
 from headwater.cli.faults import NotFound
-from headwater.cli.printing import print_fields, print_table
+from headwater.cli.printing import form_of, print_fields, print_table
 from headwater.cli.reading import read_text
 from headwater.contracts.manifest import Manifest
 from headwater.control import calendar_changes, schedule_changes, schedule_preview, schedules

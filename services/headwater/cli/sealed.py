@@ -5,9 +5,9 @@ import os
 import sys
 from typing import Any
 
-from headwater.cli.asking import Counter, Verb, form_of, given, moment, show, show_list
+from headwater.cli.asking import Counter, Verb, given, moment, show, show_list
 from headwater.cli.exits import Exit
-from headwater.cli.printing import print_json, print_yaml
+from headwater.cli.printing import form_of, print_json, print_yaml
 from headwater.cli.reading import read_bytes
 from headwater.control import endpoint_secrets, secrets
 from headwater.control.paging import ListQuery

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -11,8 +12,10 @@ from contextlib import AsyncExitStack
 from headwater import __version__
 from headwater.cli.faults import run_and_report
 from headwater.cli.main import SERVICES
-from headwater.settings import read_settings
+from headwater.settings import misspelt, read_settings
 from headwater.telemetry.logs import set_up_logs
+
+logger = logging.getLogger("headwater.app")
 
 
 def say(text: str = "") -> None:
@@ -41,6 +44,8 @@ async def _serve(chosen: argparse.Namespace, names: Sequence[str]) -> int:
     _end_on_signals(ending)
     settings = read_settings()
     set_up_logs(settings.log_level, settings.log_format)
+    for told in misspelt():
+        logger.warning("%s", told)
     from headwater.app.descriptors import allow_connections  # noqa: PLC0415 - as below
     from headwater.app.run import Announcer, run_services  # noqa: PLC0415 - heavy: after what may be refused at once
 

@@ -2,8 +2,9 @@
 
 import argparse
 
-from headwater.cli.asking import Counter, form_of, given, open_counter, show, show_list
+from headwater.cli.asking import Counter, given, open_counter, show, show_list
 from headwater.cli.exits import Exit
+from headwater.cli.printing import form_of
 from headwater.control import snapshots
 from headwater.control.paging import ListQuery
 from headwater.settings import Settings

@@ -2,8 +2,9 @@
 
 import argparse
 
-from headwater.cli.asking import Counter, Verb, form_of, given, moment, open_counter, show, show_list
+from headwater.cli.asking import Counter, Verb, given, moment, open_counter, show, show_list
 from headwater.cli.exits import Exit
+from headwater.cli.printing import form_of
 from headwater.control import notification_changes, notifications
 from headwater.control.paging import ListQuery
 from headwater.settings import Settings

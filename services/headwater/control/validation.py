@@ -49,7 +49,7 @@ def check(
             *_unknown_streams(manifest, around),
         ]
         if around.secrets is not None:
-            found += unknown_secrets(document.value, around.secrets)
+            found += unknown_secrets(document.value, manifest.tenant, around.secrets)
     return _placed(found, document)
 
 

@@ -11,6 +11,7 @@ from headwater.contracts.manifest import Manifest
 from headwater.contracts.pagination import Pagination
 from headwater.contracts.pinning import pinned
 from headwater.contracts.source import Source, Stream
+from headwater.control.caller import DEFAULT_TENANT
 from headwater.control.finding import Finding, Path, header_fault, split_sentence
 from headwater.control.validation_parents import in_lineage
 from headwater.control.validation_streams import parts_that_clash
@@ -247,13 +248,14 @@ def texts_of(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
             yield from texts_of(item, (*path, index))
 
 
-def unknown_secrets(document: Any, known: frozenset[str]) -> Iterator[Finding]:
+def unknown_secrets(document: Any, tenant: str, known: frozenset[str]) -> Iterator[Finding]:
     """References to secrets that the tenant does not have."""
+    whose = "" if tenant == DEFAULT_TENANT else f" --tenant {tenant}"
     for path, text in texts_of(document):
         for name in names_in(text):
             if name not in known:
                 yield Finding(
                     path,
                     f"secret {name!r} is not there",
-                    f"set it (headwater secrets set {name}), or correct the name",
+                    f"set it (headwater secrets set {name}{whose}), or correct the name",
                 )

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
+from email.utils import parseaddr
 from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,6 +14,24 @@ from headwater.model.secret import Secret
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
+NAMES = (
+    *("DATABASE_URL", "AMQP_URL", "RABBITMQ_MANAGEMENT_URL", "SECRET_KEY", "SECRET_KEY_FILE", "ADMIN_KEY"),
+    *(
+        "URL",
+        "API_KEY",
+        "BIND",
+        "PUBLIC_URL",
+        "TRUSTED_PROXIES",
+        "SNAPSHOT_MAX_AGE_S",
+        "SMTP_URL",
+        "SMTP_FROM",
+    ),
+    *("CALLBACK_ALLOW", "RETENTION_RUNS_DAYS", "RETENTION_NOTIFICATIONS_DAYS", "RETENTION_DEAD_LETTERS_DAYS"),
+    *("RETENTION_AUDIT_DAYS", "DATA_DIR", "LOG_LEVEL", "LOG_FORMAT", "START_TIMEOUT_S"),
+)
+_OF_TESTS = ("TEST_", "CHAOS_", "BENCH_")
+_NEAR = 0.75
+_ENDS = {"postgresql": "/name", "amqp": "/vhost"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +158,8 @@ def _address(environment: Mapping[str, str], name: str, schemes: tuple[str, ...]
         is_sound = False
     if not is_sound:
         raise ConfigError(
-            f"{name}: give {schemes[0]}://user:password@host:port/name, special characters of the password as %XX"
+            f"{name}: give {schemes[0]}://user:password@host:port{_ENDS.get(schemes[0], '')}, "
+            "special characters of the password as %XX"
         )
     return Secret.of(value)
 
@@ -155,6 +176,41 @@ def _secret_key(environment: Mapping[str, str]) -> Secret | None:
         ) from error
 
 
+def _public_url(environment: Mapping[str, str], bind: str) -> str:
+    """Without a slash at its end. A path before `/in/…` may be a proxy's."""
+    text = environment.get("HEADWATER_PUBLIC_URL") or f"http://{bind}"
+    try:
+        parsed = urlsplit(text)
+        is_sound = parsed.scheme in ("http", "https") and bool(parsed.hostname)
+        is_sound = is_sound and (parsed.port is None or bool(parsed.netloc))
+    except ValueError:
+        is_sound = False
+    if not is_sound or parsed.query or parsed.fragment or parsed.username is not None:
+        raise ConfigError(f"HEADWATER_PUBLIC_URL={text!r}: give an address such as https://hooks.example.com")
+    return text.rstrip("/")
+
+
+def _sender(environment: Mapping[str, str]) -> str | None:
+    text = environment.get("HEADWATER_SMTP_FROM") or None
+    if text is not None and "@" not in parseaddr(text)[1]:
+        raise ConfigError(f"HEADWATER_SMTP_FROM={text!r}: give hw@example.com or Headwater <hw@example.com>")
+    return text
+
+
+def misspelt(environment: Mapping[str, str] | None = None) -> list[str]:
+    """A sentence for each variable that is no setting and looks like one. Others are somebody else's: a cluster sets
+    variables that begin with the names of its services.
+    """
+    found = []
+    for variable in sorted(os.environ if environment is None else environment):
+        name = variable.removeprefix("HEADWATER_")
+        if name in (variable, *NAMES) or name.startswith(_OF_TESTS):
+            continue
+        if near := get_close_matches(name, NAMES, n=1, cutoff=_NEAR):
+            found.append(f"{variable} is no setting: is HEADWATER_{near[0]} meant?")
+    return found
+
+
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """The settings in `environment` (default: the process's own). Raises: ConfigError, naming the variable."""
     env = os.environ if environment is None else environment
@@ -167,7 +223,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         admin_key=_secret(env, "HEADWATER_ADMIN_KEY"),
         bind_host=host,
         bind_port=port,
-        public_url=(env.get("HEADWATER_PUBLIC_URL") or f"http://{host_and_port(host, port)}").rstrip("/"),
+        public_url=_public_url(env, host_and_port(host, port)),
         log_level=_one_of("HEADWATER_LOG_LEVEL", env.get("HEADWATER_LOG_LEVEL") or "info", LOG_LEVELS),
         log_format=_one_of("HEADWATER_LOG_FORMAT", env.get("HEADWATER_LOG_FORMAT") or "text", LOG_FORMATS),
         data_dir=data_dir(env),
@@ -179,7 +235,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
             "HEADWATER_SNAPSHOT_MAX_AGE_S", env.get("HEADWATER_SNAPSHOT_MAX_AGE_S") or "86400"
         ),
         smtp_url=_address(env, "HEADWATER_SMTP_URL", ("smtp", "smtps")),
-        smtp_from=env.get("HEADWATER_SMTP_FROM") or None,
+        smtp_from=_sender(env),
         callback_allow=_ranges("HEADWATER_CALLBACK_ALLOW", env.get("HEADWATER_CALLBACK_ALLOW") or ""),
         retention_runs_days=_days(env, "HEADWATER_RETENTION_RUNS_DAYS"),
         retention_notifications_days=_days(env, "HEADWATER_RETENTION_NOTIFICATIONS_DAYS"),

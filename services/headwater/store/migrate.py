@@ -17,6 +17,7 @@ from headwater.store.database import faults_are_unavailable
 
 ROLES = ("headwater_owner", "headwater_api", "headwater_worker", "headwater_loader")
 _LOCK = 0x68656164  # "head": one migration at a time per database
+_GRANT = f"`GRANT {', '.join(ROLES)} TO` it"
 _NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
 
 
@@ -73,13 +74,21 @@ async def is_current(url: str) -> None:
 
 
 async def status(url: str) -> tuple[list[str], list[str]]:
-    """The names of the migrations that the database has, and of those that it lacks. Raises: Unavailable."""
+    """The names of the migrations that the database has, and of those that it lacks.
+
+    Raises: Unavailable; MigrationError where the user may not look.
+    """
     async with faults_are_unavailable():
         connection = await asyncpg.connect(url, timeout=5, command_timeout=10)
         try:
             have = await recorded(connection)
         except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
             have = {}
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise MigrationError(
+                f"the database user may not use headwater ({error}); take the user that ran `headwater db migrate`, "
+                f"or let an administrator {_GRANT}"
+            ) from error
         finally:
             await connection.close(timeout=5)
     return [have[number][0] for number in sorted(have)], [
@@ -95,8 +104,8 @@ async def _migrate(url: str) -> list[str]:
         return [step.name for step in await _pending(connection) if await _apply(connection, step)]
     except asyncpg.InsufficientPrivilegeError as error:
         raise MigrationError(
-            f"the database user may not set up headwater ({error}); give it CREATEROLE and CREATE on the database, "
-            "or let an administrator run `headwater db migrate` once"
+            f"the database user may not set up headwater ({error.args[0]}); give it CREATEROLE and CREATE on the "
+            f"database, and where another user made these roles, let an administrator {_GRANT}"
         ) from error
     finally:
         await connection.close(timeout=5)

@@ -15,6 +15,7 @@ import aio_pika
 from aio_pika.abc import UnderlayConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from aiormq.abc import AbstractConnection
+from aiormq.exceptions import InvalidFrameError
 from yarl import URL
 
 from headwater.bus.rabbitmq.reader import GuardedTransport, Row, Tap
@@ -59,6 +60,8 @@ async def faults_are_unavailable() -> AsyncIterator[None]:
 
 def describe(error: BaseException) -> str:
     """What the client says, in one line; it names no credentials."""
+    if isinstance(error, InvalidFrameError) and "Connection.OpenOk" in str(error):
+        return "the virtual host at the end of the address is not there, or its user may not enter it"
     text = " ".join(str(part) for part in error.args) or str(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
