@@ -23,7 +23,8 @@ SIZE = 10
 class Shop:
     """`count` things in pages of ten, with their total. Counts how many requests are under way at once.
 
-    `told` makes the total of an answer out of the offset; `rows` the page. `gate` holds pages back until it is set.
+    `told` makes the total of an answer out of the offset; `rows` the page. `gate` holds pages back until it is set,
+    those whose offset is `gated`.
     """
 
     def __init__(self, count: int, *, told: Callable[[int], Any] | None = None) -> None:
@@ -32,6 +33,7 @@ class Shop:
         self.rows: Callable[[int, int], list[Any]] = self._rows
         self.gate = asyncio.Event()
         self.gate.set()
+        self.gated: Callable[[int], bool] = bool
         self.full = asyncio.Event()  # eight requests are under way
         self.most = self.now = 0
         self.asked: list[int] = []
@@ -65,7 +67,7 @@ class Shop:
             self.full.set()
         try:
             await asyncio.sleep(self.delay_s())
-            if offset:
+            if self.gated(offset):
                 await self.gate.wait()
         finally:
             self.now -= 1
@@ -280,3 +282,24 @@ async def test_planned_pages_that_hold_the_very_same_records_are_a_loop_and_the_
         assert (run["state"], run["stop_reason"], run["warnings"]) == ("partial", "loop", ["pagination_loop"])
         assert (run["received"], run["inserted"]) == (200, 100)
         assert (run["pages"], await ids(spine)) == (20, list(range(100)))
+
+
+async def test_pages_that_repeat_the_first_are_a_loop_also_where_the_second_settles_last(
+    database: str,
+) -> None:
+    async with Shop(60) as shop, open_spine(database) as spine:
+        shop.rows = lambda *_: [{"id": number} for number in range(SIZE)]
+        shop.gate.clear()
+        shop.gated = lambda offset: offset == SIZE
+        await spine.apply(shop.manifest(mode="merge"))
+
+        async with working(spine, "timer", "fetcher", "persister"):
+            run_id = await start(spine)
+            await spine.until(
+                "SELECT 1 FROM page WHERE run_id = $1 AND number > 2 AND settled_at IS NOT NULL", run_id
+            )
+            shop.gate.set()
+            run = await spine.until("SELECT * FROM run WHERE id = $1 AND finished_at IS NOT NULL", run_id)
+
+        assert (run["state"], run["stop_reason"], run["warnings"]) == ("partial", "loop", ["pagination_loop"])
+        assert await ids(spine) == list(range(SIZE))

@@ -39,6 +39,7 @@ def test_a_success_goes_on(status: int) -> None:
         (403, "http_403", False),
         (404, "http_404", False),
         (408, "http_408", True),
+        (420, "http_420", True),
         (410, "http_410", False),
         (422, "http_422", False),
         (425, "http_425", True),
@@ -99,6 +100,20 @@ _WAITS = [
     ({"RateLimit": "limit=100, remaining=0, reset=12"}, 12.0),
     ({"RateLimit": '"default";r=0;t=12'}, 12.0),
     ({"RateLimit": '"default";r=3;t=12'}, None),
+    ({"RateLimit": '"day";r=900;t=40000, "burst";r=0;t=3'}, 3.0),
+    ({"RateLimit": '"burst";r=0;t=1, "minute";r=0;t=40'}, 40.0),
+    ({"RateLimit": '"burst";r=2;t=1, "minute";r=9;t=40'}, None),
+    ({"X-RateLimit-Remaining": "0, 400", "X-RateLimit-Reset": "2, 3000"}, 2.0),
+    ({"X-RateLimit-Remaining": "30, 0", "X-RateLimit-Reset": "2, 3000"}, 3000.0),
+    ({"Retry-After": "3s"}, 3.0),
+    ({"Retry-After": "3 seconds"}, 3.0),
+    ({"Retry-After": "1500 ms"}, 1.5),
+    ({"Retry-After": "3 days"}, None),
+    ({"Retry-After": str(EPOCH + 45)}, 45.0),
+    ({"Retry-After": str((EPOCH + 45) * 1000)}, 45.0),
+    ({"retry-after-ms": "2500"}, 2.5),
+    ({"x-ms-retry-after-ms": "2500", "Retry-After": "2"}, 2.5),
+    ({"X-RateLimit-Retry-After": "4"}, 4.0),
     ({"X-RateLimit-Remaining": "0"}, None),
     ({}, None),
 ]
@@ -109,6 +124,43 @@ def test_a_429_waits_as_long_as_it_asks(headers: dict[str, str], delay_s: float 
     fault = _fault(429, headers)
 
     assert (fault.kind, fault.delay_s) == ("rate_limited", delay_s)
+
+
+def test_of_several_retry_after_the_longest_counts() -> None:
+    answer = Response(429, (("Retry-After", "1"), ("Retry-After", "3")), b"", "http://api.example/items")
+
+    with pytest.raises(SourceError) as raised:
+        judge(answer, NOW)
+
+    assert raised.value.delay_s == 3.0
+
+
+@pytest.mark.parametrize(
+    ("body", "delay_s"),
+    [
+        (b'{"message": "limited", "retry_after": 2.5, "global": false}', 2.5),
+        (b'{"ok": false, "error_code": 429, "parameters": {"retry_after": 35}}', 35.0),
+        (b'{"errors": [{"extensions": {"retry_in_seconds": "9"}}]}', 9.0),
+        (b'{"retry_after": "2024-05-01"}', None),
+        (b'{"retry_after": -1}', None),
+        (b'{"retry_after": null}', None),
+    ],
+)
+def test_a_429_may_say_in_its_body_when_to_come_again(body: bytes, delay_s: float | None) -> None:
+    with pytest.raises(SourceError) as raised:
+        judge(_answer(429, body=body), NOW)
+
+    assert raised.value.delay_s == delay_s
+
+
+@pytest.mark.parametrize(
+    ("status", "retryable"), [(409, True), (413, True), (423, True), (430, True), (404, False)]
+)
+def test_a_refusal_that_passes_says_so_by_retry_after(status: int, retryable: bool) -> None:
+    fault = _fault(status, {"Retry-After": "9"})
+
+    assert (fault.kind, fault.retryable) == (f"http_{status}", retryable)
+    assert not _fault(status).retryable
 
 
 @pytest.mark.parametrize(
@@ -141,6 +193,8 @@ def test_a_502_does_not_wait_for_the_reset_of_a_limit_that_is_not_used_up() -> N
     [
         ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(EPOCH + 20)}, 20.0),
         ({"RateLimit": '"default";r=0;t=7'}, 7.0),
+        ({"RateLimit": '"hour";r=500;t=3000, "burst";r=0;t=7'}, 7.0),
+        ({"X-RateLimit-Remaining": "0, 400", "X-RateLimit-Reset": "7, 3000"}, 7.0),
         ({"X-RateLimit-Remaining": "1", "X-RateLimit-Reset": str(EPOCH + 20)}, 0.0),
         ({"X-RateLimit-Remaining": "0"}, 0.0),
         ({}, 0.0),
@@ -162,7 +216,12 @@ def test_a_refusal_keeps_a_short_masked_sample() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b'{"message": "API rate limit exceeded"}', b'{"error": {"reason": "userRateLimitExceeded"}}']
+    "body",
+    [
+        b'{"message": "API rate limit exceeded"}',
+        b'{"error": {"reason": "userRateLimitExceeded"}}',
+        b'{"reason": "quotaExceeded"}',
+    ],
 )
 def test_a_403_that_says_so_is_a_rate_limit(body: bytes) -> None:
     with pytest.raises(SourceError) as raised:

@@ -222,6 +222,15 @@ def test_a_token_that_is_not_given_is_an_error_without_secrets(
     assert "s3cret" not in str(caught.value)
 
 
+def test_a_token_endpoint_that_limits_its_requests_is_asked_again_when_it_says() -> None:
+    answer = Response(429, (("Retry-After", "7"),), b"{}", OAUTH["token_url"])
+
+    with pytest.raises(SourceError) as caught:
+        _tokens(**OAUTH).token_of(answer, None, NOW)
+
+    assert (caught.value.retryable, caught.value.delay_s) == (True, 7.0)
+
+
 # -- assertions
 
 

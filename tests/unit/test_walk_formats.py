@@ -209,3 +209,65 @@ def test_csv_whose_first_line_names_no_columns_is_an_error(body: bytes) -> None:
 
 def test_a_column_of_csv_has_no_nul_in_its_name() -> None:
     assert _page(b"id\0,\0\n1,2\n", format="csv").records == [{"id": "1", "column_2": "2"}]
+
+
+@pytest.mark.parametrize(
+    "body", [b"\r\n\n  \nid\n".replace(b"  ", b"") + b"1\n", b"\nid\n1\n", b"id\n1,\n", b"id\n1,,\n"]
+)
+def test_csv_may_have_blank_lines_before_its_header_and_delimiters_at_the_end_of_its_rows(
+    body: bytes,
+) -> None:
+    page = _page(body, format="csv")
+
+    assert (page.records, page.rejected) == ([{"id": "1"}], ())
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "is_cut"),
+    [
+        ((), b"id,name\n1,a\n12", True),
+        ((), b"id,name\n1,a\n12\n", False),
+        ((), b"id,name\n1\n12", False),  # all rows are so
+        ((("Content-Length", "14"),), b"id,name\n1,a\n12", False),
+        ((("Transfer-Encoding", "chunked"),), b"id,name\n1,a\n12", False),
+    ],
+)
+def test_csv_that_ends_with_the_connection_alone_may_be_cut_in_its_last_row(
+    headers: tuple[tuple[str, str], ...], body: bytes, is_cut: bool
+) -> None:
+    response, records = Response(200, headers, body, "https://api.example"), Records(format="csv")
+
+    if not is_cut:
+        assert len(document_of(response, (), records).content) == 2
+        return
+    with pytest.raises(SourceError, match="last row") as raised:
+        document_of(response, (), records)
+    assert raised.value.retryable
+
+
+@pytest.mark.parametrize("label", ["text/xml; charset=ISO-8859-1", "text/xml"])
+def test_xml_that_names_no_encoding_is_read_as_its_label_says(label: str) -> None:
+    page = _page("<rows><row><id>ä</id></row></rows>".encode("latin-1"), "rows.row", label, format="xml")
+
+    assert page.records == [{"id": "ä"}]
+
+
+def test_xml_without_records_is_an_empty_page_whatever_is_made_of_them() -> None:
+    page = _page(b"<rows/>", 'rows.row[].{id: "@id"}', format="xml")
+
+    assert (page.records, page.stop_reason) == ([], "empty_page")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<Envelope><Body><Fault><faultstring>db down</faultstring></Fault></Body></Envelope>",
+        b'<s:Envelope xmlns:s="x"><s:Header/><s:Body><s:Fault><faultstring>db down</faultstring></s:Fault></s:Body></s:Envelope>',
+        b"<rows><fault><message>db down</message></fault></rows>",
+    ],
+)
+def test_a_fault_of_soap_is_no_empty_page(body: bytes) -> None:
+    with pytest.raises(SourceError, match="db down") as raised:
+        _page(body, "Envelope.Body.rows" if b"Body" in body else "rows.row", format="xml")
+
+    assert raised.value.kind == "error_in_answer"

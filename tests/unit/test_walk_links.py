@@ -2,7 +2,7 @@
 
 import pytest
 
-from headwater.model.links import parse_links, target_of
+from headwater.model.links import names_unread, parse_links, target_of
 
 _NEXT = [
     ('<https://a/x?page=2>; rel="next"', "https://a/x?page=2"),
@@ -32,6 +32,22 @@ _NEXT = [
 @pytest.mark.parametrize(("header", "target"), _NEXT)
 def test_the_next_link_is_found_where_there_is_one(header: str, target: str | None) -> None:
     assert target_of([header], "next") == target
+
+
+@pytest.mark.parametrize(
+    ("header", "is_unread"),
+    [
+        ('/x?page=2; rel="next"', True),
+        ("</a/2; rel=next", True),
+        ("/x?page=2; rel='last next'", True),
+        ('/x?page=1; rel="prev"', False),
+        ('</2>; rel="next"; results="false"', False),
+        ('</2>; title="rel=next"', False),
+        ("", False),
+    ],
+)
+def test_a_link_without_its_brackets_is_not_taken_for_none(header: str, is_unread: bool) -> None:
+    assert names_unread([header], "next") is is_unread
 
 
 def test_several_headers_are_one_list() -> None:

@@ -333,8 +333,9 @@ def _batch(turn: Turn, page: Page, response: Response, now: datetime, payload_id
     is_guarded = turn.definition.stream.pagination.type in _GUARDED or (
         due.number == 1 and is_slice(due.token)
     )
-    # planned pages come in any order: which of them are alike is seen when all are there
-    is_guarded = is_guarded or (bool(due.token.get("planned")) and bool(page.records))
+    # planned pages come in any order: which of them are alike is seen when all are there. One that the walk itself
+    # found to repeat the first has no records left, and what it received is known by this
+    is_guarded = is_guarded or (bool(due.token.get("planned")) and page.received_count > 0)
     return BatchReady(
         run_id=due.run_id,
         attempt=due.attempt,

@@ -1,10 +1,12 @@
 """The Link header of RFC 8288: several links, several rels, quoted commas, any case."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 MAX_HEADER_CHARACTERS = 65_536
 _BLANK = " \t"
+_REL = re.compile(r"\brel\s*=\s*[\"']?([^\"',;]*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,13 @@ def target_of(headers: Iterable[str], rel: str) -> str | None:
     """The target of the first link that has `rel` among its rels (any case), or None."""
     wanted = rel.lower()
     return next((link.target for link in parse_links(headers) if wanted in link.rels), None)
+
+
+def names_unread(headers: Iterable[str], rel: str) -> bool:
+    """Whether a header names `rel` and has no link that can be read: the angle brackets are missing."""
+    wanted = rel.lower()
+    garbled = (header[:MAX_HEADER_CHARACTERS] for header in headers if "<" not in header or ">" not in header)
+    return any(wanted in found.lower().split() for header in garbled for found in _REL.findall(header))
 
 
 def _links(text: str) -> Iterable[Link]:

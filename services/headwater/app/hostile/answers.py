@@ -48,6 +48,14 @@ HIDDEN: Mapping[str, Case] = {
         "empty_page",
         waits_s=(None,),
     ),
+    "error_of_a_rate_limit_in_200_with_retry_after": Case(
+        Behaviour(
+            faults=(Fault(2, 200, 1, {"Retry-After": "2"}, '{"ok": false, "error": "Rate limit exceeded"}'),)
+        ),
+        OFFSET,
+        "empty_page",
+        waits_s=(2.0,),
+    ),
     "error_that_says_there_is_nothing": Case(
         Behaviour(faults=(Fault(3, 200, 9, {}, '{"items": [], "error": "No results found."}'),)),
         OFFSET,
@@ -165,6 +173,9 @@ BODIES: Mapping[str, Case] = {
     "body_escaped": Case(Behaviour(body="escaped"), OFFSET, "empty_page"),
     "body_gzip": Case(Behaviour(body="gzip"), OFFSET, "empty_page"),
     "body_deflate": Case(Behaviour(body="deflate"), OFFSET, "empty_page"),
+    "body_deflate_raw": Case(Behaviour(body="raw_deflate"), OFFSET, "empty_page"),
+    "body_gzip_in_members": Case(Behaviour(body="gzip_members"), OFFSET, "empty_page"),
+    "body_zstd_in_frames": Case(Behaviour(body="zstd_frames"), OFFSET, "empty_page"),
     "body_br": Case(Behaviour(body="br"), OFFSET, "empty_page"),
     "body_zstd": Case(Behaviour(body="zstd"), OFFSET, "empty_page"),
     "body_false_gzip_label": Case(Behaviour(body="false_gzip"), OFFSET, "empty_page"),
@@ -238,6 +249,9 @@ BODIES: Mapping[str, Case] = {
         Behaviour(total="number"), OFFSET, "error:records_missing", ids=(), records="total"
     ),
     "ndjson": Case(_LINES, OFFSET, "empty_page", records=None, form={"format": "ndjson"}),
+    "ndjson_with_blank_lines": Case(
+        replace(_LINES, body="ndjson_blank"), OFFSET, "empty_page", records=None, form={"format": "ndjson"}
+    ),
     "ndjson_whose_last_line_is_cut": Case(
         replace(_LINES, body="ndjson_cut"),
         OFFSET,
@@ -269,6 +283,12 @@ BODIES: Mapping[str, Case] = {
     ),
     "csv_with_names_on_the_first_page_alone": Case(
         replace(_LINES, body="csv_names_once"), OFFSET, "empty_page", records=None, form={"format": "csv"}
+    ),
+    "csv_behind_blank_lines": Case(
+        replace(_LINES, body="csv_blank"), OFFSET, "empty_page", records=None, form={"format": "csv"}
+    ),
+    "csv_whose_rows_end_in_a_delimiter": Case(
+        replace(_LINES, body="csv_open"), OFFSET, "empty_page", records=None, form={"format": "csv"}
     ),
     "csv_that_says_its_delimiter": Case(
         replace(_LINES, body="csv_sep"), OFFSET, "empty_page", records=None, form={"format": "csv"}
@@ -305,6 +325,21 @@ BODIES: Mapping[str, Case] = {
         OFFSET | {"end_on_short_page": True},
         "short_page",
         records="answer.items.item",
+        form={"format": "xml"},
+    ),
+    "xml_in_latin1_by_its_label": Case(
+        Behaviour(body="xml_label", count=250),
+        OFFSET | {"end_on_short_page": True},
+        "short_page",
+        records="answer.items.item",
+        form={"format": "xml"},
+    ),
+    "xml_of_a_fault": Case(
+        Behaviour(body="xml_fault"),
+        OFFSET,
+        "error:error_in_answer",
+        ids=(),
+        records="Envelope.Body.items",
         form={"format": "xml"},
     ),
     "xml_with_a_document_type": Case(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from headwater.app.hostile.behaviour import Behaviour
+from headwater.app.hostile.behaviour import Behaviour, Fault
 from headwater.app.hostile.case import (
     LOOP,
     OFFSET,
@@ -36,6 +36,12 @@ COUNTING: Mapping[str, Case] = {
     "offset_total_null": Case(Behaviour(total="null"), OFFSET | {"total": "total"}, "empty_page"),
     "offset_total_first_page_only": Case(
         Behaviour(total="first_page"), OFFSET | {"total": "total"}, "total_reached", requests=3
+    ),
+    "offset_total_zero_and_no_list": Case(
+        Behaviour(faults=(Fault(1, 200, 9, {}, '{"total": 0}'),)),
+        OFFSET | {"total": "total"},
+        "total_reached",
+        ids=(),
     ),
     "offset_total_grows": Case(Behaviour(total="grows"), OFFSET | {"total": "total"}, "total_reached"),
     "offset_total_shrinks": Case(

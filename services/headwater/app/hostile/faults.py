@@ -64,6 +64,28 @@ FAULTS: Mapping[str, Case] = {
     "fault_429_ietf_fields": _once(Fault(2, 429, 1, {"RateLimit": "limit=10, remaining=0, reset=2"}), 2.0),
     "fault_429_ietf_structured": _once(Fault(2, 429, 1, {"RateLimit": '"default";r=0;t=2'}), 2.0),
     "fault_429_retry_after_nonsense": _once(Fault(2, 429, 1, {"Retry-After": "soon"})),
+    "fault_429_retry_after_below_zero": _once(Fault(2, 429, 1, {"Retry-After": "-5"})),
+    "fault_429_retry_after_with_a_unit": _once(Fault(2, 429, 1, {"Retry-After": "2 seconds"}), 2.0),
+    "fault_429_retry_after_an_epoch": _once(Fault(2, 429, 1, {"Retry-After": "@epoch+2"}), 2.0),
+    "fault_429_retry_after_milliseconds": _once(Fault(2, 429, 1, {"retry-after-ms": "2500"}), 2.5),
+    "fault_429_retry_after_of_its_own": _once(Fault(2, 429, 1, {"X-RateLimit-Retry-After": "2"}), 2.0),
+    "fault_429_retry_after_in_the_body": _once(
+        Fault(2, 429, 1, {}, '{"message": "slow down", "retry_after": 2.5, "global": false}'), 2.5
+    ),
+    "fault_429_of_one_of_two_windows": _once(
+        Fault(2, 429, 1, {"RateLimit": '"day";r=900;t=40000, "burst";r=0;t=2'}), 2.0
+    ),
+    "fault_429_of_one_of_two_windows_in_a_list": _once(
+        Fault(2, 429, 1, {"X-RateLimit-Remaining": "0, 400", "X-RateLimit-Reset": "2, 3000"}), 2.0
+    ),
+    "fault_429_until_a_time_that_is_over": _once(
+        Fault(2, 429, 1, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "@epoch+-50"}), 0.0
+    ),
+    "fault_403_quota_exceeded": _once(
+        Fault(2, 403, 1, {}, '{"error": {"errors": [{"reason": "quotaExceeded"}]}}')
+    ),
+    "fault_420": _once(Fault(2, 420)),
+    "fault_423_retry_after": _once(Fault(2, 423, 1, {"Retry-After": "2"}), 2.0),
     "fault_403_retry_after": _once(Fault(2, 403, 1, {"Retry-After": "2"}), 2.0),
     "fault_503_retry_after": _once(Fault(2, 503, 1, {"Retry-After": "2"}), 2.0),
     "fault_408_once": _once(Fault(2, 408)),

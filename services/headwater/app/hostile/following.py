@@ -20,6 +20,7 @@ from headwater.app.hostile.case import (
     Case,
 )
 
+_LIMITED = json.dumps({"errors": [{"type": "RATE_LIMITED", "message": "API rate limit exceeded"}]})
 _THROTTLED = json.dumps(
     {
         "errors": [{"message": "Throttled", "extensions": {"code": "THROTTLED"}}],
@@ -38,6 +39,9 @@ FOLLOWING: Mapping[str, Case] = {
     "cursor_false_end": Case(Behaviour(style="cursor", next="false"), CURSOR, "cursor_end"),
     "cursor_text_null_end": Case(
         Behaviour(style="cursor", next="text_null"), CURSOR, "cursor_end", requests=3
+    ),
+    "cursor_text_false_end": Case(
+        Behaviour(style="cursor", next="text_false"), CURSOR, "cursor_end", requests=3
     ),
     "cursor_of_two_lines_for_a_header": Case(
         Behaviour(faults=(Fault(1, 200, 9, {}, '{"items": [{"id": 0}], "next": "a\\r\\nX-Evil: 1"}'),)),
@@ -143,6 +147,14 @@ FOLLOWING: Mapping[str, Case] = {
         Behaviour(style="link", next="single_quotes"), LINK, "cursor_end", requests=3
     ),
     "link_without_results": Case(Behaviour(style="link", next="no_results"), LINK, "cursor_end", requests=3),
+    "link_relative": Case(Behaviour(style="link", next="relative"), LINK, "cursor_end", requests=3),
+    "link_without_brackets": Case(
+        Behaviour(style="link", next="no_brackets"),
+        LINK,
+        "error",
+        ids=range(100),
+        warnings=frozenset({"next_unusable"}),
+    ),
     "link_bare_list": Case(Behaviour(style="link", envelope=""), LINK, "cursor_end", records=None),
     "link_self": Case(Behaviour(style="link", next="self"), LINK, "loop", ids=range(200), warnings=LOOP),
 }
@@ -245,6 +257,19 @@ KEYED: Mapping[str, Case] = {
         request=GRAPHQL,
         waits_s=(4.0,),
     ),
+    "graphql_throttled_by_its_headers": Case(
+        Behaviour(
+            style="relay",
+            faults=(
+                Fault(2, 200, 1, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "@epoch+2"}, _LIMITED),
+            ),
+        ),
+        RELAY,
+        "has_more_false",
+        records=EDGES,
+        request=GRAPHQL,
+        waits_s=(2.0,),
+    ),
     "window_slices": Case(Behaviour(style="window"), WINDOW, "empty_page", ids=tuple(BY_CHANGE), requests=18),
     "window_404_for_an_empty_slice": Case(
         Behaviour(style="window", past_end="404"),
@@ -285,6 +310,12 @@ PLACES: Mapping[str, Case] = {
         CURSOR | {"replaces": "all"},
         "cursor_end",
         request={"params": {"kind": "all"}},
+    ),
+    "in_a_range": Case(
+        Behaviour(status=206),
+        OFFSET,
+        "empty_page",
+        request={"headers": {"Range": "items={walk.offset}-{walk.last}"}},
     ),
     "in_a_form": Case(
         Behaviour(),

@@ -13,6 +13,10 @@ from aiohttp import web
 from headwater.app.hostile.behaviour import Behaviour, Fault, Record, record
 from headwater.app.hostile.writing import written
 
+_ENDS: Mapping[str, Any] = {
+    "absent": ..., "empty": "", "false": False, "text_null": "null", "text_false": "False",
+}  # fmt: skip
+
 
 class Pages:
     """The pages of one behaviour: a position and size in, status, headers and document out."""
@@ -149,7 +153,7 @@ class Pages:
         if style.next == "cycle" and start >= 2 * size:
             following = size
         if is_last and style.next not in {"cycle", "self"}:
-            value: Any = {"absent": ..., "empty": "", "false": False, "text_null": "null"}.get(style.next)
+            value: Any = _ENDS.get(style.next)
         elif style.style == "cursor":
             value = _cursor(following, style.next)
         else:
@@ -160,6 +164,9 @@ class Pages:
                     f'<{self._url(following, size)}>; rel="next"; results="{str(not is_last).lower()}"'
                 )
             elif isinstance(value, str) and value:
+                if style.next == "no_brackets":
+                    headers["Link"] = f'{value}; rel="next"'
+                    return
                 rel = "rel='next'" if style.next == "single_quotes" else 'REL="last Next"'
                 headers["Link"] = f'<{self.base}?a=1,2>; rel="first", <{value}>; title="a,b"; {rel}'
         elif style.next_in_header:

@@ -13,6 +13,7 @@ from headwater.app.hostile.pages import Pages
 
 _CLAUSE = re.compile(r"\b(offset|limit) ([0-9]+)")
 _ELEMENT = re.compile(r"<(offset|limit)>([0-9]+)</")
+_RANGE = re.compile(r"items=([0-9]+)-([0-9]+)")
 ELSEWHERE = "elsewhere"  # what is asked of another origin, to which some behaviours lead
 _ANOTHER = Behaviour(needs="Bearer of its own")
 
@@ -118,8 +119,10 @@ class Tokens:
 
 
 async def _asked(request: web.Request) -> dict[str, str]:
-    """What is asked for, wherever it stands: query, JSON body (GraphQL variables too), headers."""
+    """What is asked for, wherever it stands: query, JSON body (GraphQL variables too), headers, a range."""
     asked = dict(request.query)
+    if (found := _RANGE.fullmatch(request.headers.get("Range", ""))) is not None:
+        asked |= {"offset": found[1], "limit": str(int(found[2]) - int(found[1]) + 1)}
     if "q" in asked:  # a language of queries, of which this is all
         asked |= dict(_CLAUSE.findall(asked.pop("q")))
     if request.content_type == "application/x-www-form-urlencoded":

@@ -39,6 +39,13 @@ def written(document: Any, headers: Mapping[str, str], style: Behaviour, page: i
     if packed in _PACKERS:
         body = _packed(body, form, packed, page)
         more["Content-Encoding"] = packed
+    elif form == "raw_deflate":
+        packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+        body, more["Content-Encoding"] = packer.compress(body) + packer.flush(), "deflate"
+    elif form in {"gzip_members", "zstd_frames"}:
+        packed = form.partition("_")[0]
+        body = b"".join(_PACKERS[packed](body[at : at + 1000]) for at in range(0, len(body), 1000))
+        more["Content-Encoding"] = packed
     elif form == "gzip_twice":
         body, more["Content-Encoding"] = gzip.compress(gzip.compress(body)), "gzip"
     elif form == "utf8_encoding":
@@ -99,8 +106,10 @@ def _twice(document: Any, _: int) -> tuple[bytes, str]:
     return _text(document).replace('"id": ', '"id": -1, "id": ').encode(), "application/json"
 
 
-def _ndjson(document: Any, page: int, *, broken: bool = False, cut: bool = False) -> tuple[bytes, str]:
-    lines = [_text(row) for row in document]
+def _ndjson(
+    document: Any, page: int, *, broken: bool = False, cut: bool = False, between: str = ""
+) -> tuple[bytes, str]:
+    lines = [_text(row) + between for row in document]
     if cut and page == 2:
         return "\n".join(lines)[:-20].encode(), "application/x-ndjson"
     if broken and page == 2:
@@ -117,6 +126,7 @@ def _csv(
     head: str = "",
     names_once: bool = False,
     twins: bool = False,
+    last: tuple[str, ...] = (),
 ) -> tuple[bytes, str]:
     if names_once and page > 1 and not document:
         return b"", "text/csv"
@@ -129,7 +139,7 @@ def _csv(
         writer.writerow([*document[0], *(["name"] if twins else [])])
     for index, row in enumerate(document):
         name = f'{row["name"]} "{delimiter}\n" end'
-        more = ["too", "many"] if broken and page == 2 and index == 5 else ["again"] if twins else []
+        more = ["too", "many"] if broken and page == 2 and index == 5 else ["again"] if twins else last
         writer.writerow([row["id"], name, row["updated_at"], *more])
     return b"\xef\xbb\xbf" + out.getvalue().encode(), "text/csv"
 
@@ -139,6 +149,12 @@ def _xml(document: Any, _: int, *, head: str = "") -> tuple[bytes, str]:
         f"<item><id>{row['id']}</id><name>{escape(row['name'])}</name></item>" for row in document["items"]
     )
     return f"<?xml version='1.0'?>{head}<answer><items>{rows}</items></answer>".encode(), "text/xml"
+
+
+def _fault_in_xml(*_: Any) -> tuple[bytes, str]:
+    fault = "<s:Fault><faultcode>s:Server</faultcode><faultstring>db down</faultstring></s:Fault>"
+    envelope = '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Header/><s:Body>'
+    return f"{envelope}{fault}</s:Body></s:Envelope>".encode(), "text/xml"
 
 
 _DTD = '<!DOCTYPE a [<!ENTITY e SYSTEM "file:///etc/passwd">]>'
@@ -160,15 +176,23 @@ _FORMS: Mapping[str, Form] = {
     "nuls": lambda document, _: (_text(document).encode() + bytes(7), "application/json"),
     "levels": _changed(lambda text: "[" * 100_000 + text),
     "ndjson": _ndjson,
+    "ndjson_blank": functools.partial(_ndjson, between="\r\n\r\n \t"),
     "ndjson_cut": functools.partial(_ndjson, cut=True),
     "ndjson_broken": functools.partial(_ndjson, broken=True),
     "csv": _csv,
     "csv_semicolon": functools.partial(_csv, delimiter=";"),
     "csv_names_once": functools.partial(_csv, names_once=True),
     "csv_sep": functools.partial(_csv, delimiter=";", head="sep=;\r\n"),
+    "csv_blank": functools.partial(_csv, head="\r\n\r\n"),
+    "csv_open": functools.partial(_csv, last=("",)),
     "csv_twins": functools.partial(_csv, twins=True),
     "csv_broken": functools.partial(_csv, broken=True),
     "xml": _xml,
     "xml_blank": lambda document, page: (b"\n " + _xml(document, page)[0], "text/xml"),
+    "xml_label": lambda document, page: (
+        _xml(document, page)[0].decode().encode("latin-1"),
+        "text/xml; charset=ISO-8859-1",
+    ),
+    "xml_fault": _fault_in_xml,
     "xml_dtd": functools.partial(_xml, head=_DTD),
 }

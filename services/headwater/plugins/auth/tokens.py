@@ -14,6 +14,7 @@ from headwater.plugins.auth.base import ACCESS_TOKEN, HeldToken
 from headwater.plugins.auth.jwt import signed_assertion
 from headwater.plugins.expressions import compile_path
 from headwater.plugins.secret_text import Secrets, fill, filled_json
+from headwater.plugins.walk.waits import asked_wait_s
 
 _FORM = ("Content-Type", "application/x-www-form-urlencoded")
 _JSON = ("Content-Type", "application/json")
@@ -113,7 +114,7 @@ class SessionAuthenticator:
         return HttpRequest("POST", config.login_url, (_JSON, _ACCEPT), credentials=credentials)
 
     def token_of(self, response: Response, _: HeldToken | None, now: datetime, /) -> HeldToken:
-        document = _document(response)
+        document = _document(response, now)
         token = self._token(document)
         if isinstance(token, int) and not isinstance(token, bool):
             token = str(token)
@@ -138,7 +139,7 @@ def _authorized(request: HttpRequest, scheme: str, token: str) -> HttpRequest:
 
 
 def _oauth_token(response: Response, held: HeldToken | None, now: datetime) -> HeldToken:
-    document = _document(response)
+    document = _document(response, now)
     token = document.get("access_token") if isinstance(document, dict) else None
     if not isinstance(token, str) or not 0 < len(token) <= _MAX_TOKEN_CHARACTERS:
         raise SourceError("token_failed", f"the token endpoint gave no access_token{_reason(document)}")
@@ -161,7 +162,7 @@ def _life_s(value: Any) -> float | None:
     return min(float(value), _MAX_LIFE_S)
 
 
-def _document(response: Response) -> Any:
+def _document(response: Response, now: datetime) -> Any:
     """The answer of a token endpoint. No message repeats what it says: it may repeat what it was sent."""
     try:
         document = loads(response.body)
@@ -175,6 +176,7 @@ def _document(response: Response) -> Any:
         f"the token endpoint answered with status {response.status}"
         f"{' and no JSON' if document is None else _reason(document)}",
         retryable=later,
+        delay_s=asked_wait_s(response, now) if later else None,
     )
 
 

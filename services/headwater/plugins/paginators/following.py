@@ -8,7 +8,7 @@ from yarl import URL
 from headwater.contracts.pagination import CursorPagination, LinkPagination, NextUrlPagination
 from headwater.model.errors import SourceError
 from headwater.model.http import origin_of, parse_relative, parse_url, without_parameters
-from headwater.model.links import target_of
+from headwater.model.links import names_unread, target_of
 from headwater.model.run import StopReason
 from headwater.model.storable import is_storable
 from headwater.plugins.expressions import MISSING, compile_path
@@ -37,7 +37,7 @@ _MAX_CURSOR_CHARACTERS = 8192
 _UNSTORABLE = re.compile(r"\\x00|\\ud[89a-f]")  # as `repr` shows NUL and halves of surrogate pairs
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TEMPLATED = re.compile(r"\{[?&][A-Za-z0-9_.,*%:-]*\}")  # RFC 6570, as HAL's links have it
-_NULLS = frozenset({"", "null", "none", "undefined"})
+_NULLS = frozenset({"", "null", "none", "undefined", "false"})
 
 
 class CursorPaginator:
@@ -172,7 +172,10 @@ class LinkPaginator(_UrlPaginator):
         self._rel = config.rel
 
     def next(self, place: Place, answer: Answer, progress: Progress, /) -> Next:
-        found = target_of(answer.headers.get("link", ()), self._rel)
+        headers = answer.headers.get("link", ())
+        found = target_of(headers, self._rel)
+        if found is None and names_unread(headers, self._rel):
+            return Next.stop(StopReason.ERROR, WARNING_UNUSABLE)
         return self._next(place, found, answer, progress)
 
 
@@ -182,7 +185,7 @@ def is_end(cursor: Any) -> bool:
 
 
 def is_no_pointer(cursor: Any) -> bool:
-    """As `is_end`, also where a null was written as a text."""
+    """As `is_end`, also where a null or false was written as a text."""
     return is_end(cursor) or (isinstance(cursor, str) and cursor.strip().lower() in _NULLS)
 
 

@@ -11,7 +11,14 @@ from headwater.model.errors import ContractError, SourceError
 from headwater.model.http import Response
 from headwater.model.secret import Secret
 from headwater.plugins.secret_text import masked
-from headwater.plugins.walk.formats import CutError, csv_rows, is_cut_json, json_lines, xml_document
+from headwater.plugins.walk.formats import (
+    CutError,
+    csv_rows,
+    is_cut_json,
+    json_lines,
+    says_encoding,
+    xml_document,
+)
 
 _PLAIN = Records()
 NO_CONTENT = frozenset({204, 205, 304})
@@ -105,10 +112,14 @@ def _read(response: Response, records: Records, columns: tuple[str, ...], *, kee
             return Document(json_lines(text, keeps_scale=keeps_scale))
         case "csv":
             text = utf8(response.body, content_type).removeprefix(codecs.BOM_UTF8)
-            rows, found = csv_rows(text, records.delimiter, columns)
+            is_open = (
+                response.header("content-length") is None and response.header("transfer-encoding") is None
+            )
+            rows, found = csv_rows(text, records.delimiter, columns, may_be_cut=is_open)
             return Document(rows, columns=found)
-        case "xml":  # says its own encoding
-            return Document(xml_document(response.body))
+        case "xml":  # mostly says its own encoding
+            says = says_encoding(response.body)
+            return Document(xml_document(response.body if says else utf8(response.body, content_type)))
 
 
 def utf8(body: bytes, content_type: str) -> bytes:

@@ -1,5 +1,6 @@
 """Documents that are not JSON: JSON lines, CSV and XML, each as the plain values that JSON would give."""
 
+import codecs
 import csv
 import io
 import json
@@ -15,6 +16,7 @@ from headwater.model.errors import ContractError
 MAX_LINES = 5_000_000
 _MAX_DEPTH = 200
 _XML_ENCODING = re.compile(rb"""<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})""")
+_UTF16 = frozenset({codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE})
 _OTHER_FORMATS = (b"{", b"[", b"<")
 _BLANKS = b" \t\r\n"
 _AROUND_LINES = b" \t\r\n\v\f\x1e"  # RFC 7464 puts a record separator before each
@@ -75,14 +77,17 @@ def is_cut_json(error: ContractError) -> bool:
     return end > 0 and (cause.pos >= end or cause.msg.startswith("Unterminated string"))
 
 
-def csv_rows(body: bytes, delimiter: str, known: tuple[str, ...] = ()) -> tuple[list[Any], tuple[str, ...]]:
+def csv_rows(
+    body: bytes, delimiter: str, known: tuple[str, ...] = (), *, may_be_cut: bool = False
+) -> tuple[list[Any], tuple[str, ...]]:
     """The rows of a CSV text with a header line, and its columns; empty cells are null, all others text.
 
     `known` are the columns of an earlier page: a first line of as many cells, none of them a name of these, is a row of
     a page without a header. A column without a name is called by its place, one whose name comes again gets a number
     behind it; a line `sep=;` before the header says the delimiter, as in Excel. A row with more cells than the header
-    is Unreadable; where all are, it is no header. Raises: ContractError when it is no CSV, or JSON or a page of HTML,
-    which would be one with a strange header; CutError when it ends within quotes.
+    is Unreadable, unless these are empty; where all are, it is no header. `may_be_cut`: nothing else tells where the
+    text ends. Raises: ContractError when it is no CSV, or JSON or a page of HTML, which would be one with a strange
+    header; CutError when it ends within quotes, or where it may be cut in a last row that lacks cells and a line end.
     """
     if body.lstrip()[:1] in _OTHER_FORMATS:
         raise ContractError("not CSV: it begins as JSON, XML or HTML does")
@@ -93,12 +98,16 @@ def csv_rows(body: bytes, delimiter: str, known: tuple[str, ...] = ()) -> tuple[
             text, delimiter = text[said.end() :], said[1]
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         csv.field_size_limit(_MAX_CELL_CHARACTERS)
-        first: list[str] = next(reader, [])
+        first: list[str] = next(filter(None, reader), [])
         header = [name or f"column_{number}" for number, name in enumerate(first, 1)]
         if len(header) == len(known) and not {*header} & {*known}:
-            return [_row(known, cells) for cells in (first, *reader) if cells], known
+            rows = [cells for cells in (first, *reader) if cells]
+            _check_end(rows, known, text, may_be_cut=may_be_cut)
+            return [_row(known, cells) for cells in rows], known
         header = _each_once([name.replace("\0", "") or f"column_{n}" for n, name in enumerate(header, 1)])
-        rows = [_row(header, cells) for cells in reader if cells]
+        below = [cells for cells in reader if cells]
+        _check_end(below, header, text, may_be_cut=may_be_cut)
+        rows = [_row(header, cells) for cells in below]
         if rows and (len(rows) >= _ENOUGH or len(header) == 1) and {*map(type, rows)} == {Unreadable}:
             raise ContractError(
                 f"its first line, {','.join(header)[:60]!r}, names no columns: every row has more"
@@ -126,10 +135,21 @@ def _each_once(header: list[str]) -> list[str]:
     return header
 
 
+def _check_end(rows: list[list[str]], header: Sequence[str], text: str, *, may_be_cut: bool) -> None:
+    is_open = may_be_cut and bool(rows) and not text.endswith(("\n", "\r"))
+    if is_open and len(rows[-1]) < len(header) and any(len(cells) == len(header) for cells in rows):
+        raise CutError("not CSV: the last row has no end")
+
+
 def _row(header: Sequence[str], cells: list[str]) -> Any:
-    if len(cells) > len(header):
+    if len(cells) > len(header) and any(cells[len(header) :]):  # many end each row with a delimiter
         return Unreadable(f"{len(cells)} cells under {len(header)} columns")
     return {name: cell or None for name, cell in zip(header, [*cells, *[""] * len(header)], strict=False)}
+
+
+def says_encoding(body: bytes) -> bool:
+    """Whether an XML document says how its letters are written: in its declaration, or by how it begins."""
+    return body[:2] in _UTF16 or b"\0" in body[:4] or _XML_ENCODING.match(body.lstrip(_BLANKS)) is not None
 
 
 def xml_document(body: bytes) -> Any:

@@ -13,7 +13,7 @@ from headwater.plugins.walk.body import words_in
 from headwater.plugins.walk.judge import speaks_of_limit
 
 _TEXT_CHARACTERS = 200
-_LIMITED = ("THROTTLED", "RATE_LIMIT", "TOO_MANY", "MAX_COST")
+_LIMITED = ("THROTTLED", "RATE_LIMIT", "TOO_MANY", "MAX_COST", "EXHAUSTED")
 _PASSING = ("INTERNAL", "TIMEOUT", "UNAVAILABLE")
 _MAX_COST = 1e9
 WARNING_GRAPHQL = "graphql_partial"
@@ -76,6 +76,7 @@ class HiddenErrors:
         """
         if self._is_told or not isinstance(document, dict):
             return
+        document = _out_of_envelope(document)
         name = next(
             (name for name, is_error in _SIGNS.items() if name in document and is_error(document[name])), None
         )
@@ -98,6 +99,20 @@ def _is_fault(value: Any) -> bool:
         codes = [value[name] for name in ("code", "status", "errcode") if name in value]
         return bool(value) and (not codes or any(_is_fault(code) for code in codes))
     return value not in (None, False, 0, 200, [])
+
+
+def _out_of_envelope(document: dict[str, Any]) -> dict[str, Any]:
+    """What stands in SOAP's envelope, or within the one element of an XML answer; names of faults in lower case."""
+    for _ in range(3):
+        inner = [value for name, value in document.items() if name[:1] != "@" and name != "Header"]
+        if len(inner) != 1 or not isinstance(inner[0], dict):
+            break
+        if "Fault" in inner[0] or "fault" in inner[0]:
+            return {name.lower(): value for name, value in inner[0].items()}
+        if "Body" not in inner[0]:
+            break
+        document = inner[0]
+    return document
 
 
 _NOTHING_THERE = re.compile(  # how some APIs say that a list is empty

@@ -12,7 +12,8 @@ from headwater.plugins.walk.body import sample_of, words_of
 from headwater.plugins.walk.waits import asked_wait_s, is_exhausted
 
 _NO_RULES: Mapping[str, str] = {}
-_AGAIN = frozenset({408, 425, 429})
+_AGAIN = frozenset({408, 420, 425, 429})  # 420: X's and others' 429 of old
+_BUSY = frozenset({409, 413, 423, 430})  # with Retry-After they mean that it passes (RFC 9110 §15.5.14)
 NOT_MODIFIED = 304
 WARNING_UNCHANGED = "not_modified"
 WARNING_PART = "partial_content"
@@ -21,7 +22,9 @@ PAST_END = frozenset({400, 404, 410, 416, 422})
 _BEHIND_TOTAL = PAST_END | {403, 500}  # behind the last page many APIs have no better answer
 _MOST_READ = 4096
 # as GitHub, Google and others say it in a 403 without any header
-_LIMITED = re.compile(rb"rate.?limit|limit.?exceeded|too many (?:requests|calls)|throttl", re.IGNORECASE)
+_LIMITED = re.compile(
+    rb"rate.?limit|(?:limit|quota).?exceeded|too many (?:requests|calls)|throttl", re.IGNORECASE
+)
 _TOKEN_REFUSED = frozenset({400, 404, 410, 422})  # how APIs say that a cursor is no longer known
 _REFUSALS = frozenset({400, 401, 403})
 _INVALID_TOKEN = re.compile(r'\berror\s*=\s*"?invalid_token\b', re.IGNORECASE)  # RFC 6750 §3.1
@@ -78,7 +81,7 @@ def judge(
             delay_s=asked_wait_s(response, now),
             sample=sample,
         )
-    if status in _AGAIN or status >= 500:
+    if status in _AGAIN or status >= 500 or (status in _BUSY and response.header("retry-after") is not None):
         delay_s = asked_wait_s(response, now)
         raise SourceError(
             f"http_{status}", _said(status, words), retryable=True, delay_s=delay_s, sample=sample

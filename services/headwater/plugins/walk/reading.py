@@ -4,19 +4,21 @@ from datetime import datetime
 from typing import Any
 
 from headwater.contracts.codec import dumps
+from headwater.contracts.pagination import Paged
 from headwater.contracts.source import Stream, StreamDefinition
 from headwater.contracts.walking import Records
 from headwater.model.errors import SourceError
 from headwater.model.http import Response
 from headwater.plugins.expressions import compile_path
 from headwater.plugins.mapping import keeps_scale
+from headwater.plugins.paginators.base import count_of
 from headwater.plugins.secret_text import Secrets
 from headwater.plugins.walk.body import document_of
 from headwater.plugins.walk.hidden import WARNING_GRAPHQL, HiddenErrors
 from headwater.plugins.walk.matching import FirstPage
 from headwater.plugins.walk.select import NOTHING, Selected, select_records
 from headwater.plugins.walk.token import Token
-from headwater.plugins.walk.waits import retry_after_s
+from headwater.plugins.walk.waits import asked_wait_s, retry_after_s
 
 ACCEPTED = 202
 
@@ -35,6 +37,8 @@ class Reader:
         self._form = form
         self._records = compile_path(form.path) if form.path else None
         self._has_records = has_records
+        total = pages.total if isinstance(pages, Paged) else None
+        self._total = compile_path(total) if total else None
         self._is_one_page = pages.type == "none"
         self._needs_document = (
             not self._is_one_page
@@ -52,7 +56,12 @@ class Reader:
         202 without records is no answer yet (RFC 9110 §15.3.3).
         """
         if response.status != ACCEPTED or not self._has_records:
-            return self._understood(response, secrets, told)
+            try:
+                return self._understood(response, secrets, told)
+            except SourceError as error:
+                if error.kind == "rate_limited" and error.delay_s is None:  # in an answer of status 200
+                    error.delay_s = asked_wait_s(response, now)
+                raise
         fault: SourceError | None = None
         try:
             document, selected = self._understood(response, secrets, told)
@@ -105,7 +114,9 @@ class Reader:
             if fault is not None:
                 raise fault from None
             self._hidden_errors.check_empty(document, secrets)
-            raise
+            if self._total is None or count_of(self._total(document)) != 0:
+                raise
+            return NOTHING  # the API says that there are none, and leaves their list out (RFC 7644 §3.4.2)
         if not selected.received_count:
             if fault is not None:
                 raise fault

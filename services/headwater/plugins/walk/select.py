@@ -18,6 +18,7 @@ _NONCE = bytes(12)
 _SAMPLE_CHARACTERS = 120
 _NO_OBJECT = "not an object but "
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+")
+_PLAIN_BEGINNING = re.compile(rf"{_PLAIN.pattern}(?=\[|$)")  # `rows.row[].{…}` begins at `rows.row`
 
 _PREFIXED = re.compile(r'"[A-Za-z_][^":]*:([^"]+)"')
 _NAME_OR_PLAIN = re.compile(rf"[A-Za-z_][A-Za-z0-9_]*|{_PLAIN.pattern}")
@@ -97,9 +98,10 @@ def _lack(document: Any, label: str) -> str | None:
     """What is said of an element without the children that are the records; None where the element is not there
     either, or has others of much the same name.
     """
-    outer, _, name = label.rpartition(".")
-    if not _PLAIN.fullmatch(label):
+    plain = _PLAIN_BEGINNING.match(label)
+    if plain is None:
         return None
+    outer, _, name = plain[0].rpartition(".")
     element = compile_path(outer)(document)
     others = list(element) if isinstance(element, dict) else []
     if element is MISSING or difflib.get_close_matches(name, others, 1, 0.6):
