@@ -115,7 +115,7 @@ def stamp(unit: str, at_s: float) -> str:
     match unit:
         case "s" | "s-str":
             return str(int(at_s))
-        case "ms":
+        case "ms" | "s-or-ms":
             return str(int(at_s * 1000))
         case "iso8601":
             return moment.replace(tzinfo=None).isoformat()
@@ -237,6 +237,9 @@ def _signed_bytes(row: dict, request: SignedRequest, timestamp: str, secret: Sec
                 return secret.reveal()
             case "header":
                 return headers[argument.lower()]
+            case "query_param" | "query_param_lower":
+                told = urllib.parse.parse_qs(urllib.parse.urlsplit(request.url).query)[argument][0]
+                return (told.lower() if name.endswith("lower") else told).encode()
             case "context":
                 return CONTEXT[argument].encode()
             case "body_crc32_dec":
@@ -301,6 +304,8 @@ def send(
     url = URL
     if row.get("body_hash"):
         url += f"&{row['body_hash']['query_param']}={hashlib.sha256(body).hexdigest()}"
+    for wanted in re.findall(r"\{query_param(?:_lower)?:([^}]+)\}", row.get("signed") or ""):
+        url += f"&{wanted}=Pay%2B123"
     time = row.get("timestamp")
     timestamp = stamp(time["unit"], at_s) if time else ""
     headers = [(b"Host", b"hooks.example.com"), (b"Content-Type", b"application/json"), (b"Accept", b"*/*")]
@@ -356,6 +361,8 @@ def send(
         else:
             document[form["field"]] = text
         return sent(None, json.dumps(document).encode())
+    if form.get("format") == "list":
+        return sent(f"{timestamp}{form.get('sep', ',')}{text}")
     if form.get("format") == "kv":
         blank = " " if row["id"] == "workos" else ""
         named = f"{form['headers_key']}={SIGNED_HEADERS.decode()}," if "headers_key" in form else ""

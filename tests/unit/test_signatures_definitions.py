@@ -74,6 +74,11 @@ def test_a_header_alone_defines_hmac_sha256_over_the_body_in_hex():
             ("kv", "ts_key"),
         ),
         ({"signature": {"header": "X", "format": "kv"}}, ("signature.sig_key", "is missing")),
+        ({"signature": {"header": "X", "format": "list"}}, ("signature.format", "{from: sig}")),
+        (
+            {"signature": {"header": "X", "format": "list", "multi": ","}, "timestamp": {"from": "sig"}},
+            ("signature.multi", "plain only"),
+        ),
         ({"signature": {"format": "body"}}, ("signature.field", "is missing")),
         ({"signature": {"format": "body", "field": "s"}}, ("signed", "cannot sign itself", "{json:PATH}")),
         (

@@ -80,7 +80,9 @@ class SignatureDefinition(Closed):
         default=None,
         description="The query parameter that holds it, instead of a header. A token's value is not kept.",
     )
-    format: Literal["plain", "kv", "body", "jwt"] = "plain"
+    format: Literal["plain", "kv", "list", "body", "jwt"] = Field(
+        default="plain", description="`list`: the time and behind it one or more signatures, between `sep`."
+    )
     encoding: Encoding = "hex"
     prefix: Annotated[str, StringConstraints(max_length=64)] = ""
     prefix_optional: bool = False
@@ -113,8 +115,11 @@ class TimestampDefinition(Closed):
     place: Annotated[
         str, StringConstraints(pattern=r"^(?:sig|header:[^\s:]+|body:\S+|claim:\S+)$", max_length=261)
     ] = Field(alias="from")
-    unit: Literal["s", "ms", "s-str", "rfc3339", "iso8601", "http-date"] = Field(
-        default="s", description="`iso8601`: as `rfc3339`, in UTC where it says no zone."
+    unit: Literal["s", "ms", "s-or-ms", "s-str", "rfc3339", "iso8601", "http-date"] = Field(
+        default="s",
+        description=(
+            "`iso8601`: as `rfc3339`, in UTC where it says no zone. `s-or-ms`: with 12 digits and more in milliseconds."
+        ),
     )
     recommended_tolerance_s: Annotated[float, Field(gt=0, le=7 * 86_400)] | None = None
 
@@ -160,8 +165,9 @@ class SchemeDefinition(Closed):
         default=None,
         description=(
             "Template of the signed bytes: {body} {url} {url_no_query} {path} {query} {method} {timestamp} "
-            "{secret} {header:NAME} {context:NAME} {json:PATH} {signed_headers} {body_crc32_dec} {body_sha256_hex} "
-            "{twilio:} {plivo:} {sns:} {adyen:FIELDS}; the last four are forms of their own. Without it: {body}."
+            "{secret} {header:NAME} {query_param:NAME} {query_param_lower:NAME} {context:NAME} {json:PATH} "
+            "{signed_headers} {body_crc32_dec} {body_sha256_hex} {twilio:} {plivo:} {sns:} "
+            "{adyen:FIELDS}; the last four are forms of their own. Without it: {body}."
         ),
     )
     timestamp: TimestampDefinition | None = None

@@ -129,6 +129,8 @@ def _hash(definition: SchemeDefinition, template: Template) -> str:
 def _signature_form(definition: SchemeDefinition, template: Template) -> SignatureForm:
     form = definition.signature
     _check_form(definition.kind, form)
+    if form.format == "list" and (definition.timestamp is None or definition.timestamp.place != "sig"):
+        raise ConfigError("signature.format: a list begins with the time; give timestamp: {from: sig}")
     if form.query_param is not None:
         _check_parameter(form, template)
     if form.format == "body" and template.uses(*_BODY_FIELDS):
@@ -266,16 +268,17 @@ def _time_form(definition: SchemeDefinition, template: Template) -> TimeForm | N
         if not definition.kind.startswith("jwt-"):
             raise ConfigError("timestamp.from: claim:… goes with kinds jwt-… only")
         return TimeForm(time.unit, claim=rest)
-    if kind == "sig" and (definition.signature.format != "kv" or not definition.signature.ts_key):
-        raise ConfigError("timestamp.from: sig goes with signature.format kv and needs signature.ts_key")
+    form = definition.signature
+    if kind == "sig" and form.format != "list" and (form.format != "kv" or not form.ts_key):
+        raise ConfigError("timestamp.from: sig goes with signature.format list, or kv with signature.ts_key")
     if not _is_signed(kind, rest, template):
         raise ConfigError(
             "timestamp: is not part of what is signed, so anybody can change it; add {timestamp} to `signed`"
         )
     if kind == "sig":
-        if time.unit == "http-date" and definition.signature.sep in (",", " "):
+        if time.unit == "http-date" and form.sep in (",", " "):
             raise ConfigError(
-                f"timestamp.unit: an HTTP date holds {definition.signature.sep!r}, at which the header is divided"
+                f"timestamp.unit: an HTTP date holds {form.sep!r}, at which the header is divided"
             )
         return TimeForm(time.unit, in_signature=True)
     return TimeForm(

@@ -40,6 +40,8 @@ def presented(form: SignatureForm, request: SignedRequest) -> Presented:
     values = _values(form, request) if form.parameter is None else _spelled(form.parameter, request)
     if form.format == "kv":
         return _key_values(form, values[0])
+    if form.format == "list":
+        return _listed(form, values[0])
     texts = [text for value in values for text in _split(form, value)]
     if not texts:
         raise Refused("malformed")
@@ -147,6 +149,14 @@ def _key_values(form: SignatureForm, value: bytes) -> Presented:
     return Presented(
         _decoded(form, texts), timestamps[0] if timestamps else None, names[0] if names else None
     )
+
+
+def _listed(form: SignatureForm, value: bytes) -> Presented:
+    """`1700000000,…,…`: the time, and one or more signatures."""
+    time, *texts = (item.strip(b" \t") for item in without_prefix(form, value).split(form.separator))
+    if not texts:
+        raise Refused("malformed")
+    return Presented(_decoded(form, texts), time)
 
 
 def _decoded(form: SignatureForm, texts: list[bytes]) -> tuple[bytes, ...]:

@@ -68,3 +68,8 @@ def single_parameter(request: SignedRequest, name: bytes) -> str:
         reason = "parameter_duplicated" if found else "parameter_missing"
         raise Refused(reason, name.decode("utf-8"))
     return found[0].partition("=")[2]
+
+
+def spelled_parameter(request: SignedRequest, name: bytes) -> bytes:
+    """The same, decoded as forms are."""
+    return unquote_to_bytes(single_parameter(request, name).replace("+", " "))

@@ -47,7 +47,7 @@ class SignatureForm:
     def is_single(self) -> bool:
         """Whether one header has one signature and nothing else."""
         return (
-            self.format not in ("kv", "jwt", "body")
+            self.format not in ("kv", "list", "jwt", "body")
             and self.numbered is None
             and len(self.headers) == 1
             and not self.repeatable

@@ -12,7 +12,7 @@ from headwater.model.errors import ConfigError
 from headwater.plugins.signatures import canonical, documents
 from headwater.plugins.signatures.material import Material
 from headwater.plugins.signatures.reasons import Refused
-from headwater.plugins.signatures.request import single_header
+from headwater.plugins.signatures.request import single_header, spelled_parameter
 
 Part = Callable[[Material], bytes]
 
@@ -136,6 +136,16 @@ def _header(argument: str) -> Part:
     return value
 
 
+def _parameter(argument: str) -> Part:
+    name = argument.encode("ascii")
+    return lambda material: spelled_parameter(material.request, name)
+
+
+def _lower_parameter(argument: str) -> Part:
+    name = argument.encode("ascii")
+    return lambda material: spelled_parameter(material.request, name).lower()
+
+
 def _context(argument: str) -> Part:
     def value(material: Material) -> bytes:
         found = material.context.get(argument)
@@ -158,6 +168,8 @@ def _adyen(argument: str) -> Part:
 
 _WITH_ARGUMENT: Final[Mapping[str, Callable[[str], Part]]] = {
     "header": _header,
+    "query_param": _parameter,
+    "query_param_lower": _lower_parameter,
     "context": _context,
     "json": _json,
     "adyen": _adyen,
@@ -175,8 +187,8 @@ def _field(name: str, argument: str | None) -> tuple[Part, str]:
     known = ", ".join(f"{{{field}}}" for field in _PLAIN)
     raise ConfigError(
         f"signed: {{{name}{'' if argument is None else ':' + argument}}} is not a field of a template; "
-        f"use {known}, {{header:NAME}}, {{context:NAME}}, {{json:PATH}}, {{twilio:}}, {{plivo:}}, {{sns:}} "
-        "or {adyen:FIELDS}"
+        f"use {known}, {{header:NAME}}, {{query_param:NAME}}, {{context:NAME}}, {{json:PATH}}, {{twilio:}}, "
+        "{plivo:}, {sns:} or {adyen:FIELDS}"
     )
 
 

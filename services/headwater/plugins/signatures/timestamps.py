@@ -8,6 +8,7 @@ from typing import Final
 from headwater.plugins.signatures.reasons import Refused
 
 MAX_DIGITS = 16  # microseconds of this century fit; what is longer is no time
+_FIRST_MS = 10**11  # as seconds that were in the year 5138
 
 _ISO8601 = re.compile(
     rb"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})(\.[0-9]{1,9})?"
@@ -45,6 +46,11 @@ def _seconds(text: bytes) -> float:
 
 def _milliseconds(text: bytes) -> float:
     return _number(text) / 1000
+
+
+def _seconds_or_milliseconds(text: bytes) -> float:
+    value = _number(text)
+    return value / 1000 if value >= _FIRST_MS else float(value)
 
 
 def _rfc3339(text: bytes) -> float:
@@ -88,6 +94,7 @@ _READERS: Final[Mapping[str, Callable[[bytes], float]]] = {
     "s": _seconds,
     "s-str": _seconds,
     "ms": _milliseconds,
+    "s-or-ms": _seconds_or_milliseconds,
     "rfc3339": _rfc3339,
     "iso8601": _iso8601,
     "http-date": _imf_date,
