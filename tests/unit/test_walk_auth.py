@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from headwater.contracts.auth import Auth
 from headwater.model.errors import ConfigError, SecretError, SourceError
@@ -341,3 +341,141 @@ def test_a_login_without_a_token_in_its_answer_is_an_error() -> None:
         plugin.token_of(_answer({"data": {"tocken": "x"}}), None, NOW)
 
     assert caught.value.kind == "token_failed"
+
+
+# -- Amazon's signature
+
+
+AWS = {
+    "type": "aws", "access_key_id": "AKIDEXAMPLE", "secret_access_key": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+    "region": "us-east-1",
+}  # fmt: skip
+_AWS_TIME = datetime(2015, 8, 30, 12, 36, tzinfo=UTC)
+_FORM_KIND = (("Content-Type", "application/x-www-form-urlencoded; charset=utf-8"),)
+
+
+@pytest.mark.parametrize(
+    ("url", "headers", "service", "names", "signature"),
+    [
+        # "get-vanilla" of the suite of tests, and the example of the documentation on Signature Version 4
+        ("https://example.amazonaws.com/", (), "service", "host;x-amz-date",
+         "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"),
+        ("https://iam.amazonaws.com/?Version=2010-05-08&Action=ListUsers", _FORM_KIND, "iam",
+         "content-type;host;x-amz-date", "5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7"),
+    ],
+)  # fmt: skip
+def test_requests_are_signed_as_amazon_says(
+    url: str, headers: Any, service: str, names: str, signature: str
+) -> None:
+    request = HttpRequest("GET", url, headers, credentials=Credentials("https://example.amazonaws.com:443"))
+
+    made = authenticator_for(_auth(**AWS, service=service)).apply(request, {}, _AWS_TIME)
+
+    shown = {name: value.text() for name, value in made.credentials.headers}
+    assert shown["X-Amz-Date"] == "20150830T123600Z"
+    assert shown["Authorization"] == (
+        f"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/{service}/aws4_request, SignedHeaders={names}, "
+        f"Signature={signature}"
+    )
+
+
+def test_the_query_goes_out_as_it_was_signed() -> None:
+    request = HttpRequest(
+        "GET", "https://a.example/x?b=2+x&a=%C3%A9*~&b=1", credentials=Credentials("https://a.example:443")
+    )
+
+    made = authenticator_for(_auth(**AWS, service="execute-api", session_token="t0ken")).apply(
+        request, {}, NOW
+    )
+
+    assert made.url == "https://a.example/x?a=%C3%A9%2A~&b=1&b=2%20x"
+    assert dict(made.credentials.headers)["X-Amz-Security-Token"] == Secret.of("t0ken")
+    assert (
+        "SignedHeaders=host;x-amz-date;x-amz-security-token"
+        in dict(made.credentials.headers)["Authorization"].text()
+    )
+
+
+# -- where a session's token stands
+
+
+LOGIN = {"type": "session", "login_url": "https://login.example/in", "json": {"user": "me"}}
+
+
+@pytest.mark.parametrize(
+    ("parts", "headers", "body", "shown"),
+    [
+        ({"token_header": "X-Subject-Token", "name": "X-Auth-Token", "template": "{token}"},
+         (("x-subject-token", "t0k"),), b"", ("X-Auth-Token", "t0k")),
+        ({"token_path": "@"}, (("Content-Type", "text/plain"),), b"t0k.a-b_c/+==\n", ("Authorization", "Bearer t0k.a-b_c/+==")),
+        ({"token_path": "@"}, (), b'"t0k"', ("Authorization", "Bearer t0k")),
+        ({"token_cookie": "SID"}, (("Set-Cookie", "A=1; Path=/"), ("Set-Cookie", "SID=a%3D=; HttpOnly")), b"<html>",
+         ("SID", "a%3D=")),
+    ],
+)  # fmt: skip
+def test_a_login_may_give_its_token_elsewhere_than_in_json(
+    parts: dict[str, Any], headers: Any, body: bytes, shown: tuple[str, str]
+) -> None:
+    plugin = _tokens(**LOGIN, **parts)
+
+    held = plugin.token_of(Response(200, headers, body, "https://login.example/in"), None, NOW)
+    made = plugin.apply(_request(), {ACCESS_TOKEN: held.access}, NOW).credentials
+
+    assert [(name, value.text()) for name, value in (*made.headers, *made.cookies)] == [shown]
+
+
+@pytest.mark.parametrize(
+    ("parts", "status", "body", "said"),
+    [
+        ({"token_header": "X-Token"}, 200, b"", "auth.token_header"),
+        ({"token_cookie": "SID"}, 200, b"{}", "auth.token_cookie"),
+        ({"token_cookie": "SID"}, 403, b"no", "status 403"),
+        ({"token_path": "@"}, 200, b"<html>log in</html>", "no JSON"),
+        ({"token_path": "@"}, 200, b"two words", "no JSON"),
+        ({"token_path": "@"}, 401, b"t0k", "status 401"),
+    ],
+)
+def test_a_login_without_a_token_is_an_error(
+    parts: dict[str, Any], status: int, body: bytes, said: str
+) -> None:
+    with pytest.raises(SourceError, match=said) as raised:
+        _tokens(**LOGIN, **parts).token_of(Response(status, (), body, "https://login.example/in"), None, NOW)
+
+    assert raised.value.kind == "token_failed"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [{}, {"token_path": "a", "token_header": "X-Token"}, {"token_cookie": "SID", "template": "x {token}"},
+     {"token_cookie": "SID", "name": "X-Token"}, {"token_cookie": "a b"}],
+)  # fmt: skip
+def test_a_session_says_where_its_one_token_is(parts: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        _auth(**LOGIN, **parts)
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain; charset=utf-8"])
+def test_a_token_may_come_as_a_form(kind: str) -> None:
+    body = b"access_token=t%3D0k&expires_in=60&token_type=bearer"
+
+    held = _tokens(**OAUTH).token_of(
+        Response(200, (("Content-Type", kind),), body, OAUTH["token_url"]), None, NOW
+    )
+
+    assert (held.access.text(), held.expires_at) == ("t=0k", NOW + timedelta(seconds=60))
+
+
+def test_an_assertion_may_prove_who_the_client_is() -> None:
+    plugin = _tokens(
+        type="jwt", algorithm="HS256", key="${secret:KEY}", issuer="me", token_url="https://login.example/token",
+        grant="client_credentials", scope="read write",
+    )  # fmt: skip
+
+    form = _form(plugin.token_request(SECRETS, None, NOW))
+
+    assertion = form.pop("client_assertion")
+    assert _parts(assertion)[1]["sub"] == "me"
+    assert form == {
+        "grant_type": "client_credentials", "client_id": "me", "scope": "read write",
+        "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+    }  # fmt: skip

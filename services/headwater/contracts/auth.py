@@ -8,6 +8,7 @@ from headwater.contracts.base import Closed
 from headwater.contracts.naming import HeaderName, OptionalSecretText, SecretText
 from headwater.contracts.pagination import one_or_many
 
+AwsWord = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$", max_length=64)]
 SchemeWord = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~+/-]{0,32}$")]
 TokenUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s?#]+", max_length=2048)]
 Seconds = Annotated[int, Field(ge=1, le=366 * 86_400)]
@@ -94,12 +95,16 @@ class OAuth2Auth(Closed):
 class JwtAuth(Closed):
     """A signed assertion (RFC 7523) that is exchanged at `token_url`, or shown itself where there is none.
 
+    `grant`: exchanged as what grants the token (`jwt_bearer`), or as what proves who the client is
+    (`client_credentials`, also called private_key_jwt: Okta, SMART on FHIR, certificates of Entra ID); `issuer` is the
+    client's id then, and the scope a field of the request.
     `claims` are added to iss, sub, aud, iat, exp and jti; `lifetime_s` is the assertion's. `refresh_on_status`: as with
     `oauth2`, where there is a `token_url`.
     """
 
     type: Literal["jwt"]
     token_url: TokenUrl | None = None
+    grant: Literal["jwt_bearer", "client_credentials"] = "jwt_bearer"
     algorithm: Literal["HS256", "RS256", "ES256"] = "RS256"
     key: SecretText
     key_id: str | None = None
@@ -116,6 +121,8 @@ class JwtAuth(Closed):
     def _an_audience_is_known(self) -> Self:
         if self.token_url is None and self.audience is None:
             raise ValueError("without `token_url` give the `audience` of the assertion")
+        if self.token_url is None and self.grant != "jwt_bearer":
+            raise ValueError("`grant` is for a token that is asked for: give `token_url`, or leave it out")
         if self.token_url is None and self.refresh_on_status:
             raise ValueError(
                 "`refresh_on_status` is for tokens that are asked for: give `token_url`, or leave it out"
@@ -126,9 +133,11 @@ class JwtAuth(Closed):
 class SessionAuth(Closed):
     """Two steps: a login answers with a token, which is shown from then on.
 
-    `login_url` gets `json` (or `form`) and `headers`; `token_path` leads to the token in the answer (JMESPath),
-    `expires_path` to its seconds of life, else `lifetime_s`. `template` makes the header's value of `{token}`.
-    `refresh_on_status`: answers beside 401 by which the API says that a token is over; there is one login for each.
+    `login_url` gets `json` (or `form`) and `headers`. The token stands in the answer's body, to which `token_path`
+    leads (JMESPath; `@` is the whole of it, which may be a plain text), in the header `token_header`, or in the cookie
+    `token_cookie`. `expires_path` leads to its seconds of life, else these are `lifetime_s`. A cookie goes back as
+    one; else `template` makes the value of the header `name` of `{token}`. `refresh_on_status`: answers beside 401 by
+    which the API says that a token is over; there is one login for each.
     """
 
     type: Literal["session"]
@@ -136,15 +145,45 @@ class SessionAuth(Closed):
     body: dict[str, Any] | None = Field(default=None, alias="json")
     form: dict[str, str] | None = None
     headers: dict[HeaderName, str] = Field(default={})
-    token_path: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+    token_path: Annotated[str, StringConstraints(min_length=1, max_length=2048)] | None = None
+    token_header: HeaderName | None = None
+    token_cookie: HeaderName | None = None  # RFC 6265 §4.1.1: a token as well
     expires_path: Annotated[str, StringConstraints(min_length=1, max_length=2048)] | None = None
     lifetime_s: Seconds = 3600
     name: HeaderName = "Authorization"
     template: Annotated[str, StringConstraints(pattern=r"\{token\}", max_length=256)] = "Bearer {token}"
     refresh_on_status: RefusalStatuses = ()
 
+    @model_validator(mode="after")
+    def _one_place_of_the_token(self) -> Self:
+        places = (self.token_path, self.token_header, self.token_cookie)
+        if sum(place is not None for place in places) != 1:
+            raise ValueError(
+                "say where the token is: give one of `token_path`, `token_header` and `token_cookie`"
+            )
+        told = type(self).model_fields
+        if self.token_cookie and (self.name, self.template) != (
+            told["name"].default,
+            told["template"].default,
+        ):
+            raise ValueError("a `token_cookie` goes back as a cookie: leave out `name` and `template`")
+        return self
+
+
+class AwsAuth(Closed):
+    """Requests signed as Amazon's services want them (Signature Version 4). `session_token` belongs to credentials that
+    last for a while. `service` is the name in the signature: `execute-api`, `dynamodb`, `ce`, `es`, `s3`.
+    """
+
+    type: Literal["aws"]
+    access_key_id: SecretText
+    secret_access_key: SecretText
+    session_token: OptionalSecretText = ""
+    region: AwsWord
+    service: AwsWord
+
 
 Auth = Annotated[
-    NoAuth | BearerAuth | BasicAuth | ApiKeyAuth | HmacAuth | OAuth2Auth | JwtAuth | SessionAuth,
+    NoAuth | BearerAuth | BasicAuth | ApiKeyAuth | HmacAuth | AwsAuth | OAuth2Auth | JwtAuth | SessionAuth,
     Field(discriminator="type"),
 ]

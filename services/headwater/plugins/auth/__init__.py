@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from headwater.contracts.auth import Auth, JwtAuth
+from headwater.plugins.auth.aws import AwsAuthenticator
 from headwater.plugins.auth.base import ACCESS_TOKEN, Authenticator, HeldToken, TokenAuthenticator
 from headwater.plugins.auth.signed import HmacAuthenticator
 from headwater.plugins.auth.static import (
@@ -22,6 +23,7 @@ AUTHENTICATORS: Mapping[str, Any] = {
         BasicAuthenticator,
         ApiKeyAuthenticator,
         HmacAuthenticator,
+        AwsAuthenticator,
         OAuth2Authenticator,
         JwtAuthenticator,
         SessionAuthenticator,

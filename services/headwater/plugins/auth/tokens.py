@@ -1,9 +1,10 @@
 """Tokens that are asked for first: OAuth 2 (client credentials, refresh token), JWT assertion, session login."""
 
+import re
 from base64 import b64encode
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from headwater.contracts.auth import JwtAuth, OAuth2Auth, SessionAuth
 from headwater.contracts.codec import dumps, loads
@@ -20,8 +21,11 @@ _FORM = ("Content-Type", "application/x-www-form-urlencoded")
 _JSON = ("Content-Type", "application/json")
 _ACCEPT = ("Accept", "application/json")
 _ASSERTION_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_CLIENT_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _MAX_LIFE_S = 366 * 86_400
 _MAX_TOKEN_CHARACTERS = 16_384
+_WHOLE = "@"  # JMESPath for the whole answer
+_WORD = re.compile(r"[!#-;=?-Z^-z|~]+")  # no JSON, no XML
 _NO_NAMES: frozenset[str] = frozenset()
 
 
@@ -78,9 +82,14 @@ class JwtAuthenticator:
         return _authorized(request, self._config.scheme, signed_assertion(self._config, secrets, now).text())
 
     def token_request(self, secrets: Secrets, _: HeldToken | None, now: datetime, /) -> HttpRequest:
-        assertion = signed_assertion(self._config, secrets, now).text()
+        config = self._config
+        assertion = signed_assertion(config, secrets, now).text()
         fields = {"grant_type": _ASSERTION_GRANT, "assertion": assertion}
-        return _form_request(self._config.token_url or "", fields, ())
+        if config.grant == "client_credentials":  # RFC 7523 §2.2
+            who = {"client_id": config.issuer, "client_assertion_type": _CLIENT_ASSERTION}
+            fields = {"grant_type": config.grant, **who, "client_assertion": assertion}
+            fields |= {"scope": config.scope} if config.scope else {}
+        return _form_request(config.token_url or "", fields, ())
 
     def token_of(self, response: Response, held: HeldToken | None, now: datetime, /) -> HeldToken:
         return _oauth_token(response, held, now)
@@ -95,13 +104,17 @@ class SessionAuthenticator:
 
     def __init__(self, config: SessionAuth) -> None:
         self._config = config
-        self._token = compile_path(config.token_path)
+        self._token = compile_path(config.token_path) if config.token_path else None
         self._expires = compile_path(config.expires_path) if config.expires_path else None
 
     def apply(self, request: HttpRequest, secrets: Secrets, _: datetime, /) -> HttpRequest:
         token = fill(f"${{secret:{ACCESS_TOKEN}}}", secrets).text()
-        value = Secret.of(self._config.template.replace("{token}", token))
-        return request._replace(credentials=request.credentials.plus(headers=((self._config.name, value),)))
+        config = self._config
+        if config.token_cookie is not None:
+            cookie = ((config.token_cookie, Secret.of(token)),)
+            return request._replace(credentials=request.credentials.plus(cookies=cookie))
+        value = Secret.of(config.template.replace("{token}", token))
+        return request._replace(credentials=request.credentials.plus(headers=((config.name, value),)))
 
     def token_request(self, secrets: Secrets, _: HeldToken | None, __: datetime, /) -> HttpRequest:
         config = self._config
@@ -114,14 +127,25 @@ class SessionAuthenticator:
         return HttpRequest("POST", config.login_url, (_JSON, _ACCEPT), credentials=credentials)
 
     def token_of(self, response: Response, _: HeldToken | None, now: datetime, /) -> HeldToken:
-        document = _document(response, now)
-        token = self._token(document)
+        place, token = self._shown(response, now)
         if isinstance(token, int) and not isinstance(token, bool):
             token = str(token)
         if not isinstance(token, str) or not 0 < len(token) <= _MAX_TOKEN_CHARACTERS:
-            raise SourceError("token_failed", "the login's answer has no token at auth.token_path")
-        life_s = _life_s(self._expires(document)) if self._expires else None
+            raise SourceError("token_failed", f"the login's answer has no token at auth.{place}")
+        life_s = _life_s(self._expires(_read(response))) if self._expires else None
         return _held(token, life_s or self._config.lifetime_s, None, now)
+
+    def _shown(self, response: Response, now: datetime) -> tuple[str, Any]:
+        """Where the answer has its token, and what stands there."""
+        config = self._config
+        if self._token is not None:
+            text = _plain(response) if config.token_path == _WHOLE else None
+            return "token_path", text or self._token(_document(response, now))
+        if not _is_success(response):
+            raise _refused(response, _read(response), now)
+        if config.token_header is not None:
+            return "token_header", response.header(config.token_header)
+        return "token_cookie", _cookie(response, config.token_cookie or "")
 
 
 def _form_request(url: str, fields: dict[str, str], headers: tuple[tuple[str, Secret], ...]) -> HttpRequest:
@@ -162,16 +186,45 @@ def _life_s(value: Any) -> float | None:
     return min(float(value), _MAX_LIFE_S)
 
 
-def _document(response: Response, now: datetime) -> Any:
-    """The answer of a token endpoint. No message repeats what it says: it may repeat what it was sent."""
+def _is_success(response: Response) -> bool:
+    return 200 <= response.status < 300
+
+
+def _read(response: Response) -> Any:
+    """The document in the answer of a token endpoint: JSON, or a form (GitHub's and others'); None for neither."""
     try:
-        document = loads(response.body)
+        return loads(response.body)
     except ContractError:
-        document = None
-    if 200 <= response.status < 300 and document is not None:
+        kind = (response.header("content-type") or "").lower()
+    is_form = kind.startswith(("application/x-www-form-urlencoded", "text/plain")) and b"=" in response.body
+    return dict(parse_qsl(response.body.decode("utf-8", "replace").strip())) or None if is_form else None
+
+
+def _plain(response: Response) -> str | None:
+    """The answer, where it is nothing but a word."""
+    text = response.body.decode("utf-8", "replace").strip()
+    return text if _is_success(response) and _WORD.fullmatch(text) else None
+
+
+def _cookie(response: Response, wanted: str) -> str | None:
+    """The value of the cookie that the answer sets, as it goes back (RFC 6265 §5.2)."""
+    pairs = (value.partition(";")[0].partition("=") for value in response.header_values("set-cookie"))
+    found = [value.strip() for name, _, value in pairs if name.strip() == wanted]
+    return found[-1] if found else None
+
+
+def _document(response: Response, now: datetime) -> Any:
+    """The answer of a token endpoint. Raises: SourceError `token_failed` where it is none."""
+    document = _read(response)
+    if _is_success(response) and document is not None:
         return document
+    raise _refused(response, document, now)
+
+
+def _refused(response: Response, document: Any, now: datetime) -> SourceError:
+    """No message repeats what the answer says: it may repeat what it was sent."""
     later = response.status in {408, 425, 429} or response.status >= 500
-    raise SourceError(
+    return SourceError(
         "token_failed",
         f"the token endpoint answered with status {response.status}"
         f"{' and no JSON' if document is None else _reason(document)}",
