@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from tests.bench.figures import Figure, ratio
 from tests.bench.house import House, Program, apply, worker
@@ -20,6 +20,7 @@ from headwater.store.runs import NewRun
 SIZE = 100  # records a page
 SERVICES = ("timer", "fetcher", "persister")
 MAX_S = 120.0
+ONE_PAGE = "one_page"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ async def measure(house: House, *, quick: bool) -> list[Figure]:
             for case in cases
             for number in range(case.rounds)
         }
-        await apply(url, manifest(base, names))
+        await apply(url, manifest(base, names | {ONE_PAGE: Stream("merge", 0, 1)}))
         plain = await stack.enter_async_context(
             house.program("plain_loop", "--api", f"{base}/records", "--database", url)
         )
@@ -138,10 +139,22 @@ async def measure(house: House, *, quick: bool) -> list[Figure]:
         database = await stack.enter_async_context(worker(url))
         for case in cases:
             figures += await _case(house, database, services, plain, case)
+        figures.append(await _one_page(database, runs=3 if quick else 30))
         figures += [
             Figure(f"walk.rss_{name}_after", "MiB", [program.rss_mib()]) for name, program in services.items()
         ]
     return figures
+
+
+async def _one_page(database: Database, *, runs: int) -> Figure:
+    """Milliseconds of a run of one page, from its row to its end, where no other work is at hand."""
+    took = []
+    for _ in range(runs):
+        run = await finished(database, await start(database, ONE_PAGE))
+        made, ended = cast("datetime", run["created_at"]), cast("datetime", run["finished_at"])
+        took.append((ended - made).total_seconds() * 1000)
+        await asyncio.sleep(0.3)  # the services fall quiet
+    return Figure("walk.one_page", "ms", took)
 
 
 async def _case(

@@ -20,6 +20,7 @@ from headwater.plugins.destinations.role import as_loader
 from headwater.store import tenants
 from headwater.store.bell import wait_any
 from headwater.store.database import Database
+from headwater.telemetry.repeats import Repeats
 
 logger = logging.getLogger("headwater.control")
 BLOCKS = 500  # of 8 KiB: some ten thousand rows of pages a transaction
@@ -35,6 +36,7 @@ class Removal:
     def __init__(self, worker: Database, management_url: Secret | None) -> None:
         self._database = worker
         self._management_url = management_url
+        self._repeats = Repeats()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Go on with every removal until `stop` is set."""
@@ -55,7 +57,8 @@ class Removal:
                 await self._sweep(tenant, is_over)
             await self._drop_again(is_over)
         except Unavailable as error:
-            logger.warning("removed tenants wait for the next look: %s", error)
+            if self._repeats.is_due(str(error)):
+                logger.warning("removed tenants wait for their next look: %s", error)
         except Exception:
             logger.exception("removed tenants wait for the next look")
 

@@ -23,6 +23,7 @@ from headwater.store.bell import Bell, wait_any
 from headwater.store.database import Database
 from headwater.store.keyring import Keyring
 from headwater.telemetry.metrics import Metrics
+from headwater.telemetry.repeats import Repeats
 
 logger = logging.getLogger("headwater.notifier")
 QUEUE = "headwater.run.finished"
@@ -55,6 +56,7 @@ class Notifier:
         self._metrics = metrics
         self._office = office
         self._planned = asyncio.Event()
+        self._repeats = Repeats()
 
     async def ready(self) -> str | None:
         """None when bus and database answer, else what is missing."""
@@ -104,9 +106,13 @@ class Notifier:
             try:
                 wait_s = await step()
             except Unavailable as error:
-                logger.warning("%s; trying again in %.0f s", error, NET_S)
+                self._tell(error)
                 wait_s = NET_S
             await wait_any(wait_s, stop)
+
+    def _tell(self, error: Unavailable) -> None:
+        if self._repeats.is_due(str(error)):
+            logger.warning("%s; it is tried again every second", error)
 
     async def _plan(self) -> float:
         async with self._database.transaction() as connection:
@@ -144,6 +150,6 @@ class Notifier:
                 else:
                     wait_s = 0.0
             except Unavailable as error:
-                logger.warning("%s; trying again in %.0f s", error, NET_S)
+                self._tell(error)
             if wait_s:
                 await wait_any(wait_s, stop, self._planned, sending.freed)

@@ -14,6 +14,7 @@ from headwater.store.config import CONFIG_CHANNEL
 from headwater.store.database import Database
 from headwater.store.retention import KEEP, Keep
 from headwater.telemetry.metrics import Metrics
+from headwater.telemetry.repeats import Repeats
 from headwater.timer.endpoints import sweep, watch
 from headwater.timer.fire import AHEAD_S, Firing, Look, wake_at
 from headwater.timer.herds import Herds
@@ -96,14 +97,15 @@ class Timer:
 
         While our own means are away nothing wakes it: each webhook that is spooled rings.
         """
-        pause_s = 0.2
+        pause_s, repeats = 0.2, Repeats()
         while not stop.is_set():
             rung.clear()
             try:
                 wait_s = await step()
                 pause_s = 0.2
             except Unavailable as error:
-                logger.warning("%s; trying again in %.1f s", error, pause_s)
+                if repeats.is_due(str(error)):
+                    logger.warning("%s; it is tried again all the while", error)
                 await wait_any(pause_s, stop)
                 pause_s = min(pause_s * 2, 5.0)
             else:
