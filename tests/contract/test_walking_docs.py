@@ -27,4 +27,4 @@ def test_the_tables_of_the_guide_name_every_paginator_type_and_mode() -> None:
 
 
 def test_the_guide_has_an_example_for_each_of_its_parts() -> None:
-    assert len(BLOCKS) == 13
+    assert len(BLOCKS) == 14

@@ -43,7 +43,7 @@ class Circle:
 
 
 async def walked(
-    database: str, circle: Circle, pagination: dict[str, Any], *services: str
+    database: str, circle: "Circle | Scroll", pagination: dict[str, Any], *services: str, **stream: Any
 ) -> tuple[Any, list[int]]:
     app = web.Application()
     app.router.add_get("/items", circle.answer)
@@ -54,7 +54,7 @@ async def walked(
             "pagination": pagination,
             "records": {"path": "items"},
             "destination": {"table": "items"},
-        }
+        } | stream
         source = {
             "name": "circle",
             "base_url": str(server.make_url("/")),
@@ -108,6 +108,52 @@ async def test_equal_slices_of_a_window_are_no_circle_and_are_told(database: str
 
     assert (run["state"], run["warnings"]) == ("succeeded", ["slices_alike"])
     assert ids == [0, 0, 0, 0, 1, 1, 1, 1]
+
+
+class Scroll:
+    """Five pages of two records each behind one cursor: the API keeps the place. The page `cut` comes cut, once."""
+
+    def __init__(self, cut: int = 0) -> None:
+        self.cut = cut
+        self.at = 0
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.at = self.at + 1 if "cursor" in request.query else 1
+        if self.at == self.cut:
+            self.cut = 0
+            return web.Response(text='{"items": [{"id": 1', content_type="application/json")
+        rows = [{"id": 2 * self.at}, {"id": 2 * self.at + 1}] if self.at <= 5 else []
+        return web.json_response({"items": rows, "next": "scroll", "total": 10})
+
+
+_KEPT = {**CURSOR, "total": "total", "keeps_place": True}
+
+
+async def test_a_cursor_that_stays_the_same_is_no_circle_where_the_api_keeps_the_place(database: str) -> None:
+    run, ids = await walked(database, Scroll(), _KEPT)
+
+    assert (run["state"], run["stop_reason"], run["warnings"]) == ("succeeded", "total_reached", [])
+    assert ids == list(range(2, 12))
+
+
+async def test_where_the_api_keeps_the_place_no_page_is_asked_for_twice(database: str) -> None:
+    run, ids = await walked(database, Scroll(cut=3), _KEPT)
+
+    assert (run["state"], run["error_kind"], run["requests"]) == ("failed", "undecodable", 3)
+    assert "begins anew with the next attempt" in run["error_message"]
+    assert ids == list(range(2, 6))
+
+
+async def test_where_the_api_keeps_the_place_a_first_page_is_asked_for_again(database: str) -> None:
+    run, ids = await walked(database, Scroll(cut=1), _KEPT)
+
+    assert (run["state"], ids) == ("succeeded", list(range(2, 12)))
+
+
+async def test_a_limit_leaves_no_place_to_go_on_from_where_the_api_keeps_it(database: str) -> None:
+    run, _ = await walked(database, Scroll(), _KEPT, limits={"max_records": 3})
+
+    assert (run["state"], run["stop_reason"], run["received"]) == ("partial", "limit", 4)
 
 
 _RUN = uuid4()

@@ -1,7 +1,9 @@
 """What an API says of the whole walk is borne out by its pages, not taken on trust."""
 
 import pytest
+from pydantic import ValidationError
 
+from headwater.contracts.pagination import CursorPagination
 from headwater.plugins.paginators.base import Progress, count_of, is_met
 
 
@@ -46,3 +48,18 @@ def test_a_count_is_read_as_apis_write_it(written: object, count: int | None) ->
 )
 def test_a_total_is_met_when_just_as_much_came(progress: Progress, expected: bool) -> None:
     assert is_met(progress) is expected
+
+
+@pytest.mark.parametrize(
+    ("more", "is_counted"), [({}, False), ({"total": "n"}, True), ({"total_header": "X-N"}, True)]
+)
+def test_where_the_api_keeps_the_place_its_total_tells_whether_all_came(
+    more: dict[str, str], is_counted: bool
+) -> None:
+    told = {"type": "cursor", "cursor_path": "next", "keeps_place": True, **more}
+
+    if is_counted:
+        assert CursorPagination.model_validate(told).keeps_place
+        return
+    with pytest.raises(ValidationError, match="give `total` or `total_header`"):
+        CursorPagination.model_validate(told)

@@ -92,6 +92,9 @@ class CursorPagination(Paged):
 
     `replaces`: parameters (dotted names lead into `json`) that are not sent along with a cursor, or `all` of them, for
     APIs that want it alone. `continue_path`: where pages behind the first one are asked for, if that is elsewhere.
+    `keeps_place`: the API keeps the place itself, so that the cursor may stay the same from page to page
+    (Elasticsearch's scroll). An empty page is the end then. A page that may have been given and did not come ends the
+    run's attempt, since the API would give the one behind it; `total` tells whether all came.
     """
 
     type: Literal["cursor"]
@@ -100,6 +103,15 @@ class CursorPagination(Paged):
     cursor_header: ParameterName | None = None
     replaces: Replaced = ()
     continue_path: str | None = None
+    keeps_place: bool = False
+
+    @model_validator(mode="after")
+    def _all_are_counted(self) -> Self:
+        if self.keeps_place and self.total is None and self.total_header is None:
+            raise ValueError(
+                "with `keeps_place` give `total` or `total_header`: nothing else tells that a page is missing"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

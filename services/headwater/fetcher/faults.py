@@ -10,6 +10,7 @@ from headwater.fetcher.announce import key_of
 from headwater.fetcher.pace import Pace, Turn
 from headwater.model.backoff import retry_delay_s
 from headwater.model.errors import SourceError
+from headwater.plugins.walk.onward import keeps_place
 from headwater.plugins.walk.slices import WARNING_GAPS
 from headwater.plugins.walk.token import is_slice
 from headwater.store import completion, cursors, ledger, runs
@@ -20,6 +21,9 @@ logger = logging.getLogger("headwater.fetcher")
 SLOWEST_BACK_OFF_S = 300.0
 SETTLED_S = 120.0  # longer than a persister takes that has hundreds of tables to make at once
 _LOOK_S = 0.05
+_GIVEN_PERHAPS = frozenset(
+    {"network", "timeout", "cut_body", "bad_http", "undecodable", "http_502", "http_504"}
+)
 _OF_ALL = frozenset({"unauthorized", "cursor_unusable", "bad_url"})  # faults that meet every slice alike
 
 
@@ -66,7 +70,14 @@ class Faults:
         return is_left
 
     async def after_fault(self, turn: Turn, error: SourceError, failures: int) -> None:
-        """A wait that the API asked for costs no attempt; other faults do, and the last one ends the run."""
+        """A wait that the API asked for costs no attempt; other faults do, and the last one ends the run. At once one
+        does after which the API may have moved on to the page behind this one.
+        """
+        pagination = turn.definition.stream.pagination
+        pages = pagination.pages if pagination.type == "window" else pagination
+        if keeps_place(pages) and turn.due.number > 1 and error.kind in _GIVEN_PERHAPS:
+            why = "the API keeps the place, and may be behind this page: the walk begins anew with the next attempt"
+            error = SourceError(error.kind, f"{error.message}; {why}", restart=True, sample=error.sample)
         if error.retryable and error.delay_s is not None:
             wait_s = max(error.delay_s, _back_off_s(turn.begun.refused_count))
             longest_s = turn.definition.stream.limits.request_seconds

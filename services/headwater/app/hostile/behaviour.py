@@ -38,8 +38,8 @@ class Behaviour:
     total_pages: str = ""  # number, text, first_page, shrinks
     has_more: str = ""  # bool, text, number, always
     totals_in_headers: bool = False
-    # plain, absent, empty, false, text_null, text_false, zero, number, object, nul, self, cycle, foreign, relative,
-    # templated; of links also single_quotes, no_results, no_brackets
+    # plain, absent, empty, false, text_null, text_false, zero, number, object, nul, self, same (the API keeps
+    # the place itself), cycle, foreign, relative, templated; of links also single_quotes, no_results, no_brackets
     next: str = "plain"
     next_in_header: bool = False
     holes: tuple[int, ...] = ()  # pages that come empty in the middle

@@ -57,6 +57,25 @@ FOLLOWING: Mapping[str, Case] = {
         requests=2,
     ),
     "cursor_number": Case(Behaviour(style="cursor", next="number"), CURSOR, "cursor_end"),
+    "cursor_the_same_on_all_pages": Case(
+        Behaviour(style="cursor", next="same", total="number"),
+        CURSOR | {"total": "total", "keeps_place": True},
+        "total_reached",
+        requests=3,
+    ),
+    "cursor_the_same_on_all_pages_until_one_is_empty": Case(
+        Behaviour(style="cursor", next="same", total="number", count=200),
+        CURSOR | {"total": "total", "keeps_place": True},
+        "total_reached",
+        requests=3,
+    ),
+    "cursor_the_same_and_not_all_came": Case(
+        Behaviour(style="cursor", next="same", total="high"),
+        CURSOR | {"total": "total", "keeps_place": True},
+        "empty_page",
+        warnings=frozenset({"total_not_met"}),
+        requests=4,
+    ),
     "cursor_zero_is_a_cursor": Case(Behaviour(style="cursor", next="zero"), CURSOR, "cursor_end", requests=3),
     "cursor_in_header": Case(
         Behaviour(style="cursor", next_in_header=True),

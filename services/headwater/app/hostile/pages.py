@@ -25,6 +25,7 @@ class Pages:
         self.behaviour = behaviour
         self.base = base
         self.seen: Counter[int] = Counter()
+        self.kept = 0  # the place, where it is the API that keeps it
 
     def answer(self, query: Mapping[str, str]) -> web.Response | str:
         style = self.behaviour
@@ -37,6 +38,7 @@ class Pages:
         for fault in style.faults:
             if fault.page == page and self.seen[page] <= fault.times:
                 return _fault(fault)
+        self.kept = start + size
         rows = [record(n, style.records) for n in range(start, min(start + size, style.count))]
         there = style.count
         if style.style == "window":
@@ -64,6 +66,8 @@ class Pages:
             start = self._after(query.get("after"))
         elif style.style == "window":
             start = int(query.get("offset") or 0)
+        elif style.next == "same":
+            start = self.kept if "cursor" in query else 0
         elif style.style == "page":
             start = (int(query.get("page") or 1) - 1) * size
         else:
@@ -152,6 +156,8 @@ class Pages:
         following = start if style.next == "self" and start > 0 else start + size
         if style.next == "cycle" and start >= 2 * size:
             following = size
+        if style.next == "same":
+            following, is_last = 0, False
         if is_last and style.next not in {"cycle", "self"}:
             value: Any = _ENDS.get(style.next)
         elif style.style == "cursor":

@@ -41,7 +41,10 @@ _NULLS = frozenset({"", "null", "none", "undefined", "false"})
 
 
 class CursorPaginator:
-    """The answer names the next page by a value. 0 is one; null, false, "" and nothing at all are the end."""
+    """The answer names the next page by a value. 0 is one; null, false, "" and nothing at all are the end.
+
+    Where the API keeps the place itself, the place counts the pages, since the value may be that of the page before.
+    """
 
     name: ClassVar = "cursor"
     Config: ClassVar = CursorPagination
@@ -53,7 +56,10 @@ class CursorPaginator:
         self.facts = Facts(config)
 
     def first(self, _: Begin, /) -> Place:
-        return {"cursor": None}
+        return self._at(None, 1)
+
+    def _at(self, cursor: Any, turn: int) -> Place:
+        return {"cursor": cursor, "turn": turn} if self._config.keeps_place else {"cursor": cursor}
 
     def asked(self, place: Place) -> Asked:
         cursor = place["cursor"]
@@ -66,7 +72,7 @@ class CursorPaginator:
         return found if fits(found, self._config.place) else None
 
     def going_on(self, kept: Any, /) -> Place:
-        return {"cursor": kept}
+        return self._at(kept, 1)
 
     def after_end(self, _: Place, reason: StopReason, progress: Progress, /) -> Next:
         return after_status(reason, progress)
@@ -76,12 +82,15 @@ class CursorPaginator:
         ended = is_no_pointer(cursor)
         reason = ending(self.facts, answer, progress, knows_cursor=True, cursor_ended=ended)
         if reason is not None:
-            return Next.stop(reason, *self._doubts(reason, answer))
+            return Next.stop(reason, *self._doubts(reason, answer, progress))
         if not fits(cursor, self._config.place):
             return Next.stop(StopReason.ERROR, WARNING_UNUSABLE)
-        if cursor == place["cursor"]:
+        if self._config.keeps_place:
+            if answer.received_count == 0 and not self.facts.has_more(answer):
+                return after_status(StopReason.EMPTY_PAGE, progress)
+        elif cursor == place["cursor"]:
             return loop(answer, progress)
-        return Next({"cursor": cursor})
+        return Next(self._at(cursor, place.get("turn", 1) + 1))
 
     def _cursor(self, answer: Answer) -> Any:
         if self._path is not None:
@@ -89,8 +98,12 @@ class CursorPaginator:
         values = answer.headers.get(self._header)
         return values[0].strip() if values else MISSING
 
-    def _doubts(self, reason: StopReason, answer: Answer) -> tuple[str, ...]:
-        """A warning where the API says that there is more and not how to get it: the walk is not complete."""
+    def _doubts(self, reason: StopReason, answer: Answer, progress: Progress) -> tuple[str, ...]:
+        """A warning where the API says that there is more and not how to get it, or did not give all: the walk is not
+        complete.
+        """
+        if self._config.keeps_place:
+            return after_status(reason, progress).warnings
         is_cut = reason is StopReason.CURSOR_END and self.facts.has_more(answer)
         return (WARNING_CURSOR_ABSENT,) if is_cut else ()
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from headwater.contracts.pagination import Paged, Pages
+from headwater.contracts.pagination import CursorPagination, Paged, Pages
 from headwater.contracts.source import Stream
 from headwater.model.run import StopReason
 from headwater.plugins.expressions import compile_path
@@ -43,6 +43,7 @@ class Onward:
         self._cursor = cursor
         self.countable = countable(paginator, stream.pagination)
         self._is_parallel = isinstance(pages, Paged) and pages.parallel > 1
+        self._keeps_place = keeps_place(pages)
         self._by_position = pages.type == "offset"
         self._key = compile_path(pages.key_path) if pages.type == "keyset" else None
 
@@ -164,7 +165,11 @@ class Onward:
         records: list[Any],
         new: list[Any],
     ) -> dict[str, Any] | None:
-        """Where the next run goes on after a limit, which left `records` of what is `new` on the page."""
+        """Where the next run goes on after a limit, which left `records` of what is `new` on the page. Nowhere, where
+        the API would not give the page again.
+        """
+        if self._keeps_place:
+            return None
         if len(records) < len(new):
             return resume_token(told, there, following, progress, records)
         return resume_token(self.behind(told, selected), there, following, progress)
@@ -179,6 +184,11 @@ class Onward:
             return token_at(self.countable, told, progress.number + 1).to_wire()
         planned = planned_after_first(self.countable, told, progress, selected.digest, self._limits)
         return token_after(told, following, progress, selected) if planned is None else planned.to_wire()
+
+
+def keeps_place(pages: Pages) -> bool:
+    """Whether an answer of the API moves it on, so that no page can be asked for twice."""
+    return isinstance(pages, CursorPagination) and pages.keeps_place
 
 
 def _has_shrunk(before: Progress, progress: Progress) -> bool:
