@@ -412,7 +412,7 @@ async def test_fields_of_the_parent_go_into_body_query_and_headers_with_their_ty
             run = await run_once(spine, "found")
 
         (row,) = await spine.rows_of("found", "id")
-        assert run["state"] == "succeeded"
+        assert (run["state"], run["warnings"]) == ("succeeded", [])
         assert row["body"] == {"id": 1, "text": "about user 1", "all": [{"code": "t/1"}]}
         assert (row["query"], row["tag"]) == ({"of": "1", "code": "t/1&x=1"}, "user-1")
         assert (row["user"], row["n"]) == (1, "user 1")

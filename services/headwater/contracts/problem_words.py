@@ -206,6 +206,8 @@ def _mend_of_kind(value: Any, kind: str, name: str, *, may_show: bool) -> str:
         return "put it in quotes: YAML takes on, off, yes and no for true and false"
     if kind == "string_type" and isinstance(value, int | float):
         return "put it in quotes"
+    if kind in {"tuple_type", "list_type"} and isinstance(value, bool):
+        return "on, off, yes and no are true and false to YAML: put it in quotes where it is a name"
     if kind in {"tuple_type", "list_type"} and isinstance(value, str | int | float):
         shown = str(value)[:_SHOWN_CHARACTERS] if may_show or not isinstance(value, str) else "…"
         return f"write it as a list: [{shown}]"

@@ -8,7 +8,7 @@ from headwater.contracts.endpoints import NO_CONTENT, DeliveryRecords, SecretWin
 from headwater.contracts.fields import RecordField
 from headwater.contracts.manifest import Manifest
 from headwater.control.finding import Finding, Path, split_sentence
-from headwater.control.validation_sources import twice, unknown_fields, wrong_expression
+from headwater.control.validation_sources import hidden_fields, twice, unknown_fields, wrong_expression
 from headwater.model.errors import ConfigError
 from headwater.model.secret import Secret
 from headwater.plugins.secret_text import names_in
@@ -132,6 +132,8 @@ def _fields(path: Path, endpoint: Endpoint) -> Iterator[Finding]:
     tables: list[tuple[Path, Endpoint | EndpointTable]] = [((), endpoint)]
     tables += [(("tables", index), table) for index, table in enumerate(endpoint.tables)]
     for place, table in tables:
+        if table.destination is not None:
+            yield from hidden_fields((*path, *place), table.destination, table.fields)
         if table.destination is not None and table.fields and table.rest != "keep":
             there = {rule.name for rule in table.fields}
             yield from unknown_fields((*path, *place, "destination"), table.destination, there)

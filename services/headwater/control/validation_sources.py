@@ -2,11 +2,12 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
 from headwater.contracts.destination import Destination
+from headwater.contracts.fields import RecordField
 from headwater.contracts.manifest import Manifest
 from headwater.contracts.pagination import Pagination
 from headwater.contracts.pinning import pinned
@@ -153,7 +154,10 @@ def _fields(path: Path, stream: Stream) -> Iterator[Finding]:
         yield Finding((*path, *place), what, mend or "see https://jmespath.org for its rules")
         return
     destination = stream.destination
-    if destination is None or not stream.fields or stream.rest == "keep":
+    if destination is None:
+        return
+    yield from hidden_fields(path, destination, stream.fields)
+    if not stream.fields or stream.rest == "keep":
         return
     there = {rule.name for rule in stream.fields}
     if stream.parent is not None:
@@ -169,6 +173,22 @@ def unknown_fields(path: Path, destination: Destination, there: AbstractSet[str]
     for option, name in named:
         if name is not None and name not in there:
             yield Finding((*path, option), f"no field {name!r} is in `fields`", "add it, or correct the name")
+
+
+def hidden_fields(path: Path, destination: Destination, fields: Sequence[RecordField]) -> Iterator[Finding]:
+    """Fields that the destination goes by and that are hidden, so that all records look alike, or without order; `path`
+    is where `fields` stand.
+    """
+    for index, rule in enumerate(fields):
+        how = "mask" if rule.mask else "hash" if rule.hash else None
+        if how == "mask" and rule.name in destination.key:
+            what = "the key is masked, so that all records would be one row"
+            yield Finding((*path, "fields", index, how), what, "use `hash`, which keeps them apart")
+        elif how is not None and rule.name in {destination.order_by, destination.deleted_field}:
+            what = f"the destination goes by {rule.name!r}, which is hidden here"
+            yield Finding(
+                (*path, "fields", index, how), what, "leave it as it is, or name another field there"
+            )
 
 
 def _in_destination(path: Path, stream: Stream) -> Iterator[Finding]:

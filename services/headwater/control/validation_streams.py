@@ -189,6 +189,10 @@ def _cursor(path: Path, stream: Stream) -> Iterator[Finding]:
     if config.lookback_s and config.format == "integer":
         what = "a look-back in seconds means nothing for a cursor that is a number"
         yield Finding((*here, "lookback_s"), what, "use format epoch_s or epoch_ms, or leave it out")
+    key = () if stream.destination is None else stream.destination.key
+    if config.id_param is not None and config.id is None and len(key) != 1:
+        what = "nothing says which field tells records apart, so that it would never be sent"
+        yield Finding((*here, "id_param"), what, "name that field: incremental.id")
     if config.start is None or config.param is None:
         return
     try:

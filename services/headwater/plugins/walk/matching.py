@@ -28,6 +28,7 @@ _OF_RUNS = re.compile(r"sync|delta", re.IGNORECASE)  # what the next run goes on
 _PLAIN = re.compile(r'(?:[A-Za-z_][A-Za-z0-9_]*|"[^"\\]+")(?:\.(?:[A-Za-z_][A-Za-z0-9_]*|"[^"\\]+"))*')
 _PREFIX = re.compile(rf"({_PLAIN.pattern})\s*[\[|]")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PIPE = " | "  # what follows a projection goes into each of its items; behind a pipe it means the list
 _DEPTH = 4
 _SHOWN = 8
 ENOUGH = (
@@ -156,14 +157,19 @@ class FirstPage:
         if not records:
             return ()
         found = list(() if self._cursor is None else self._check_cursor(records, *self._cursor))
-        found += [
-            _in_records(f"fields.{index}.path", path, records)
-            for index, path, getter in self._getters
-            if all(getter(record) is MISSING for record in records)
-        ]
         if self._id is not None and all(self._id[1](record) is MISSING for record in records):
             found.append(_in_records("incremental.id", self._id[0], records))
         return tuple(f"{WARNING_UNMATCHED}: {text}" for text in found) + more_within(records)
+
+    def fields(self, records: Sequence[Any]) -> tuple[str, ...]:
+        """Warnings about the paths of fields into the records, which know their parent here. Raises: SourceError."""
+        gone = [one for one in self._getters if all(one[2](record) is MISSING for record in records)]
+        key = () if self._destination is None else self._destination.key
+        for index, path, _ in gone:
+            if self._fields[index].name in key and len(records) >= ENOUGH:
+                raise SourceError("key_missing", _in_records(f"fields.{index}.path", path, records))
+        found = (_in_records(f"fields.{index}.path", path, records) for index, path, _ in gone)
+        return tuple(f"{WARNING_UNMATCHED}: {text}" for text in found)
 
     def _check_cursor(self, records: Sequence[Any], path: str, getter: Getter) -> tuple[str, ...]:
         """A cursor that could never move, or never in the right order."""
@@ -248,7 +254,7 @@ def _check_kinds(path: str | None, selected: Selected) -> None:
         raise SourceError(
             "records_missing",
             f"{where} leads to a list of {', '.join(sorted(map(str, kinds)))}, and records are objects; name the list "
-            f"that has these, or make some: write records.path: '{list_}{made}'",
+            f"that has these, or make some: write records.path: '{list_}{_PIPE if '[' in list_ else ''}{made}'",
         )
     record = selected.records[0] if WARNING_SINGLE in selected.warnings and selected.records else {}
     if len(record) > 1 and all(isinstance(member, dict) for member in record.values()):

@@ -42,11 +42,11 @@ class Rows:
         if self._columns is not None and parent is not None and self._gather is None:
             page = replace(page, records=self._columns.before(page.records, parent))
         if self._mapper.is_needed:
+            doubt = self._first_page.fields(page.records) if page.number == 1 else ()
             mapped = self._mapper.apply(page.records, secrets)
-            doubt: tuple[str, ...] = ()
             if page.number == 1:
                 _check_fields(mapped, len(page.records))
-                doubt = _doubt_of_filter(mapped, len(page.records))
+                doubt += _doubt_of_filter(mapped, len(page.records))
             page = _without(page, mapped.rows, [Rejected(*one) for one in mapped.rejected])
             if doubt:
                 page = replace(page, warnings=page.warnings + doubt)
