@@ -21,7 +21,7 @@ from headwater.plugins.destinations.history import add_versions
 from headwater.plugins.destinations.merging import are_new, upsert
 from headwater.plugins.destinations.newest import keys_of, newest_of, versions_of
 from headwater.plugins.destinations.packing import Unpackable, pack, packing_of
-from headwater.plugins.destinations.planning import Plan
+from headwater.plugins.destinations.planning import COLUMNS_LIMIT, MOST_IN_ROW, Plan, relieved
 from headwater.plugins.destinations.removal import erase, is_deleted
 from headwater.plugins.destinations.rendering import encoded, render, written_columns
 from headwater.plugins.destinations.selection import Selected, Selection
@@ -39,6 +39,7 @@ class Tally:
     outcome: Outcome = field(default_factory=Outcome)
     rejected: list[Rejected] = field(default_factory=list)
     erased: ByRun = field(default_factory=Counter)  # records that found a row to delete
+    warnings: set[str] = field(default_factory=set)
 
     def by_run(self, batches: Sequence[Batch]) -> dict[UUID | None, Counts]:
         """The counts of each run; what is not counted otherwise was unchanged."""
@@ -239,16 +240,42 @@ class _Load:
                     middle = (start + stop) // 2
                     waiting += [(middle, stop), (start, middle)]  # the earlier half goes first
                     continue
+                number, index = origins[start]
+                record = self.batches[number].records[index]
+                if await self._is_relieved(way, Selection([record], [origins[start]]), plan, error):
+                    continue
                 refused += 1
                 _check_refused(plan, refused, error)
-                number, index = origins[start]
-                rejected.append(Rejected(number, index, str(error), self.batches[number].records[index]))
+                rejected.append(Rejected(number, index, _told(plan, error), record))
         return rejected
+
+    async def _is_relieved(self, way: Way, one: Selection, plan: Plan, error: Exception) -> bool:
+        """Load a record without the values that its row has no room for, where that is what is wrong."""
+        if not isinstance(error, asyncpg.ProgramLimitExceededError):
+            return False
+        narrower = relieved(plan, one.records[0])
+        if narrower is None:
+            return False
+        self.tally.warnings.add(COLUMNS_LIMIT)
+        await self.by(way, one, narrower)
+        return True
 
     async def _all_or_nothing(self, way: Way, rows: Rows, written: ByRun, plan: Plan) -> None:
         async with self.connection.transaction():
             outcome = await way(self.connection, plan, rows, written)
         self.tally.outcome.add(outcome)
+
+
+def _told(plan: Plan, error: Exception) -> str:
+    """What a row is refused for, and the mend where it is not plain."""
+    text = str(error)
+    if not isinstance(error, asyncpg.ProgramLimitExceededError):
+        return text
+    if "index" in text and plan.table.key:
+        return f"its key is too long ({text}): name a shorter one, or give the field `hash`"
+    if len(plan.columns) > MOST_IN_ROW:
+        return f"it has more values than a row takes ({text}): choose some by `fields`"
+    return text
 
 
 def _check_refused(plan: Plan, refused: int, error: Exception) -> None:

@@ -4,6 +4,7 @@ is seen.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from headwater.model.errors import DestinationError
 from headwater.model.infer import Kind, holds, kinds_in, widen
@@ -13,6 +14,8 @@ from headwater.plugins.destinations.selection import Selected, Selection
 from headwater.plugins.destinations.table import Contract, Mode, Table
 
 MAX_COLUMNS = 1000  # PostgreSQL ends at 1600, dropped ones included
+# Values that fit a row of 8,160 bytes whatever they are: what is longer than 24 bytes can stand elsewhere.
+MOST_IN_ROW = 300
 WIDENING_PENDING = "widening_pending"
 COLUMNS_LIMIT = "columns_limit"
 VALUES_DISCARDED = "values_discarded"
@@ -253,6 +256,22 @@ def make_plan(
         _warnings(table, narrow, homeless),
         selected,
     )
+
+
+def relieved(plan: Plan, record: Mapping[str, Any]) -> Plan | None:
+    """The plan by which a record with too many values for one row has the rest of them, those of the table's last
+    columns, in `_extra`; None: it has not, or the table's contract leaves nothing there.
+    """
+    table = plan.table
+    fixed = {*table.key, table.order_by, table.deleted_field}
+    fields = {column.name: name for name, column in plan.columns.items()}
+    named = [fields[column.name] for column in plan.catalogue.columns if column.name in fields]
+    free = [name for name in named if name not in fixed and name[:1] != "\0" and record.get(name) is not None]
+    if len(free) <= MOST_IN_ROW or table.contract is not Contract.EVOLVE:
+        return None
+    aside = frozenset(free[MOST_IN_ROW:])
+    columns = {name: column for name, column in plan.columns.items() if name not in aside}
+    return replace(plan, columns=columns, narrow=plan.narrow - aside, homeless=plan.homeless | aside)
 
 
 def _warnings(table: Table, narrow: frozenset[str], homeless: frozenset[str]) -> frozenset[str]:

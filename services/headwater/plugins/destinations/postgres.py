@@ -118,7 +118,7 @@ class PostgresDestination:
             tally = await load_rows(connection, plan, selected)
             if plan.seen is not None:
                 await self._note_seen(connection, plan.seen, keys_only(table, batches))
-        return Loaded(tally.by_run(batches), tuple(tally.rejected), plan.warnings)
+        return Loaded(tally.by_run(batches), tuple(tally.rejected), plan.warnings | tally.warnings)
 
     async def _load_family(self, connection: Any, plan: Plan, batches: Sequence[Batch]) -> Loaded:
         """The records, and the elements of those that stand in the table now."""

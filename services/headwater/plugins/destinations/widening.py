@@ -5,6 +5,8 @@
 from dataclasses import replace
 from typing import Any
 
+import asyncpg
+
 from headwater.contracts import codec
 from headwater.model.errors import DestinationError
 from headwater.model.infer import Kind, holds, kind_of_values, widen
@@ -49,7 +51,13 @@ async def bring_home(connection: Any, table: Table) -> int:
                 "and a key that is no text is made one by a run of mode full with force"
             )
         plan = make_plan(open_table, known.catalogue, evidence)
-        status = await connection.execute(_move(table, dict(plan.columns)), timeout=LONG_S)
+        try:
+            status = await connection.execute(_move(table, dict(plan.columns)), timeout=LONG_S)
+        except asyncpg.ProgramLimitExceededError as error:
+            raise DestinationError(
+                f"table {table.name}: some rows have more values than one row takes ({error}); what is in _extra stays "
+                "there; choose fewer by `fields`"
+            ) from error
         return affected(status)
 
 
