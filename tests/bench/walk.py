@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -93,7 +92,13 @@ async def finished(database: Database, run_id: object) -> Mapping[str, object]:
             )
             if row is not None:
                 return dict(row)
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
+
+
+def lasted_s(run: Mapping[str, object]) -> float:
+    """From the run's row to its final state, by the database's clock."""
+    made, ended = cast("datetime", run["created_at"]), cast("datetime", run["finished_at"])
+    return (ended - made).total_seconds()
 
 
 async def product(
@@ -102,14 +107,12 @@ async def product(
     """Seconds of one walk from the run's row to its final state, and who spent how much processor time."""
     before = {name: one.cpu_s() for name, one in services.items()}
     before |= {"postgres": house.server_cpu_s(), "broker": house.broker_cpu_s()}
-    began = time.perf_counter()
     run = await finished(database, await start(database, stream))
-    seconds = time.perf_counter() - began
     after = {name: one.cpu_s() for name, one in services.items()}
     after |= {"postgres": house.server_cpu_s(), "broker": house.broker_cpu_s()}
     if run["inserted"] != records:
         raise RuntimeError(f"the walk of {stream} ended wrong: {run}")
-    return {"seconds": seconds, **{f"{name}_cpu_s": after[name] - before[name] for name in after}}
+    return {"seconds": lasted_s(run), **{f"{name}_cpu_s": after[name] - before[name] for name in after}}
 
 
 async def measure(house: House, *, quick: bool) -> list[Figure]:
@@ -151,8 +154,7 @@ async def _one_page(database: Database, *, runs: int) -> Figure:
     took = []
     for _ in range(runs):
         run = await finished(database, await start(database, ONE_PAGE))
-        made, ended = cast("datetime", run["created_at"]), cast("datetime", run["finished_at"])
-        took.append((ended - made).total_seconds() * 1000)
+        took.append(lasted_s(run) * 1000)
         await asyncio.sleep(0.3)  # the services fall quiet
     return Figure("walk.one_page", "ms", took)
 

@@ -36,7 +36,7 @@ class Race:
 
 
 async def measure(house: House, *, quick: bool) -> list[Figure]:
-    races = [Race("0_ms", 0, 1000, 1000, 2, 16), Race("50_ms", 50, 600, 60, 2, 64)]
+    races = [Race("0_ms", 0, 1000, 1000, 3, 16), Race("50_ms", 50, 600, 60, 2, 64)]
     if quick:
         races = [Race("0_ms", 0, 100, 100, 1, 16), Race("50_ms", 50, 100, 10, 1, 64)]
     python = await _environment()
