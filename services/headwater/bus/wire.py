@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from headwater.bus.port import Message
 from headwater.contracts.base import Closed
-from headwater.contracts.codec import dumps, is_plain_json, loads, written
+from headwater.contracts.codec import dumps, is_plain_json, loads
 from headwater.model.errors import ContractError, Reject
 
 NUMBERS_HEADER, PLAIN, PADDED = "numbers", "plain", "padded"
@@ -31,16 +31,17 @@ def to_message(
     and with `keeps_scale` that zeros behind a point are to be kept.
     """
     kind: str = document.type  # type: ignore[attr-defined]  # every message class has it
-    fields = document.model_dump(mode="python")
+    parts = parts or {}
+    body = dumps(document.model_dump(mode="python", exclude=set(parts) or None))
     headers = {"tenant": tenant}
-    if is_plain and is_plain_json(
-        dumps({name: fields[name] for name in fields.keys() - (parts or {}).keys()})
-    ):
+    if is_plain and is_plain_json(body):
         headers[NUMBERS_HEADER] = PLAIN
     elif keeps_scale:
         headers[NUMBERS_HEADER] = PADDED
-    fields |= {name: written(part) for name, part in (parts or {}).items()}
-    return Message(kind, str(identifier), dumps(fields), headers, exchange=exchange)
+    if parts:  # large ones: they are copied once
+        fields = (field for name, part in parts.items() for field in (b",", dumps(name), b":", part))
+        body = b"".join((body[:-1], *fields, b"}"))
+    return Message(kind, str(identifier), body, headers, exchange=exchange)
 
 
 def from_message(kind: type[Typed], message: Message) -> Typed:

@@ -82,11 +82,6 @@ def _refuse(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
 
 
-def written(body: bytes) -> Any:
-    """A part of a document that is JSON already: `dumps` takes it over as it stands."""
-    return orjson.Fragment(body)
-
-
 def _exact(value: object) -> object:
     if isinstance(value, Decimal):
         return orjson.Fragment(str(value).encode())

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -206,7 +207,8 @@ class Requester:
         path, _, path_query = path.partition("?")
         url = f"{base.rstrip('/')}/{path.lstrip('/')}" if path else base
         text = "&".join(part for part in (base_query, path_query, query_text(query)) if part)
-        return str(with_query_text(parse_url(url), text))
+        address, fragment = _parts_of(url)
+        return f"{address}{'?' if text else ''}{text}{fragment}"
 
     def _with_secrets(self, request: HttpRequest, secrets: Secrets, parts: Parts) -> HttpRequest:
         if not (self._secret_headers or self._secret_params or self._has_secret_body):
@@ -223,6 +225,13 @@ class Requester:
             body=secret_body,
         )
         return HttpRequest(request.method, request.url, request.headers, body, credentials)
+
+
+@lru_cache(maxsize=1024)
+def _parts_of(url: str) -> tuple[str, str]:
+    """A URL without a query, well-formed, and its fragment. Of most streams it is always the same one."""
+    whole = parse_url(url)
+    return str(whole.with_fragment(None)), f"#{whole.raw_fragment}" if whole.raw_fragment else ""
 
 
 def _is_paged_in_body(pagination: Pagination) -> bool:

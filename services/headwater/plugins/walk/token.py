@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from headwater.plugins.paginators import Place, Progress
 
 START = Progress()
+_TEXT_OF = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode
 
 
 class Token(NamedTuple):
@@ -106,5 +107,4 @@ def token_digest(wire: Mapping[str, Any]) -> bytes:
     Counters that a token carries along do not count, so this is what a loop guard compares.
     """
     place = {name: value for name, value in wire["place"].items() if name != "so_far"}
-    text = json.dumps(place, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    return hashlib.sha256(_TEXT_OF(place).encode("utf-8", "surrogatepass")).digest()
