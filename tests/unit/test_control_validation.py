@@ -89,6 +89,7 @@ def test_a_good_manifest_has_no_problems() -> None:
         ("{table: hooks}", "{table: orders, mode: merge, key: sku}", "/endpoints/0/destination", "by sku"),
         ("path: data}", "path: 'data['}", "/sources/0/streams/0/records/path", "JMESPath"),
         ("cursor_path: meta.next", "cursor_path: 'a..b'", "/sources/0/streams/0/pagination/cursor_path", "JMESPath"),
+        ("cursor_path: meta.next", "cursor_params: {a: b, 'c d': 'a..b'}", "/sources/0/streams/0/pagination/cursor_params/c d", "JMESPath"),
         ("field: updated_at", "field: 'x('", "/sources/0/streams/0/incremental/field", "JMESPath"),
         ("allow: [10.0.0.0/8]", "allow: [10.0.0.1/8]", "/sources/0/network/allow/0", "no address range"),
         ("allow: [10.0.0.0/8]", "allow: [localhost]", "/sources/0/network/allow/0", "no address range"),

@@ -37,6 +37,8 @@ def read(document: Any, number: int = 1, **stream: Any) -> Page:
         ({"meta": {"nextCursor": "x"}}, {"pagination": CURSOR}, "path_unmatched",
          "leads to nothing in the answer (keys in meta: nextCursor); write cursor_path: meta.nextCursor"),
         ({"paging": {"next": 7}}, {"pagination": CURSOR}, "path_unmatched", "write cursor_path: paging.next"),
+        ({"nextKey": "x"}, {"pagination": {"type": "cursor", "cursor_params": {"a": "key", "b": "other"}}}, "path_unmatched",
+         "nextKey"),
         ({"links": {"next": "/b"}}, {"pagination": {"type": "next_url", "next_path": "next"}}, "path_unmatched",
          "write next_path: links.next"),
         ({}, {"pagination": {"type": "keyset", "key_path": "ident", "key_param": "after"}}, "path_unmatched",
@@ -271,3 +273,26 @@ def test_a_few_values_that_are_no_records_are_rejected_alone_and_a_list_of_them_
     with pytest.raises(SourceError, match="leads to a list of str, and records are objects") as raised:
         read({"items": ["a", "b", "c", "d", "e"]})
     assert raised.value.kind == "records_missing"
+
+
+@pytest.mark.parametrize("nothing", [False, ""])
+def test_false_and_an_empty_text_are_an_empty_list_behind_the_first_page_alone(nothing: Any) -> None:
+    page = read({"items": nothing}, 2, pagination={"type": "offset"})
+
+    assert (page.records, page.stop_reason) == ([], "empty_page")
+    with pytest.raises(SourceError) as raised:
+        read({"items": nothing}, pagination={"type": "offset"})
+    assert raised.value.kind == "records_missing"
+
+
+def test_several_values_that_lead_on_go_into_a_parameter_each() -> None:
+    pagination = {"type": "cursor", "cursor_params": {"key": "k", "version": "v"}}
+    document = {"items": ROWS, "k": "a b", "v": None}
+
+    page = read(document, pagination=pagination)
+
+    assert page.next_token is not None
+    walk = Walk(definition("https://api.example.com", pagination=pagination))
+    assert walk.request(page.next_token).url == f"{URL}?key=a%20b"
+    assert read({"items": ROWS, "k": "", "v": None}, pagination=pagination).stop_reason == "cursor_end"
+    assert read({"items": ROWS, "k": {}, "v": {"a": 1}}, pagination=pagination).stop_reason == "error"

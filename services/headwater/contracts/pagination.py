@@ -88,7 +88,8 @@ class PagePagination(Paged):
 
 
 class CursorPagination(Paged):
-    """The answer names the next page by a value, in the body or in a header.
+    """The answer names the next page by a value, in the body or in a header; or by several, each of which goes into a
+    parameter of its own: `cursor_params: {marker: NextMarker, version: NextVersion}`.
 
     `replaces`: parameters (dotted names lead into `json`) that are not sent along with a cursor, or `all` of them, for
     APIs that want it alone. `continue_path`: where pages behind the first one are asked for, if that is elsewhere.
@@ -101,6 +102,9 @@ class CursorPagination(Paged):
     cursor_param: ParameterName = "cursor"
     cursor_path: Expression | None = None
     cursor_header: ParameterName | None = None
+    cursor_params: Annotated[dict[ParameterName, Expression], Field(min_length=1, max_length=20)] | None = (
+        None
+    )
     replaces: Replaced = ()
     continue_path: str | None = None
     keeps_place: bool = False
@@ -115,8 +119,10 @@ class CursorPagination(Paged):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if (self.cursor_path is None) == (self.cursor_header is None):
-            raise ValueError("say where the next cursor is: give one of `cursor_path` and `cursor_header`")
+        if sum(bool(one) for one in (self.cursor_path, self.cursor_header, self.cursor_params)) != 1:
+            raise ValueError(
+                "say where the next cursor is: give one of `cursor_path`, `cursor_header` and `cursor_params`"
+            )
         return self
 
 

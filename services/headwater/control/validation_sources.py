@@ -211,6 +211,8 @@ def _pages(path: Path, pagination: Pagination) -> Iterator[Finding]:
         text = getattr(pagination, name, None)
         if text is not None:
             yield from wrong_expression((*path, name), text)
+    for name, text in (getattr(pagination, "cursor_params", None) or {}).items():
+        yield from wrong_expression((*path, "cursor_params", name), text)
 
 
 def wrong_expression(path: Path, text: str) -> Iterator[Finding]:

@@ -30,6 +30,20 @@ HIDDEN: Mapping[str, Case] = {
         "error:error_in_answer",
         ids=range(100),
     ),
+    "error_code_beside_no_records": Case(
+        Behaviour(
+            faults=(Fault(2, 200, 9, {}, '{"items": [], "errcode": 40001, "errmsg": "token expired"}'),)
+        ),
+        OFFSET,
+        "error:error_in_answer",
+        ids=range(100),
+    ),
+    "error_code_that_is_none": Case(
+        Behaviour(faults=(Fault(3, 200, 9, {}, '{"items": [], "errcode": 0, "error_code": "0000"}'),)),
+        OFFSET,
+        "empty_page",
+        ids=range(200),
+    ),
     "error_instead_of_records": Case(
         Behaviour(faults=(Fault(2, 200, 9, {}, '{"success": false, "message": "db down"}'),)),
         OFFSET,

@@ -31,15 +31,16 @@ class Behaviour:
     count: int = 230
     cap: int = 100  # the largest page the server gives, whatever it is asked for
     base: int = 0  # the position of the first record, where positions count from there
-    past_end: str = "empty"  # empty, null, absent, 404, 204, last, first
+    past_end: str = "empty"  # empty, null, false, absent, 404, 204, last, first
     total: str = (
         ""  # number, text, float, zero, minus, null, first_page, grows, shrinks, high; own, left: see `Pages`
     )
     total_pages: str = ""  # number, text, first_page, shrinks
     has_more: str = ""  # bool, text, number, always
     totals_in_headers: bool = False
-    # plain, absent, empty, false, text_null, text_false, zero, number, object, nul, self, same (the API keeps
-    # the place itself), cycle, foreign, relative, templated; of links also single_quotes, no_results, no_brackets
+    # plain, absent, empty, false, text_null, text_false, zero, number, object, nul, self, same (the API keeps the place
+    # itself), pair (of two values), cycle, foreign, relative, templated; of links also single_quotes, no_results,
+    # no_brackets
     next: str = "plain"
     next_in_header: bool = False
     holes: tuple[int, ...] = ()  # pages that come empty in the middle

@@ -37,6 +37,7 @@ COUNTING: Mapping[str, Case] = {
     "offset_total_first_page_only": Case(
         Behaviour(total="first_page"), OFFSET | {"total": "total"}, "total_reached", requests=3
     ),
+    "offset_false_past_end": Case(Behaviour(past_end="false"), OFFSET, "empty_page", requests=4),
     "offset_total_zero_and_no_list": Case(
         Behaviour(faults=(Fault(1, 200, 9, {}, '{"total": 0}'),)),
         OFFSET | {"total": "total"},

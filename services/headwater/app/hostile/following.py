@@ -57,6 +57,12 @@ FOLLOWING: Mapping[str, Case] = {
         requests=2,
     ),
     "cursor_number": Case(Behaviour(style="cursor", next="number"), CURSOR, "cursor_end"),
+    "cursor_of_two_values": Case(
+        Behaviour(style="cursor", next="pair"),
+        {"type": "cursor", "cursor_params": {"cursor": "next", "mark": "mark"}},
+        "cursor_end",
+        requests=3,
+    ),
     "cursor_the_same_on_all_pages": Case(
         Behaviour(style="cursor", next="same", total="number"),
         CURSOR | {"total": "total", "keeps_place": True},

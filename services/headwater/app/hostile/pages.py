@@ -31,6 +31,8 @@ class Pages:
         style = self.behaviour
         if style.style == "window" and (refusal := self._outside(query)) is not None:
             return refusal
+        if style.next == "pair" and query.get("cursor") and query.get("mark") != query["cursor"][::-1]:
+            return web.json_response({"error": "which of them?"}, status=400)
         if style.alone and "cursor" in query and len(query) > 1:
             return web.json_response({"error": "a cursor goes without other parameters"}, status=400)
         start, size, page = self._position(query)
@@ -141,6 +143,8 @@ class Pages:
         list_ = rows[0] if style.last_alone and len(rows) == 1 else rows
         if not rows and page > 1 and style.past_end == "null":
             list_ = None
+        if not rows and page > 1 and style.past_end == "false":
+            list_ = False
         if style.style == "relay":
             return _relay(rows, start + size, is_last=is_last, has_errors=page in style.errors_on)
         whole = _enveloped(document, style, list_, drop=not rows and page > 1 and style.past_end == "absent")
@@ -164,6 +168,8 @@ class Pages:
             value = _cursor(following, style.next)
         else:
             value = self._url(following, size)
+        if style.next == "pair":  # two values lead on, each in a parameter of its own
+            document["mark"] = None if value is None else value[::-1]
         if style.style == "link":
             if style.next == "no_results":  # there is always a link, which says what is behind it
                 headers["Link"] = (

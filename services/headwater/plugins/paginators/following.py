@@ -53,6 +53,7 @@ class CursorPaginator:
         self._config = config
         self._path = compile_path(config.cursor_path) if config.cursor_path else None
         self._header = config.cursor_header.lower() if config.cursor_header else ""
+        self._several = {name: compile_path(path) for name, path in (config.cursor_params or {}).items()}
         self.facts = Facts(config)
 
     def first(self, _: Begin, /) -> Place:
@@ -62,14 +63,20 @@ class CursorPaginator:
         return {"cursor": cursor, "turn": turn} if self._config.keeps_place else {"cursor": cursor}
 
     def asked(self, place: Place) -> Asked:
-        cursor = place["cursor"]
+        cursor, where = place["cursor"], self._config.place
         sizes = size_parameters(self._config)
         if cursor is None:
             return Asked(sizes)
-        return Asked((*sizes, Parameter(self._config.place, self._config.cursor_param, cursor, "cursor")))
+        values = cursor if self._several else {self._config.cursor_param: cursor}
+        return Asked((*sizes, *(Parameter(where, name, value, "cursor") for name, value in values.items())))
 
     def to_go_on(self, found: Any, _: Answer, /) -> Any:
-        return found if fits(found, self._config.place) else None
+        return found if self._fits(found) else None
+
+    def _fits(self, cursor: Any) -> bool:
+        if not self._several:
+            return fits(cursor, self._config.place)
+        return isinstance(cursor, dict) and all(fits(value, self._config.place) for value in cursor.values())
 
     def going_on(self, kept: Any, /) -> Place:
         return self._at(kept, 1)
@@ -83,7 +90,7 @@ class CursorPaginator:
         reason = ending(self.facts, answer, progress, knows_cursor=True, cursor_ended=ended)
         if reason is not None:
             return Next.stop(reason, *self._doubts(reason, answer, progress))
-        if not fits(cursor, self._config.place):
+        if not self._fits(cursor):
             return Next.stop(StopReason.ERROR, WARNING_UNUSABLE)
         if self._config.keeps_place:
             if answer.received_count == 0 and not self.facts.has_more(answer):
@@ -95,6 +102,9 @@ class CursorPaginator:
     def _cursor(self, answer: Answer) -> Any:
         if self._path is not None:
             return self._path(answer.document)
+        if self._several:
+            found = {name: path(answer.document) for name, path in self._several.items()}
+            return {name: value for name, value in found.items() if not is_no_pointer(value)}
         values = answer.headers.get(self._header)
         return values[0].strip() if values else MISSING
 

@@ -27,7 +27,21 @@ _REASON = 120
 _MOST_READ = 16 * 1024
 _DEEPEST = 3
 _LONGEST_PLAIN = 200  # of a text that may be what an API says of an error
-_SAYING = ("message", "error_description", "detail", "title", "error", "reason", "errors", "fault")
+_SAYING = (
+    "message",
+    "error_description",
+    "detail",
+    "title",
+    "error",
+    "reason",
+    "errors",
+    "fault",
+    "errmsg",
+    "error_message",
+    "error_msg",
+    "msg",
+    "faultstring",
+)
 _CHARSET = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
 _MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
           (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip

@@ -94,7 +94,8 @@ class HiddenErrors:
 def _is_fault(value: Any) -> bool:
     """Whether what stands under `error` or the like is one."""
     if isinstance(value, str):
-        return value.strip().lower() not in _NO_FAULT and _NOTHING_THERE.search(value) is None
+        text = value.strip().lower()
+        return bool(text.strip("0")) and text not in _NO_FAULT and _NOTHING_THERE.search(value) is None
     if isinstance(value, dict):
         codes = [value[name] for name in ("code", "status", "errcode") if name in value]
         return bool(value) and (not codes or any(_is_fault(code) for code in codes))
@@ -125,6 +126,9 @@ _SIGNS: Mapping[str, Callable[[Any], bool]] = {
     "error": _is_fault,
     "errors": _is_fault,
     "fault": _is_fault,
+    "errcode": _is_fault,
+    "error_code": _is_fault,
+    "errorCode": _is_fault,
     "success": lambda value: truth_of(value) is False,
     "ok": lambda value: truth_of(value) is False,
     "status": lambda value: (

@@ -22,7 +22,7 @@ from headwater.plugins.walk.select import WARNING_SINGLE, Selected, no_object_ki
 
 WARNING_UNMATCHED = "path_unmatched"
 _FACTS = ("total", "total_pages", "has_more")
-_POINTERS = ("cursor_path", "next_path")
+_POINTERS = ("cursor_path", "cursor_params", "next_path")
 _NEXT = re.compile(r"next|continuation", re.IGNORECASE)
 _OF_RUNS = re.compile(r"sync|delta", re.IGNORECASE)  # what the next run goes on from, and no page
 _PLAIN = re.compile(r'(?:[A-Za-z_][A-Za-z0-9_]*|"[^"\\]+")(?:\.(?:[A-Za-z_][A-Za-z0-9_]*|"[^"\\]+"))*')
@@ -48,6 +48,8 @@ class FirstPage:
         self._paths: dict[str, tuple[str, Getter]] = {}
         for name in (*_FACTS, *_POINTERS, "page_info", "key_path"):
             path = getattr(pages, name, None)
+            if isinstance(path, Mapping):  # one of them is enough
+                path = " || ".join(f"({one})" for one in path.values())
             if path is not None:
                 self._paths[name] = (path, compile_path(path))
         self._has_envelope = stream.records is not None and stream.records.path is not None

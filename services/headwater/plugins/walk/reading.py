@@ -85,7 +85,7 @@ class Reader:
             if fault is not None:
                 raise fault
             return document, NOTHING
-        selected = self._selected(document, secrets, fault)
+        selected = self._selected(document, secrets, fault, told)
         if told.progress.number == 0:
             doubts = self._first_page.selected(document, self._form.path, selected)
             selected = selected._replace(warnings=selected.warnings + doubts)
@@ -101,7 +101,7 @@ class Reader:
         """What an answer with records says of errors, where it is not itself the record."""
         return () if self._records is None else self._hidden_errors.beside(document, secrets)
 
-    def _selected(self, document: Any, secrets: Secrets, fault: SourceError | None) -> Selected:
+    def _selected(self, document: Any, secrets: Secrets, fault: SourceError | None, told: Token) -> Selected:
         """The records of `document`. Where there are none, an error that the answer tells of is why: `fault`, which
         stands beside records, or another.
         """
@@ -114,11 +114,20 @@ class Reader:
             if fault is not None:
                 raise fault from None
             self._hidden_errors.check_empty(document, secrets)
-            if self._total is None or count_of(self._total(document)) != 0:
+            if not self._says_none(document, told):
                 raise
-            return NOTHING  # the API says that there are none, and leaves their list out (RFC 7644 §3.4.2)
+            return NOTHING
         if not selected.received_count:
             if fault is not None:
                 raise fault
             self._hidden_errors.check_empty(document, secrets)
         return selected
+
+    def _says_none(self, document: Any, told: Token) -> bool:
+        """Whether there is no list since there are no records: the total is 0 (RFC 7644 §3.4.2), or a later page has
+        an empty text or false in its place, as PHP writes it.
+        """
+        found = self._records(document) if self._records is not None and told.progress.number > 0 else None
+        if found is False or found == "":
+            return True
+        return self._total is not None and count_of(self._total(document)) == 0
