@@ -70,3 +70,11 @@ def test_what_a_full_disk_does_not_take_is_told_in_one_line(arguments: list[str]
 
     assert done.returncode == 1
     assert done.stderr == "headwater: what was to be told could not be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("port", ["-1", "65536"])
+def test_a_port_that_cannot_be_is_refused(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["hostile-api", "--port", port])
+
+    assert code == 2
+    assert "give a number from 0" in capsys.readouterr().err

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 from headwater.plugins.signatures.handshakes import handshake_names
-from headwater.telemetry.metrics import Metrics
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "receiving.md").read_text()
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
@@ -16,12 +15,3 @@ def test_the_page_names_every_handshake() -> None:
     )
 
     assert sorted(named) == sorted(handshake_names())
-
-
-def test_the_metrics_of_the_page_are_there() -> None:
-    named = re.findall(r"^\| `(headwater_\w+)", SECTIONS["Refusals, retention, alarms"], re.MULTILINE)
-    known = Metrics().render().decode()
-
-    assert len(named) >= 7
-    for name in named:
-        assert f"# TYPE {name} " in known, name

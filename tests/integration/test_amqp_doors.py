@@ -3,14 +3,18 @@
 import asyncio
 import json
 import os
+import re
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pika
 import pytest
 from tests.support.amqp import as_user, channel, next_message, subscribe
 from tests.support.office import MANIFEST, RING, Office, open_office
+from yarl import URL
 
 from headwater.app.clock import SystemClock
 from headwater.bus.rabbitmq import RabbitBus
@@ -74,6 +78,26 @@ async def runs_of(office: Office, count: int) -> list[dict[str, Any]]:
         while len(found := (await office.get("/runs")).json["items"]) < count:
             await asyncio.sleep(0.05)
     return found
+
+
+async def test_the_program_of_the_page_starts_a_run_and_hears_of_its_end(office: Office, rabbit: str) -> None:
+    page = (Path(__file__).parents[2] / "docs/amqp.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    user = (await office.post("/tenants/default/broker-user")).json
+    address = URL(rabbit).with_user(user["user"]).with_password(user["password"])
+
+    running = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program,
+        env={**os.environ, "AMQP_URL": str(address)}, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    (run,) = await runs_of(office, 1)
+    await office.post(f"/runs/{run['id']}/cancel")
+    async with asyncio.timeout(20):
+        said, _ = await running.communicate()
+
+    assert (run["stream"], run["trigger"]) == ("shop.orders", "amqp")
+    assert said.decode().startswith("shop.orders cancelled {'pages': 0")
+    assert running.returncode == 0
 
 
 async def test_a_plain_client_starts_a_run_and_hears_of_its_end(office: Office, rabbit: str) -> None:

@@ -102,6 +102,29 @@ def test_every_verb_of_a_schedule_answers_and_tells_what_cannot_be(run: Callable
     assert run("schedules", "show", "by-hand").code == 3
 
 
+@pytest.mark.parametrize("command", ["runs list", "runs show " + "0" * 8 + "-0000-8000-8000-" + "0" * 12,
+                                     "destinations list", "schedules list"])  # fmt: skip
+def test_a_tenant_that_is_not_there_is_told_and_is_no_empty_list(
+    run: Callable[..., Told], command: str
+) -> None:
+    told = run(*command.split(), "--tenant", "nobody")
+
+    assert (told.code, told.err) == (3, "headwater: there is no tenant 'nobody'\n")
+
+
+def test_what_is_not_there_is_named(run: Callable[..., Told]) -> None:
+    assert run("schedules", "show", "weekly").err == "headwater: There is no such schedule: weekly\n"
+    assert run("streams", "show", "shop.items").err == "headwater: There is no such stream: shop/items\n"
+
+
+def test_runs_are_listed_as_yaml(run: Callable[..., Told]) -> None:
+    started = yaml.safe_load(run("runs", "start", "shop.orders", "-o", "yaml").out)
+
+    listed = yaml.safe_load(run("runs", "list", "-o", "yaml").out)
+
+    assert [each["id"] for each in listed] == [started["id"]]
+
+
 def test_runs_are_started_listed_cancelled_and_reported(run: Callable[..., Told]) -> None:
     started = json.loads(run("schedules", "run", "nightly", "--json").out)
     run_id = started["id"] if isinstance(started, dict) else started[0]["id"]

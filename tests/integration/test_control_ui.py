@@ -174,6 +174,17 @@ def token_of(shown: Shown) -> str:
     return shown.form("logout").fields["token"]
 
 
+async def test_an_address_that_ends_in_a_slash_is_the_one_without_it(browser: Browser) -> None:
+    runs = await browser.go("/ui/tenants/default/runs/?state=failed")
+    moved = await browser.ask("GET", "/ui/tenants/default/runs//?state=failed")
+
+    assert (runs.status, runs.path) == (200, "/ui/tenants/default/runs?state=failed")
+    assert moved.headers["Location"] == "/ui/tenants/default/runs?state=failed"
+    assert (await browser.go("/ui/login/")).path == "/ui/login"
+    for elsewhere in ("/ui/nowhere/", "/ui//evil.example/", "/ui/%0d%0aX:y/"):
+        assert (await browser.go(elsewhere)).status == 404
+
+
 async def test_a_tenants_key_meets_404_in_another_tenant(office: Office, browser: Browser) -> None:
     await office.post("/tenants", {"name": "acme"})
     started = await browser.submit(await browser.go(STREAM), "start")

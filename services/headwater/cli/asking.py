@@ -21,7 +21,7 @@ from headwater.bus.memory import MemoryBus
 from headwater.bus.port import Bus
 from headwater.cli.exits import Exit
 from headwater.cli.faults import Conflict, NotFound
-from headwater.cli.opening import asker, open_means
+from headwater.cli.opening import asker, check_tenant, open_means
 from headwater.cli.printing import is_printed, print_fields, print_table, yaml_text
 from headwater.contracts.base import Closed
 from headwater.contracts.codec import dumps
@@ -30,7 +30,6 @@ from headwater.control.problems import Refusal, body_faults, parameter_faults
 from headwater.control.route import Call, Desk, Handler, Listing, NoQuery
 from headwater.model.errors import ConfigError, HeadwaterError, Unavailable
 from headwater.settings import Settings
-from headwater.store import config
 from headwater.store.bell import WORK, Bell
 from headwater.store.database import Database
 from headwater.telemetry.metrics import Metrics
@@ -65,7 +64,8 @@ class Counter:
         try:
             reply = await handler(self.desk, call)
         except Refusal as refusal:
-            raise error_of(refusal) from refusal
+            named_by = "/".join(named.values()) if refusal.status == 404 else ""
+            raise error_of(refusal, named_by) from refusal
         if reply.raw is not None:
             return reply.raw
         if isinstance(reply.value, Listing):
@@ -107,9 +107,7 @@ async def open_counter(
             stack.push_async_callback(pool.close)
             pools.append(pool)
         api, worker = pools
-        async with api.as_tenant(chosen.tenant) as connection:
-            if not await config.has_tenant(connection, chosen.tenant):
-                raise NotFound(f"there is no tenant {chosen.tenant!r}")
+        await check_tenant(api, chosen.tenant)
         keyring = keyring_for(settings, means)
         bus: Bus = MemoryBus()  # handlers that a command asks hand nothing to a bus: they leave rows
         stack.push_async_callback(bus.close)
@@ -143,9 +141,9 @@ def _check_name(name: str, value: str) -> None:
     raise NotFound(f"there is no {name} {value!r}")
 
 
-def error_of(refusal: Refusal) -> HeadwaterError:
-    """The refusal as commands end with it."""
-    told = refusal.detail
+def error_of(refusal: Refusal, named: str = "") -> HeadwaterError:
+    """The refusal as commands end with it; `named` is what was not there."""
+    told = f"{refusal.detail}: {named}" if named else refusal.detail
     for fault in refusal.faults:
         place = fault.get("pointer") or fault.get("parameter") or fault.get("header") or ""
         told += f"\n  {place}: {fault['detail']}" if place else f"\n  {fault['detail']}"

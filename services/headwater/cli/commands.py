@@ -52,7 +52,7 @@ async def _runs(chosen: argparse.Namespace, settings: Settings) -> int:
     if chosen.verb not in looking.RUN_VERBS:
         return await _life(chosen, settings)
     async with AsyncExitStack() as stack:
-        _, api = await open_api(settings, stack)
+        _, api = await open_api(settings, stack, tenant=chosen.tenant)
         return await looking.RUN_VERBS[chosen.verb](chosen, api)
 
 
@@ -90,7 +90,7 @@ async def _destinations(chosen: argparse.Namespace, settings: Settings) -> int:
     from headwater.cli.destinations import VERBS  # noqa: PLC0415 - only this command needs it
 
     async with AsyncExitStack() as stack:
-        _, api = await open_api(settings, stack)
+        _, api = await open_api(settings, stack, tenant=chosen.tenant)
         return await VERBS[chosen.verb](chosen, api)
 
 

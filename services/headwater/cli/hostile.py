@@ -13,9 +13,13 @@ from headwater.cli.printing import print_json, print_table
 from headwater.control.export import as_yaml
 from headwater.model.errors import ConfigError
 
+MAX_PORT = 65_535
+
 
 async def hostile_api(chosen: argparse.Namespace) -> int:
     """List the catalogue, print its manifest, or serve it until a signal comes."""
+    if not 0 <= chosen.port <= MAX_PORT:
+        raise ConfigError(f"--port {chosen.port}: give a number from 0 (any that is free) to {MAX_PORT}")
     base = f"http://127.0.0.1:{chosen.port}"
     if chosen.list:
         _tell(base, as_json=chosen.json)

@@ -8,8 +8,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from headwater.app.attach import is_held, is_set_up, running_elsewhere
 from headwater.app.ground import Means, find_means, prepare_database
 from headwater.app.patience import Unreachable
+from headwater.cli.faults import NotFound
 from headwater.control.route import SCOPES, Caller
 from headwater.settings import Settings
+from headwater.store import config
 from headwater.store.database import Database
 
 _STARTS_WITHIN_S = 10.0  # a headwater that has just started applies its migrations
@@ -56,14 +58,25 @@ def choose_folder(settings: Settings, *, sets_up: bool) -> None:
 
 
 async def open_api(
-    settings: Settings, stack: AsyncExitStack, *, sets_up: bool = False
+    settings: Settings, stack: AsyncExitStack, *, sets_up: bool = False, tenant: str | None = None
 ) -> tuple[Means, Database]:
-    """The database of a command under the role of the API. Raises: Unreachable, ConfigError."""
+    """The database of a command under the role of the API. Raises: Unreachable, ConfigError; NotFound for a tenant that
+    is not there.
+    """
     means = await stack.enter_async_context(open_means(settings, sets_up=sets_up))
     api = Database(means.database_url, "headwater_api", size=2)
     await api.open()
     stack.push_async_callback(api.close)
+    if tenant is not None:
+        await check_tenant(api, tenant)
     return means, api
+
+
+async def check_tenant(api: Database, tenant: str) -> None:
+    """Raises: NotFound for a tenant that is not there."""
+    async with api.as_tenant(tenant) as connection:
+        if not await config.has_tenant(connection, tenant):
+            raise NotFound(f"there is no tenant {tenant!r}")
 
 
 def asker() -> Caller:

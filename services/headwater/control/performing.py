@@ -52,17 +52,22 @@ PARAMETERS: Mapping[str, re.Pattern[str]] = {
     "notification": _NAME,
 }
 
+_NOUNS = {
+    "letter": "dead letter",
+    "sent": "notification that was sent",
+}  # for parameters that are named otherwise
+
 
 def checked_path(values: Mapping[str, str]) -> dict[str, str]:
     """The path's parameters. Raises: Refusal 404 for one that nothing can be named by."""
     for name, value in values.items():
         if PARAMETERS[name].fullmatch(value) is None:
-            raise not_found(name)
+            raise not_found(_NOUNS.get(name, name))
         if name == "run":
             try:
                 run_id(value)
             except ContractError:
-                raise not_found(name) from None
+                raise not_found(_NOUNS.get(name, name)) from None
     return dict(values)
 
 

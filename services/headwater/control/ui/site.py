@@ -182,6 +182,11 @@ def _kind(request: web.Request) -> str:
     return "?" if resource is None else resource.canonical
 
 
-async def nothing(_: web.Request) -> web.StreamResponse:
-    """For every other address of the UI."""
+async def nothing(request: web.Request) -> web.StreamResponse:
+    """For every other address of the UI. One that ends in a slash is meant without it."""
+    path = request.rel_url.raw_path
+    if request.method in {"GET", "HEAD"} and path.endswith("/"):
+        where = path.rstrip("/") + (f"?{query}" if (query := request.rel_url.raw_query_string) else "")
+        if is_ours(where):
+            return moved(where)
     raise not_found("page")
