@@ -16,12 +16,13 @@ from headwater.bus.dispatcher import Delivery
 from headwater.bus.envelope import ATTEMPT_HEADER, QUEUE_HEADER, REASON_HEADER, USER_HEADER
 from headwater.bus.port import MAX_BODY_BYTES
 from headwater.bus.rabbitmq.breaker import PROBE_EVERY_S, Breaker
-from headwater.bus.rabbitmq.consumer import Session
+from headwater.bus.rabbitmq.consumer import Consumer, Session
 from headwater.bus.rabbitmq.frames import Place, publication
 from headwater.bus.rabbitmq.inlet import Inlet
 from headwater.bus.rabbitmq.lane import Lane
 from headwater.bus.rabbitmq.properties import MALFORMED_HEADER, Arrival, decode
 from headwater.bus.rabbitmq.reader import mended
+from headwater.bus.topology import load_topology
 from headwater.model.errors import BusFull, BusUnavailable, ContractError
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -287,6 +288,23 @@ def test_a_delivery_of_a_lost_channel_is_no_longer_had():
 
     assert had
     assert not session.has(Delivery(message(), 1, session))
+
+
+class StuckChannel:
+    """Frames go nowhere."""
+
+    async def basic_ack(self, tag: int, *, multiple: bool = False, wait: bool) -> None:
+        raise TimeoutError
+
+
+async def test_a_channel_on_which_nothing_can_be_settled_is_given_up_so_that_its_messages_come_again():
+    session = Session(StuckChannel(), {1: None, 2: None})
+    consumer = Consumer("headwater.in", None, None, load_topology(), "user", lambda: datetime.now(UTC))
+
+    await consumer.ack([Delivery(message(), 1, session)])
+
+    assert not session.has(Delivery(message(), 2, session))
+    assert session.ended.is_set()
 
 
 def test_the_breaker_refuses_after_three_time_outs_in_ten_seconds_but_for_a_probe_a_second():

@@ -17,6 +17,9 @@ from headwater.model.secret import Secret
 
 COMMAND_TIMEOUT_S = 10
 CONNECT_TIMEOUT_S = 5
+COPY_S = (
+    11.0  # > `COMMAND_TIMEOUT_S`, which ends a COPY in order unless it waits for the network to take more
+)
 ACQUIRE_TIMEOUT_S = 2
 API_WAIT_S = (
     6  # > `lock_timeout`: changes of schedules that wait for a herd may have every connection of the API
@@ -93,6 +96,36 @@ async def _set_up(connection: asyncpg.Connection) -> None:
     )
 
 
+class _Connection(asyncpg.Connection):  # type: ignore[misc]  # the library says nothing of its types
+    """A connection whose COPY ends when the connection does. The client waits until the network takes more, by no
+    clock, and nobody wakes it when that is never.
+    """
+
+    copy_s = COPY_S
+
+    async def copy_to_table(self, *args: Any, **options: Any) -> str:
+        """As the client's. Raises: TimeoutError also when the connection is lost on the way, which then is closed."""
+        loop = asyncio.get_running_loop()
+        bound = asyncio.timeout(self.copy_s)
+
+        def end_now(_: object) -> None:
+            if not bound.expired():
+                bound.reschedule(loop.time())
+
+        try:
+            async with bound:
+                self.add_termination_listener(end_now)
+                try:
+                    return str(await super().copy_to_table(*args, **options))
+                finally:
+                    self.remove_termination_listener(end_now)
+        except Exception as error:
+            if not bound.expired():
+                raise
+            self.terminate()
+            raise TimeoutError("COPY came to no end") from error
+
+
 async def _as_it_was(_: asyncpg.Connection) -> None:
     """Nothing to reset: settings, roles, locks and temporary tables are made to end with their transaction (SET LOCAL,
     `pg_advisory_xact_lock`, ON COMMIT DROP), and one left open is rolled back before this. A reset query would be one
@@ -101,13 +134,22 @@ async def _as_it_was(_: asyncpg.Connection) -> None:
 
 
 class Database:
-    """A pool of connections under one role. `wait_s`: how long at most for one of them while all are in use."""
+    """A pool of connections under one role. `wait_s`: how long at most for one of them while all are in use; `copy_s`:
+    how long a COPY may take at most.
+    """
 
     def __init__(
-        self, url: Secret, role: str | None, *, size: int = 8, wait_s: float = ACQUIRE_TIMEOUT_S
+        self,
+        url: Secret,
+        role: str | None,
+        *,
+        size: int = 8,
+        wait_s: float = ACQUIRE_TIMEOUT_S,
+        copy_s: float = COPY_S,
     ) -> None:
         """Without a `role` it is somebody else's database: used as the user of `url`, and left while it is idle."""
         self._wait_s = wait_s
+        self._copy_s = copy_s
         self._url = url
         self._least = 0 if role is None else 1
         self._settings = _SERVER_SETTINGS | ({"search_path": "pg_temp"} if role is None else {"role": role})
@@ -128,6 +170,7 @@ class Database:
                 command_timeout=COMMAND_TIMEOUT_S,
                 max_inactive_connection_lifetime=300,
                 init=_set_up,
+                connection_class=type("Connection", (_Connection,), {"copy_s": self._copy_s}),
                 reset=_as_it_was,
                 server_settings=self._settings,
             )

@@ -47,6 +47,7 @@ class Session:
     channel: Channel
     open: dict[int, None] = field(default_factory=dict)
     is_lost: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)  # another channel is to take its place
     ahead: Ahead = field(default_factory=lambda: Ahead(1, 1))
     tags: list[str] = field(default_factory=list)  # of its consumers; the second one takes the rest
     over: list[int] = field(default_factory=list)  # what the second one brought beyond the bound
@@ -63,6 +64,11 @@ class Session:
 
     def has(self, delivery: Delivery) -> bool:
         return not self.is_lost and delivery.tag in self.open
+
+    def give_up(self) -> None:
+        """Settle nothing on it any more. It is closed, so that the broker hands out again what is open."""
+        self.is_lost = True
+        self.ended.set()
 
     async def ack(self, tags: Sequence[int]) -> None:
         """Acknowledge, by one frame what lies before the oldest open delivery."""
@@ -104,7 +110,6 @@ class Consumer:
         self._now = now
         self._numbers = itertools.count(1)
         self._stopping = asyncio.Event()
-        self._cancelled: asyncio.Event = asyncio.Event()
         self._turned = asyncio.Event()  # more is to be taken at once, or less, or nothing
 
     @asynccontextmanager
@@ -127,28 +132,27 @@ class Consumer:
         while not self._stopping.is_set():
             connection = await self._link.wait()
             try:
-                async with self._channel(connection, dispatcher, options) as lost:
+                async with self._channel(connection, dispatcher, options) as session:
                     pause_s = FIRST_PAUSE_S
-                    await self._until(lost)
+                    await self._until_ended(session)
             except BusUnavailable as error:
                 if pause_s > FIRST_PAUSE_S:  # the link tells the first loss
                     log.warning("consumer of %s could not begin: %s; trying again", self._queue, error)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
-    async def _until(self, lost: "asyncio.Future[object]") -> None:
-        """Returns when the channel is lost or the broker ended the consumer."""
-        ended: asyncio.Future[object] = asyncio.ensure_future(self._cancelled.wait())
+    async def _until_ended(self, session: Session) -> None:
+        """Returns when the channel is lost or given up, or the broker ended the consumer."""
+        ended: asyncio.Future[object] = asyncio.ensure_future(session.ended.wait())
         try:
-            await asyncio.wait([lost, ended], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([session.channel.closing, ended], return_when=asyncio.FIRST_COMPLETED)
         finally:
             ended.cancel()
 
     @asynccontextmanager
     async def _channel(
         self, connection: Connection, dispatcher: Dispatcher, options: Options
-    ) -> AsyncIterator["asyncio.Future[object]"]:
-        self._cancelled = asyncio.Event()
+    ) -> AsyncIterator[Session]:
         async with faults_are_unavailable():
             channel = connection.channel(publisher_confirms=False)
             await channel.initialize(timeout=RPC_TIMEOUT_S)
@@ -157,14 +161,13 @@ class Consumer:
         session = Session(below, ahead=Ahead(options.prefetch, options.held_bytes))
         inlet = Inlet(lambda tag, arrival: self._arrived(session, dispatcher, tag, arrival))
         connection.tap(below.number, inlet.take, inlet.take_row)
-        lost = below.closing
         pacing: asyncio.Task[None] | None = None
         try:
             async with faults_are_unavailable():
-                session.channel.on_consumer_cancel_callbacks.add(lambda _: self._cancelled.set())
+                session.channel.on_consumer_cancel_callbacks.add(lambda _: session.ended.set())
                 await self._subscribe(session, session.ahead.few)
             pacing = asyncio.create_task(self._pace(session))
-            yield lost
+            yield session
         finally:
             if pacing is not None:
                 pacing.cancel()
@@ -276,10 +279,10 @@ def _session(delivery: Delivery) -> Session:
 
 
 async def _or_lost(session: Session, settling: Awaitable[None]) -> None:
-    """Settle on a channel that may be gone; then its messages come again by themselves."""
+    """Settle on a channel that may be gone; then its messages come again: one that only was too slow is closed."""
     try:
         async with asyncio.timeout(SETTLE_TIMEOUT_S), faults_are_unavailable():
             await settling
     except (BusUnavailable, TimeoutError) as error:
-        session.is_lost = True
+        session.give_up()
         log.debug("a channel was lost before its messages were settled: %s", error)
