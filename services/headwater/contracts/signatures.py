@@ -170,6 +170,13 @@ class SchemeDefinition(Closed):
             "{adyen:FIELDS}; the last four are forms of their own. Without it: {body}."
         ),
     )
+    signed_body: Literal["sent", "unfolded"] = Field(
+        default="sent",
+        description=(
+            "What {body} is of a compressed body: the bytes as they were sent, or what they unfold to (2 MiB at most). "
+            "Compressed bodies are taken where `limits.compressed` is set."
+        ),
+    )
     timestamp: TimestampDefinition | None = None
     body_hash: BodyHashDefinition | None = None
     url_variants: (

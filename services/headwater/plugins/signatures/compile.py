@@ -71,6 +71,7 @@ def compile_definition(definition: SchemeDefinition) -> Scheme:
         event_type=_place(definition.event_type),
         reads_document=_reads_document(form, template, time),
         signs_items=template.uses("adyen"),
+        signs_unfolded=definition.signed_body == "unfolded",
         tolerance_s=advice,
         handshake=definition.handshake,
     )

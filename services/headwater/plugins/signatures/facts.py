@@ -10,6 +10,7 @@ from headwater.plugins.signatures import documents
 from headwater.plugins.signatures.reasons import Refused
 from headwater.plugins.signatures.request import SignedRequest, header_values
 from headwater.plugins.signatures.scheme import Place, Scheme
+from headwater.plugins.signatures.unfolding import unfolded
 
 MAX_CHARACTERS = 256  # of an id or type; longer ones are not taken
 
@@ -19,23 +20,23 @@ def delivery_id(scheme: Scheme, request: SignedRequest) -> str | None:
 
     Ask only after the request was verified. Parses the body if `scheme.delivery_id` is a path.
     """
-    return _fact(scheme.delivery_id, request)
+    return _fact(scheme, scheme.delivery_id, request)
 
 
 def event_type(scheme: Scheme, request: SignedRequest) -> str | None:
     """What the provider calls this kind of event, or None. As `delivery_id`."""
-    return _fact(scheme.event_type, request)
+    return _fact(scheme, scheme.event_type, request)
 
 
-def _fact(place: Place | None, request: SignedRequest) -> str | None:
+def _fact(scheme: Scheme, place: Place | None, request: SignedRequest) -> str | None:
     if place is None:
         return None
     if place.header is not None:
         values = header_values(request, place.header)
         return _clean(values[0]) if len(values) == 1 else None
     try:
-        document = orjson.loads(request.body)
-    except orjson.JSONDecodeError:
+        document = orjson.loads(unfolded(request).body if scheme.signs_unfolded else request.body)
+    except (orjson.JSONDecodeError, Refused):
         return None
     return _clean(documents.as_bytes(documents.look_up(document, place.path or ())))
 

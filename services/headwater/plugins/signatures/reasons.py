@@ -16,7 +16,7 @@ REASONS: Final = {
     "timestamp_malformed": "The scheme's time cannot be read.",
     "timestamp_too_old": "The signature is right, but the signed time is further back than the tolerance.",
     "timestamp_too_new": "The signature is right, but the signed time is further ahead than the tolerance.",
-    "body_unreadable": "The scheme signs fields of the body, and the body does not hold them.",
+    "body_unreadable": "The scheme signs what is in the body, and that is not there or cannot be read.",
     "body_hash_missing": "The signed hash of the body is missing.",
     "body_hash_mismatch": "The signature is right, but the body is not the signed one.",
     "context_missing": "The scheme signs a value that the endpoint is not configured with.",

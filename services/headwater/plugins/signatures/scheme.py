@@ -97,6 +97,7 @@ class Scheme:
     event_type: Place | None = field(repr=False)
     reads_document: bool = field(repr=False)  # whether the body is parsed before the signature can be checked
     signs_items: bool = field(repr=False)  # whether each item of the body carries a signature of its own
+    signs_unfolded: bool = field(repr=False)  # whether a compressed body counts as what it unfolds to
     tolerance_s: float | None
     handshake: str | None
 

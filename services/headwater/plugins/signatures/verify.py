@@ -26,6 +26,7 @@ from headwater.plugins.signatures.reasons import Refused
 from headwater.plugins.signatures.request import SignedRequest, optional_header
 from headwater.plugins.signatures.scheme import BodyHash, Place, Scheme
 from headwater.plugins.signatures.timestamps import outside_window, read_timestamp
+from headwater.plugins.signatures.unfolding import unfolded
 
 _URLS: Final = ("url", "url_no_query", "twilio", "plivo")
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
@@ -115,6 +116,8 @@ class _Match:
 def _judge(scheme: Scheme, keys: Keys, request: SignedRequest, context: Mapping[str, str]) -> _Match:
     if not keys:
         raise Refused("no_secret")
+    if scheme.signs_unfolded:
+        request = unfolded(request)
     if scheme.signature.format == "jwt":
         return _by_jwt(scheme, keys, request)
     if scheme.kind == "token":
