@@ -433,7 +433,9 @@ async def test_counts_tell_what_was_received_verified_refused_and_a_duplicate(fr
     await front.settled(1)
     await front.books()
 
-    told = await front.until("/endpoints/orders/stats", lambda told: told["received"] == 3, 20)
+    told = await front.until(
+        "/endpoints/orders/stats", lambda told: (told["received"], told["duplicates"]) == (3, 1), 20
+    )
 
     stats = told.json
     assert (stats["verified"], stats["refused"], stats["duplicates"]) == (2, {"mismatch": 1}, 1)
