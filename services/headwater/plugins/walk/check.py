@@ -7,7 +7,7 @@ from headwater.model.errors import ConfigError
 from headwater.plugins.paginators import Begin, Paginator
 from headwater.plugins.paginators.base import Resuming
 from headwater.plugins.walk.request import names_in_path
-from headwater.plugins.walk.templates import OF_WALK, WALK, texts_of
+from headwater.plugins.walk.templates import LIKE_WALK, OF_WALK, WALK, texts_of
 
 _WORDS = {
     "offset": ("offset", "last", "size"),
@@ -65,7 +65,8 @@ def _check_token(stream: Stream, paginator: Paginator) -> None:
 def _check_words(stream: Stream, words: Collection[str]) -> None:
     """Whether what the request names of the walk is there, and on the first page too where that needs it."""
     there = set(_words_of(stream))
-    for word in sorted(words):
+    meant = (word for text in texts_of(stream.request) for word in LIKE_WALK.findall(text))
+    for word in sorted({*words, *meant}):
         if word not in there:
             shown = ", ".join(f"{{walk.{one}}}" for one in sorted(there)) or "nothing"
             raise ConfigError(f"request names {{walk.{word}}}, which this walk does not have: it has {shown}")

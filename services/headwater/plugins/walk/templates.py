@@ -25,6 +25,7 @@ PARAMETERS = "parameters."  # what their names begin with among the values
 PARAMETER = re.compile(r"\{(parameters\.[A-Za-z_][A-Za-z0-9_-]{0,127}(?:\.[A-Za-z0-9_-]{1,128}){0,8})\}")
 WALK = "walk."  # likewise
 OF_WALK = re.compile(r"\{(walk\.[a-z_]{1,40})\}")
+LIKE_WALK = re.compile(r"\{walk\.([^{}\s]{0,80})\}")  # meant as one, whatever its name
 TEMPLATE = re.compile(r'\{parent\.((?:[^{}"]|"[^"]*")+)\}')
 _ANY = re.compile(f"{TEMPLATE.pattern}|{PARAMETER.pattern}|{OF_WALK.pattern}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
