@@ -107,6 +107,17 @@ def test_the_minimum_interval_that_counts_is_the_tenants(tmp_path: Path, run: Ca
     assert applied.code == 0, applied.output
 
 
+def test_a_cursor_that_is_a_text_can_be_set_to_digits(tmp_path: Path, run: Callable[..., Told]) -> None:
+    (tmp_path / "shop.yml").write_text(MANIFEST)
+    run("apply", str(tmp_path / "shop.yml"))
+    run("streams", "cursor", "shop.orders", "--set", "a1")
+
+    told = run("streams", "cursor", "shop.orders", "--set", "17", "--json")
+
+    assert told.code == 0, told.output
+    assert json.loads(told.output)["value"] == "17"
+
+
 def test_what_is_configured_is_looked_at_and_removed(tmp_path: Path, run: Callable[..., Told]) -> None:
     (tmp_path / "shop.yml").write_text(MANIFEST)
     assert run("apply", str(tmp_path / "shop.yml")).code == 0

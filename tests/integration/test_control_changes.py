@@ -209,3 +209,16 @@ async def test_a_cursor_is_not_set_to_what_cannot_be_compared_with_it(office: Of
     assert [each.status for each in (garbage, number, thing)] == [422] * 3
     assert [each.pointers for each in (garbage, number, thing)] == [["/value"]] * 3
     assert (await office.get(path)).json["value"] == "2026-02-01"
+
+
+async def test_a_cursor_that_is_a_whole_number_is_set_to_whole_numbers_alone(office: Office) -> None:
+    whole = MANIFEST.replace("field: updated_at", "field: number, format: integer")
+    assert whole != MANIFEST
+    await office.post("/config/import", data=whole, headers=YAML)
+    path = "/sources/shop/streams/orders/cursor"
+    fraction = await office.ask("PUT", path, json={"value": "12.5"})
+    large = await office.ask("PUT", path, json={"value": 2**80})
+    text = await office.ask("PUT", path, json={"value": "12"})
+
+    assert [each.status for each in (fraction, large, text)] == [422, 200, 422]
+    assert (fraction.pointers, text.pointers) == (["/value"], ["/value"])

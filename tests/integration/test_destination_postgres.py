@@ -327,6 +327,20 @@ async def test_later_values_widen_columns_without_loss(connection):
     ]  # fmt: skip
 
 
+async def test_an_instant_that_is_before_our_era_in_utc_stays_there_when_its_column_becomes_text(connection):
+    await load(
+        connection, append(), batch([{"at": "0001-01-01T00:00:00+01:00"}, {"at": "0001-01-01T00:00:00Z"}])
+    )
+
+    await load(connection, append(), batch([{"at": "never"}], page=2))
+
+    assert [row[0] for row in await rows(connection, "at", order="_page, _position")] == [
+        "0001-12-31T23:00:00.000000Z BC",
+        "0001-01-01T00:00:00.000000Z",
+        "never",
+    ]
+
+
 @pytest.mark.parametrize(
     "keys",
     [
@@ -468,6 +482,8 @@ async def test_a_frozen_table_fails_the_load_and_names_the_fields(connection):
     with pytest.raises(DestinationError, match="frozen.*'new'"):
         await load(connection, table, batch([{"id": 2, "new": 1}]))
 
+    with pytest.raises(DestinationError, match=r"'f0', .*'f9' and 2 more; set"):
+        await load(connection, table, batch([{f"f{number}": 1 for number in range(12)}]))
     assert (await load(connection, table, batch([{"id": 2}]))).counts == Counts(inserted=1)
 
 

@@ -166,7 +166,15 @@ sources:
         unknown = await command("preview", "api.other", "--manifest", str(file))
 
     assert code == 0
-    for words in ("GET http", "Columns", "thing 1", "Suggestion", "next_cursor", "Nothing was written."):
+    for words in (
+        "GET http",
+        "Columns",
+        "thing 1",
+        "cursor_end: nothing leads to a further page",
+        "Suggestion",
+        "next_cursor",
+        "Nothing was written.",
+    ):
         assert words in out
     assert json.loads(as_json[1])["ended"] == "cursor_end"
     assert (unknown[0], "no stream" in unknown[2]) == (3, True)

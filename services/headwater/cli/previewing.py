@@ -19,6 +19,7 @@ from headwater.contracts.source import StreamDefinition
 from headwater.control.previewing import ERROR, MAX_PAGES, MORE, preview
 from headwater.http.client import HttpClient
 from headwater.model.errors import ConfigError
+from headwater.model.run import StopReason
 from headwater.model.secret import Secret
 from headwater.plugins.secret_text import names_in
 from headwater.plugins.walk.preview import Exchange, Preview
@@ -97,8 +98,7 @@ def _show(seen: Preview) -> None:
         rows = [[row.get(name) for name in names] for row in seen.rows if isinstance(row, dict)]
         print_table(names, rows, empty="none")
         print()
-    ended = "not ended: there is more" if seen.ended == MORE else seen.ended
-    print(f"Ended       {ended}")
+    print(f"Ended       {_ended(seen.ended)}")
     if seen.suggestion.records or seen.suggestion.pagination:
         parts: dict[str, Any] = {}
         if seen.suggestion.records:
@@ -111,6 +111,12 @@ def _show(seen: Preview) -> None:
         if seen.suggestion.why:
             print(f"  ({seen.suggestion.why})")
     print("Nothing was written.")
+
+
+def _ended(reason: str) -> str:
+    if reason == MORE:
+        return "not ended: there is more"
+    return reason if reason == ERROR else f"{reason}: {StopReason(reason).words}"
 
 
 def _show_exchange(exchange: Exchange) -> None:

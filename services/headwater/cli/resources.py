@@ -111,9 +111,15 @@ async def _cursor(chosen: argparse.Namespace, counter: Counter) -> int:
         await counter.ask(streams.reset_cursor, path=path)
     if chosen.set is None:
         return show(chosen, await counter.shown(streams.Cursor, streams.show_cursor, path=path))
-    is_number = chosen.set.isascii() and chosen.set.removeprefix("-").isdigit()
-    body = given(streams.NewCursor, value=int(chosen.set) if is_number else chosen.set)
+    known = await counter.ask(streams.show_cursor, path=path)
+    body = given(streams.NewCursor, value=_as_before(chosen.set, known["value"]))
     return show(chosen, await counter.shown(streams.Cursor, streams.set_cursor, path=path, body=body))
+
+
+def _as_before(text: str, before: Any) -> str | int:
+    """A cursor's value as the command line has it: digits are a number, unless the cursor has been a text."""
+    is_number = text.isascii() and text.removeprefix("-").isdigit() and not isinstance(before, str)
+    return int(text) if is_number else text
 
 
 async def _widen(chosen: argparse.Namespace, counter: Counter) -> int:

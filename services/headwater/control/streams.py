@@ -1,7 +1,9 @@
 """Sources, their streams, and how far each stream has been read."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -19,6 +21,7 @@ from headwater.plugins.walk.slices import gaps_of
 from headwater.store import catalogue, children, cursors, widenings
 
 MAX_CURSOR_BYTES = 64 * 1024
+_WHOLE = re.compile(r"-?[0-9]+")
 
 
 class Source(Answer):
@@ -212,7 +215,7 @@ def _check_kind(value: Any, known: Sequence[Any]) -> None:
 
 
 def _is_mark(value: Any) -> bool:
-    return isinstance(value, str | int | float) and not isinstance(value, bool)
+    return isinstance(value, str | int | float | Decimal) and not isinstance(value, bool)
 
 
 async def set_cursor(desk: Desk, call: Call[NoQuery, NewCursor]) -> Reply:
@@ -224,6 +227,10 @@ async def set_cursor(desk: Desk, call: Call[NoQuery, NewCursor]) -> Reply:
         check_preconditions(call.headers, known["version"])
         rule = stream["definition"]["stream"].get("incremental") or {}
         _check_kind(call.body.value, (known["value"], rule.get("start")))
+        if rule.get("format") == "integer" and not _WHOLE.fullmatch(str(call.body.value)):
+            raise invalid_at(
+                "/value", "is no whole number, as the stream's cursors are (incremental.format: integer)"
+            )
         await cursors.put(connection, *of, call.body.value)
         cursor = await _cursor(connection, call)
     return Reply(dict(cursor), headers=etag(cursor["version"]))

@@ -52,6 +52,26 @@ class StopReason(StrEnum):
         """Whether a walk that ended so has seen everything there was."""
         return self not in {StopReason.LIMIT, StopReason.LOOP, StopReason.ERROR}
 
+    @property
+    def words(self) -> str:
+        """The same for people."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    StopReason.HAS_MORE_FALSE: "the API said that there is no more",
+    StopReason.CURSOR_END: "nothing leads to a further page",
+    StopReason.TOTAL_REACHED: "as many came as the API said there are",
+    StopReason.EMPTY_PAGE: "a page had no records",
+    StopReason.SHORT_PAGE: "a page had fewer records than it may have",
+    StopReason.WATERMARK: "what follows was read by earlier runs",
+    StopReason.LIMIT: "a limit of the stream was reached",
+    StopReason.LOOP: "a page or its token came a second time",
+    StopReason.STATUS_END: "a status said that there is no further page",
+    StopReason.NOT_FOUND: "the parent is not there any more",
+    StopReason.ERROR: "an error",
+}
+
 
 class Trigger(StrEnum):
     SCHEDULE = "schedule"

@@ -106,7 +106,8 @@ def converted(column: str, old: Kind, new: Kind) -> str:
     if new is Kind.JSONB:
         return f"to_jsonb({converted(column, old, Kind.TEXT) if old in INSTANTS else column})"
     if new is Kind.TEXT and old is Kind.TIMESTAMPTZ:
-        return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+        era = f"CASE WHEN {column} < '0001-01-01Z' THEN ' BC' ELSE '' END"  # 0001-01-01 east of Greenwich is before it
+        return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || {era}"""
     if new is Kind.TEXT and old is Kind.DATE:
         return f"to_char({column}, 'YYYY-MM-DD')"
     if new is Kind.TIMESTAMPTZ:

@@ -228,10 +228,15 @@ def allowed(table: Table, catalogue: Catalogue, changes: Changes) -> Changes:
     if table.contract is Contract.FREEZE and (changes.add or changes.widen):
         names = [repr(name) for _, _, name in changes.add] + [repr(name) for name, _, _ in changes.widen]
         raise DestinationError(
-            f"table {table.told} is frozen, but records bring new fields or types: {', '.join(names[:10])}; "
+            f"table {table.told} is frozen, but records bring new fields or types: {_first(names)}; "
             "set the contract to evolve, or choose what to discard"
         )
     return replace(changes, add=(), widen=())
+
+
+def _first(names: list[str], most: int = 10) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def make_plan(
