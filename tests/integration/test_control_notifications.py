@@ -221,6 +221,11 @@ async def test_the_monitor_tells_what_is_wrong_since_when_and_what_to_do(
         "INSERT INTO dead_letter (id, tenant, queue, type, message_id, reason, body) VALUES (gen_random_uuid(), 'default', 'q', 't', 'm', 'r', '')"
     )
     await office.worker.execute(
+        "INSERT INTO delivery (id, received_at, receipt_id, tenant, endpoint, state, reason, method, url, headers, body, "
+        "body_sha256, verification) SELECT gen_random_uuid(), now(), gen_random_uuid(), tenant, 'hooks', 'dead', "
+        "'filter: no', 'POST', '/', '[]', '', '', '{}' FROM unnest(ARRAY['default', 'acme']) AS tenant"
+    )
+    await office.worker.execute(
         "INSERT INTO endpoint_alarm VALUES ('default', 'hooks', 'silence', clock_timestamp(), '{}')"
     )
     await office.worker.execute(
@@ -229,6 +234,8 @@ async def test_the_monitor_tells_what_is_wrong_since_when_and_what_to_do(
     )
     ill = await office.get("/monitor")
     tenants = await (await office.key_of("default", "read")).get("/monitor")
+    await office.post("/tenants", {"name": "acme"})
+    (elsewhere,) = (await office.get("/monitor", headers={"X-Tenant": "acme"})).json["problems"]
     code = await _look(argparse.Namespace(json=False, output=None), Counter(office.control._desk, "default"))
     said = capsys.readouterr().out
 
@@ -238,6 +245,7 @@ async def test_the_monitor_tells_what_is_wrong_since_when_and_what_to_do(
     assert {each["kind"] for each in ill.json["problems"]} == {
         "failed",
         "auto_disabled",
+        "dead_deliveries",
         "dead_letters",
         "silence",
         "stuck",
@@ -246,8 +254,11 @@ async def test_the_monitor_tells_what_is_wrong_since_when_and_what_to_do(
     assert ill.json["counts"]["dead_letters"] == 1
     assert ill.json["counts"]["runs"] == {"failed": 1, "running": 1}
     assert tenants.json["queues"] is None
+    assert (elsewhere["kind"], elsewhere["subject"]) == ("dead_deliveries", "hooks")
+    assert elsewhere["what"] == "1 deliveries of the last day are dead; the newest: filter: no"
+    assert "`headwater deliveries list --endpoint hooks --state dead --tenant acme`" in elsewhere["next"]
     assert code == 1
-    assert "headwater schedules enable nightly" in said
+    assert "headwater schedules enable nightly`" in said
     assert "http_401" in said
 
 

@@ -1,10 +1,12 @@
 """The monitor: what is wrong, since when, and what to do about it."""
 
 import asyncio
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
+from headwater.control.caller import DEFAULT_TENANT
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
 from headwater.model.errors import Unavailable
 from headwater.model.habits import late_after_s
@@ -17,9 +19,10 @@ UNFIRED_S = 300.0
 LATE_S = 60.0
 Kind = Literal[
     "failed", "stuck", "late", "stale", "not_fired", "auto_disabled", "schedule_error", "paused", "disabled",
-    "silence", "refusals", "dead_letters", "notification_dead", "notification_late", "target_gone", "relay",
-    "partitions", "bus",
+    "silence", "refusals", "dead_deliveries", "dead_letters", "notification_dead", "notification_late", "target_gone",
+    "relay", "partitions", "bus",
 ]  # fmt: skip
+_COMMAND = re.compile(r"`(headwater (?!doctor)[^`]+)`")  # that one looks at no tenant
 HARMLESS = frozenset({"paused", "disabled"})  # somebody wants it so
 
 
@@ -85,6 +88,7 @@ async def show_monitor(desk: Desk, call: Call[NoQuery, None]) -> Reply:
             await told.unfired(connection, [tenant], UNFIRED_S),
         )
         problems += _endpoints(await monitor.alarms(connection, tenant))
+        problems += _deliveries(await monitor.dead_deliveries(connection, tenant))
         letters = await monitor.dead_letters(connection, tenant)
         sent = await monitor.notifications(connection, tenant)
         problems += _messages(letters, sent, await monitor.stops(connection, tenant))
@@ -104,7 +108,7 @@ async def show_monitor(desk: Desk, call: Call[NoQuery, None]) -> Reply:
             "status": "problems" if is_wrong else "ok",
             "tenant": tenant,
             "checked_at": desk.clock.now(),
-            "problems": problems,
+            "problems": [{**problem, "next": _in_tenant(problem["next"], tenant)} for problem in problems],
             "counts": {
                 **counts,
                 "dead_letters": letters["letter_count"],
@@ -134,6 +138,13 @@ async def _ground(desk: Desk) -> tuple[dict[str, int] | None, list[dict[str, Any
                 _problem("partitions", table, None, what, "check the clocks, and that a timer runs")
             )
     return queues, problems
+
+
+def _in_tenant(following: str, tenant: str) -> str:
+    """Its commands act in the tenant."""
+    if tenant == DEFAULT_TENANT:
+        return following
+    return _COMMAND.sub(rf"`\1 --tenant {tenant}`", following)
 
 
 Rows = Sequence[Mapping[str, Any]]
@@ -196,6 +207,19 @@ def _endpoints(alarms: Rows) -> Iterator[dict[str, Any]]:
             what = f"{detail.get('refused')} of {detail.get('requests')} requests were refused"
             following = f"see `headwater refusals list --endpoint {row['endpoint']}`"
         yield _problem(row["kind"], row["endpoint"], row["since"], what, following)
+
+
+def _deliveries(dead: Rows) -> Iterator[dict[str, Any]]:
+    for row in dead:
+        what = (
+            f"{row['delivery_count']} deliveries of the last day are dead; the newest: {row['reason'] or ''}"[
+                :500
+            ]
+        )
+        chosen = f"--endpoint {row['endpoint']} --state dead"
+        replay = f"`headwater deliveries replay {chosen}`"
+        following = f"see `headwater deliveries list {chosen}`; mend the cause, then {replay}"
+        yield _problem("dead_deliveries", row["endpoint"], row["since"], what, following)
 
 
 def _messages(letters: Mapping[str, Any], sent: Mapping[str, Any], stops: Rows) -> Iterator[dict[str, Any]]:

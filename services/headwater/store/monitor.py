@@ -36,6 +36,11 @@ async def dead_letters(connection: Any, tenant: str) -> Row:
     return await connection.fetchrow(_Q["dead"], tenant)  # type: ignore[no-any-return]
 
 
+async def dead_deliveries(connection: Any, tenant: str) -> Sequence[Row]:
+    """Endpoints with deliveries of the last day that are dead."""
+    return await connection.fetch(_Q["dead_deliveries"], tenant)  # type: ignore[no-any-return]
+
+
 async def notifications(connection: Any, tenant: str) -> Row:
     return await connection.fetchrow(_Q["notifications"], tenant)  # type: ignore[no-any-return]
 

@@ -15,7 +15,7 @@ _OF_STREAMS: Final = frozenset({"failed", "stuck", "late"})
 _OF_SCHEDULES: Final = frozenset(
     {"stale", "not_fired", "auto_disabled", "schedule_error", "paused", "disabled"}
 )
-_OF_ENDPOINTS: Final = frozenset({"silence", "refusals"})
+_OF_ENDPOINTS: Final = frozenset({"silence", "refusals", "dead_deliveries"})
 _OF_NOTIFICATIONS: Final = frozenset({"notification_dead", "notification_late", "target_gone"})
 _DELIVERY_STATES: Final = ("accepted", "done", "filtered", "dead")
 

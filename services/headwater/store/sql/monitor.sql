@@ -56,6 +56,13 @@ SELECT count(*) FILTER (WHERE state = 'waiting') AS waiting,
        count(*) FILTER (WHERE state = 'sent' AND settled_at > clock_timestamp() - interval '1 day') AS sent
   FROM notification WHERE tenant = $1 AND created_at > clock_timestamp() - interval '9 days'
 
+-- name: dead_deliveries
+-- Endpoints of whose deliveries of the last day some are dead: how many, since when, and why the newest is.
+SELECT endpoint, count(*) AS delivery_count, min(received_at) AS since,
+       (array_agg(reason ORDER BY received_at DESC))[1] AS reason
+  FROM delivery WHERE tenant = $1 AND state = 'dead' AND received_at > now() - interval '1 day'
+ GROUP BY endpoint ORDER BY endpoint LIMIT 500
+
 -- name: stops
 SELECT target, reason, stopped_at FROM notification_stop WHERE tenant = $1 ORDER BY target LIMIT 100
 
