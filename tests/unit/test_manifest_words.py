@@ -69,6 +69,7 @@ IN_STREAM = [
     ("records: {path: data", "8:1", "in what begins in line 7, column 18; close its brackets"),
     ("fields: {id: {type: int}}", "7:29", "did you mean integer?"),
     ("destination: {table: t, mode: upsert, key: id}", "7:39", "did you mean merge?"),
+    ("destination: {table: t, mode: merge, key: id, delete_missing: 20%}", "7:71", "it is a share: 0.2"),
     ("destination: {table: t, mode: merge, key: no}", "7:51", "to YAML: put it in quotes where it is a name"),
     ("destination: {table: t, mode: merge, key: 5}", "7:51", "write it as a list: [5]"),
     ("pagination: {type: ofset}", "7:28", "type 'ofset' is not known; there are none, offset"),

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -93,6 +94,7 @@ _SAME: Mapping[str, Sequence[str]] = {  # what others call it
 }
 _AS_MAPPING = "write its keys below it, or in braces"
 _TIME = "write a time such as 2026-12-04T18:00:00Z"
+_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?) ?%", re.ASCII)
 OTHER_FORMS = frozenset(  # faults that say of a value that may be of several forms which one it does not have
     {
         "string_type",
@@ -200,6 +202,8 @@ def _mend_of_kind(value: Any, kind: str, name: str, *, may_show: bool) -> str:
         return _AS_MAPPING
     if kind.startswith(("int_", "float_")) and isinstance(value, bool):
         return "on, off, yes and no are true and false to YAML"
+    if kind.startswith("float_") and isinstance(value, str) and (percent := _PERCENT.fullmatch(value)):
+        return f"it is a share: {float(percent[1]) / 100:.15g}"
     if kind.startswith(("int_", "float_")) and name.endswith(("_s", "_seconds")) and isinstance(value, str):
         return _in_seconds(value)
     if kind == "string_type" and isinstance(value, bool):
