@@ -19,7 +19,7 @@ from headwater.store.runs import NewRun
 SIZE = 100  # records a page
 SERVICES = ("timer", "fetcher", "persister")
 MAX_S = 120.0
-ONE_PAGE = "one_page"
+ONE_PAGE, SLICES = "one_page", "slices"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,18 @@ def manifest(base: str, streams: Mapping[str, Stream]) -> str:
             f"        destination: {{table: {name}, mode: {stream.mode}, key: id}}",
         ]
     return "\n".join(lines) + "\n"
+
+
+def empty_slices(past_the_end: int) -> str:
+    """One more stream: 200 slices of time, one after the other, in none of which is anything."""
+    return (
+        f"      - name: {SLICES}\n"
+        f"        request: {{path: /records, params: {{cursor: c{past_the_end}}}}}\n"
+        "        pagination: {type: window, start: 2026-01-01T00:00:00Z, end: 2026-07-20T00:00:00Z, step_s: 86400,"
+        " start_param: from, end_param: to}\n"
+        "        records: {path: items}\n"
+        f"        destination: {{table: {SLICES}, mode: append}}\n"
+    )
 
 
 async def start(database: Database, stream: str, source: str = "api") -> object:
@@ -134,7 +146,8 @@ async def measure(house: House, *, quick: bool) -> list[Figure]:
             for case in cases
             for number in range(case.rounds)
         }
-        await apply(url, manifest(base, names | {ONE_PAGE: Stream("merge", 0, 1)}))
+        streams = manifest(base, names | {ONE_PAGE: Stream("merge", 0, 1)})
+        await apply(url, streams + empty_slices(records // SIZE))
         plain = await stack.enter_async_context(
             house.program("plain_loop", "--api", f"{base}/records", "--database", url)
         )
@@ -143,6 +156,8 @@ async def measure(house: House, *, quick: bool) -> list[Figure]:
         for case in cases:
             figures += await _case(house, database, services, plain, case)
         figures.append(await _one_page(database, runs=3 if quick else 30))
+        run = await finished(database, await start(database, SLICES))
+        figures.append(Figure("walk.slice", "ms", [lasted_s(run) / cast("int", run["requests"]) * 1000]))
         figures += [
             Figure(f"walk.rss_{name}_after", "MiB", [program.rss_mib()]) for name, program in services.items()
         ]

@@ -11,7 +11,7 @@ from tests.support.buses import PATIENCE_S, Inbox, message
 from tests.support.virtual_time import VirtualTime
 
 from headwater.bus.chaos import Fate, SeededChaos
-from headwater.bus.dispatcher import ALONE_FROM, QUIET_S, Delivery, Dispatcher, Options
+from headwater.bus.dispatcher import ALONE_FROM, QUIET, Delivery, Dispatcher, Options
 from headwater.bus.envelope import DEAD_AT_HEADER, REASON_HEADER
 from headwater.bus.memory import MemoryBus
 from headwater.bus.port import MAX_ATTEMPTS, Message
@@ -200,10 +200,10 @@ async def test_what_comes_alone_after_a_silence_does_not_wait_for_others(clock: 
         await inbox.count(1)
         offer(3)
         await inbox.count(4)
-        clock.advance(QUIET_S + 0.01)
+        clock.advance(QUIET * options.linger_s + 0.01)
         offer(1)
         await inbox.count(5)
-        clock.advance(QUIET_S + 0.01)
+        clock.advance(QUIET * options.linger_s + 0.01)
         offer(3)
         await inbox.count(8)
 

@@ -33,7 +33,7 @@ GRACE_S = 30.0
 # A batch fills for so many lingers more while another is handled: two small ones cost more than a large one, and would
 # wait for each other's locks.
 WHILE_BUSY = 5
-QUIET_S = 0.1  # what comes alone after so long a silence is handled at once: a batch would most likely stay one message
+QUIET = 0.5  # lingers: what comes alone after a longer silence is handled at once, since what follows may be as late
 LONGEST_DELAY_S = RETRY_DELAYS_S[-1]
 T = TypeVar("T")
 
@@ -230,7 +230,7 @@ class Dispatcher:
                 self._arrived.clear()
                 await self._arrived.wait()
             group = [self._inbox.popleft()]
-            is_lone = not (self._inbox or self._calling) and self._silence_s > QUIET_S
+            is_lone = not (self._inbox or self._calling) and self._silence_s > QUIET * self._options.linger_s
             if self._options.batch_limit == 1 or group[0].goes_alone or is_lone:
                 return group
             with contextlib.suppress(TimeoutError):  # the batch is as full as it gets
