@@ -9,6 +9,7 @@ from headwater.app.attach import is_held, is_set_up, running_elsewhere
 from headwater.app.ground import Means, find_means, prepare_database
 from headwater.app.patience import Unreachable
 from headwater.cli.faults import NotFound
+from headwater.control.caller import DEFAULT_TENANT
 from headwater.control.route import SCOPES, Caller
 from headwater.settings import Settings
 from headwater.store import config
@@ -73,7 +74,9 @@ async def open_api(
 
 
 async def check_tenant(api: Database, tenant: str) -> None:
-    """Raises: NotFound for a tenant that is not there."""
+    """Raises: NotFound for a tenant that is not there. The first one always is: it is empty until something is made."""
+    if tenant == DEFAULT_TENANT:
+        return
     async with api.as_tenant(tenant) as connection:
         if not await config.has_tenant(connection, tenant):
             raise NotFound(f"there is no tenant {tenant!r}")
