@@ -4,13 +4,13 @@ import re
 import secrets
 
 from headwater.model.errors import ConfigError
+from headwater.model.names import DEFAULT_TENANT
 from headwater.model.secret import Secret
 from headwater.store import config
 from headwater.store.database import Database
 
 KEY_FORM = re.compile(r"^hw_([a-z0-9]{1,32})_([A-Za-z0-9_-]{32,256})$")
 SCOPES = ("read", "run", "write", "admin")
-FIRST_TENANT = "default"
 
 
 async def ensure_first_key(api: Database, chosen: Secret | None) -> Secret | None:
@@ -18,8 +18,8 @@ async def ensure_first_key(api: Database, chosen: Secret | None) -> Secret | Non
 
     Raises: ConfigError when the chosen key has not the form of a key.
     """
-    async with api.as_tenant(FIRST_TENANT, admin=True) as connection:
-        await config.ensure_tenant(connection, FIRST_TENANT)
+    async with api.as_tenant(DEFAULT_TENANT, admin=True) as connection:
+        await config.ensure_tenant(connection, DEFAULT_TENANT)
         if chosen is not None:
             form = KEY_FORM.match(chosen.text())
             if form is None:

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Protocol
 
-from headwater.app.first_key import FIRST_TENANT, ensure_first_key
+from headwater.app.first_key import ensure_first_key
 from headwater.app.ground import Ground, Means, find_means, open_ground, prepare_broker, prepare_database
 from headwater.app.memory import give_back
 from headwater.app.patience import unless
@@ -15,6 +15,7 @@ from headwater.app.probes import Probes
 from headwater.app.service import Prompt, Routed, Service, Waited, supervise
 from headwater.app.services import SERVICES
 from headwater.model.errors import Unavailable
+from headwater.model.names import DEFAULT_TENANT
 from headwater.model.secret import Secret
 from headwater.settings import Settings, host_and_port, local_address
 from headwater.telemetry.metrics import Metrics
@@ -110,7 +111,7 @@ async def run_services(
             from headwater.app.broker_login import ensure_login  # noqa: PLC0415 - only beside a node of ours
 
             folder = means.password_file.parent
-            user, file = await ensure_login(means.management_url, FIRST_TENANT, folder)
+            user, file = await ensure_login(means.management_url, DEFAULT_TENANT, folder)
             announcer.login(_place_of(means.amqp_url), user, file)
         async with open_ground(settings, means, metrics) as ground:
             services = [SERVICES[name](ground) for name in names]

@@ -9,8 +9,8 @@ from headwater.app.attach import is_held, is_set_up, running_elsewhere
 from headwater.app.ground import Means, find_means, prepare_database
 from headwater.app.patience import Unreachable
 from headwater.cli.faults import NotFound
-from headwater.control.caller import DEFAULT_TENANT
 from headwater.control.route import SCOPES, Caller
+from headwater.model.names import DEFAULT_TENANT
 from headwater.settings import Settings
 from headwater.store import config
 from headwater.store.database import Database

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from headwater.control.problems import forbidden, not_found, unauthorised
 from headwater.control.route import Caller, Scope
+from headwater.model.names import DEFAULT_TENANT
 from headwater.model.secret import Secret
 from headwater.store import config
 from headwater.store.database import Database
 
-DEFAULT_TENANT = "default"
 KEY_FORM = re.compile(r"hw_([a-z0-9]{1,32})_[\x21-\x7e]{32,256}")
 TENANT_FORM = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 _MISSING = "A key is needed: send it as X-API-Key or as Authorization: Bearer"

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from headwater.control.caller import DEFAULT_TENANT
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
 from headwater.model.errors import Unavailable
 from headwater.model.habits import late_after_s
+from headwater.model.names import DEFAULT_TENANT
 from headwater.store import maintenance, monitor
 from headwater.store import notifications as told
 

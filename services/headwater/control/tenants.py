@@ -10,14 +10,13 @@ from pydantic import Field
 from headwater.contracts.base import Closed
 from headwater.contracts.naming import Name
 from headwater.control.broker_users import ensure_broker_user, user_of
-from headwater.control.caller import DEFAULT_TENANT
 from headwater.control.frame import API
 from headwater.control.paging import ListQuery, after_name, listing, token_of
 from headwater.control.problems import conflict, forbidden, not_found
 from headwater.control.removing import Removal, over_after
 from headwater.control.route import Answer, Call, Desk, NoQuery, Reply
 from headwater.control.validation import MINIMUM_INTERVAL_S
-from headwater.model.names import schema_for
+from headwater.model.names import DEFAULT_TENANT, schema_for
 from headwater.model.secret import Secret
 from headwater.store import catalogue, config, tenants
 

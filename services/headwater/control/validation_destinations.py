@@ -7,9 +7,9 @@ from headwater.contracts.destinations import OWN, NamedDestination
 from headwater.contracts.manifest import Manifest
 from headwater.control.finding import Finding, Path, Surroundings
 from headwater.control.validation_sources import destinations_of, twice
+from headwater.model.names import DEFAULT_TENANT
 from headwater.plugins.destinations.messages import template_fault
 
-DEFAULT_TENANT = "default"
 _OF_TABLES = (
     "table", "mode", "order_by", "contract", "soft_delete", "deleted_field", "delete_missing", "children",
 )  # fmt: skip

@@ -12,13 +12,13 @@ from headwater.contracts.manifest import Manifest
 from headwater.contracts.pagination import Pagination
 from headwater.contracts.pinning import pinned
 from headwater.contracts.source import Source, Stream
-from headwater.control.caller import DEFAULT_TENANT
 from headwater.control.finding import Finding, Path, header_fault, split_sentence
 from headwater.control.validation_parents import in_lineage
 from headwater.control.validation_streams import parts_that_clash
 from headwater.http.addresses import parse_ranges
 from headwater.model.errors import ConfigError, SourceError
 from headwater.model.http import parse_url
+from headwater.model.names import DEFAULT_TENANT
 from headwater.plugins.expression_advice import mend_of
 from headwater.plugins.expressions import compile_path
 from headwater.plugins.mapping import Mapper

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 NAME_BYTES = 63  # PostgreSQL cuts longer identifiers silently
 _HASH_LENGTHS = (8, 16, 32, 48)
+DEFAULT_TENANT = "default"  # the first one, and whoever names none means it
 
 # Columns that headwater keeps itself, and those that PostgreSQL has in every table.
 OWN_COLUMNS = frozenset(
