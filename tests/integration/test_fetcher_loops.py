@@ -1,11 +1,13 @@
 """Walks that go in circles behind tokens that are always new, and ends that only look like circles."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -13,7 +15,7 @@ from tests.support.spine import open_spine, working
 
 from headwater.persister.guard import _loops
 from headwater.store import runs
-from headwater.store.ledger import Content, PageKey
+from headwater.store.ledger import Content, PageKey, hold_contents
 from headwater.store.runs import NewRun
 
 CURSOR = {"type": "cursor", "cursor_path": "next"}
@@ -188,3 +190,27 @@ def test_of_equal_pages_the_later_one_is_the_loop_in_whatever_order_they_settle(
 
     assert loops.first.get((_RUN, 1, 0)) == first
     assert sorted(key.number for key in loops.repeated) == repeated
+
+
+async def test_loads_of_equal_pages_wait_for_one_another_and_for_no_others(database: str) -> None:
+    one, other = await asyncpg.connect(database), await asyncpg.connect(database)
+    equal, another = bytes([200] * 12), bytes([7] * 12)
+    second, third = PageKey(_RUN, 1, 0, 2), PageKey(_RUN, 1, 0, 3)
+    first_load = one.transaction()
+    await first_load.start()
+    await hold_contents(one, [(second, equal)])
+
+    async with asyncio.timeout(10), other.transaction():
+        await hold_contents(other, [(third, another)])
+        waiting = asyncio.create_task(hold_contents(other, [(third, equal)]))
+        while not await one.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) "
+            "WHERE NOT granted AND datname = current_database())"
+        ):
+            await asyncio.sleep(0)
+        is_held = not waiting.done()
+        await first_load.commit()
+        await waiting
+
+    assert is_held
+    await asyncio.gather(one.close(), other.close())

@@ -1,9 +1,9 @@
 """Pages of one walk with equal records: the API leads in a circle, whatever its tokens say (DESIGN.md §7).
 
 The page that came last in the walk is the loop: the walk ends there, unless the API itself said that the page is its
-last. Of equal pages one is loaded; only loads at the very same time may not see one another. Planned pages, which come
-in any order, end nothing: that some are equal is told when the run closes (`progress.py`). Where records have a key
-these are not even looked for before.
+last. Of equal pages one is loaded: loads of them wait for one another. Planned pages, which come in any order, end
+nothing: that some are equal is told when the run closes (`progress.py`). Where records have a key these are not even
+looked for before.
 """
 
 from collections import defaultdict
@@ -48,6 +48,7 @@ async def find_loops(connection: Any, work: Sequence[Work]) -> Loops:
     ]
     if not digests:
         return Loops()
+    await ledger.hold_contents(connection, digests)
     settled = await ledger.same_content(connection, digests)
     reasons = {key: batch.stop_reason for key, batch, _ in work}
     fresh = [Content(key, digest, reasons[key]) for key, digest in digests]

@@ -292,6 +292,18 @@ class Content(NamedTuple):
     stop_reason: str | None
 
 
+async def hold_contents(connection: Any, digests: Sequence[tuple[PageKey, bytes]]) -> None:
+    """Wait for loads under way of pages of the same runs with the same digests, so that `same_content` knows of them;
+    other loads wait for the end of this transaction in turn.
+    """
+    numbers = {
+        int.from_bytes(digest[:8], "big") ^ int.from_bytes(key.run_id.bytes[8:], "big")
+        for key, digest in digests
+    }
+    signed = sorted(number - (number >> 63 << 64) for number in numbers)
+    await connection.execute(_Q["hold_contents"], signed)
+
+
 async def same_content(connection: Any, digests: Sequence[tuple[PageKey, bytes]]) -> list[Content]:
     """The settled pages of the walks of these pages that have one of their digests."""
     if not digests:

@@ -204,6 +204,10 @@ SELECT d.run_id, d.attempt, d.walk, p.number, d.content_digest, p.stop_reason
         WHERE run_at = d.run_at AND run_id = d.run_id AND attempt = d.attempt AND walk = d.walk
           AND content_digest = d.content_digest AND settled_at IS NOT NULL AND run_at BETWEEN $6 AND $7 OFFSET 0) AS p
 
+-- name: hold_contents
+-- Wait for other loads of the same records, whose numbers $1 are, rising; each holds its own until its end.
+SELECT pg_advisory_xact_lock(number) FROM unnest($1::bigint[]) AS number
+
 -- name: lock_walk
 SELECT highest, below FROM walk WHERE run_at = $1 AND run_id = $2 AND attempt = $3 AND number = $4 FOR UPDATE
 
