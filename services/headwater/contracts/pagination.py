@@ -216,3 +216,8 @@ Pagination = Annotated[
     | WindowPagination,
     Field(discriminator="type"),
 ]
+
+
+def pages_of(pagination: Pagination) -> Pages:
+    """How pages are asked for: of a window, within each of its slices."""
+    return pagination.pages if isinstance(pagination, WindowPagination) else pagination

@@ -7,7 +7,7 @@ from typing import Any
 from headwater.bus.port import Message
 from headwater.bus.wire import to_message
 from headwater.contracts.messages import PageDue
-from headwater.contracts.pagination import Paged, WindowPagination
+from headwater.contracts.pagination import Paged, pages_of
 from headwater.fetcher.definitions import Known
 from headwater.model.ids import derive_id, time_of
 from headwater.store.ledger import PageKey
@@ -99,5 +99,5 @@ def followers(
 
 def _paged(known: Known) -> Paged | None:
     pagination = known.definition.stream.pagination
-    pages = pagination.pages if isinstance(pagination, WindowPagination) else pagination
+    pages = pages_of(pagination)
     return pages if isinstance(pages, Paged) else None

@@ -6,6 +6,7 @@ import logging
 
 from headwater.bus.port import MAX_ATTEMPTS
 from headwater.contracts.messages import PageDue
+from headwater.contracts.pagination import pages_of
 from headwater.fetcher.announce import key_of
 from headwater.fetcher.pace import Pace, Turn
 from headwater.model.backoff import retry_delay_s
@@ -74,7 +75,7 @@ class Faults:
         does after which the API may have moved on to the page behind this one.
         """
         pagination = turn.definition.stream.pagination
-        pages = pagination.pages if pagination.type == "window" else pagination
+        pages = pages_of(pagination)
         if keeps_place(pages) and turn.due.number > 1 and error.kind in _GIVEN_PERHAPS:
             why = "the API keeps the place, and may be behind this page: the walk begins anew with the next attempt"
             error = SourceError(error.kind, f"{error.message}; {why}", restart=True, sample=error.sample)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from headwater.contracts.pagination import OffsetPagination, PagePagination, WindowPagination
+from headwater.contracts.pagination import OffsetPagination, PagePagination, pages_of
 from headwater.contracts.source import StreamDefinition
 from headwater.contracts.walking import Incremental
 from headwater.model.run import StopReason
@@ -82,7 +82,7 @@ async def end_of(connection: Any, definition: StreamDefinition, run: Mapping[str
 def _is_planned(definition: StreamDefinition) -> bool:
     """Whether pages may have been asked for side by side."""
     pagination = definition.stream.pagination
-    pages = pagination.pages if isinstance(pagination, WindowPagination) else pagination
+    pages = pages_of(pagination)
     return isinstance(pages, OffsetPagination | PagePagination) and pages.parallel > 1
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
+from headwater.contracts.pagination import pages_of
 from headwater.contracts.source import Stream, StreamDefinition
 from headwater.model.errors import ConfigError
 from headwater.plugins.paginators import Begin, Paginator
@@ -31,7 +32,7 @@ def check_fit(
     _check_words(definition.stream, words)
     request = definition.stream.request
     pagination = definition.stream.pagination
-    pages = pagination.pages if pagination.type == "window" else pagination
+    pages = pages_of(pagination)
     if pages.type == "graphql_relay" and request.graphql is None:
         raise ConfigError("pagination graphql_relay needs a query: give `request.graphql`")
     has_body = request.method == "POST" or request.graphql is not None
@@ -94,7 +95,7 @@ def _check_words(stream: Stream, words: Collection[str]) -> None:
 
 def _words_of(stream: Stream) -> Iterator[str]:
     pagination = stream.pagination
-    pages = pagination.pages if pagination.type == "window" else pagination
+    pages = pages_of(pagination)
     for word in _WORDS.get(pages.type, ()):
         if word != "size" or getattr(pages, "size", None) is not None:
             yield word
@@ -109,6 +110,6 @@ def _words_of(stream: Stream) -> Iterator[str]:
 def _begun_by(stream: Stream) -> set[str]:
     """What the first page is asked by although it is the first."""
     rule = stream.cursor_rule
-    pages = stream.pagination.pages if stream.pagination.type == "window" else stream.pagination
+    pages = pages_of(stream.pagination)
     found = {"key"} if getattr(pages, "start", None) is not None else set()
     return found | ({"since"} if rule is not None and rule.start is not None else set())

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from headwater.contracts.pagination import pages_of
 from headwater.contracts.source import Stream
 from headwater.model.errors import SourceError
 from headwater.model.run import StopReason
@@ -42,7 +43,7 @@ class FirstPage:
     def __init__(self, stream: Stream, *, is_gathering: bool) -> None:
         self._stream = stream
         is_sliced = stream.pagination.type == "window"
-        pages = stream.pagination.pages if stream.pagination.type == "window" else stream.pagination
+        pages = pages_of(stream.pagination)
         self._place = "pagination.pages" if is_sliced else "pagination"
         self._pages = pages
         self._paths: dict[str, tuple[str, Getter]] = {}

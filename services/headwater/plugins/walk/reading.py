@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from headwater.contracts.codec import dumps
-from headwater.contracts.pagination import Paged
+from headwater.contracts.pagination import Paged, pages_of
 from headwater.contracts.source import Stream, StreamDefinition
 from headwater.contracts.walking import Records
 from headwater.model.errors import SourceError
@@ -33,7 +33,7 @@ class Reader:
     """Reads the answers of one stream. Raises: ConfigError for wrong expressions."""
 
     def __init__(self, stream: Stream, form: Records, first_page: FirstPage, *, has_records: bool) -> None:
-        pages = stream.pagination.pages if stream.pagination.type == "window" else stream.pagination
+        pages = pages_of(stream.pagination)
         self._form = form
         self._records = compile_path(form.path) if form.path else None
         self._has_records = has_records

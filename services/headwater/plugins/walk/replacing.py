@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from headwater.contracts.pagination import CursorPagination
+from headwater.contracts.pagination import CursorPagination, pages_of
 from headwater.contracts.source import Stream
 from headwater.plugins.paginators import Parameter
 from headwater.plugins.walk.templates import Parts
@@ -19,7 +19,7 @@ class Replacing:
     """What of one stream's requests cursors take the place of: the next page's, and the one that a run goes on from."""
 
     def __init__(self, stream: Stream) -> None:
-        pages = stream.pagination.pages if stream.pagination.type == "window" else stream.pagination
+        pages = pages_of(stream.pagination)
         rule = stream.cursor_rule
         self._pages = pages if isinstance(pages, CursorPagination) else None
         self._is_graphql = stream.request.graphql is not None

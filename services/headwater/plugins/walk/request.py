@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from headwater.contracts.codec import dumps
-from headwater.contracts.pagination import Pagination
+from headwater.contracts.pagination import Pagination, pages_of
 from headwater.contracts.source import StreamDefinition
 from headwater.model.errors import ConfigError, SourceError
 from headwater.model.http import (
@@ -235,7 +235,7 @@ def _parts_of(url: str) -> tuple[str, str]:
 
 
 def _is_paged_in_body(pagination: Pagination) -> bool:
-    pages = pagination.pages if pagination.type == "window" else pagination
+    pages = pages_of(pagination)
     return "json" in {getattr(each, "place", None) for each in (pagination, pages)}
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from headwater.contracts.pagination import pages_of
 from headwater.contracts.source import StreamDefinition
 from headwater.contracts.walking import Records
 from headwater.model.errors import SourceError
@@ -75,7 +76,7 @@ class Walk:
         self, definition: StreamDefinition, gather: ParentFields | None = None, child: "Walk | None" = None
     ) -> None:
         stream = definition.stream
-        pages = stream.pagination.pages if stream.pagination.type == "window" else stream.pagination
+        pages = pages_of(stream.pagination)
         self._definition = definition
         self._paginator = paginator_for(stream.pagination)
         self.tokens = token_authenticator_for(definition.auth)
